@@ -1,0 +1,110 @@
+/* err.c - see err.h */
+#include "core/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int err_set(struct err *err, enum err_code code, const char *format, ...)
+{
+    if (err == NULL)
+        return -1;
+    err->code = code;
+    err->detail = 0;
+    err->pointer[0] = '\0';
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    return -1;
+}
+
+/* Writes "<format><middle><what was there>" back into `field`, cut at its end. */
+static void put_before(char *field, size_t size, const char *middle, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+
+static void put_before(char *field, size_t size, const char *middle, const char *format, va_list args)
+{
+    char joined[ERR_TEXT_BYTES * 2];
+    int n = vsnprintf(joined, ERR_TEXT_BYTES, format, args);
+    if (n < 0)
+        return;
+    size_t used = strlen(joined);
+    (void)snprintf(joined + used, sizeof joined - used, "%s%s", middle, field);
+    joined[size - 1] = '\0';
+    memcpy(field, joined, strlen(joined) + 1);
+}
+
+int err_wrap(struct err *err, const char *format, ...)
+{
+    if (err == NULL)
+        return -1;
+    va_list args;
+    va_start(args, format);
+    put_before(err->text, sizeof err->text, ": ", format, args);
+    va_end(args);
+    return -1;
+}
+
+int err_at(struct err *err, const char *format, ...)
+{
+    if (err == NULL)
+        return -1;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(err->pointer, sizeof err->pointer, format, args);
+    va_end(args);
+    return -1;
+}
+
+int err_under(struct err *err, const char *format, ...)
+{
+    if (err == NULL)
+        return -1;
+    va_list args;
+    va_start(args, format);
+    put_before(err->pointer, sizeof err->pointer, "", format, args);
+    va_end(args);
+    return -1;
+}
+
+const char *err_code_name(enum err_code code)
+{
+    static const char *const names[ERR_N] = {
+        [ERR_NONE] = "none",
+        [ERR_SYNTAX] = "syntax",
+        [ERR_EMPTY] = "empty-body",
+        [ERR_VALUE] = "value",
+        [ERR_INPUT_SIZE] = "input-size",
+        [ERR_MEDIA_TYPE] = "media-type",
+        [ERR_IMAGE] = "image",
+        [ERR_IMAGE_LIMIT] = "image-limit",
+        [ERR_LABEL_MISSING] = "label-missing",
+        [ERR_LABEL_UNKNOWN] = "label-unknown",
+        [ERR_LABEL_INVALID] = "label-invalid",
+        [ERR_TOO_LARGE] = "too-large",
+        [ERR_NOT_FOUND] = "not-found",
+        [ERR_METHOD] = "method",
+        [ERR_CONFLICT] = "conflict",
+        [ERR_KEY_REUSED] = "key-reused",
+        [ERR_FORBIDDEN] = "forbidden",
+        [ERR_LIMIT] = "limit",
+        [ERR_TIMEOUT] = "timeout",
+        [ERR_BUSY] = "busy",
+        [ERR_STOPPING] = "stopping",
+        [ERR_MEMORY] = "memory",
+        [ERR_STORAGE_FULL] = "storage-full",
+        [ERR_STORAGE] = "storage",
+        [ERR_DB_MISSING] = "database-missing",
+        [ERR_DB_FOREIGN] = "database-foreign",
+        [ERR_DB_NEWER] = "database-newer",
+        [ERR_DB_LOCKED] = "database-locked",
+        [ERR_DB_READONLY] = "database-read-only",
+        [ERR_DB_CORRUPT] = "database-corrupt",
+        [ERR_FILE] = "file",
+        [ERR_NETWORK] = "network",
+        [ERR_USAGE] = "usage",
+        [ERR_INTERNAL] = "internal",
+    };
+    return (unsigned)code < ERR_N && names[code] != NULL ? names[code] : "unknown";
+}

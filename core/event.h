@@ -1,0 +1,74 @@
+/* event.h - what can happen to a model. The log is a list of these; the model is their fold.
+ *
+ * Everything that learner_apply() reads is in the event or in the state: no clock, no address, no thread.
+ * The log's columns and JSON are store/events.c's affair; these structs are what both sides agree on.
+ */
+#ifndef CONVD_CORE_EVENT_H
+#define CONVD_CORE_EVENT_H
+
+#include <stdint.h>
+
+#include "core/label.h"
+#include "core/settings.h"
+#include "core/shape.h"
+
+enum event_kind {
+    EVENT_CREATE = 1, /* always revision 1, and only there                               */
+    EVENT_TRAIN,      /* the labelled images of one request, in order                    */
+    EVENT_CLASS,      /* a class is added or renamed                                     */
+    EVENT_TUNE,       /* the tunable settings as they are from now on                    */
+    EVENT_REHEARSE,   /* train again on past samples, in an order drawn from a seed      */
+    EVENT_ACTIVATE,   /* the state of an earlier revision is the live one again          */
+    EVENT_KIND_N
+};
+
+/* One image with its class, and what the fold made of it. */
+struct sample {
+    int64_t id;            /* in the log; 0 until the store has given one                          */
+    uint32_t label;        /* index of the class                                                   */
+    const uint8_t *pixels; /* [channels][height][width], shape.n_input bytes, borrowed              */
+    /* out: the prediction before the step (test-then-train) */
+    uint32_t predicted; /* argmax of l^2, lowest index on a tie                                     */
+    float loss;         /* e = 1/2 sum (l^2 - y)^2                                                  */
+};
+
+enum class_action { CLASS_ADD = 1, CLASS_RENAME };
+
+struct event {
+    enum event_kind kind;
+    uint64_t revision;  /* log position; set by the store when it appends or reads, by the learner never */
+    int64_t created_us; /* microseconds since 1970, for people; the fold never reads it                  */
+    union {
+        struct {
+            struct shape shape;
+            struct settings settings;
+            uint32_t n_classes;
+            const char (*labels)[LABEL_BYTES_MAX + 1]; /* [n_classes], borrowed                                */
+            const float *k, *w01, *w12; /* NULL: drawn from the seed. Else [N][n_k], [n_0][n_1], [n_1][n_2]    */
+        } create;
+        struct {
+            uint32_t n;
+            struct sample *samples; /* [n], borrowed; id, predicted and loss are written                   */
+        } train;
+        struct {
+            enum class_action action;
+            uint32_t index; /* CLASS_ADD: must equal the number of classes; CLASS_RENAME: which one        */
+            char label[LABEL_BYTES_MAX + 1];
+        } class_;
+        struct {
+            struct settings settings; /* mean and seed must be those of the model                          */
+        } tune;
+        struct {
+            int64_t first_id, last_id; /* samples of the log, both ends included; gaps are passed over      */
+            uint64_t seed;             /* of the order                                                      */
+        } rehearse;
+        struct {
+            uint64_t revision; /* whose state becomes live                                                  */
+        } activate;
+    } as;
+};
+
+/* event_kind_name - "train" for EVENT_TRAIN: the word in the log. */
+const char *event_kind_name(enum event_kind kind);
+
+#endif

@@ -1,0 +1,101 @@
+/* learner.h - the fold: state, and apply(state, event).
+ *
+ *     state(revision) = apply(.. apply(apply(nothing, create), event 2) .., event revision)
+ *
+ * The state is the parameters, the settings, the class table, the step counter and the test-then-train tally.
+ * Two states that were folded from the same events are equal bit for bit, on every machine, and so are their digests.
+ */
+#ifndef CONVD_CORE_LEARNER_H
+#define CONVD_CORE_LEARNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/event.h"
+#include "core/net.h"
+
+#define DIGEST_BYTES 32   /* SHA-256                                     */
+#define TALLY_RECENT 1000 /* outcomes in the window of "recent" figures  */
+
+/* Test-then-train: what was predicted for each sample before it was learned from. */
+struct outcome {
+    uint16_t label, predicted; /* class indices */
+    float loss;
+};
+
+struct tally {
+    uint64_t samples, correct;
+    double loss_sum;
+    struct outcome recent[TALLY_RECENT]; /* ring: entry samples % TALLY_RECENT is the next to be written   */
+    uint32_t *confusion;                 /* [capacity][capacity], row = label, column = predicted; saturates */
+};
+
+struct learner {
+    const struct arith *arith;
+    struct shape shape;
+    struct settings settings;
+    uint64_t revision; /* of the last applied event; 0 before create */
+    uint64_t step;     /* samples learned from, rehearsals included  */
+    uint32_t n_classes, capacity;
+    char (*labels)[LABEL_BYTES_MAX + 1]; /* [capacity] */
+    struct tally tally;
+    struct net net;       /* views into params; its n_2 is n_classes */
+    float *params;        /* capacity for `capacity` classes         */
+    struct workspace *ws; /* NULL in a copy that only predicts       */
+};
+
+/* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).
+ * arith NULL: the best. Errors: ERR_VALUE, ERR_LIMIT, ERR_LABEL_INVALID, ERR_CONFLICT (label twice), ERR_MEMORY.
+ * Owns: the caller; learner_free(). */
+struct learner *learner_create(const struct event *create, const struct arith *arith, uint32_t capacity,
+                               struct err *err);
+void learner_free(struct learner *learner);
+
+/* learner_apply - the whole semantics of train, class and tune events.
+ *
+ * train:  for each sample in order: forward; tally; step.
+ * class:  add: the next index, weights as net_init_class(); rename: the label alone.
+ * tune:   the settings from now on.
+ * The state's revision becomes the event's, which must be larger. Allocates nothing.
+ * Errors (the state is as before): ERR_LABEL_UNKNOWN (sample of no class), ERR_LABEL_INVALID, ERR_CONFLICT (label
+ * taken), ERR_LIMIT (capacity: see learner_reserve), ERR_NOT_FOUND (class index), ERR_VALUE; ERR_INTERNAL for create, rehearse and
+ * activate, which need more than the event: learner_create(), learner_rehearse() and the store do those. */
+int learner_apply(struct learner *learner, struct event *event, struct err *err);
+
+/* learner_check - the errors that learner_apply() would give, without applying. */
+int learner_check(const struct learner *learner, const struct event *event, struct err *err);
+
+/* learner_rehearse - one step on a past sample; the tally does not count it (it has been seen). The caller sets
+ * revision when the whole event is done. */
+int learner_rehearse(struct learner *learner, uint32_t label, const uint8_t *pixels, struct err *err);
+
+/* learner_order - the place, in 0..n-1, of the i-th item in the order that `seed` draws: a permutation, by a
+ * counter-based generator (a Feistel network with cycle walking), so that no list is kept. */
+uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i);
+
+/* learner_reserve - room for n classes; the one call besides create that allocates. Errors: ERR_MEMORY, ERR_LIMIT. */
+int learner_reserve(struct learner *learner, uint32_t n_classes, struct err *err);
+
+/* learner_copy - makes dst equal to src. dst must come from learner_dup() of the same model; it grows as needed.
+ * Costs one memcpy of the parameters and the tally. Errors: ERR_MEMORY (dst is as before). */
+int learner_copy(struct learner *dst, const struct learner *src, struct err *err);
+
+/* learner_dup - a new, equal state; with_workspace false where nothing will be applied to it. */
+struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err);
+
+/* learner_class - index of the class with that label (bytes need not be terminated), or -1. */
+int learner_class(const struct learner *learner, const char *bytes, size_t n_bytes);
+
+/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, parameters.
+ * Not over revision, capacity or instruction set. Costs 0.3 ms for 400 KB. */
+void learner_digest(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
+
+/* learner_encode_rest / learner_decode - what a snapshot keeps beside the three tensors: shape, settings, classes,
+ * step, tally. Little-endian, explained in learner_codec.c.
+ * encode: returns the bytes needed; writes only when `size` suffices.
+ * decode: makes a learner from that and the tensors (row-major, unpadded). Errors: ERR_DB_CORRUPT, ERR_MEMORY. */
+size_t learner_encode_rest(const struct learner *learner, uint8_t *bytes, size_t size);
+struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err);
+
+#endif

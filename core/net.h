@@ -1,0 +1,128 @@
+/* net.h - the network: its parameters, forward, and one step of gradient descent.
+ *
+ *   forward    F = frame captures of x           x = pixel / 255 - mean
+ *              l^ci_p = sum_m k^i_m F_mp
+ *              l^0_p = tanh(max_i l^ci_p)        w(p) = argmax_i, the lowest index wins a tie
+ *              l^1 = tanh(l^0 w01)
+ *              l^2 = softmax(l^1 w12)
+ *              e = 1/2 sum_m (l^2_m - y_m)^2
+ *   backward   r = l^2 - y
+ *              d^2 = r D_s'                      diagonal: r_m l^2_m (1 - l^2_m)
+ *                                                jacobian: l^2_m (r_m - sum_j r_j l^2_j)
+ *              d^1 = (d^2 w12^T) D1'             D1' = 1 - l^1^2
+ *              d^0 = (d^1 w01^T) D0'             D0' = 1 - l^0^2
+ *              de/dw12 = l^1 (x) d^2    de/dw01 = l^0 (x) d^1    de/dk^i_m = sum_{p: w(p) = i} d^0_p F_mp
+ *   step       all three at the weights before the step; parameter -= rate * gradient
+ *
+ * With kernels = 0, l^0 is x itself and there is no k.
+ *
+ * The same bits everywhere. The arithmetic (core/arith.c) is one source, written on vectors of 16 float lanes and
+ * compiled once per instruction set; arith_choose() picks one. All of them give the same bits, because every sum has one
+ * order, stated here, that no instruction set, batch size or thread count changes:
+ *   - l^ci_p, de/dk: one chain of fused multiply-adds each, over m = 0.. and over p = 0.. in order;
+ *   - l^0 w01, l^1 w12: four chains, rows p = c mod 4 for c = 0..3, then (c0 + c1) + (c2 + c3);
+ *   - d^2 w12^T, d^1 w01^T: 16 lanes, lane j a chain over columns j, j + 16, .., then the lane tree;
+ *   - the lane tree: l + (l + 8), then + 4, + 2, + 1.
+ * ARITHMETIC_VERSION changes when any of this does.
+ *
+ * Pure: no I/O, clock, thread or global; nothing here allocates but the two *_create().
+ */
+#ifndef CONVD_CORE_NET_H
+#define CONVD_CORE_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/settings.h"
+#include "core/shape.h"
+
+#define ARITHMETIC_VERSION "convd-1"
+
+#define LANES 16u
+
+/* lanes_up - n rounded up to whole vectors. */
+static inline size_t lanes_up(size_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+struct arith; /* the arithmetic for one instruction set */
+
+/* arith_choose - the best arithmetic that this processor can run; `name` NULL or "" for that, else one by name:
+ * "x86-64-v4", "x86-64-v3", "aarch64", "portable". NULL where it is unknown or the processor lacks it. */
+const struct arith *arith_choose(const char *name);
+
+/* arith_name - its name; arith_nth - the n-th that this processor can run, best first; NULL past the end. */
+const char *arith_name(const struct arith *arith);
+const struct arith *arith_nth(unsigned n);
+
+/* The parameters, as views into one block of 64-byte aligned floats:
+ *   k    [n_k][ld_k]   transposed: row m holds element m of every kernel, so that forward broadcasts from one line
+ *   w01  [n_0][ld_1]
+ *   w12  [n_1][ld_2]
+ * ld_x is the row's length rounded up to 16. Padding is zero and stays zero. */
+struct net {
+    struct shape shape;
+    uint32_t n_2;
+    size_t ld_k, ld_1, ld_2;
+    float *k, *w01, *w12;
+};
+
+/* net_floats - length of the block for that shape and number of classes; net_view - views into a block.
+ * The shape must have passed shape_check() with that n_2. */
+size_t net_floats(const struct shape *shape, uint32_t n_2);
+struct net net_view(const struct shape *shape, uint32_t n_2, float *block);
+
+/* net_init - initial weights: mean 0, standard deviation 0.1/sqrt(n^k) for k, 0.234/sqrt(n^0) for w01,
+ * 1.84/sqrt(n^1) for w12. Each weight is a function of (seed, tensor, row, column) alone, so that a class
+ * that is added later gets the column that it would have had from the start.
+ * Source of the scales: the best of 150 random settings on MNIST (DESIGN), carried to other shapes by fan-in. */
+void net_init(struct net *net, uint64_t seed);
+void net_init_class(struct net *net, uint64_t seed, uint32_t class_index); /* column of w12 only */
+
+/* Tensors as the world sees them: row-major, no padding: k [N][n_k], w01 [n_0][n_1], w12 [n_1][n_2]. */
+void net_export(const struct net *net, float *k, float *w01, float *w12);
+void net_import(struct net *net, const float *k, const float *w01, const float *w12);
+
+/* What forward leaves behind for backward and for explanation. One workspace serves one thread at a time. */
+struct workspace {
+    float *x;         /* the input, then its kernel_width shifted copies; layout in arith.c        */
+    float *l0;        /* [n_0], padded with zeros to a multiple of 16                               */
+    uint32_t *winner; /* [n_0] likewise; unused with kernels = 0                                   */
+    float *l1, *l2;   /* [ld_1], [ld_2]; padding is zero                                           */
+    float *d0, *d1, *d2;
+    float *sums;      /* scratch of the dense layers                                               */
+    float *g_k;       /* scratch of the kernels' gradient                                          */
+    uint32_t *order;  /* positions sorted by winner                                                */
+    uint32_t *starts; /* where each kernel's run begins in order                                   */
+    uint32_t n_2_max;
+    void *block;
+};
+
+/* workspace_create - for nets of that shape with at most n_2_max classes. NULL when memory is out.
+ * Owns: the caller, who calls workspace_free() (NULL is fine). */
+struct workspace *workspace_create(const struct shape *shape, uint32_t n_2_max);
+void workspace_free(struct workspace *ws);
+
+/* net_forward - fills ws->l0, winner, l1 and l2 for one image.
+ * Shapes: pixels [channels][height][width]. Errors: none. Threads: any number, each with its own workspace. */
+void net_forward(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels,
+                 struct workspace *ws);
+
+/* net_argmax - index of the largest l^2, lowest on a tie. */
+uint32_t net_argmax(const struct net *net, const struct workspace *ws);
+
+/* net_loss - e for that label, from ws->l2. */
+float net_loss(const struct arith *arith, const struct net *net, const struct workspace *ws, uint32_t label);
+
+/* net_step - after net_forward() of the same image on the same weights: one step of gradient descent on e. */
+void net_step(const struct arith *arith, struct net *net, const struct settings *settings, uint32_t label,
+              struct workspace *ws);
+
+/* net_gradient - after net_forward(): the three gradients into g, a view of the same shape, with nothing else changed.
+ * The very code of net_step(), with rate -1 and a base of zeros. */
+void net_gradient(const struct arith *arith, const struct net *net, enum gradient gradient, uint32_t label,
+                  struct net *g, struct workspace *ws);
+
+#endif

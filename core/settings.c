@@ -1,0 +1,145 @@
+/* settings.c - see settings.h */
+#include "core/settings.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const gradient_words[] = {"diagonal", "jacobian", NULL};
+static const char *const fit_words[] = {"contain", "cover", "stretch", NULL};
+static const char *const invert_words[] = {"never", "always", "auto", NULL};
+
+const struct setting_info setting_table[SETTING_N] = {
+    [SETTING_RATE] = {"rate", "step size of gradient descent", true, 0.0, 100.0, NULL},
+    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255; fixed when the model is made", false, -1.0, 1.0, NULL},
+    [SETTING_SEED] = {"seed", "of the initial weights; fixed when the model is made", false, 0.0, 9007199254740991.0,
+                      NULL},
+    [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)", true, 0,
+                          1, gradient_words},
+    [SETTING_FIT] = {"fit", "how pictures of another size are fitted to the input", true, 0, 2, fit_words},
+    [SETTING_INVERT] = {"invert", "exchange dark and light in uploaded pictures", true, 0, 2, invert_words},
+};
+
+struct settings settings_default(void)
+{
+    return (struct settings){
+        .rate = 0.05F,
+        .mean = 0.13F,
+        .seed = 42,
+        .gradient = GRADIENT_DIAGONAL,
+        .fit = FIT_CONTAIN,
+        .invert = INVERT_NEVER,
+    };
+}
+
+enum setting settings_find(const char *name)
+{
+    for (int i = 0; i < SETTING_N; i++)
+        if (strcmp(setting_table[i].name, name) == 0)
+            return (enum setting)i;
+    return SETTING_N;
+}
+
+double settings_get(const struct settings *s, enum setting which)
+{
+    switch (which) {
+    case SETTING_RATE:
+        return (double)s->rate;
+    case SETTING_MEAN:
+        return (double)s->mean;
+    case SETTING_SEED:
+        return (double)s->seed;
+    case SETTING_GRADIENT:
+        return (double)s->gradient;
+    case SETTING_FIT:
+        return (double)s->fit;
+    case SETTING_INVERT:
+        return (double)s->invert;
+    case SETTING_N:
+        break;
+    }
+    return 0.0;
+}
+
+const char *settings_word(const struct settings *s, enum setting which)
+{
+    const struct setting_info *info = &setting_table[which];
+    return info->words == NULL ? NULL : info->words[(int)settings_get(s, which)];
+}
+
+static bool is_whole(enum setting which)
+{
+    return which == SETTING_SEED || setting_table[which].words != NULL;
+}
+
+/* "one of diagonal, jacobian" or "a number from 0 to 100" */
+static void describe(enum setting which, char *text, size_t size)
+{
+    const struct setting_info *info = &setting_table[which];
+    if (info->words == NULL) {
+        (void)snprintf(text, size, "a %snumber from %.17g to %.17g", is_whole(which) ? "whole " : "", info->low,
+                       info->high);
+        return;
+    }
+    size_t used = (size_t)snprintf(text, size, "one of");
+    for (int i = 0; info->words[i] != NULL && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s %s", i == 0 ? "" : ",", info->words[i]);
+}
+
+static int refuse(enum setting which, const char *given, struct err *err)
+{
+    char expected[128];
+    describe(which, expected, sizeof expected);
+    err_set(err, ERR_VALUE, "%s is %.60s, but must be %s", setting_table[which].name, given, expected);
+    return err_at(err, "/%s", setting_table[which].name);
+}
+
+int settings_set(struct settings *s, enum setting which, double value, struct err *err)
+{
+    const struct setting_info *info = &setting_table[which];
+    bool in_range = value >= info->low && value <= info->high; /* false for NaN */
+    if (!in_range || (is_whole(which) && value != (double)(uint64_t)value)) {
+        char given[40];
+        (void)snprintf(given, sizeof given, "%.9g", value);
+        return refuse(which, given, err);
+    }
+    switch (which) {
+    case SETTING_RATE:
+        s->rate = (float)value;
+        break;
+    case SETTING_MEAN:
+        s->mean = (float)value;
+        break;
+    case SETTING_SEED:
+        s->seed = (uint64_t)value;
+        break;
+    case SETTING_GRADIENT:
+        s->gradient = (enum gradient)value;
+        break;
+    case SETTING_FIT:
+        s->fit = (enum fit)value;
+        break;
+    case SETTING_INVERT:
+        s->invert = (enum invert)value;
+        break;
+    case SETTING_N:
+        return err_set(err, ERR_INTERNAL, "no such setting");
+    }
+    return 0;
+}
+
+int settings_set_text(struct settings *s, enum setting which, const char *text, struct err *err)
+{
+    const struct setting_info *info = &setting_table[which];
+    for (int i = 0; info->words != NULL && info->words[i] != NULL; i++)
+        if (strcmp(info->words[i], text) == 0)
+            return settings_set(s, which, (double)i, err);
+    if (info->words != NULL)
+        return refuse(which, text, err);
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0')
+        return refuse(which, text, err);
+    return settings_set(s, which, value, err);
+}

@@ -1,0 +1,78 @@
+/* settings.h - the hyperparameters: one table that the command line, the routes and the store all walk.
+ *
+ * A setting is a number or one of a few words. Some are fixed when the model is
+ * made (they decide what a pixel or an initial weight is), the others can be
+ * tuned while it lives, each change an event. To add one: a member here, a line
+ * in the table of settings.c; everything else follows.
+ */
+#ifndef CONVD_CORE_SETTINGS_H
+#define CONVD_CORE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+/* D_s', the derivative of the softmax: see DESIGN in README, "the network". */
+enum gradient {
+    GRADIENT_DIAGONAL, /* D_s' = diag(l^2_m (1 - l^2_m)): as derived, without cross terms */
+    GRADIENT_JACOBIAN, /* D_s' = diag(l^2) - l^2 l^2^T:   exact                            */
+};
+
+/* How a picture of another shape is fitted to the input (server/image.h does it; the arithmetic never sees it). */
+enum fit {
+    FIT_CONTAIN, /* whole picture, aspect kept, the rest filled with the picture's border colour */
+    FIT_COVER,   /* aspect kept, centre cut out                                                */
+    FIT_STRETCH, /* both sides scaled on their own                                             */
+};
+
+/* Whether dark and light are exchanged in uploaded pictures (never in raw bodies or pixel lists). */
+enum invert {
+    INVERT_NEVER,
+    INVERT_ALWAYS,
+    INVERT_AUTO, /* when the picture's border is lighter than mid-grey: dark ink on light paper */
+};
+
+struct settings {
+    float rate;    /* step size of gradient descent, one for all layers                      */
+    float mean;    /* subtracted from pixel / 255; fixed                                     */
+    uint64_t seed; /* of the initial weights; fixed; below 2^53, so that JSON holds it        */
+    enum gradient gradient;
+    enum fit fit;
+    enum invert invert;
+};
+
+enum setting { SETTING_RATE, SETTING_MEAN, SETTING_SEED, SETTING_GRADIENT, SETTING_FIT, SETTING_INVERT, SETTING_N };
+
+struct setting_info {
+    const char *name;         /* "rate": the name in JSON, in the log and, after "--", on the command line */
+    const char *help;         /* one line for --help and the README's table                               */
+    bool tunable;             /* false: fixed when the model is made                                      */
+    double low, high;         /* allowed range of a number, both ends included                            */
+    const char *const *words; /* NULL for a number; else the allowed words, ended by NULL                  */
+};
+
+/* The table; SETTING_N rows, indexed by enum setting. */
+extern const struct setting_info setting_table[SETTING_N];
+
+/* settings_default - the defaults; README "Learning" says how they were chosen. */
+struct settings settings_default(void);
+
+/* settings_find - the setting with that name, or SETTING_N. */
+enum setting settings_find(const char *name);
+
+/* settings_get - the value as a number; for a word, its index in words[]. Floats come back exactly. */
+double settings_get(const struct settings *settings, enum setting which);
+
+/* settings_word - the value as a word; NULL when the setting is a number. */
+const char *settings_word(const struct settings *settings, enum setting which);
+
+/* settings_set - sets a number, after a range check (NaN and infinities are refused; seeds must be whole).
+ * Does not look at `tunable`: the caller knows whether the model is being made.
+ * Errors: ERR_VALUE, pointer "/<name>". */
+int settings_set(struct settings *settings, enum setting which, double value, struct err *err);
+
+/* settings_set_text - sets from text: a decimal number, or one of the words. Errors as settings_set(). */
+int settings_set_text(struct settings *settings, enum setting which, const char *text, struct err *err);
+
+#endif

@@ -1,0 +1,34 @@
+/* model.h - the published revision: what predictions are answered from.
+ *
+ * The trainer publishes; everybody else acquires. A revision is a whole, immutable learner state; it is counted, and its
+ * memory is used again for a later revision when the last reader has released it. Acquiring never waits for training: it
+ * takes a lock that is held for a few instructions only. No answer mixes two revisions, since an answer holds one.
+ */
+#ifndef CONVD_SERVER_MODEL_H
+#define CONVD_SERVER_MODEL_H
+
+#include "core/core.h"
+
+struct model;
+
+/* A published state. `digest` is computed at the first model_digest() and kept. */
+struct revision {
+    const struct learner *learner; /* immutable while held */
+    struct revision_private *private_;
+};
+
+/* model_create - with a first published copy of `initial`. NULL: out of memory. */
+struct model *model_create(const struct learner *initial, struct err *err);
+void model_free(struct model *model); /* every revision must have been released */
+
+/* model_acquire / model_release - any thread; never blocks on training, cannot fail. */
+struct revision *model_acquire(struct model *model);
+void model_release(struct model *model, struct revision *revision);
+
+/* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays). */
+int model_publish(struct model *model, const struct learner *learner, struct err *err);
+
+/* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
+void model_digest(struct model *model, struct revision *revision, uint8_t digest[DIGEST_BYTES]);
+
+#endif

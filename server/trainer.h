@@ -1,0 +1,107 @@
+/* trainer.h - the one thread that writes: weights, journal, snapshots.
+ *
+ * Its round: take all that is queued -> apply each job to its own copy of the state -> one journal transaction
+ * (group commit) -> publish one revision -> complete every job. So a completed job is durable, applied and
+ * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
+ * completes with the error.
+ *
+ * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full.
+ * The trainer alone owns the store; whoever wants something of the store submits a job.
+ */
+#ifndef CONVD_SERVER_TRAINER_H
+#define CONVD_SERVER_TRAINER_H
+
+#include "core/core.h"
+#include "server/model.h"
+#include "store/store.h"
+
+struct trainer;
+
+enum job_kind {
+    JOB_TRAIN,     /* event: train. The samples' pixels live until `done` is called                     */
+    JOB_CLASS,     /* event: class. CLASS_ADD: index is filled in by the trainer                        */
+    JOB_TUNE,      /* tune_names/values: the settings to change                                         */
+    JOB_SNAPSHOT,  /* take a snapshot: note, pinned; out: snapshot                                      */
+    JOB_ACTIVATE,  /* go back to snapshot id; out: snapshot that was taken of the new revision          */
+    JOB_SNAPSHOTS, /* out: list                                                                         */
+    JOB_DROP,      /* delete snapshot id                                                                */
+};
+
+struct job {
+    enum job_kind kind;
+
+    /* in */
+    struct event event; /* of kind train or class; borrowed pointers must live until done                */
+    struct {            /* JOB_TUNE: which settings, and to what                                         */
+        unsigned n;
+        enum setting which[SETTING_N];
+        double value[SETTING_N];
+    } tune;
+    int64_t snapshot_id; /* JOB_ACTIVATE, JOB_DROP                                                       */
+    char note[201];      /* JOB_SNAPSHOT                                                                 */
+    bool pinned;         /* JOB_SNAPSHOT                                                                 */
+    const char *key;     /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
+    uint8_t fingerprint[32];
+    uint64_t bytes; /* memory that the job holds: counts against the queue's bound                      */
+
+    /* called once, in the trainer's thread, when all is done; afterwards the trainer never touches the job again */
+    void (*done)(struct job *job);
+    void *context;
+
+    /* out */
+    int status; /* 0, or -1 with err */
+    struct err err;
+    uint64_t revision, step; /* after the job; published                                        */
+    uint32_t correct;        /* JOB_TRAIN: samples whose prediction before the step was right   */
+    double loss;             /* JOB_TRAIN: mean loss before the step                            */
+    char *replayed_answer;   /* JOB_TRAIN with a known key: the first answer (malloc'ed); done's owner frees it */
+    struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE                                      */
+    struct store_snapshot *list;    /* JOB_SNAPSHOTS: malloc'ed; done's owner frees it                 */
+    size_t n_list;
+
+    struct job *next; /* the trainer's */
+};
+
+struct trainer_config {
+    uint64_t queue_samples, queue_bytes; /* bounds of the queue                                          */
+    uint64_t snapshot_samples;           /* snapshot every so many samples, 0: never                     */
+    unsigned snapshot_seconds;           /* and after so many seconds with changes, 0: never             */
+    unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
+    unsigned key_seconds;                /* how long idempotency keys are kept                           */
+    /* Renders the answer that is stored under an Idempotency-Key; returns malloc'ed text, NULL: out of memory. */
+    char *(*render_answer)(const struct job *job);
+};
+
+struct trainer_stats {
+    uint64_t queued_jobs, queued_samples, queued_bytes;
+    uint64_t rounds, samples, refused_busy, storage_errors, snapshots;
+    uint64_t last_round_us; /* duration of the last round                                              */
+    uint64_t commit_us;     /* sum of the time in store_commit                                         */
+    uint64_t apply_us;      /* sum of the time in learner_apply                                        */
+    uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
+    int64_t last_snapshot_us;
+    bool storage_failed; /* training is stopped for good: a sync failed or the log is damaged       */
+    uint64_t wal_bytes;
+};
+
+struct trainer_config trainer_config_default(void);
+
+/* trainer_create - takes over store and learner (the state as recovered), publishes it to a new model and starts the thread. */
+struct trainer *trainer_create(struct store *store, struct learner *learner, const struct trainer_config *config,
+                               struct err *err);
+
+/* trainer_model - what it publishes to; lives as long as the trainer. */
+struct model *trainer_model(struct trainer *trainer);
+
+/* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE. */
+int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
+
+/* trainer_stats - any thread. */
+struct trainer_stats trainer_stats(struct trainer *trainer);
+
+/* trainer_stop - refuses new jobs (ERR_STOPPING), finishes those queued, takes a snapshot (reason "shutdown") when anything changed since
+ * the last, closes the store, ends the thread. Then trainer_free(). Errors: the snapshot's; the log is complete all the same. */
+int trainer_stop(struct trainer *trainer, struct err *err);
+void trainer_free(struct trainer *trainer);
+
+#endif

@@ -1,0 +1,170 @@
+/* store.h - the door of store/: what survives. The log of events and the snapshots, in one SQLite file per model.
+ *
+ * What is promised
+ *   - When store_commit() returns 0, everything appended since store_begin() is on the disk: WAL, synchronous=FULL. It
+ *     withstands kill -9 and power loss.
+ *   - When it fails, nothing of the group is there, and the same store can be used again (a full disk may get room).
+ *   - Rows are chained: event.chain = SHA-256(previous chain, this row with its samples). A lost, changed or reordered
+ *     row is found by store_recover() and store_verify(), and named.
+ *   - store_recover() returns the state as of the last committed event, bit for bit: newest snapshot whose digest
+ *     verifies, plus replay.
+ *
+ * What the caller guarantees
+ *   - One thread at a time uses a store (in the daemon: the trainer). SQLite 3.40's WAL-reset race is why: README.
+ *   - It appends what learner_apply() has accepted, in that order: the store does not judge events.
+ *
+ * The order in the daemon: apply to the trainer's own copy, append (with the predictions and losses that the fold gave),
+ * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
+ * sample's test-then-train outcome is durable with it; a failed commit throws the copy away.
+ *
+ * Tables: see schema/0001.sql. Only store/db.c calls sqlite3.
+ */
+#ifndef CONVD_STORE_STORE_H
+#define CONVD_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+
+struct store;
+
+#define STORE_KEY_BYTES_MAX 255
+
+/* Long work reports here; a non-zero return stops it (ERR_STOPPING). */
+typedef int store_progress(void *context, uint64_t done, uint64_t total);
+
+/* store_create - makes the file (which must not exist), its schema, the create event as revision 1 and a pinned snapshot
+ * of it, and opens it. `learner` is the state that learner_create() made of that event; its revision must be 1.
+ * Errors: ERR_CONFLICT (file exists), ERR_DB_READONLY, ERR_STORAGE_FULL, ERR_STORAGE. */
+int store_create(struct store **out, const char *path, const struct event *create, const struct learner *learner,
+                 struct err *err);
+
+/* store_open - opens an existing model and takes the only lock on it (read_only: only reads; works on a file or a
+ * directory that cannot be written, and while nobody else has it open).
+ * Migrates an older schema, except read_only. Errors: ERR_DB_MISSING, ERR_DB_FOREIGN, ERR_DB_NEWER, ERR_DB_LOCKED,
+ * ERR_DB_READONLY, ERR_DB_CORRUPT, ERR_STORAGE_FULL, ERR_STORAGE. */
+int store_open(struct store **out, const char *path, bool read_only, struct err *err);
+
+/* store_close - checkpoints, closes and frees; NULL is fine. */
+void store_close(struct store *store);
+
+/* ---- the log ---- */
+
+/* One group: store_begin, any number of store_append, store_commit or store_rollback.
+ * Errors of all: ERR_STORAGE_FULL, ERR_STORAGE (detail: SQLite's extended code), ERR_DB_READONLY. After an error the
+ * group is gone (rolled back); store_rollback() is then harmless. */
+int store_begin(struct store *store, struct err *err);
+
+/* store_append - writes one event of kind train, class, tune, rehearse or activate as the next revision. event->revision
+ * must be store_revision() + 1. Gives each sample of a train event its id (consecutive) before it is written. */
+int store_append(struct store *store, struct event *event, struct err *err);
+int store_commit(struct store *store, struct err *err);
+void store_rollback(struct store *store);
+
+/* store_sync_failed - true after a sync reported an error: the kernel may have dropped the pages, so nothing later may
+ * be acknowledged; the process must stop and recover. */
+bool store_sync_failed(const struct store *store);
+
+uint64_t store_revision(const struct store *store);      /* last event, appended ones of the open group included */
+int64_t store_next_sample_id(const struct store *store); /* what the next appended sample will get               */
+
+/* ---- idempotency keys ---- */
+
+struct store_key {
+    char key[STORE_KEY_BYTES_MAX + 1];
+    uint8_t fingerprint[32]; /* SHA-256 of the request: what the key stands for   */
+    uint64_t revision;       /* of the event that the request became              */
+    int64_t created_us;
+    char *answer; /* the first answer's body; malloc'ed by find: caller frees  */
+};
+
+/* store_put_key - in the open group, so that key and event are durable together. */
+int store_put_key(struct store *store, const struct store_key *key, struct err *err);
+/* store_find_key - 1 found, 0 not, -1 error. */
+int store_find_key(struct store *store, const char *key, struct store_key *out, struct err *err);
+/* store_expire_keys - forgets keys made before that time, in a transaction of its own or in the open group. */
+int store_expire_keys(struct store *store, int64_t before_us, struct err *err);
+
+/* ---- snapshots ---- */
+
+struct store_snapshot {
+    int64_t id;
+    uint64_t revision, step;
+    int64_t created_us;
+    char reason[16]; /* "create", "interval", "shutdown", "request", "activate" */
+    bool pinned;
+    char note[201];
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t samples, correct; /* test-then-train tally at that point */
+    char arithmetic[32];
+};
+
+/* store_snapshot - writes the state whole, with its digest and the log's chain, in a transaction of its own; *out (may be
+ * NULL) tells what was written. learner->revision must be store_revision(). */
+int store_snapshot(struct store *store, const struct learner *learner, const char *reason, const char *note,
+                   bool pinned, struct store_snapshot *out, struct err *err);
+
+/* store_snapshots - all, oldest first, in an array that the caller frees. */
+int store_snapshots(struct store *store, struct store_snapshot **list, size_t *n, struct err *err);
+/* store_snapshot_find - ERR_NOT_FOUND where there is none. */
+int store_snapshot_find(struct store *store, int64_t id, struct store_snapshot *out, struct err *err);
+/* store_snapshot_drop - ERR_NOT_FOUND; ERR_CONFLICT where it is pinned or the last one that recovery could start from. */
+int store_snapshot_drop(struct store *store, int64_t id, struct err *err);
+/* store_snapshot_load - the state of that snapshot, after checking digest. Errors: ERR_NOT_FOUND, ERR_DB_CORRUPT. */
+int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
+                        struct err *err);
+/* store_snapshots_thin - drops old unpinned ones: keeps the newest `keep`, and beyond them one per power of two of age in revisions. */
+int store_snapshots_thin(struct store *store, unsigned keep, struct err *err);
+
+/* ---- reading back ---- */
+
+struct store_recovery {
+    int64_t snapshot;             /* that recovery started from; 0: from the create event        */
+    uint64_t snapshot_revision;   /* of it                                                       */
+    uint64_t events, samples;     /* replayed                                                    */
+    unsigned passed_over;         /* snapshots whose digest did not verify                       */
+    char warning[ERR_TEXT_BYTES]; /* the last such, or ""                                      */
+};
+
+/* store_recover - the state as of the last event. arith NULL: the best.
+ * Errors: ERR_DB_CORRUPT (names the first bad row), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
+int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
+                  struct learner **out, struct store_recovery *report, struct err *err);
+
+/* store_state_at - the state as of that revision: newest good snapshot at or before it, plus replay.
+ * Activate events are followed: what counts is the line of events that leads to the revision. */
+int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
+                   struct err *err);
+
+/* store_sample - one sample of the log: label and pixels (n_input bytes into `pixels`). 1 found, 0 not, -1 error. */
+int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err);
+/* store_sample_range - lowest and highest id; both 0 when there is none. */
+int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
+
+/* store_rehearse - applies a rehearse event to `learner`, whose samples it reads in the event's order: position i of n is
+ * the learner_order(seed, n, i)-th existing sample of the range. Replay uses the same function. */
+int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
+                   void *context, struct err *err);
+
+struct store_verdict {
+    uint64_t revision, step, events, samples; /* walked */
+    unsigned snapshots;                       /* compared */
+    uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing */
+};
+
+/* store_verify - SQLite's integrity check, every chain link, replay from nothing, every snapshot's digest and every
+ * sample's recorded outcome against the replay. Errors: ERR_DB_CORRUPT naming the first difference. */
+int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
+                 struct store_verdict *out, struct err *err);
+
+/* ---- upkeep ---- */
+
+uint64_t store_wal_bytes(struct store *store);
+/* store_checkpoint - copies the WAL into the database; truncate also empties the WAL. Called when idle or when it is large. */
+int store_checkpoint(struct store *store, bool truncate, struct err *err);
+/* store_now_us - microseconds since 1970: the one clock of the log. */
+int64_t store_now_us(void);
+
+#endif
