@@ -2,11 +2,19 @@
 #
 # Variants live in folders of their own:  make VARIANT=asan check   builds under build/asan with ASan and UBSan.
 
-CC        ?= gcc
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+MAKEFLAGS += -r
 VARIANT   ?= release
 BUILD     := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
-PREFIX    ?= /usr/local
 PYTHON    ?= /usr/bin/python3
+
+PREFIX    ?= /usr/local
+BINDIR    ?= $(PREFIX)/bin
+DATADIR   ?= $(PREFIX)/share/convd
+DOCDIR    ?= $(PREFIX)/share/doc/convd
+UNITDIR   ?= $(PREFIX)/lib/systemd/system
 
 PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd
 
@@ -19,6 +27,7 @@ OPT_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 OPT_tsan  := -O1 -g -fsanitize=thread
 OPT_clang := -O2 -g
 OPT_debug := -O0 -g3
+OPT_aarch64 := -O2 -g
 ifeq ($(VARIANT),clang)
 CC        := clang
 endif
@@ -28,6 +37,16 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(OPT_$(VARIANT)) $(HARDEN) -fPI
 LDFLAGS   ?=
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% -fno-sanitize%,$(OPT_$(VARIANT))) $(LDFLAGS)
 PKG       := pkg-config
+# Cross-built for arm64, with libraries that scripts/deps-aarch64 unpacks; the tests run under qemu.
+ifeq ($(VARIANT),aarch64)
+SYSROOT   := build/sysroot-aarch64
+CC        := aarch64-linux-gnu-gcc
+AR        := aarch64-linux-gnu-ar
+PKG       := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig \
+             PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config
+ALL_CFLAGS += -isystem $(SYSROOT)/usr/include
+RUN       := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu
+endif
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
 STORE_LIBS = $(shell $(PKG) --libs sqlite3) $(CORE_LIBS)
 SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES))
@@ -47,6 +66,10 @@ ARCH_x86_64_v4 := -march=x86-64-v4 -mprefer-vector-width=512
 ARCH_x86_64_v3 := -march=x86-64-v3
 ARCH_aarch64   :=
 ARCH_portable  :=
+NAME_x86_64_v4 := x86-64-v4
+NAME_x86_64_v3 := x86-64-v3
+NAME_aarch64   := aarch64
+NAME_portable  := portable
 # The arithmetic is always optimized: at -O0 its lanes would be a hundred times slower, and the bits are the same.
 OPT_ARITH := -O3
 
@@ -77,9 +100,10 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/core/arith_%.o: core/arith.c
+# Only for these: the pattern alone would also make arith_choose.o from arith.c.
+$(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(OPT_ARITH) $(ARCH_$*) -DARITH_SYMBOL=arith_$* -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(OPT_ARITH) $(ARCH_$*) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
 
 $(BUILD)/core/arith_choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
 
@@ -104,20 +128,97 @@ $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libsto
 $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
 
+.PHONY: tests
+tests: $(TESTS) ## build the C tests of VARIANT without running them
 .PHONY: check
 check: $(TESTS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
-	@set -e; for t in $(TESTS); do echo "== $$t"; $$t; done
+	@set -e; for t in $(TESTS); do echo "== $$t"; $(RUN) $$t; done
 
 .PHONY: check-core check-store check-server
 check-core: $(CORE_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $$t; done
+	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
 check-store: $(STORE_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $$t; done
+	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
 check-server: $(SERVER_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $$t; done
+	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
+
+.PHONY: aarch64
+aarch64: ## run core's tests on arm64, cross-built, under qemu
+	scripts/deps-aarch64 build/sysroot-aarch64
+	$(MAKE) VARIANT=aarch64 check-core
+
+# ---- from nothing: what a fresh clone calls ----
+.PHONY: deps
+deps: ## install the Debian packages that are missing, for building and testing
+	scripts/deps build test
+
+.PHONY: run
+run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LISTEN, CONVD_DB)
+	@scripts/deps build
+	@$(MAKE) --no-print-directory all
+	@CONVD=$(BUILD)/convd scripts/run
+
+.PHONY: test
+test: ## everything that CI runs; make test STAGES="build check" for some of it
+	@scripts/test $(STAGES)
+
+# ---- checks on the source ----
+C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
+SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* 2>/dev/null)
+ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
+
+.PHONY: lint
+lint: format-check check-layers check-banned check-tour shellcheck cppcheck tidy ## all checks on the source
+
+.PHONY: format format-check
+format: ## lay out every C file by .clang-format
+	clang-format-14 -i $(C_FILES)
+format-check: ## fail where clang-format would change something
+	clang-format-14 --dry-run -Werror $(C_FILES)
+
+.PHONY: tidy
+tidy: ## clang-tidy by .clang-tidy
+	printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P 2 -I FILE clang-tidy-14 --quiet FILE -- $(ANALYZED)
+
+.PHONY: cppcheck
+cppcheck: ## cppcheck over core, store and server
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
+	    --suppress=missingIncludeSystem -I. -DARITH_SYMBOL=arith_portable core store server
+
+.PHONY: shellcheck
+shellcheck: ## shellcheck over the scripts
+	shellcheck $(SHELL_FILES)
+
+.PHONY: check-layers check-banned check-tour
+check-layers: $(CORE_OBJ) ## prove from objects and includes that each layer keeps to itself
+	scripts/check-layers . $(BUILD)
+check-banned: ## no function that convd does without
+	scripts/check-banned
+check-tour: ## README's tour names every source file
+	scripts/check-tour
+
+# ---- installation ----
+UNITS := convd@.service convd@.socket
+.PHONY: install uninstall
+install: all ## install under $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/convd $(DESTDIR)$(BINDIR)/convd
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)/examples/digits
+	for unit in $(UNITS); do \
+	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
+uninstall: ## remove what install put there; models and /etc/convd stay
+	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: clean
-clean:
+clean: ## remove build/
 	rm -rf build
 
 .SECONDARY:

@@ -91,10 +91,11 @@ int learner_class(const struct learner *learner, const char *bytes, size_t n_byt
  * Not over revision, capacity or instruction set. Costs 0.3 ms for 400 KB. */
 void learner_digest(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
 
-/* learner_encode_rest / learner_decode - what a snapshot keeps beside the three tensors: shape, settings, classes,
- * step, tally. Little-endian, explained in learner_codec.c.
- * encode: returns the bytes needed; writes only when `size` suffices.
- * decode: makes a learner from that and the tensors (row-major, unpadded). Errors: ERR_DB_CORRUPT, ERR_MEMORY. */
+/* learner_encode_rest - what a snapshot keeps beside the three tensors: shape, settings, classes, step, tally. Little-endian,
+ * explained in learner_codec.c. Returns the bytes needed; writes only where bytes is not NULL and `size` suffices.
+ *
+ * learner_decode - a learner from those bytes, at revision 1 and with initial weights: the caller sets `revision` and
+ * brings the tensors by net_import(). Errors: ERR_DB_CORRUPT, ERR_MEMORY. */
 size_t learner_encode_rest(const struct learner *learner, uint8_t *bytes, size_t size);
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err);
 

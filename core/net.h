@@ -87,17 +87,19 @@ void net_import(struct net *net, const float *k, const float *w01, const float *
 
 /* What forward leaves behind for backward and for explanation. One workspace serves one thread at a time. */
 struct workspace {
-    float *x;         /* the input, then its kernel_width shifted copies; layout in arith.c        */
-    float *l0;        /* [n_0], padded with zeros to a multiple of 16                               */
-    uint32_t *winner; /* [n_0] likewise; unused with kernels = 0                                   */
-    float *l1, *l2;   /* [ld_1], [ld_2]; padding is zero                                           */
+    float *image;     /* [channels][height][width], as x                                      */
+    float *planes;    /* the image's shifted copies that the convolution reads: arith.c       */
+    float *l0;        /* [n_0], padded with zeros to a multiple of 16                          */
+    uint32_t *winner; /* [n_0] likewise; unused with kernels = 0                              */
+    float *l1, *l2;   /* [ld_1], [ld_2]; padding is zero                                      */
     float *d0, *d1, *d2;
-    float *sums;      /* scratch of the dense layers                                               */
-    float *g_k;       /* scratch of the kernels' gradient                                          */
-    uint32_t *order;  /* positions sorted by winner                                                */
-    uint32_t *starts; /* where each kernel's run begins in order                                   */
-    uint32_t n_2_max;
-    void *block;
+    float *u;         /* -rate d of the layer at hand                                         */
+    uint32_t *order;  /* positions sorted by winner                                           */
+    uint32_t *starts; /* [N + 1] where each kernel's run begins in order                      */
+    uint32_t *frame;  /* [n_k] offset of row m of F in planes                                 */
+    uint32_t *patch;  /* [n_0] offset of position p's patch in image                          */
+    uint32_t *row;    /* [channels * kernel_height] offset of that row of a patch             */
+    uint32_t n_2_max; /* classes that it has room for                                         */
 };
 
 /* workspace_create - for nets of that shape with at most n_2_max classes. NULL when memory is out.

@@ -1,0 +1,26 @@
+/* arith.h - what one instruction set's compilation of arith.c offers. Private to core/, and to its tests. */
+#ifndef CONVD_CORE_ARITH_H
+#define CONVD_CORE_ARITH_H
+
+#include "core/net.h"
+
+struct arith {
+    const char *name;
+
+    /* x = pixel / 255 - mean; l^0 with winners; l^1; l^2. */
+    void (*forward)(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws);
+
+    /* e = 1/2 sum_m (l^2_m - y_m)^2 */
+    float (*loss)(const struct net *net, const struct workspace *ws, uint32_t label);
+
+    /* dst = base - rate * gradient at `net`. For a step dst and base are net itself; for a gradient base is NULL (zeros). */
+    void (*descend)(struct net *dst, const struct net *net, enum gradient gradient, float rate, uint32_t label,
+                    struct workspace *ws);
+
+    /* for tests: 16 lanes of each */
+    void (*exp16)(float *y, const float *x);
+    void (*tanh16)(float *y, const float *x);
+    void (*fma16)(float *y, const float *a, const float *b, const float *c);
+};
+
+#endif

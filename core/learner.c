@@ -1,0 +1,397 @@
+/* learner.c - the fold: create and apply. See learner.h; learner_codec.c has the digest and the snapshot's bytes. */
+#include "core/learner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory: everything is taken here, at creation and in learner_reserve() ---- */
+
+struct buffers {
+    char (*labels)[LABEL_BYTES_MAX + 1];
+    uint32_t *confusion;
+    float *params;
+    struct workspace *ws;
+};
+
+static void buffers_free(struct buffers *b)
+{
+    free(b->labels);
+    free(b->confusion);
+    free(b->params);
+    workspace_free(b->ws);
+}
+
+static int buffers_create(struct buffers *b, const struct shape *shape, uint32_t capacity, bool with_workspace,
+                          struct err *err)
+{
+    const size_t n_params = (net_floats(shape, capacity) * sizeof(float) + 63) / 64 * 64;
+    b->labels = calloc(capacity, sizeof *b->labels);
+    b->confusion = calloc((size_t)capacity * capacity, sizeof *b->confusion);
+    b->params = aligned_alloc(64, n_params);
+    b->ws = with_workspace ? workspace_create(shape, capacity) : NULL;
+    if (b->labels == NULL || b->confusion == NULL || b->params == NULL || (with_workspace && b->ws == NULL)) {
+        buffers_free(b);
+        *b = (struct buffers){0};
+        return err_set(err, ERR_MEMORY, "no memory for a model of %zu bytes", n_params);
+    }
+    memset(b->params, 0, n_params);
+    return 0;
+}
+
+static struct learner *learner_empty(const struct shape *shape, const struct arith *arith, uint32_t n_classes,
+                                     uint32_t capacity, bool with_workspace, struct err *err)
+{
+    struct learner *l = calloc(1, sizeof *l);
+    struct buffers b = {0};
+    if (l == NULL) {
+        err_set(err, ERR_MEMORY, "no memory for a model");
+        return NULL;
+    }
+    if (buffers_create(&b, shape, capacity, with_workspace, err) != 0) {
+        free(l);
+        return NULL;
+    }
+    l->arith = arith != NULL ? arith : arith_choose(NULL);
+    l->shape = *shape;
+    l->n_classes = n_classes;
+    l->capacity = capacity;
+    l->labels = b.labels;
+    l->tally.confusion = b.confusion;
+    l->params = b.params;
+    l->ws = b.ws;
+    l->net = net_view(shape, n_classes, b.params);
+    return l;
+}
+
+void learner_free(struct learner *l)
+{
+    if (l == NULL)
+        return;
+    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws};
+    buffers_free(&b);
+    free(l);
+}
+
+/* Room for some more classes than there are, so that adding a few needs no memory. */
+static uint32_t capacity_for(uint32_t n_classes)
+{
+    uint32_t capacity = (uint32_t)lanes_up(n_classes + 6);
+    return capacity < SHAPE_CLASSES_MAX ? capacity : SHAPE_CLASSES_MAX;
+}
+
+/* ---- create ---- */
+
+static int labels_check(const char (*labels)[LABEL_BYTES_MAX + 1], uint32_t n, struct err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (label_check(labels[i], strnlen(labels[i], LABEL_BYTES_MAX + 1), err) != 0)
+            return err_at(err, "/classes/%u", i);
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(labels[i], labels[j]) == 0) {
+                err_set(err, ERR_CONFLICT, "the label \"%s\" is given to two classes", labels[i]);
+                return err_at(err, "/classes/%u", i);
+            }
+    }
+    return 0;
+}
+
+/* Whether every float is finite: its exponent is not all ones. By bits: comparisons would need care with NaN. */
+static bool all_finite(const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        if ((bits & 0x7f800000u) == 0x7f800000u)
+            return false;
+    }
+    return true;
+}
+
+struct learner *learner_create(const struct event *event, const struct arith *arith, uint32_t capacity, struct err *err)
+{
+    assert(event->kind == EVENT_CREATE);
+    struct shape shape = event->as.create.shape;
+    const uint32_t n = event->as.create.n_classes;
+    if (shape_check(&shape, n, err) != 0 || labels_check(event->as.create.labels, n, err) != 0)
+        return NULL;
+    capacity = capacity < n ? capacity_for(n) : capacity;
+    struct shape with_room = shape;
+    if (shape_check(&with_room, capacity, err) != 0)
+        return NULL;
+
+    struct learner *l = learner_empty(&shape, arith, n, capacity, true, err);
+    if (l == NULL)
+        return NULL;
+    l->settings = event->as.create.settings;
+    memcpy(l->labels, event->as.create.labels, n * sizeof *l->labels);
+    if (event->as.create.w01 != NULL) {
+        net_import(&l->net, event->as.create.k, event->as.create.w01, event->as.create.w12);
+        if (!all_finite(l->params, net_floats(&shape, n))) {
+            err_set(err, ERR_VALUE, "the given weights are not all finite numbers");
+            learner_free(l);
+            return NULL;
+        }
+    } else {
+        net_init(&l->net, l->settings.seed);
+    }
+    l->revision = 1;
+    return l;
+}
+
+/* ---- classes ---- */
+
+int learner_class(const struct learner *l, const char *bytes, size_t n_bytes)
+{
+    if (n_bytes > LABEL_BYTES_MAX)
+        return -1;
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        if (memcmp(l->labels[i], bytes, n_bytes) == 0 && l->labels[i][n_bytes] == '\0')
+            return (int)i;
+    return -1;
+}
+
+/* Rows of w12 from one row length to another, in place: from the last row when they grow, so that none is overwritten
+ * before it has moved. New columns are zero. */
+static void w12_widen(float *w12, size_t n_rows, size_t ld_old, size_t ld_new)
+{
+    for (size_t t = n_rows; t-- > 0;) {
+        memmove(w12 + t * ld_new, w12 + t * ld_old, ld_old * sizeof *w12);
+        memset(w12 + t * ld_new + ld_old, 0, (ld_new - ld_old) * sizeof *w12);
+    }
+}
+
+static void class_add(struct learner *l, const char *label)
+{
+    const size_t ld_old = l->net.ld_2;
+    const uint32_t index = l->n_classes++;
+    l->net = net_view(&l->shape, l->n_classes, l->params);
+    if (l->net.ld_2 != ld_old)
+        w12_widen(l->net.w12, l->shape.n_1, ld_old, l->net.ld_2);
+    net_init_class(&l->net, l->settings.seed, index);
+    memset(l->labels[index], 0, sizeof l->labels[index]);
+    memcpy(l->labels[index], label, strlen(label));
+}
+
+int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
+{
+    if (n_classes <= l->capacity)
+        return 0;
+    struct shape shape = l->shape;
+    if (shape_check(&shape, n_classes, err) != 0)
+        return -1;
+    const uint32_t capacity = capacity_for(n_classes);
+    struct buffers b = {0};
+    if (buffers_create(&b, &l->shape, capacity, l->ws != NULL, err) != 0)
+        return -1;
+    memcpy(b.labels, l->labels, l->n_classes * sizeof *b.labels);
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        memcpy(b.confusion + (size_t)i * capacity, l->tally.confusion + (size_t)i * l->capacity,
+               l->n_classes * sizeof *b.confusion);
+    memcpy(b.params, l->params, net_floats(&l->shape, l->n_classes) * sizeof *b.params);
+
+    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws};
+    l->labels = b.labels;
+    l->tally.confusion = b.confusion;
+    l->params = b.params;
+    l->ws = b.ws;
+    l->capacity = capacity;
+    l->net = net_view(&l->shape, l->n_classes, l->params);
+    buffers_free(&old);
+    return 0;
+}
+
+/* ---- apply ---- */
+
+static void tally_count(struct learner *l, uint32_t label, uint32_t predicted, float loss)
+{
+    struct tally *t = &l->tally;
+    t->recent[t->samples % TALLY_RECENT] = (struct outcome){(uint16_t)label, (uint16_t)predicted, loss};
+    t->samples++;
+    t->correct += label == predicted;
+    t->loss_sum += (double)loss;
+    uint32_t *cell = &t->confusion[(size_t)label * l->capacity + predicted];
+    *cell += *cell < UINT32_MAX;
+}
+
+static void learn(struct learner *l, struct sample *sample)
+{
+    net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
+    sample->predicted = net_argmax(&l->net, l->ws);
+    sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
+    net_step(l->arith, &l->net, &l->settings, sample->label, l->ws);
+    l->step++;
+}
+
+static int class_check(const struct learner *l, const struct event *event, struct err *err)
+{
+    const char *label = event->as.class_.label;
+    const uint32_t index = event->as.class_.index;
+    const bool add = event->as.class_.action == CLASS_ADD;
+    if (!add && event->as.class_.action != CLASS_RENAME)
+        return err_set(err, ERR_INTERNAL, "unknown class action %d", (int)event->as.class_.action);
+    if (label_check(label, strnlen(label, LABEL_BYTES_MAX + 1), err) != 0)
+        return err_at(err, "/label");
+    if (add ? index != l->n_classes : index >= l->n_classes)
+        return err_set(err, ERR_NOT_FOUND, "there is no class %u: the model has %u", index, l->n_classes);
+    int taken = learner_class(l, label, strlen(label));
+    if (taken >= 0 && (add || (uint32_t)taken != index)) {
+        err_set(err, ERR_CONFLICT, "there is a class \"%s\" already", label);
+        return err_at(err, "/label");
+    }
+    if (add && l->n_classes == l->capacity)
+        return err_set(err, ERR_LIMIT, "the model has room for %u classes", l->capacity);
+    return 0;
+}
+
+int learner_check(const struct learner *l, const struct event *event, struct err *err)
+{
+    switch (event->kind) {
+    case EVENT_TRAIN:
+        for (uint32_t i = 0; i < event->as.train.n; i++)
+            if (event->as.train.samples[i].label >= l->n_classes) {
+                err_set(err, ERR_LABEL_UNKNOWN, "sample %u is of class %u, but the model has %u classes", i,
+                        event->as.train.samples[i].label, l->n_classes);
+                return err_at(err, "/samples/%u/label", i);
+            }
+        return 0;
+    case EVENT_CLASS:
+        return class_check(l, event, err);
+    case EVENT_TUNE:
+        for (int i = 0; i < SETTING_N; i++)
+            if (!setting_table[i].tunable && settings_get(&event->as.tune.settings, (enum setting)i) !=
+                                                 settings_get(&l->settings, (enum setting)i)) {
+                err_set(err, ERR_VALUE, "%s is fixed when the model is made and cannot be tuned",
+                        setting_table[i].name);
+                return err_at(err, "/%s", setting_table[i].name);
+            }
+        return 0;
+    case EVENT_CREATE:
+    case EVENT_REHEARSE:
+    case EVENT_ACTIVATE:
+    case EVENT_KIND_N:
+        break;
+    }
+    return err_set(err, ERR_INTERNAL, "a %s event cannot be applied by itself", event_kind_name(event->kind));
+}
+
+int learner_apply(struct learner *l, struct event *event, struct err *err)
+{
+    if (learner_check(l, event, err) != 0)
+        return -1;
+    if (event->revision <= l->revision)
+        return err_set(err, ERR_INTERNAL, "event %llu after revision %llu", (unsigned long long)event->revision,
+                       (unsigned long long)l->revision);
+    switch (event->kind) {
+    case EVENT_TRAIN:
+        for (uint32_t i = 0; i < event->as.train.n; i++) {
+            struct sample *sample = &event->as.train.samples[i];
+            learn(l, sample);
+            tally_count(l, sample->label, sample->predicted, sample->loss);
+        }
+        break;
+    case EVENT_CLASS:
+        if (event->as.class_.action == CLASS_ADD) {
+            class_add(l, event->as.class_.label);
+        } else {
+            char *label = l->labels[event->as.class_.index];
+            memset(label, 0, sizeof l->labels[0]);
+            memcpy(label, event->as.class_.label, strlen(event->as.class_.label));
+        }
+        break;
+    case EVENT_TUNE:
+        l->settings = event->as.tune.settings;
+        break;
+    case EVENT_CREATE:
+    case EVENT_REHEARSE:
+    case EVENT_ACTIVATE:
+    case EVENT_KIND_N:
+        assert(false && "refused by learner_check");
+    }
+    l->revision = event->revision;
+    return 0;
+}
+
+int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, struct err *err)
+{
+    if (label >= l->n_classes)
+        return err_set(err, ERR_LABEL_UNKNOWN, "a sample of class %u, but the model has %u classes", label,
+                       l->n_classes);
+    struct sample sample = {.label = label, .pixels = pixels};
+    learn(l, &sample);
+    return 0;
+}
+
+const char *event_kind_name(enum event_kind kind)
+{
+    static const char *const names[EVENT_KIND_N] = {
+        [EVENT_CREATE] = "create", [EVENT_TRAIN] = "train",       [EVENT_CLASS] = "class",
+        [EVENT_TUNE] = "tune",     [EVENT_REHEARSE] = "rehearse", [EVENT_ACTIVATE] = "activate",
+    };
+    return (unsigned)kind < EVENT_KIND_N && names[kind] != NULL ? names[kind] : "unknown";
+}
+
+/* A Feistel network of four rounds on the smallest even number of bits that holds n, walked until it falls below n
+ * (Black and Rogaway 2002, cycle walking): at most 4 tries on average, and no list of n numbers. */
+uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i)
+{
+    assert(i < n);
+    unsigned half = 1;
+    while (half < 32 && (1ULL << (2 * half)) < n)
+        half++;
+    const uint64_t mask = (1ULL << half) - 1;
+    do {
+        uint64_t left = i >> half, right = i & mask;
+        for (uint64_t round = 0; round < 4; round++) {
+            uint64_t x = right + 0x9e3779b97f4a7c15u * (seed + round + 1);
+            x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+            x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+            uint64_t next = left ^ ((x ^ (x >> 31)) & mask);
+            left = right;
+            right = next;
+        }
+        i = left << half | right;
+    } while (i >= n);
+    return i;
+}
+
+/* ---- copies ---- */
+
+static void copy_state(struct learner *dst, const struct learner *src)
+{
+    dst->arith = src->arith;
+    dst->settings = src->settings;
+    dst->revision = src->revision;
+    dst->step = src->step;
+    dst->n_classes = src->n_classes;
+    dst->net = net_view(&dst->shape, src->n_classes, dst->params);
+    memcpy(dst->labels, src->labels, src->n_classes * sizeof *dst->labels);
+    memcpy(dst->params, src->params, net_floats(&src->shape, src->n_classes) * sizeof *dst->params);
+    uint32_t *confusion = dst->tally.confusion;
+    dst->tally = src->tally;
+    dst->tally.confusion = confusion;
+    for (uint32_t i = 0; i < src->n_classes; i++)
+        memcpy(confusion + (size_t)i * dst->capacity, src->tally.confusion + (size_t)i * src->capacity,
+               src->n_classes * sizeof *confusion);
+    /* Classes that dst had and src has not leave no counts behind for those that come. */
+    for (uint32_t i = 0; i < dst->capacity; i++) {
+        uint32_t from = i < src->n_classes ? src->n_classes : 0;
+        memset(confusion + (size_t)i * dst->capacity + from, 0, (dst->capacity - from) * sizeof *confusion);
+    }
+}
+
+int learner_copy(struct learner *dst, const struct learner *src, struct err *err)
+{
+    if (learner_reserve(dst, src->n_classes, err) != 0)
+        return -1;
+    copy_state(dst, src);
+    return 0;
+}
+
+struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)
+{
+    struct learner *l = learner_empty(&src->shape, src->arith, src->n_classes, src->capacity, with_workspace, err);
+    if (l != NULL)
+        copy_state(l, src);
+    return l;
+}

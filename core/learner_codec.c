@@ -1,0 +1,273 @@
+/* learner_codec.c - the state as bytes: for the digest, and for snapshots. See learner.h.
+ *
+ * "The rest" of a state, beside the three tensors, little-endian throughout:
+ *
+ *     u32  version, 1
+ *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
+ *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
+ *     u64  step
+ *     u32  number of classes, then for each: u8 length of its label, the label
+ *     u64  samples, u64 correct, f64 sum of losses
+ *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
+ *     u32  confusion, row by row, number of classes squared
+ *
+ * Settings go by name so that a later version can add one: those that the bytes do not name have their defaults.
+ * The digest is SHA-256 over these bytes, then k [N][n_k], w01 [n_0][n_1], w12 [n_1][n_2] as f32.
+ */
+#include "core/learner.h"
+
+#include <assert.h>
+#include <nettle/sha2.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
+
+#define CODEC_VERSION 1u
+
+/* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */
+
+struct sink {
+    uint8_t *bytes; /* NULL: not into a buffer */
+    size_t used;
+    struct sha256_ctx *hash; /* NULL: no hash */
+};
+
+static void put(struct sink *sink, const void *bytes, size_t n)
+{
+    if (sink->bytes != NULL)
+        memcpy(sink->bytes + sink->used, bytes, n);
+    if (sink->hash != NULL)
+        sha256_update(sink->hash, n, bytes);
+    sink->used += n;
+}
+
+static void put_u32(struct sink *sink, uint32_t value)
+{
+    put(sink, &value, sizeof value);
+}
+
+static void put_u64(struct sink *sink, uint64_t value)
+{
+    put(sink, &value, sizeof value);
+}
+
+static void put_f64(struct sink *sink, double value)
+{
+    put(sink, &value, sizeof value);
+}
+
+static void put_text(struct sink *sink, const char *text)
+{
+    uint8_t n = (uint8_t)strlen(text);
+    put(sink, &n, 1);
+    put(sink, text, n);
+}
+
+static void put_tally(struct sink *sink, const struct learner *l)
+{
+    const struct tally *t = &l->tally;
+    put_u64(sink, t->samples);
+    put_u64(sink, t->correct);
+    put_f64(sink, t->loss_sum);
+    const uint32_t n = t->samples < TALLY_RECENT ? (uint32_t)t->samples : TALLY_RECENT;
+    put_u32(sink, n);
+    for (uint64_t i = t->samples - n; i < t->samples; i++) {
+        const struct outcome *o = &t->recent[i % TALLY_RECENT];
+        uint8_t packed[8];
+        memcpy(packed, &o->label, 2);
+        memcpy(packed + 2, &o->predicted, 2);
+        memcpy(packed + 4, &o->loss, 4);
+        put(sink, packed, sizeof packed);
+    }
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        put(sink, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
+}
+
+static void put_rest(struct sink *sink, const struct learner *l)
+{
+    const struct shape *s = &l->shape;
+    put_u32(sink, CODEC_VERSION);
+    const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
+                              s->kernel_width, s->kernel_height, s->stride,   s->hidden};
+    put(sink, sides, sizeof sides);
+    put_u32(sink, SETTING_N);
+    for (int i = 0; i < SETTING_N; i++) {
+        put_text(sink, setting_table[i].name);
+        put_f64(sink, settings_get(&l->settings, (enum setting)i));
+    }
+    put_u64(sink, l->step);
+    put_u32(sink, l->n_classes);
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        put_text(sink, l->labels[i]);
+    put_tally(sink, l);
+}
+
+size_t learner_encode_rest(const struct learner *l, uint8_t *bytes, size_t size)
+{
+    struct sink sink = {0};
+    put_rest(&sink, l);
+    const size_t needed = sink.used;
+    if (bytes != NULL && needed <= size) {
+        sink = (struct sink){.bytes = bytes};
+        put_rest(&sink, l);
+    }
+    return needed;
+}
+
+void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
+{
+    struct sha256_ctx hash;
+    sha256_init(&hash);
+    struct sink sink = {.hash = &hash};
+    put_rest(&sink, l);
+    const struct net *net = &l->net;
+    for (uint32_t i = 0; i < l->shape.kernels; i++)
+        for (uint32_t m = 0; m < l->shape.n_k; m++)
+            put(&sink, &net->k[m * net->ld_k + i], sizeof(float));
+    for (uint32_t p = 0; p < l->shape.n_0; p++)
+        put(&sink, net->w01 + p * net->ld_1, l->shape.n_1 * sizeof(float));
+    for (uint32_t t = 0; t < l->shape.n_1; t++)
+        put(&sink, net->w12 + t * net->ld_2, l->n_classes * sizeof(float));
+    sha256_digest(&hash, DIGEST_BYTES, digest);
+}
+
+/* ---- reading ---- */
+
+struct source {
+    const uint8_t *bytes;
+    size_t left;
+    bool short_; /* something was read past the end: all values since are zero */
+};
+
+static void get(struct source *source, void *out, size_t n)
+{
+    if (n > source->left) {
+        source->short_ = true;
+        source->left = 0;
+        memset(out, 0, n);
+        return;
+    }
+    memcpy(out, source->bytes, n);
+    source->bytes += n;
+    source->left -= n;
+}
+
+static uint32_t get_u32(struct source *source)
+{
+    uint32_t value;
+    get(source, &value, sizeof value);
+    return value;
+}
+
+static uint64_t get_u64(struct source *source)
+{
+    uint64_t value;
+    get(source, &value, sizeof value);
+    return value;
+}
+
+static double get_f64(struct source *source)
+{
+    double value;
+    get(source, &value, sizeof value);
+    return value;
+}
+
+static void get_text(struct source *source, char *text, size_t size)
+{
+    uint8_t n;
+    memset(text, 0, size);
+    get(source, &n, 1);
+    if (n >= size) {
+        source->short_ = true;
+        return;
+    }
+    get(source, text, n);
+}
+
+static int get_settings(struct source *source, struct settings *settings, struct err *err)
+{
+    *settings = settings_default();
+    const uint32_t n = get_u32(source);
+    for (uint32_t i = 0; i < n && !source->short_; i++) {
+        char name[64];
+        get_text(source, name, sizeof name);
+        double value = get_f64(source);
+        enum setting which = settings_find(name);
+        if (source->short_)
+            break;
+        if (which == SETTING_N)
+            return err_set(err, ERR_DB_CORRUPT, "the state has a setting \"%s\" that this version does not know", name);
+        if (settings_set(settings, which, value, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void get_tally(struct source *source, struct learner *l)
+{
+    struct tally *t = &l->tally;
+    t->samples = get_u64(source);
+    t->correct = get_u64(source);
+    t->loss_sum = get_f64(source);
+    const uint32_t n = get_u32(source);
+    if (n != (t->samples < TALLY_RECENT ? t->samples : TALLY_RECENT)) {
+        source->short_ = true;
+        return;
+    }
+    for (uint64_t i = t->samples - n; i < t->samples; i++) {
+        uint8_t packed[8];
+        struct outcome *o = &t->recent[i % TALLY_RECENT];
+        get(source, packed, sizeof packed);
+        memcpy(&o->label, packed, 2);
+        memcpy(&o->predicted, packed + 2, 2);
+        memcpy(&o->loss, packed + 4, 4);
+    }
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        get(source, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
+}
+
+struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err)
+{
+    struct source source = {bytes, n_bytes, false};
+    if (get_u32(&source) != CODEC_VERSION) {
+        err_set(err, ERR_DB_CORRUPT, "the state is not of version %u", CODEC_VERSION);
+        return NULL;
+    }
+    struct event create = {.kind = EVENT_CREATE, .revision = 1};
+    struct shape *s = &create.as.create.shape;
+    uint32_t *const sides[] = {&s->width,        &s->height,        &s->channels, &s->kernels,
+                               &s->kernel_width, &s->kernel_height, &s->stride,   &s->hidden};
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
+        *sides[i] = get_u32(&source);
+    if (get_settings(&source, &create.as.create.settings, err) != 0)
+        return NULL;
+    const uint64_t step = get_u64(&source);
+    const uint32_t n_classes = get_u32(&source);
+    char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
+    if (source.short_ || n_classes > SHAPE_CLASSES_MAX) {
+        err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
+        return NULL;
+    }
+    for (uint32_t i = 0; i < n_classes; i++)
+        get_text(&source, labels[i], sizeof labels[i]);
+    create.as.create.n_classes = n_classes;
+    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
+
+    struct learner *l = source.short_ ? NULL : learner_create(&create, arith, 0, err);
+    if (l == NULL) {
+        if (source.short_)
+            err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
+        else if (err != NULL && err->code != ERR_MEMORY)
+            err->code = ERR_DB_CORRUPT;
+        return NULL;
+    }
+    l->step = step;
+    get_tally(&source, l);
+    if (source.short_ || source.left != 0) {
+        err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
+        learner_free(l);
+        return NULL;
+    }
+    return l;
+}
