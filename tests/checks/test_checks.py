@@ -1,0 +1,279 @@
+"""The checks on the source can fail: each is given a tree that breaks one rule, and must name it."""
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CORE = """#include "core/thing.h"
+#include <stdlib.h>
+int *thing_create(void)
+{
+    return malloc(sizeof(int));
+}
+"""
+HEADER = "#ifndef THING_H\n#define THING_H\nint *thing_create(void);\n#endif\n"
+
+
+def check(name: str, *arguments: object) -> tuple[int, str]:
+    done = subprocess.run([ROOT / "scripts" / name, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout + done.stderr
+
+
+class Tree:
+    """A small source tree that keeps every rule, until a test breaks one."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.write("core/thing.h", HEADER)
+        self.write("core/thing.c", CORE)
+        self.write("store/db.c", '#include "core/thing.h"\n#include <sqlite3.h>\n')
+        self.write("server/http.c", '#include "store/db.h"\n#include <microhttpd.h>\n')
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def layers(self) -> tuple[int, str]:
+        """Builds core as the Makefile does, and checks."""
+        objects = self.root / "build" / "core"
+        objects.mkdir(parents=True, exist_ok=True)
+        for source in sorted((self.root / "core").glob("*.c")):
+            subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong",
+                            f"-I{self.root}", "-c", "-o", objects / f"{source.stem}.o", source], check=True)
+        return check("check-layers", self.root)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def must_fail(result: tuple[int, str], *words: str) -> None:
+    status, text = result
+    assert status == 1, text
+    for word in words:
+        assert word in text
+
+
+# ---- check-layers ----
+
+
+def test_layers_accepts_a_tree_that_keeps_the_rules(tree):
+    status, text = tree.layers()
+    assert status == 0, text
+
+
+def test_layers_does_not_call_an_empty_tree_good(tmp_path):
+    assert check("check-layers", tmp_path)[0] == 2
+
+
+def test_layers_finds_a_source_that_was_not_built(tree):
+    tree.layers()
+    tree.write("core/later.c", "int later;\n")
+    must_fail(check("check-layers", tree.root), "later.c", "unproved")
+
+
+@pytest.mark.parametrize("name, line, words", [
+    ("core/thing.c", '#include "store/store.h"', ("core/thing.c:1", 'core may not include "store/store.h"')),
+    ("core/thing.c", '#include "server/http.h"', ('core may not include "server/http.h"',)),
+    ("core/thing.h", "#include <time.h>", ("core/thing.h:1", "core may not include <time.h>")),
+    ("core/thing.c", "#include <pthread.h>", ("core may not include <pthread.h>",)),
+    ("core/thing.c", "#include <immintrin.h>", ("only core/lanes.h may include <immintrin.h>",)),
+    ("core/thing.c", "#  include  <unistd.h>", ("core may not include <unistd.h>",)),
+    ("core/thing.c", '#include "thing.h"', ('"thing.h" does not name its folder',)),
+    ("core/thing.c", '#include "core/../store/store.h"', ("does not name its folder",)),
+    ("store/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
+    ("store/log.c", "#include <sqlite3.h>", ("store/log.c:1", "only store/db.c may include <sqlite3.h>")),
+    ("server/http.c", "#include <sqlite3.h>", ("only store/db.c may include <sqlite3.h>",)),
+    ("server/routes.c", "#include <microhttpd.h>", ("only server/http.c may include <microhttpd.h>",)),
+    ("server/http.h", "#include <microhttpd.h>", ("only server/http.c may include <microhttpd.h>",)),
+    ("server/body.c", "#include <cjson/cJSON.h>", ("only server/json.c may include <cjson/cJSON.h>",)),
+    ("server/body.c", "#include <curl/curl.h>", ("only server/client.c may include <curl/curl.h>",)),
+    ("server/body.c", "#include MACRO", ("cannot read",)),
+    ("tests/core/test_net.c", '#include "store/store.h"', ('tests/core may not include "store/store.h"',)),
+    ("tests/store/test_log.c", '#include "server/json.h"', ('tests/store may not include "server/json.h"',)),
+])
+def test_layers_finds_an_include_that_points_the_wrong_way(tree, name, line, words):
+    tree.layers()  # the objects of the tree as it was: what is broken here is the text
+    old = (tree.root / name).read_text() if (tree.root / name).exists() else ""
+    tree.write(name, line + "\n" + old)
+    must_fail(check("check-layers", tree.root), *words)
+
+
+def test_layers_finds_a_second_owner_of_a_decoder(tree):
+    tree.write("server/image_png.c", "#include <spng.h>\n")
+    assert tree.layers()[0] == 0
+    tree.write("server/sheet.c", "#include <spng.h>\n")
+    must_fail(tree.layers(), "server/image_png.c, server/sheet.c", "<spng.h>")
+
+
+def test_layers_does_not_read_comments_or_strings(tree):
+    tree.write("store/log.c", '/*\n#include <sqlite3.h>\n*/\n// #include <microhttpd.h>\nconst char *s = "/*";\n')
+    assert tree.layers()[0] == 0
+
+
+@pytest.mark.parametrize("body, symbol", [
+    ("#include <stdio.h>\nvoid f(void) { printf(\"%d\", 1); }", "core may not use"),
+    ("long time(long *);\nlong f(void) { return time(0); }", "core may not use time()"),
+    ("char *getenv(const char *);\nchar *f(void) { return getenv(\"HOME\"); }", "core may not use getenv()"),
+    ("double tanh(double);\ndouble f(double x) { return tanh(x); }", "core may not use tanh()"),
+    ("int pthread_mutex_lock(void *);\nint f(void *m) { return pthread_mutex_lock(m); }", "core may not use pthread_mutex_lock()"),
+    ("void store_close(void *);\nvoid f(void *s) { store_close(s); }", "core may not use store_close()"),
+    ("extern int errno_like;\nint f(void) { return errno_like; }", "core may not use errno_like()"),
+])
+def test_layers_finds_a_symbol_that_core_may_not_use(tree, body, symbol):
+    tree.write("core/other.c", body + "\n")
+    must_fail(tree.layers(), "other.o", symbol)
+
+
+@pytest.mark.parametrize("body, section", [
+    ("int counter;", ".bss"),
+    ("int f(void) { static int calls; return ++calls; }", ".bss"),
+    ("int start = 7;", ".data"),
+    ("_Thread_local int mine = 1;", ".tdata"),
+    ("_Thread_local int mine;", ".tbss"),
+    ("__attribute__((common)) int shared;", "common symbol shared"),
+    ("__attribute__((constructor)) static void f(void) { __asm__ volatile(\"\"); }", ".init_array"),
+])
+def test_layers_finds_state_that_outlives_a_call(tree, body, section):
+    tree.write("core/other.c", body + "\n")
+    must_fail(tree.layers(), "other.o", section)
+
+
+def test_layers_accepts_constant_tables_of_addresses(tree):
+    tree.write("core/other.c", "const char *const words[] = {\"a\", \"b\"};\nint f(int);\nint f(int x) { return x; }\n"
+                               "int (*const table[])(int) = {f};\n")
+    status, text = tree.layers()
+    assert status == 0, text
+
+
+def test_layers_finds_an_allocation_outside_the_functions_that_make_things(tree):
+    tree.write("core/other.c", "#include <stdlib.h>\nvoid *other_apply(void);\nvoid *other_apply(void) { return malloc(1); }\n")
+    must_fail(tree.layers(), "other.o: other_apply() may not allocate: other_apply -> malloc")
+
+
+def test_layers_finds_an_allocation_through_other_functions(tree):
+    tree.write("core/other.c", '#include "core/thing.h"\n__attribute__((noinline)) static int *helper(int n)\n'
+                               "{\n    return n > 3 ? thing_create() + n : 0;\n}\n"
+                               "int *other_apply(int n);\nint *other_apply(int n)\n{\n    return helper(n) + 1;\n}\n")
+    must_fail(tree.layers(), "other_apply -> helper -> thing_create -> malloc")
+
+
+def test_layers_finds_an_allocator_that_is_handed_out(tree):
+    tree.write("core/other.c", "#include <stdlib.h>\nvoid *(*other_allocator(void))(size_t);\n"
+                               "void *(*other_allocator(void))(size_t) { return malloc; }\n")
+    must_fail(tree.layers(), "other_allocator() may not allocate")
+
+
+def test_layers_finds_any_allocation_in_the_arithmetic(tree):
+    tree.write("core/arith_fast.c", "#include <stdlib.h>\nvoid *fast_create(void);\nvoid *fast_create(void) { return calloc(1, 1); }\n")
+    must_fail(tree.layers(), "arith_fast.o: fast_create() may not allocate")
+
+
+# ---- check-banned ----
+
+
+def test_banned_accepts_a_tree_that_keeps_the_rules(tree):
+    assert check("check-banned", tree.root)[0] == 0
+
+
+def test_banned_does_not_call_an_empty_tree_good(tmp_path):
+    assert check("check-banned", tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("call", [
+    "strcpy(a, b)", "strcat(a, b)", "sprintf(a, b)", "vsprintf(a, b, c)", "gets(a)", "strtok(a, b)", "atoi(a)", "atol (a)",
+    "system(a)", "popen(a, b)", "alloca(n)", "rand()", "srand\n(1)", "random()", "mktemp(a)", "strncpy(a, b, n)", "localtime(t)",
+])
+def test_banned_finds_a_call(tree, call):
+    tree.write("tests/core/test_more.c", f"void f(void)\n{{\n    x = {call};\n}}\n")
+    must_fail(check("check-banned", tree.root), "tests/core/test_more.c:3", call.split("(")[0].strip())
+
+
+@pytest.mark.parametrize("text", [
+    "/* strcpy(a, b) */", "// gets(a)", 'const char *s = "system(1)";', 'const char *s = "\\" atoi(a)";', "int strand(int);",
+    "int n = vsnprintf(a, n, b, c);", "x->system(1);", "x.rand();", "char c = '\"'; /* gets(a) */", "strtok_r(a, b, c);",
+])
+def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
+    tree.write("server/more.c", text + "\n")
+    status, said = check("check-banned", tree.root)
+    assert status == 0, said
+
+
+# ---- check-tour ----
+
+TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/db.c`, `server/http.c`\n<!-- /tour -->\n"
+
+
+def test_tour_accepts_one_that_names_every_file(tree):
+    tree.write("README.md", TOUR)
+    status, text = check("check-tour", tree.root)
+    assert status == 0, text
+
+
+def test_tour_finds_a_file_that_it_does_not_name(tree):
+    tree.write("README.md", TOUR)
+    tree.write("server/new.h", "")
+    must_fail(check("check-tour", tree.root), "server/new.h is not in README's tour")
+
+
+def test_tour_finds_a_name_without_a_file(tree):
+    tree.write("README.md", TOUR.replace("<!-- /tour -->", "`core/gone.c` and `schema/9999.sql`\n<!-- /tour -->"))
+    must_fail(check("check-tour", tree.root), "core/gone.c, which does not exist", "schema/9999.sql, which does not exist")
+
+
+def test_tour_counts_only_what_stands_between_its_marks(tree):
+    tree.write("README.md", TOUR.replace("`store/db.c`, ", "") + "`store/db.c`\n")
+    must_fail(check("check-tour", tree.root), "store/db.c is not in README's tour")
+
+
+@pytest.mark.parametrize("text", [None, "# no tour here\n"])
+def test_tour_must_be_there(tree, text):
+    if text is not None:
+        tree.write("README.md", text)
+    assert check("check-tour", tree.root)[0] == 2
+
+
+# ---- scripts/test, which counts ----
+
+
+@pytest.fixture
+def stages(tmp_path: Path):
+    """Runs a copy of scripts/test whose stages call a make of our own, which prints and exits as told."""
+
+    def run(output: str, status: int, stage: str) -> tuple[int, str]:
+        (tmp_path / "scripts").mkdir(exist_ok=True)
+        for name, text in {
+            "scripts/test": (ROOT / "scripts" / "test").read_text(),
+            "scripts/deps": "#!/bin/sh\nexit 0\n",
+            "bin/make": f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {status}\n",
+        }.items():
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
+        env = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+        done = subprocess.run([tmp_path / "scripts" / "test", stage], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    return run
+
+
+@pytest.mark.parametrize("output, status, stage, expected", [
+    ("", 0, "build", (0, "1 passed, 0 failed, 0 skipped")),
+    ("error", 2, "build", (1, "0 passed, 1 failed, 0 skipped")),
+    ("100%: Checks: 12, Failures: 0, Errors: 0", 0, "aarch64", (0, "12 passed, 0 failed, 0 skipped")),
+    ("90%: Checks: 10, Failures: 1, Errors: 0", 1, "aarch64", (1, "9 passed, 1 failed, 0 skipped")),
+    ("90%: Checks: 10, Failures: 0, Errors: 1", 0, "aarch64", (1, "9 passed, 1 failed, 0 skipped")),
+    ("100%: Checks: 12, Failures: 0, Errors: 0", 2, "aarch64", (1, "12 passed, 1 failed, 0 skipped")),
+    ("nothing ran", 0, "aarch64", (1, "0 passed, 1 failed, 0 skipped")),
+    ("3 passed, 2 skipped in 0.07s", 0, "aarch64", (0, "3 passed, 0 failed, 2 skipped")),
+    ("=== 1 failed, 3 passed, 1 error in 61.07s (0:01:01) ===", 1, "aarch64", (1, "3 passed, 2 failed, 0 skipped")),
+    ("no tests ran in 0.07s", 0, "aarch64", (1, "0 passed, 1 failed, 0 skipped")),
+])
+def test_the_runner_counts_and_never_calls_nothing_good(stages, output, status, stage, expected):
+    assert stages(output, status, stage) == expected

@@ -1,0 +1,114 @@
+"""Fixtures for the systemd tests: the binary under test, and daemons that are stopped whatever happens."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def convd() -> Path:
+    path = Path(os.environ.get("CONVD", ROOT / "build" / "convd")).resolve()
+    assert path.exists(), f"{path} is not built: run make first"
+    return path
+
+
+class NotifySocket:
+    """The service manager's end of sd_notify(3): collects what the daemon says."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.received: list[tuple[float, str]] = []
+
+    def expect(self, word: str, timeout_s: float) -> float:
+        """Waits for the next message that has the line `word`; returns when it came (time.monotonic())."""
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                message = self.socket.recv(4096).decode()
+            except TimeoutError:
+                break
+            self.received.append((time.monotonic(), message))
+            if word in message.splitlines():
+                return self.received[-1][0]
+        raise AssertionError(f"no {word} within {timeout_s} s; heard {[m for _, m in self.received]}")
+
+
+class Daemon:
+    def __init__(self, process: subprocess.Popen, port: int, log: Path):
+        self.process, self.port, self.log = process, port, log
+
+    def get(self, path: str, body: bytes | None = None, timeout_s: float = 10) -> tuple[int, bytes]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body)
+        request.add_header("Content-Type", "application/octet-stream")
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            return answer.status, answer.read()
+
+    def stop(self, timeout_s: float = 60) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+
+@pytest.fixture
+def notify(tmp_path: Path) -> NotifySocket:
+    return NotifySocket(tmp_path / "notify")
+
+
+@pytest.fixture
+def start(convd: Path, tmp_path: Path):
+    """start(...) - starts `convd serve` as systemd does: a listening socket as descriptor 3, NOTIFY_SOCKET, WATCHDOG_USEC."""
+    daemons: list[Daemon] = []
+
+    def start_daemon(db: Path, notify: NotifySocket | None = None, watchdog_s: float | None = None,
+                     wrapper: tuple[str, ...] = ()) -> Daemon:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        port = listener.getsockname()[1]
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("CONVD_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}
+        env["LISTEN_FDS"] = "1"
+        if notify:
+            env["NOTIFY_SOCKET"] = str(notify.path)
+        pids = "export LISTEN_PID=$$"
+        if watchdog_s:
+            env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
+            pids += " WATCHDOG_PID=$$"
+        # The shell puts the socket at 3 and its own pid, which exec keeps, into LISTEN_PID.
+        fd = os.dup(listener.fileno())
+        script = f'exec 3<&{fd}; {pids}; exec "$@"'
+        log = tmp_path / f"daemon-{len(daemons)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*wrapper, "sh", "-c", script, "sh", str(convd), "serve", "--db", str(db)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, pass_fds=[fd],
+            )
+        os.close(fd)
+        listener.close()
+        daemons.append(Daemon(process, port, log))
+        return daemons[-1]
+
+    yield start_daemon
+    for daemon in daemons:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+
+def wait_for_line(log: Path, pattern: str, timeout_s: float = 30) -> re.Match:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if log.exists() and (found := re.search(pattern, log.read_text(errors="replace"))):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"no {pattern!r} within {timeout_s} s in:\n{log.read_text() if log.exists() else '(no log)'}")
