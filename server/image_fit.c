@@ -1,0 +1,253 @@
+/* image_fit.c - from a picture to the input's planes: the steps of image.h after "decode".
+ *
+ * Rows of the picture come in one after another; each is turned to planes, summed along x into the columns of the target, and those
+ * sums are added to the target rows that it lies under. Weights are whole numbers, so nothing is rounded on the way:
+ * with a source of s pixels over a target of t, pixel i covers [i t, (i + 1) t) and target pixel x covers [x s, (x + 1) s),
+ * and a pixel counts with the length of the overlap. All weights under a target pixel add up to s.
+ */
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/image.h"
+
+/* A rectangle of source pixels and the rectangle of the input that it fills. */
+struct placing {
+    uint32_t source_x, source_y, source_w, source_h;
+    uint32_t target_x, target_y, target_w, target_h;
+};
+
+/* Grey or RGB, with or without alpha, over which ground. */
+struct planes {
+    unsigned channels; /* 1 to 4 */
+    bool keeps_alpha;  /* channels 2 and 4 */
+    bool inverted;     /* so the ground is white */
+};
+
+static uint8_t grey_of(uint32_t r, uint32_t g, uint32_t b)
+{
+    return (uint8_t)((299 * r + 587 * g + 114 * b + 500) / 1000);
+}
+
+/* c over the ground, both 0 to 255: rounded, and c itself where a is 255. */
+static uint8_t lay(uint32_t c, uint32_t a, uint32_t ground)
+{
+    return (uint8_t)((c * a + ground * (255 - a) + 127) / 255);
+}
+
+/* to[plane * stride + x] for n pixels. */
+static void to_planes(uint8_t *to, size_t stride, const uint8_t *rgba, uint32_t n, const struct planes *p)
+{
+    const uint32_t ground = p->inverted ? 255 : 0;
+    uint8_t all = 255;
+    for (size_t i = 0; i < n; i++)
+        all &= rgba[4 * i + 3];
+    const bool lays = !p->keeps_alpha && all != 255;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t r = rgba[4 * i], g = rgba[4 * i + 1], b = rgba[4 * i + 2], a = rgba[4 * i + 3];
+        if (lays) {
+            r = lay(r, a, ground);
+            g = lay(g, a, ground);
+            b = lay(b, a, ground);
+        }
+        if (p->channels <= 2) {
+            to[i] = grey_of(r, g, b);
+        } else {
+            to[i] = (uint8_t)r;
+            to[stride + i] = (uint8_t)g;
+            to[2 * stride + i] = (uint8_t)b;
+        }
+        if (p->keeps_alpha)
+            to[(p->channels - 1) * stride + i] = (uint8_t)a;
+    }
+}
+
+/* ---- the outermost pixels ---- */
+
+/* Calls for every pixel of the first and last row and column, each once. */
+static void each_border_pixel(const struct picture *picture, void (*see)(const uint8_t *rgba, void *context),
+                              void *context)
+{
+    const uint32_t w = picture->width, h = picture->height;
+    for (uint32_t y = 0; y < h; y++) {
+        const uint8_t *row = picture->rgba + (size_t)y * w * 4;
+        const uint32_t step = y == 0 || y == h - 1 || w == 1 ? 1 : w - 1;
+        for (uint32_t x = 0; x < w; x += step)
+            see(row + (size_t)x * 4, context);
+    }
+}
+
+struct tone {
+    uint64_t pixels, alpha, grey; /* grey: times alpha */
+};
+
+static void see_tone(const uint8_t *rgba, void *context)
+{
+    struct tone *tone = context;
+    tone->pixels++;
+    tone->alpha += rgba[3];
+    tone->grey += (uint64_t)grey_of(rgba[0], rgba[1], rgba[2]) * rgba[3];
+}
+
+/* INVERT_AUTO, by the rule in image.h. A picture of nothing but transparency is left as it is. */
+static bool is_dark_on_light(const struct picture *picture)
+{
+    struct tone border = {0};
+    each_border_pixel(picture, see_tone, &border);
+    if (2 * border.alpha >= 255 * border.pixels)
+        return 2 * border.grey > 255 * border.alpha;
+    struct tone whole = {0};
+    const size_t n = (size_t)picture->width * picture->height;
+    for (size_t i = 0; i < n; i++)
+        see_tone(picture->rgba + 4 * i, &whole);
+    return 2 * whole.grey < 255 * whole.alpha;
+}
+
+struct sums {
+    const struct planes *planes;
+    uint64_t pixels, sum[4];
+};
+
+static void see_planes(const uint8_t *rgba, void *context)
+{
+    struct sums *sums = context;
+    uint8_t v[4];
+    to_planes(v, 1, rgba, 1, sums->planes);
+    sums->pixels++;
+    for (unsigned c = 0; c < sums->planes->channels; c++)
+        sums->sum[c] += v[c];
+}
+
+/* ---- placing ---- */
+
+/* round(a * b / c), at least 1 and at most `most`. */
+static uint32_t scaled(uint64_t a, uint64_t b, uint64_t c, uint32_t most)
+{
+    uint64_t v = (2 * a * b + c) / (2 * c);
+    return v < 1 ? 1 : v > most ? most : (uint32_t)v;
+}
+
+static struct placing place(const struct shape *shape, enum fit fit, const struct picture *picture)
+{
+    const uint32_t w = picture->width, h = picture->height, W = shape->width, H = shape->height;
+    struct placing p = {.source_w = w, .source_h = h, .target_w = W, .target_h = H};
+    const bool wide = (uint64_t)w * H > (uint64_t)h * W; /* wider than the input */
+    if (fit == FIT_CONTAIN && wide)
+        p.target_h = scaled(h, W, w, H);
+    else if (fit == FIT_CONTAIN)
+        p.target_w = scaled(w, H, h, W);
+    else if (fit == FIT_COVER && wide)
+        p.source_w = scaled(h, W, H, w);
+    else if (fit == FIT_COVER)
+        p.source_h = scaled(w, H, W, h);
+    p.source_x = (w - p.source_w) / 2;
+    p.source_y = (h - p.source_h) / 2;
+    p.target_x = (W - p.target_w) / 2;
+    p.target_y = (H - p.target_h) / 2;
+    return p;
+}
+
+/* ---- averaging ---- */
+
+/* sums[x] = sum over i of the overlap of pixel i and target pixel x, times v[i]. At most 255 s. */
+static void sum_row(uint64_t *sums, uint32_t t, const uint8_t *v, uint32_t s)
+{
+    if (s == t) {
+        for (uint32_t x = 0; x < t; x++)
+            sums[x] = (uint64_t)v[x] * s;
+        return;
+    }
+    for (uint32_t x = 0; x < t; x++) {
+        const uint64_t from = (uint64_t)x * s, to = from + s; /* in units of 1/t pixel */
+        const uint32_t first = (uint32_t)(from / t), last = (uint32_t)((to - 1) / t);
+        if (first == last) {
+            sums[x] = (uint64_t)v[first] * s;
+            continue;
+        }
+        uint64_t whole = 0; /* pixels that lie under it altogether */
+        for (uint32_t i = first + 1; i < last; i++)
+            whole += v[i];
+        sums[x] = whole * t + v[first] * ((first + (uint64_t)1) * t - from) + v[last] * (to - (uint64_t)last * t);
+    }
+}
+
+/* The averaged rectangle, into the input's planes. Memory: rows and sums, not the picture again. */
+static int average(uint8_t *input, const struct shape *shape, const struct planes *planes, const struct placing *p,
+                   const struct picture *picture, struct err *err)
+{
+    int status = -1;
+    const unsigned channels = planes->channels;
+    const uint32_t s_w = p->source_w, s_h = p->source_h, t_w = p->target_w, t_h = p->target_h;
+    const uint64_t area = (uint64_t)s_w * s_h;
+    uint8_t *row = malloc((size_t)channels * s_w);
+    uint64_t *sums = malloc((size_t)t_w * sizeof *sums);
+    uint64_t *total = calloc((size_t)channels * t_w, sizeof *total); /* of the target row being filled */
+    if (row == NULL || sums == NULL || total == NULL) {
+        err_set(err, ERR_MEMORY, "out of memory for fitting a picture");
+        goto out;
+    }
+    uint32_t y_t = 0; /* the target row being filled */
+    for (uint32_t y = 0; y < s_h; y++) {
+        to_planes(row, s_w, picture->rgba + ((size_t)(p->source_y + y) * picture->width + p->source_x) * 4, s_w,
+                  planes);
+        const uint64_t from = (uint64_t)y * t_h, to = from + t_h; /* in units of 1/t_h row */
+        const uint32_t y_first = y_t;
+        for (unsigned c = 0; c < channels; c++) {
+            sum_row(sums, t_w, row + (size_t)c * s_w, s_w);
+            uint64_t *t = total + (size_t)c * t_w;
+            /* The target rows that this row lies under: one, two, or when enlarging many. */
+            for (y_t = y_first; (uint64_t)y_t * s_h < to; y_t++) {
+                const uint64_t begin = (uint64_t)y_t * s_h, end = begin + s_h;
+                const uint64_t weight = (end < to ? end : to) - (begin > from ? begin : from);
+                for (uint32_t x = 0; x < t_w; x++)
+                    t[x] += weight * sums[x];
+                if (end > to)
+                    break; /* it goes on under the next row */
+                uint8_t *target = input + ((size_t)c * shape->height + p->target_y + y_t) * shape->width + p->target_x;
+                for (uint32_t x = 0; x < t_w; x++) {
+                    target[x] = (uint8_t)((t[x] + area / 2) / area);
+                    t[x] = 0;
+                }
+            }
+        }
+    }
+    assert(y_t == t_h);
+    status = 0;
+out:
+    free(row);
+    free(sums);
+    free(total);
+    return status;
+}
+
+int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
+              const struct picture *picture, struct err *err)
+{
+    if (shape->channels > 4)
+        return err_set(err, ERR_VALUE,
+                       "the model's input has %u channels, which no picture has: send raw bytes, %u of them",
+                       shape->channels, shape->n_input);
+    assert(picture->width > 0 && picture->height > 0 && (uint64_t)picture->width * picture->height < (uint64_t)1 << 40);
+    const struct planes planes = {
+        .channels = shape->channels,
+        .keeps_alpha = shape->channels % 2 == 0,
+        .inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture)),
+    };
+    const struct placing p = place(shape, fit, picture);
+    const size_t n_plane = (size_t)shape->width * shape->height;
+    if (p.target_w < shape->width || p.target_h < shape->height) {
+        struct sums border = {.planes = &planes};
+        each_border_pixel(picture, see_planes, &border);
+        for (unsigned c = 0; c < planes.channels; c++)
+            memset(input + c * n_plane, (int)((border.sum[c] + border.pixels / 2) / border.pixels), n_plane);
+    }
+    if (average(input, shape, &planes, &p, picture, err) != 0)
+        return -1;
+    if (planes.inverted) {
+        const size_t n_colours = (planes.keeps_alpha ? planes.channels - 1 : planes.channels) * n_plane;
+        for (size_t i = 0; i < n_colours; i++)
+            input[i] = (uint8_t)(255 - input[i]);
+    }
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* image_png.c - PNG, in and out. The one file that knows libspng.
+ *
+ * What a hostile PNG could cost is bounded here: pixels by image_decode()'s pixels_max, before memory is taken; each
+ * ancillary chunk after inflation and all of them together by bytes; their number. Without these a file of 391 KB makes
+ * libspng take 391 MB. The limit on their number is libspng's own default: its 0.7.3 compares the number that
+ * spng_set_option() is given the wrong way round, and refuses to lower it or to set it again. A test holds it.
+ */
+#include <spng.h>
+#include <stdlib.h>
+
+#include "server/image_codec.h"
+
+#define CHUNK_BYTES_MAX  ((size_t)4 << 20) /* of one chunk beside the pixels: a large colour profile fits */
+#define CHUNKS_BYTES_MAX ((size_t)8 << 20) /* of all of them                                              */
+#define CHUNKS_MAX       1000              /* their number, libspng's default                           */
+
+/* What libspng said, in our codes. */
+static int fail(int code, uint64_t pixels_max, struct err *err)
+{
+    switch (code) {
+    case SPNG_EOVERFLOW: /* the header's width x height x depth */
+        return err_set(err, ERR_IMAGE_LIMIT, "the picture has far more pixels than the %llu that are taken",
+                       (unsigned long long)pixels_max);
+    case SPNG_EMEM:
+        return err_set(err, ERR_MEMORY, "out of memory for a PNG");
+    case SPNG_ECHUNK_LIMITS:
+        return err_set(
+            err, ERR_IMAGE_LIMIT,
+            "the PNG has more than %d chunks beside its pixels, or more than %zu MiB in one or %zu MiB in all",
+            CHUNKS_MAX, CHUNK_BYTES_MAX >> 20, CHUNKS_BYTES_MAX >> 20);
+    case SPNG_EOF:
+    case SPNG_IO_EOF:
+    case SPNG_EIDAT_TOO_SHORT:
+        return err_set(err, ERR_IMAGE, "the PNG is truncated");
+    case SPNG_ECHUNK_CRC:
+        return err_set(err, ERR_IMAGE, "the PNG is corrupt: a checksum is wrong");
+    default:
+        return err_set(err, ERR_IMAGE, "the PNG is corrupt: %s", spng_strerror(code));
+    }
+}
+
+int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err)
+{
+    int status = -1;
+    spng_ctx *ctx = spng_ctx_new(0);
+    if (ctx == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for a PNG");
+
+    struct spng_ihdr header;
+    size_t size;
+    int code;
+    if ((code = spng_set_chunk_limits(ctx, CHUNK_BYTES_MAX, CHUNKS_BYTES_MAX)) != 0 ||
+        (code = spng_set_png_buffer(ctx, bytes, n_bytes)) != 0 || (code = spng_get_ihdr(ctx, &header)) != 0) {
+        fail(code, pixels_max, err);
+        goto out;
+    }
+    if (picture_alloc(out, header.width, header.height, pixels_max, err) != 0)
+        goto out;
+    /* spng_decode_chunks() reads on to the end, so that a file without its last bytes is not taken for whole. */
+    if ((code = spng_decoded_image_size(ctx, SPNG_FMT_RGBA8, &size)) != 0) {
+        fail(code, pixels_max, err);
+        goto out;
+    }
+    if (size != (size_t)out->width * out->height * 4) {
+        err_set(err, ERR_INTERNAL, "libspng wants %zu bytes for %u x %u pixels", size, out->width, out->height);
+        goto out;
+    }
+    if ((code = spng_decode_image(ctx, out->rgba, size, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS)) != 0 ||
+        (code = spng_decode_chunks(ctx)) != 0) {
+        fail(code, pixels_max, err);
+        goto out;
+    }
+    status = 0;
+out:
+    spng_ctx_free(ctx);
+    return status;
+}
+
+int image_encode_png(uint8_t **png, size_t *n_png, const uint8_t *pixels, uint32_t width, uint32_t height,
+                     unsigned channels, struct err *err)
+{
+    int status = -1;
+    spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
+    if (ctx == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for a PNG");
+    struct spng_ihdr header = {
+        .width = width,
+        .height = height,
+        .bit_depth = 8,
+        .color_type = channels == 1   ? SPNG_COLOR_TYPE_GRAYSCALE
+                      : channels == 3 ? SPNG_COLOR_TYPE_TRUECOLOR
+                                      : SPNG_COLOR_TYPE_TRUECOLOR_ALPHA,
+    };
+    int code;
+    if ((code = spng_set_option(ctx, SPNG_ENCODE_TO_BUFFER, 1)) != 0 || (code = spng_set_ihdr(ctx, &header)) != 0 ||
+        (code = spng_encode_image(ctx, pixels, (size_t)width * height * channels, SPNG_FMT_PNG,
+                                  SPNG_ENCODE_FINALIZE)) != 0)
+        goto out;
+    *png = spng_get_png_buffer(ctx, n_png, &code);
+    status = *png == NULL ? -1 : 0;
+out:
+    if (status != 0)
+        err_set(err, code == SPNG_EMEM ? ERR_MEMORY : ERR_INTERNAL, "cannot write a PNG of %u x %u pixels: %s", width,
+                height, spng_strerror(code));
+    spng_ctx_free(ctx);
+    return status;
+}
