@@ -61,25 +61,28 @@ struct i16 {
 LANES_INLINE struct f16 lanes_load(const float *p)
 {
     struct f16 r;
-    memcpy(&r, p, sizeof r);
+    LANES_EACH
+    {
+        memcpy(&r.part[i_], p + (size_t)i_ * LANES_PART,
+               sizeof r.part[0]); /* part by part, or gcc goes through memory */
+    }
     return r;
 }
 
 LANES_INLINE void lanes_store(float *p, struct f16 a)
 {
-    memcpy(p, &a, sizeof a);
-}
-
-LANES_INLINE struct i16 lanes_load_int(const uint32_t *p)
-{
-    struct i16 r;
-    memcpy(&r, p, sizeof r);
-    return r;
+    LANES_EACH
+    {
+        memcpy(p + (size_t)i_ * LANES_PART, &a.part[i_], sizeof a.part[0]);
+    }
 }
 
 LANES_INLINE void lanes_store_int(uint32_t *p, struct i16 a)
 {
-    memcpy(p, &a, sizeof a);
+    LANES_EACH
+    {
+        memcpy(p + (size_t)i_ * LANES_PART, &a.part[i_], sizeof a.part[0]);
+    }
 }
 
 LANES_INLINE struct f16 lanes_set1(float x)

@@ -29,6 +29,6 @@ void model_release(struct model *model, struct revision *revision);
 int model_publish(struct model *model, const struct learner *learner, struct err *err);
 
 /* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
-void model_digest(struct model *model, struct revision *revision, uint8_t digest[DIGEST_BYTES]);
+void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES]);
 
 #endif

@@ -93,7 +93,8 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 /* trainer_model - what it publishes to; lives as long as the trainer. */
 struct model *trainer_model(struct trainer *trainer);
 
-/* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE. */
+/* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE,
+ * ERR_VALUE (key too long). */
 int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 
 /* trainer_stats - any thread. */

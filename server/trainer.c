@@ -1,0 +1,592 @@
+/* trainer.c - see trainer.h. The queue and the thread are here; what a round does with jobs that go into the log is
+ * the "group" below: applied one by one to `work`, appended, committed once, published once, then all completed. */
+#include "server/trainer.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROUND_SAMPLES       8192u         /* at most so many in one transaction, so that none waits long    */
+#define WAL_BYTES_MAX       (8u << 20)    /* checkpoint between rounds when the WAL is larger               */
+#define TICK_NS             500000000L    /* how often an idle thread looks round                           */
+#define SECOND_US           1000000       /* microseconds                                                   */
+#define QUEUE_BYTES_DEFAULT (64ULL << 20) /* memory that waiting requests may hold                          */
+
+struct trainer {
+    struct trainer_config config;
+    struct store *store;  /* the thread's own */
+    struct learner *work; /* the thread's own: the state with everything applied, published or not */
+    struct model *model;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    struct job *first, **last;
+    bool stopping;
+    struct trainer_stats stats;
+
+    /* the thread's own */
+    uint64_t samples_since_snapshot;
+    uint64_t snapshot_revision; /* of the newest snapshot */
+    uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
+    uint64_t keys_clock_us;
+    struct err stop_err;
+    int stop_status;
+};
+
+struct trainer_config trainer_config_default(void)
+{
+    return (struct trainer_config){
+        .queue_samples = 65536,
+        .queue_bytes = QUEUE_BYTES_DEFAULT,
+        .snapshot_samples = 20000,
+        .snapshot_seconds = 300,
+        .keep_snapshots = 8,
+        .key_seconds = 24 * 3600,
+    };
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND_US + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t job_samples(const struct job *job)
+{
+    return job->kind == JOB_TRAIN ? job->event.as.train.n : 1;
+}
+
+/* ---- completing ---- */
+
+static void complete(struct trainer *t, struct job *job)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.queued_jobs--;
+    t->stats.queued_samples -= job_samples(job);
+    t->stats.queued_bytes -= job->bytes;
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+    job->done(job);
+}
+
+static void fail(struct job *job, const struct err *err)
+{
+    job->status = -1;
+    job->err = *err;
+}
+
+/* ---- publishing and going back ---- */
+
+/* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are durable
+ * and applied already; they must not be answered with a failure. */
+static void publish(struct trainer *t)
+{
+    struct err err;
+    while (model_publish(t->model, t->work, &err) != 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* Throws away what was applied since the last publication. The copy needs no memory: `work` never shrinks. */
+static void restore(struct trainer *t)
+{
+    struct revision *published = model_acquire(t->model);
+    int status = learner_copy(t->work, published->learner, NULL);
+    assert(status == 0);
+    (void)status;
+    model_release(t->model, published);
+}
+
+static void note_storage_error(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.storage_errors++;
+    if (store_sync_failed(t->store))
+        t->stats.storage_failed = true;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- a group: jobs that share one transaction ---- */
+
+struct group {
+    struct job *first, **last;
+    bool open;    /* a transaction is open */
+    bool failed;  /* the transaction is lost, and `err` says why */
+    bool changed; /* `work` is ahead of what is published */
+    struct err err;
+    uint64_t samples, apply_us;
+};
+
+static void group_init(struct group *g)
+{
+    *g = (struct group){0};
+    g->last = &g->first;
+}
+
+/* A known key: the first answer again. 1: it was, the job is done with; 0: not known; -1: storage error. */
+static int group_known_key(struct trainer *t, struct job *job, struct err *err)
+{
+    struct store_key known;
+    int found = store_find_key(t->store, job->key, &known, err);
+    if (found <= 0)
+        return found;
+    if (memcmp(known.fingerprint, job->fingerprint, sizeof known.fingerprint) != 0) {
+        free(known.answer);
+        job->status = -1;
+        (void)err_set(&job->err, ERR_KEY_REUSED,
+                      "this Idempotency-Key was used for another request; a new request needs a new key");
+        return 1;
+    }
+    job->replayed_answer = known.answer;
+    job->revision = known.revision;
+    return 1;
+}
+
+static int group_put_key(struct trainer *t, const struct job *job, struct err *err)
+{
+    struct store_key key = {.revision = job->event.revision, .created_us = job->event.created_us};
+    memcpy(key.fingerprint, job->fingerprint, sizeof key.fingerprint);
+    memcpy(key.key, job->key, strlen(job->key) + 1); /* trainer_submit() has measured it */
+    key.answer = t->config.render_answer == NULL ? NULL : t->config.render_answer(job);
+    if (key.answer == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for the answer");
+    int status = store_put_key(t->store, &key, err);
+    free(key.answer);
+    return status;
+}
+
+/* Makes the event of a class or tune job from what the job asks for and what the state is now. */
+static int job_prepare(struct trainer *t, struct job *job, struct err *err)
+{
+    struct event *event = &job->event;
+    if (job->kind == JOB_CLASS) {
+        event->kind = EVENT_CLASS;
+        if (event->as.class_.action != CLASS_ADD)
+            return 0;
+        event->as.class_.index = t->work->n_classes;
+        return learner_reserve(t->work, t->work->n_classes + 1, err);
+    }
+    if (job->kind == JOB_TUNE) {
+        event->kind = EVENT_TUNE;
+        event->as.tune.settings = t->work->settings;
+        for (unsigned i = 0; i < job->tune.n; i++)
+            if (settings_set(&event->as.tune.settings, job->tune.which[i], job->tune.value[i], err) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+static void job_results(const struct trainer *t, struct job *job)
+{
+    job->revision = job->event.revision;
+    job->step = t->work->step;
+    if (job->kind != JOB_TRAIN)
+        return;
+    const uint32_t n = job->event.as.train.n;
+    double loss = 0.0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sample *sample = &job->event.as.train.samples[i];
+        job->correct += sample->predicted == sample->label;
+        loss += (double)sample->loss;
+    }
+    job->loss = n > 0 ? loss / n : 0.0;
+}
+
+/* Takes one job into the group. Whatever is wrong with the job itself fails that job alone; a storage error fails the group. */
+static void group_add(struct trainer *t, struct group *g, struct job *job)
+{
+    struct err err = {0};
+    *g->last = job;
+    g->last = &job->next;
+    job->next = NULL;
+    if (g->failed)
+        return;
+
+    if (!g->open) {
+        if (store_begin(t->store, &err) != 0)
+            goto storage;
+        g->open = true;
+    }
+    if (job->key != NULL) {
+        int known = group_known_key(t, job, &err);
+        if (known < 0)
+            goto storage;
+        if (known > 0)
+            return;
+    }
+    if (job_prepare(t, job, &err) != 0) {
+        fail(job, &err);
+        return;
+    }
+    const uint64_t begin = clock_us();
+    job->event.revision = store_revision(t->store) + 1;
+    job->event.created_us = store_now_us();
+    if (learner_apply(t->work, &job->event, &err) != 0) {
+        fail(job, &err);
+        return;
+    }
+    g->changed = true;
+    g->apply_us += clock_us() - begin;
+    g->samples += job->kind == JOB_TRAIN ? job->event.as.train.n : 0;
+    if (store_append(t->store, &job->event, &err) != 0)
+        goto storage;
+    job_results(t, job);
+    if (job->key != NULL && group_put_key(t, job, &err) != 0)
+        goto storage;
+    return;
+
+storage:
+    g->failed = true;
+    g->err = err;
+}
+
+/* Commits, publishes and completes what the group holds. */
+static void group_finish(struct trainer *t, struct group *g)
+{
+    const uint64_t begin = clock_us();
+    if (g->failed)
+        store_rollback(t->store);
+    else if (g->open && store_commit(t->store, &g->err) != 0)
+        g->failed = true;
+    const uint64_t commit_us = clock_us() - begin;
+
+    if (g->failed)
+        note_storage_error(t);
+    if (g->changed && g->failed)
+        restore(t);
+    else if (g->changed)
+        publish(t);
+
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.rounds += g->open && !g->failed;
+    t->stats.commit_us += commit_us;
+    t->stats.apply_us += g->apply_us;
+    t->stats.samples += g->failed ? 0 : g->samples;
+    (void)pthread_mutex_unlock(&t->lock);
+    if (!g->failed)
+        t->samples_since_snapshot += g->samples;
+
+    for (struct job *job = g->first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (g->failed && job->status == 0) {
+            free(job->replayed_answer);
+            job->replayed_answer = NULL;
+            fail(job, &g->err);
+        }
+        complete(t, job);
+    }
+    group_init(g);
+}
+
+/* ---- snapshots ---- */
+
+static int snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
+                    struct err *err)
+{
+    t->snapshot_clock_us = clock_us();
+    t->samples_since_snapshot = 0;
+    if (store_snapshot(t->store, t->work, reason, note, pinned, out, err) != 0) {
+        note_storage_error(t);
+        return -1;
+    }
+    t->snapshot_revision = t->work->revision;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.snapshots++;
+    t->stats.last_snapshot_us = store_now_us();
+    (void)pthread_mutex_unlock(&t->lock);
+    /* Thinning and truncating are upkeep: the snapshot is there, whatever becomes of them. */
+    (void)store_snapshots_thin(t->store, t->config.keep_snapshots, NULL);
+    (void)store_checkpoint(t->store, true, NULL);
+    return 0;
+}
+
+/* Back to an earlier state: one event that says so, then a snapshot, so that the next start need not look for the old one. */
+static int activate(struct trainer *t, struct job *job, struct err *err)
+{
+    struct store_snapshot target;
+    struct learner *learner = NULL;
+    if (store_snapshot_find(t->store, job->snapshot_id, &target, err) != 0 ||
+        store_snapshot_load(t->store, job->snapshot_id, t->work->arith, &learner, err) != 0)
+        return -1;
+    struct event event = {.kind = EVENT_ACTIVATE,
+                          .revision = store_revision(t->store) + 1,
+                          .created_us = store_now_us(),
+                          .as.activate.revision = target.revision};
+    int status = learner_reserve(t->work, learner->n_classes, err);
+    if (status == 0 && (store_begin(t->store, err) != 0 || store_append(t->store, &event, err) != 0 ||
+                        store_commit(t->store, err) != 0)) {
+        store_rollback(t->store);
+        note_storage_error(t);
+        status = -1;
+    }
+    if (status == 0) {
+        (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
+        t->work->revision = event.revision;
+        publish(t);
+        job->revision = event.revision;
+        job->step = t->work->step;
+        /* The event is durable: a failing snapshot costs time at the next start, nothing else. */
+        if (snapshot(t, "activate", "", false, &job->snapshot, NULL) != 0)
+            job->snapshot = (struct store_snapshot){0};
+    }
+    learner_free(learner);
+    return status;
+}
+
+static void run_alone(struct trainer *t, struct job *job)
+{
+    struct err err = {0};
+    int status = -1;
+    job->revision = t->work->revision;
+    job->step = t->work->step;
+    switch (job->kind) {
+    case JOB_SNAPSHOT:
+        status = snapshot(t, "request", job->note, job->pinned, &job->snapshot, &err);
+        break;
+    case JOB_ACTIVATE:
+        status = activate(t, job, &err);
+        break;
+    case JOB_SNAPSHOTS:
+        status = store_snapshots(t->store, &job->list, &job->n_list, &err);
+        break;
+    case JOB_DROP:
+        status = store_snapshot_drop(t->store, job->snapshot_id, &err);
+        break;
+    case JOB_TRAIN:
+    case JOB_CLASS:
+    case JOB_TUNE:
+        err_set(&err, ERR_INTERNAL, "a job for the log");
+        break;
+    }
+    if (status != 0)
+        fail(job, &err);
+    complete(t, job);
+}
+
+/* ---- the thread ---- */
+
+static bool goes_into_log(const struct job *job)
+{
+    return job->kind == JOB_TRAIN || job->kind == JOB_CLASS || job->kind == JOB_TUNE;
+}
+
+static void run_round(struct trainer *t, struct job *jobs)
+{
+    const uint64_t begin = clock_us();
+    struct group group;
+    group_init(&group);
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
+        next = job->next;
+        if (goes_into_log(job)) {
+            group_add(t, &group, job);
+        } else {
+            group_finish(t, &group);
+            run_alone(t, job);
+        }
+    }
+    group_finish(t, &group);
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.last_round_us = clock_us() - begin;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* What need not be done at once: snapshots that are due, checkpoints, old keys. */
+static void upkeep(struct trainer *t, bool idle)
+{
+    const uint64_t now = clock_us();
+    const struct trainer_config *c = &t->config;
+    const bool changed = t->work->revision != t->snapshot_revision;
+    const uint64_t age_us = now - t->snapshot_clock_us;
+    const bool many = c->snapshot_samples > 0 && t->samples_since_snapshot >= c->snapshot_samples;
+    const bool old = c->snapshot_seconds > 0 && age_us >= (uint64_t)c->snapshot_seconds * SECOND_US;
+    if (changed && (many || old))
+        (void)snapshot(t, "interval", "", false, NULL, NULL);
+
+    uint64_t wal = store_wal_bytes(t->store);
+    if (wal > WAL_BYTES_MAX || (idle && wal > 0)) {
+        (void)store_checkpoint(t->store, idle, NULL);
+        wal = store_wal_bytes(t->store);
+    }
+    if (now - t->keys_clock_us >= 60ULL * SECOND_US) {
+        t->keys_clock_us = now;
+        (void)store_expire_keys(t->store, store_now_us() - (int64_t)c->key_seconds * SECOND_US, NULL);
+    }
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.wal_bytes = wal;
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* Cuts off the front of the queue: all of it, or as much as one transaction should hold. Called with the lock held. */
+static struct job *take(struct trainer *t)
+{
+    struct job *jobs = t->first, **end = &t->first;
+    uint64_t samples = 0;
+    while (*end != NULL && (samples == 0 || samples + job_samples(*end) <= ROUND_SAMPLES)) {
+        samples += job_samples(*end);
+        end = &(*end)->next;
+    }
+    if (end == &t->first)
+        return NULL;
+    struct job *rest = *end;
+    *end = NULL;
+    t->first = rest;
+    if (rest == NULL)
+        t->last = &t->first;
+    return jobs;
+}
+
+static void *trainer_main(void *argument)
+{
+    struct trainer *t = argument;
+    for (;;) {
+        bool idle = false;
+        (void)pthread_mutex_lock(&t->lock);
+        while (t->first == NULL && !t->stopping && !idle) {
+            struct timespec until;
+            (void)clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_nsec += TICK_NS;
+            until.tv_sec += until.tv_nsec / 1000000000L;
+            until.tv_nsec %= 1000000000L;
+            idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
+        }
+        struct job *jobs = take(t);
+        const bool stop = t->stopping && jobs == NULL;
+        (void)pthread_mutex_unlock(&t->lock);
+        if (stop)
+            break;
+        if (jobs != NULL)
+            run_round(t, jobs);
+        upkeep(t, idle);
+    }
+    if (t->work->revision != t->snapshot_revision)
+        t->stop_status = snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
+    store_close(t->store);
+    t->store = NULL;
+    return NULL;
+}
+
+/* ---- from outside ---- */
+
+/* Revision of the newest snapshot: so that a stop without changes takes none. */
+static uint64_t newest_snapshot(struct store *store)
+{
+    struct store_snapshot *list = NULL;
+    size_t n = 0;
+    uint64_t revision = 0;
+    if (store_snapshots(store, &list, &n, NULL) == 0 && n > 0)
+        revision = list[n - 1].revision;
+    free(list);
+    return revision;
+}
+
+struct trainer *trainer_create(struct store *store, struct learner *learner, const struct trainer_config *config,
+                               struct err *err)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        err_set(err, ERR_MEMORY, "no memory for the trainer");
+        return NULL;
+    }
+    t->config = *config;
+    t->last = &t->first;
+    t->model = model_create(learner, err);
+    if (t->model == NULL) {
+        free(t);
+        return NULL;
+    }
+    t->store = store;
+    t->work = learner;
+    t->snapshot_revision = newest_snapshot(store);
+    t->snapshot_clock_us = clock_us();
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&t->lock, NULL);
+    (void)pthread_cond_init(&t->wake, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    int failed = pthread_create(&t->thread, NULL, trainer_main, t);
+    if (failed != 0) {
+        err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
+        (void)pthread_cond_destroy(&t->wake);
+        (void)pthread_mutex_destroy(&t->lock);
+        model_free(t->model);
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+struct model *trainer_model(struct trainer *t)
+{
+    return t->model;
+}
+
+int trainer_submit(struct trainer *t, struct job *job, struct err *err)
+{
+    const uint64_t n = job_samples(job);
+    int status = 0;
+    if (job->key != NULL && strnlen(job->key, STORE_KEY_BYTES_MAX + 1) > STORE_KEY_BYTES_MAX)
+        return err_set(err, ERR_VALUE, "the Idempotency-Key is longer than %d bytes", STORE_KEY_BYTES_MAX);
+    job->next = NULL;
+    job->status = 0;
+    (void)pthread_mutex_lock(&t->lock);
+    struct trainer_stats *s = &t->stats;
+    /* A job larger than the whole queue may pass when nothing else waits: it could never otherwise. */
+    const bool full = s->queued_jobs > 0 && (s->queued_samples + n > t->config.queue_samples ||
+                                             s->queued_bytes + job->bytes > t->config.queue_bytes);
+    if (t->stopping) {
+        status = err_set(err, ERR_STOPPING, "the daemon is stopping");
+    } else if (s->storage_failed) {
+        status =
+            err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
+    } else if (full) {
+        s->refused_busy++;
+        status = err_set(err, ERR_BUSY, "%llu samples wait to be learned; try again in a moment",
+                         (unsigned long long)s->queued_samples);
+    } else {
+        s->queued_jobs++;
+        s->queued_samples += n;
+        s->queued_bytes += job->bytes;
+        *t->last = job;
+        t->last = &job->next;
+        (void)pthread_cond_signal(&t->wake);
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+    return status;
+}
+
+struct trainer_stats trainer_stats(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    struct trainer_stats stats = t->stats;
+    (void)pthread_mutex_unlock(&t->lock);
+    return stats;
+}
+
+int trainer_stop(struct trainer *t, struct err *err)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    (void)pthread_cond_signal(&t->wake);
+    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_join(t->thread, NULL);
+    if (t->stop_status != 0 && err != NULL)
+        *err = t->stop_err;
+    return t->stop_status;
+}
+
+void trainer_free(struct trainer *t)
+{
+    if (t == NULL)
+        return;
+    assert(t->store == NULL && "trainer_stop() comes first");
+    (void)pthread_cond_destroy(&t->wake);
+    (void)pthread_mutex_destroy(&t->lock);
+    model_free(t->model);
+    learner_free(t->work);
+    free(t);
+}
