@@ -69,7 +69,7 @@ char *json_print(const struct json *root, bool pretty);
  *   any other           9 significant digits: send times as whole microseconds
  *   not finite          null
  *
- * Costs some 50 ns. */
+ * Costs some 100 ns. */
 #define JSON_NUMBER_BYTES 40
 size_t json_number_print(char text[JSON_NUMBER_BYTES], double number);
 

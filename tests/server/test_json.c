@@ -328,8 +328,8 @@ START_TEST(numbers_are_written_as_a_person_would)
     prints(123456789.5, "123456790");
     prints(0.99999999999, "1");
     prints(1e300, "1e300");
-    prints(NAN, "null");
-    prints(INFINITY, "null");
+    prints((double)NAN, "null");
+    prints((double)INFINITY, "null");
 }
 END_TEST
 
