@@ -59,12 +59,12 @@ void net_init(struct net *net, uint64_t seed)
     const struct shape *s = &net->shape;
     memset(net->k, 0, net_floats(s, net->n_2) * sizeof(float));
     if (s->n_k > 0) {
-        const float scale = 0.1F / sqrtf((float)s->n_k);
+        const float scale = 0.3F / sqrtf((float)s->n_k);
         for (uint32_t m = 0; m < s->n_k; m++)
             for (uint32_t i = 0; i < s->kernels; i++)
                 net->k[m * net->ld_k + i] = scale * normal(seed, TENSOR_K, i, m);
     }
-    const float scale = 0.234F / sqrtf((float)s->n_0);
+    const float scale = 0.7F / sqrtf((float)s->n_0);
     for (uint32_t p = 0; p < s->n_0; p++)
         for (uint32_t t = 0; t < s->n_1; t++)
             net->w01[p * net->ld_1 + t] = scale * normal(seed, TENSOR_W01, p, t);
