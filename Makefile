@@ -164,7 +164,7 @@ test: ## everything that CI runs; make test STAGES="build check" for some of it
 
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
-SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* 2>/dev/null)
+SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* tests/*/*.sh 2>/dev/null)
 ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
 .PHONY: lint

@@ -1,0 +1,183 @@
+"""Runs inside the machine that machine.sh boots, as root: drives systemctl, and writes what came of each scenario to /out.
+
+Each scenario is a function whose name is a sentence; test_machine.py turns each into a test.
+"""
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+import traceback
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+SCENARIOS = []
+
+
+def scenario(function):
+    SCENARIOS.append(function)
+    return function
+
+
+def systemctl(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["systemctl", "--no-pager", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0 or not check, f"systemctl {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def show(unit: str, what: str) -> str:
+    return systemctl("show", "--property", what, "--value", unit)
+
+
+def request(path: str, body: bytes | None = None, port: int = 8080) -> dict:
+    query = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body)
+    query.add_header("Content-Type", "application/octet-stream")
+    with urllib.request.urlopen(query, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def wait_for(what: str, test, timeout_s: float = 30):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := test():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {timeout_s} s")
+
+
+def drop_in(unit: str, text: str) -> None:
+    folder = Path("/etc/systemd/system") / f"{unit}.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "test.conf").write_text(text)
+    systemctl("daemon-reload")
+
+
+def main_pid(unit: str) -> int:
+    return int(show(unit, "MainPID"))
+
+
+DIGITS = "convd@digits.service"
+DB = Path("/var/lib/convd/digits/model.db")
+
+
+@scenario
+def the_socket_listens_before_the_daemon_runs_and_the_first_request_starts_it():
+    systemctl("start", "convd@digits.socket")
+    assert show(DIGITS, "ActiveState") == "inactive"
+    assert request("/predict", bytes(784))["revision"] == 1
+    assert show(DIGITS, "ActiveState") == "active"
+
+
+@scenario
+def the_daemon_runs_as_nobody_in_particular_with_nothing_in_its_hands():
+    pid = main_pid(DIGITS)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    uid = int(status["Uid"].split()[0])
+    assert 61184 <= uid <= 65519, f"uid {uid} is not a dynamic user's"
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    for namespace in ("net", "mnt", "user"):
+        assert os.readlink(f"/proc/{pid}/ns/{namespace}") != os.readlink(f"/proc/1/ns/{namespace}"), namespace
+    assert DB.stat().st_uid == uid and DB.parent.stat().st_mode & 0o777 == 0o700
+
+
+@scenario
+def a_stop_takes_a_snapshot_and_the_next_request_starts_it_with_what_it_learned():
+    assert request("/train?label=3", bytes([9]) * 784)["revision"] == 2
+    digest = request("/model")["digest"]
+    systemctl("stop", DIGITS)
+    assert (show(DIGITS, "Result"), show(DIGITS, "ExecMainStatus")) == ("success", "0")
+    with sqlite3.connect(f"file:{DB}?mode=ro", uri=True) as connection:
+        reasons = [row[0] for row in connection.execute("SELECT reason FROM snapshot ORDER BY id")]
+    assert reasons == ["create", "shutdown"], reasons
+    model = request("/model")
+    assert (model["revision"], model["digest"]) == (2, digest)
+
+
+@scenario
+def a_killed_daemon_is_started_again_and_clients_wait_instead_of_being_refused():
+    digest = request("/model")["digest"]
+    os.kill(main_pid(DIGITS), signal.SIGKILL)
+    wait_for("the manager noticed", lambda: show(DIGITS, "SubState") != "running" or int(show(DIGITS, "NRestarts")) > 0)
+    assert request("/model")["digest"] == digest
+    assert int(show(DIGITS, "NRestarts")) == 1
+
+
+@scenario
+def a_daemon_that_hangs_is_ended_by_the_watchdog_and_started_again():
+    drop_in(DIGITS, "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n")
+    systemctl("restart", DIGITS)
+    assert request("/model")["revision"] == 2
+    time.sleep(5)
+    pid = main_pid(DIGITS)
+    assert int(show(DIGITS, "NRestarts")) == 0, "a healthy daemon was ended"
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("the watchdog bit", lambda: int(show(DIGITS, "NRestarts")) == 1)
+    assert request("/model")["revision"] == 2
+    assert main_pid(DIGITS) not in (0, pid)
+
+
+@scenario
+def a_wrong_setting_fails_the_start_and_is_not_tried_again():
+    systemctl("stop", DIGITS, "convd@digits.socket")
+    Path("/etc/convd").mkdir(exist_ok=True)
+    env = Path("/etc/convd/digits.env")
+    env.write_text("CONVD_THREADS=many\n")
+    systemctl("start", DIGITS, check=False)
+    assert (show(DIGITS, "Result"), show(DIGITS, "ExecMainStatus"), show(DIGITS, "NRestarts")) == ("exit-code", "2", "0")
+    time.sleep(2)
+    assert show(DIGITS, "ActiveState") == "failed"
+    env.unlink()
+    systemctl("reset-failed")
+
+
+@scenario
+def the_service_brings_its_socket_along():
+    systemctl("stop", "convd@digits.socket")
+    assert show("convd@digits.socket", "ActiveState") == "inactive"
+    systemctl("start", DIGITS)
+    assert show("convd@digits.socket", "ActiveState") == "active"
+    assert request("/model")["revision"] == 2
+
+
+@scenario
+def a_second_model_has_an_address_and_a_directory_of_its_own_and_sees_no_other():
+    drop_in("convd@faces.socket", "[Socket]\nListenStream=\nListenStream=127.0.0.1:8081\n")
+    systemctl("start", "convd@faces.socket")
+    assert request("/model", port=8081)["revision"] == 1
+    assert request("/model")["revision"] == 2
+    for port in (8080, 8081):
+        assert request("/train?label=1", bytes(784), port)["accepted"] == 1
+    assert sorted(p.name for p in Path("/var/lib/private/convd").iterdir()) == ["digits", "faces"]
+    for model in ("digits", "faces"):
+        seen = Path(f"/proc/{main_pid(f'convd@{model}.service')}/root/var/lib/private/convd")
+        assert [p.name for p in seen.iterdir()] == [model]
+
+
+@scenario
+def disabled_units_leave_nothing_behind():
+    systemctl("enable", DIGITS)
+    wanted = Path("/etc/systemd/system")
+    links = {p.relative_to(wanted).as_posix() for p in wanted.rglob("*digits*") if p.is_symlink()}
+    assert links == {"multi-user.target.wants/convd@digits.service", "sockets.target.wants/convd@digits.socket"}, links
+    systemctl("disable", DIGITS)
+    assert not [p for p in wanted.rglob("*digits*") if p.is_symlink()]
+
+
+def main() -> None:
+    results = {}
+    for function in SCENARIOS:
+        try:
+            function()
+            results[function.__name__] = "ok"
+        except urllib.error.HTTPError as error:
+            results[function.__name__] = f"{traceback.format_exc()}\n{error.read().decode()}"
+        except Exception:
+            results[function.__name__] = traceback.format_exc()
+        Path("/out/results.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
