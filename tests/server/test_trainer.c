@@ -1,0 +1,476 @@
+/* test_trainer.c - the trainer's round against a real store: what a completed job promises, and what a failed one leaves. */
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "server/model.h"
+#include "server/trainer.h"
+
+#define SIDE    8u
+#define N_INPUT (SIDE * SIDE)
+
+static char folder[] = "/tmp/convd-trainer-XXXXXX";
+static char path[64];
+
+static struct event create_event(void)
+{
+    static char labels[3][LABEL_BYTES_MAX + 1] = {"a", "b", "c"};
+    struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = 1};
+    create.as.create.shape = shape_default();
+    create.as.create.shape.width = create.as.create.shape.height = SIDE;
+    create.as.create.shape.kernels = 4;
+    create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
+    create.as.create.shape.hidden = 8;
+    create.as.create.settings = settings_default();
+    create.as.create.n_classes = 3;
+    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
+    return create;
+}
+
+static struct trainer *start(const struct trainer_config *config)
+{
+    struct err err;
+    struct event create = create_event();
+    struct learner *learner = learner_create(&create, NULL, 0, &err);
+    ck_assert_msg(learner != NULL, "%s", err.text);
+    struct store *store = NULL;
+    ck_assert_msg(store_create(&store, path, &create, learner, &err) == 0, "%s", err.text);
+    struct trainer *trainer = trainer_create(store, learner, config, &err);
+    ck_assert_msg(trainer != NULL, "%s", err.text);
+    return trainer;
+}
+
+static void stop(struct trainer *trainer)
+{
+    struct err err;
+    ck_assert_msg(trainer_stop(trainer, &err) == 0, "%s", err.text);
+    trainer_free(trainer);
+}
+
+/* A job that can be waited for, with its own images. */
+struct wait {
+    struct job job;
+    struct sample samples[4];
+    uint8_t pixels[4][N_INPUT];
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool done;
+};
+
+static void on_done(struct job *job)
+{
+    struct wait *w = job->context;
+    (void)pthread_mutex_lock(&w->lock);
+    w->done = true;
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static struct wait *wait_create(enum job_kind kind)
+{
+    struct wait *w = calloc(1, sizeof *w);
+    ck_assert_ptr_nonnull(w);
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_cond_init(&w->wake, NULL);
+    w->job.kind = kind;
+    w->job.done = on_done;
+    w->job.context = w;
+    return w;
+}
+
+static struct wait *train_create(uint32_t n, uint32_t label, unsigned pattern)
+{
+    struct wait *w = wait_create(JOB_TRAIN);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < N_INPUT; p++)
+            w->pixels[i][p] = (uint8_t)((p * (pattern + 3) + i * 7) & 255);
+        w->samples[i] = (struct sample){.label = label, .pixels = w->pixels[i]};
+    }
+    w->job.event.kind = EVENT_TRAIN;
+    w->job.event.as.train.n = n;
+    w->job.event.as.train.samples = w->samples;
+    w->job.bytes = n * N_INPUT;
+    return w;
+}
+
+static void await(struct wait *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        (void)pthread_cond_wait(&w->wake, &w->lock);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static void wait_free(struct wait *w)
+{
+    (void)pthread_mutex_destroy(&w->lock);
+    (void)pthread_cond_destroy(&w->wake);
+    free(w->job.replayed_answer);
+    free(w->job.list);
+    free(w);
+}
+
+/* Submits, waits, and gives the job back for a look. */
+static struct wait *run(struct trainer *trainer, struct wait *w)
+{
+    struct err err;
+    ck_assert_msg(trainer_submit(trainer, &w->job, &err) == 0, "%s", err.text);
+    await(w);
+    return w;
+}
+
+static void digest_of(struct trainer *trainer, uint8_t digest[DIGEST_BYTES])
+{
+    struct revision *held = model_acquire(trainer_model(trainer));
+    model_digest(held, digest);
+    model_release(trainer_model(trainer), held);
+}
+
+static void setup(void)
+{
+    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/m.db", folder);
+}
+
+static void teardown(void)
+{
+    char name[80];
+    const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        (void)unlink(name);
+    }
+    (void)rmdir(folder);
+}
+
+START_TEST(a_completed_job_is_published_and_in_the_log)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    struct wait *w = run(trainer, train_create(3, 1, 1));
+    ck_assert_int_eq(w->job.status, 0);
+    ck_assert_uint_eq(w->job.revision, 2);
+    ck_assert_uint_eq(w->job.step, 3);
+    ck_assert_int_eq(w->samples[0].id, 1);
+    ck_assert_int_eq(w->samples[2].id, 3);
+    struct revision *held = model_acquire(trainer_model(trainer));
+    ck_assert_uint_eq(held->learner->revision, 2);
+    ck_assert_uint_eq(held->learner->step, 3);
+    model_release(trainer_model(trainer), held);
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+    digest_of(trainer, before);
+    wait_free(w);
+    stop(trainer);
+
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    struct err err;
+    ck_assert_msg(store_open(&store, path, false, &err) == 0, "%s", err.text);
+    struct store_recovery report;
+    ck_assert_msg(store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(report.events, 0); /* the stop took a snapshot */
+    learner_digest(learner, after);
+    ck_assert_mem_eq(before, after, DIGEST_BYTES);
+    learner_free(learner);
+    store_close(store);
+}
+END_TEST
+
+START_TEST(a_job_that_the_fold_refuses_fails_alone)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+    digest_of(trainer, before);
+    struct wait *bad = run(trainer, train_create(2, 9, 1));
+    ck_assert_int_eq(bad->job.status, -1);
+    ck_assert_int_eq(bad->job.err.code, ERR_LABEL_UNKNOWN);
+    digest_of(trainer, after);
+    ck_assert_mem_eq(before, after, DIGEST_BYTES);
+    struct wait *good = run(trainer, train_create(1, 0, 1));
+    ck_assert_int_eq(good->job.status, 0);
+    ck_assert_uint_eq(good->job.revision, 2);
+    wait_free(bad);
+    wait_free(good);
+    stop(trainer);
+}
+END_TEST
+
+static char *render(const struct job *job)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "revision %llu", (unsigned long long)job->revision);
+    return strdup(text);
+}
+
+START_TEST(a_known_key_is_answered_with_the_first_answer_and_trains_nothing)
+{
+    struct trainer_config config = trainer_config_default();
+    config.render_answer = render;
+    struct trainer *trainer = start(&config);
+    struct wait *w[3];
+    for (int i = 0; i < 3; i++) {
+        w[i] = train_create(1, 1, 1);
+        w[i]->job.key = "key";
+        w[i]->job.fingerprint[0] = i == 2; /* the third is another request */
+        (void)run(trainer, w[i]);
+    }
+    ck_assert_int_eq(w[0]->job.status, 0);
+    ck_assert_ptr_null(w[0]->job.replayed_answer);
+    ck_assert_int_eq(w[1]->job.status, 0);
+    ck_assert_str_eq(w[1]->job.replayed_answer, "revision 2");
+    ck_assert_int_eq(w[2]->job.status, -1);
+    ck_assert_int_eq(w[2]->job.err.code, ERR_KEY_REUSED);
+    struct revision *held = model_acquire(trainer_model(trainer));
+    ck_assert_uint_eq(held->learner->step, 1);
+    model_release(trainer_model(trainer), held);
+    for (int i = 0; i < 3; i++)
+        wait_free(w[i]);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(classes_are_added_beyond_the_first_room)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    for (int i = 0; i < 40; i++) {
+        struct wait *w = wait_create(JOB_CLASS);
+        w->job.event.as.class_.action = CLASS_ADD;
+        (void)snprintf(w->job.event.as.class_.label, sizeof w->job.event.as.class_.label, "class %d", i);
+        (void)run(trainer, w);
+        ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+        ck_assert_uint_eq(w->job.event.as.class_.index, 3 + (unsigned)i);
+        wait_free(w);
+    }
+    struct wait *last = run(trainer, train_create(1, 42, 1));
+    ck_assert_int_eq(last->job.status, 0);
+    wait_free(last);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(activate_brings_back_the_very_state_and_the_revision_goes_on)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    uint8_t then[DIGEST_BYTES], later[DIGEST_BYTES], back[DIGEST_BYTES];
+    wait_free(run(trainer, train_create(4, 1, 1)));
+    digest_of(trainer, then);
+    struct wait *taken = run(trainer, wait_create(JOB_SNAPSHOT));
+    ck_assert_int_eq(taken->job.status, 0);
+    wait_free(run(trainer, train_create(4, 2, 5)));
+    digest_of(trainer, later);
+    ck_assert_mem_ne(then, later, DIGEST_BYTES);
+    struct wait *activate = wait_create(JOB_ACTIVATE);
+    activate->job.snapshot_id = taken->job.snapshot.id;
+    (void)run(trainer, activate);
+    ck_assert_msg(activate->job.status == 0, "%s", activate->job.err.text);
+    ck_assert_uint_eq(activate->job.revision, 4);
+    ck_assert_uint_eq(activate->job.step, 4);
+    digest_of(trainer, back);
+    ck_assert_mem_eq(then, back, DIGEST_BYTES);
+    wait_free(taken);
+    wait_free(activate);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(tuning_changes_what_is_named_and_refuses_what_is_fixed)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    struct wait *w = wait_create(JOB_TUNE);
+    w->job.tune.n = 1;
+    w->job.tune.which[0] = SETTING_RATE;
+    w->job.tune.value[0] = 0.25;
+    (void)run(trainer, w);
+    ck_assert_int_eq(w->job.status, 0);
+    struct wait *fixed = wait_create(JOB_TUNE);
+    fixed->job.tune.n = 1;
+    fixed->job.tune.which[0] = SETTING_MEAN;
+    fixed->job.tune.value[0] = 0.5;
+    (void)run(trainer, fixed);
+    ck_assert_int_eq(fixed->job.err.code, ERR_VALUE);
+    ck_assert_str_eq(fixed->job.err.pointer, "/mean");
+    struct revision *held = model_acquire(trainer_model(trainer));
+    ck_assert_float_eq(held->learner->settings.rate, 0.25F);
+    ck_assert_float_eq(held->learner->settings.mean, 0.13F);
+    model_release(trainer_model(trainer), held);
+    wait_free(w);
+    wait_free(fixed);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(a_full_queue_refuses_and_recovers)
+{
+    struct trainer_config config = trainer_config_default();
+    config.queue_samples = 4;
+    struct trainer *trainer = start(&config);
+    enum { N = 64 };
+    struct wait *w[N];
+    int taken = 0, refused = 0;
+    for (int i = 0; i < N; i++) {
+        struct err err;
+        w[i] = train_create(2, 1, (unsigned)i);
+        if (trainer_submit(trainer, &w[i]->job, &err) == 0) {
+            taken++;
+        } else {
+            ck_assert_int_eq(err.code, ERR_BUSY);
+            wait_free(w[i]);
+            w[i] = NULL;
+            refused++;
+        }
+    }
+    for (int i = 0; i < N; i++)
+        if (w[i] != NULL) {
+            await(w[i]);
+            ck_assert_int_eq(w[i]->job.status, 0);
+            wait_free(w[i]);
+        }
+    ck_assert_int_gt(refused, 0);
+    struct wait *after = run(trainer, train_create(1, 1, 1));
+    ck_assert_int_eq(after->job.status, 0);
+    ck_assert_uint_eq(after->job.step, (uint64_t)taken * 2 + 1);
+    wait_free(after);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(a_failed_commit_leaves_the_published_state_and_training_works_again_with_room)
+{
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    wait_free(run(trainer, train_create(1, 1, 1)));
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+    digest_of(trainer, before);
+
+    struct rlimit limit, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    struct wait *refused = run(trainer, train_create(4, 1, 2));
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(refused->job.status, -1);
+    ck_assert_msg(refused->job.err.code == ERR_STORAGE_FULL || refused->job.err.code == ERR_STORAGE, "%s: %s",
+                  err_code_name(refused->job.err.code), refused->job.err.text);
+    digest_of(trainer, after);
+    ck_assert_mem_eq(before, after, DIGEST_BYTES);
+
+    struct wait *again = run(trainer, train_create(4, 1, 2));
+    ck_assert_msg(again->job.status == 0, "%s", again->job.err.text);
+    ck_assert_uint_eq(again->job.step, 5);
+    wait_free(refused);
+    wait_free(again);
+    stop(trainer);
+}
+END_TEST
+
+/* Readers look at held revisions while the trainer publishes: a revision never changes while it is held, and never goes back. */
+struct reader {
+    pthread_t thread;
+    struct model *model;
+    atomic_bool *stop;
+    uint64_t seen;
+};
+
+static void *reader_main(void *argument)
+{
+    struct reader *r = argument;
+    uint64_t last = 0;
+    while (!atomic_load(r->stop)) {
+        struct revision *held = model_acquire(r->model);
+        uint64_t revision = held->learner->revision;
+        uint8_t one[DIGEST_BYTES], two[DIGEST_BYTES];
+        learner_digest(held->learner, one);
+        model_digest(held, two);
+        if (revision < last || memcmp(one, two, DIGEST_BYTES) != 0 || revision != held->learner->revision)
+            return argument; /* not NULL: failed */
+        last = revision;
+        r->seen++;
+        model_release(r->model, held);
+    }
+    return NULL;
+}
+
+START_TEST(a_held_revision_never_changes_while_training_goes_on)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    atomic_bool halt = false;
+    struct reader readers[3];
+    for (int i = 0; i < 3; i++) {
+        readers[i] = (struct reader){.model = trainer_model(trainer), .stop = &halt};
+        ck_assert_int_eq(pthread_create(&readers[i].thread, NULL, reader_main, &readers[i]), 0);
+    }
+    for (unsigned i = 0; i < 200; i++)
+        wait_free(run(trainer, train_create(1 + i % 4, i % 3, i)));
+    atomic_store(&halt, true);
+    for (int i = 0; i < 3; i++) {
+        void *failed;
+        (void)pthread_join(readers[i].thread, &failed);
+        ck_assert_ptr_null(failed);
+        ck_assert_uint_gt(readers[i].seen, 0);
+    }
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(stopping_finishes_what_is_queued_and_refuses_what_comes_later)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    enum { N = 20 };
+    struct wait *w[N];
+    struct err err;
+    for (unsigned i = 0; i < N; i++) {
+        w[i] = train_create(1, i % 3, i);
+        ck_assert_int_eq(trainer_submit(trainer, &w[i]->job, &err), 0);
+    }
+    ck_assert_int_eq(trainer_stop(trainer, &err), 0);
+    for (unsigned i = 0; i < N; i++) {
+        await(w[i]);
+        ck_assert_int_eq(w[i]->job.status, 0);
+        wait_free(w[i]);
+    }
+    struct wait *late = train_create(1, 1, 1);
+    ck_assert_int_eq(trainer_submit(trainer, &late->job, &err), -1);
+    ck_assert_int_eq(err.code, ERR_STOPPING);
+    wait_free(late);
+    trainer_free(trainer);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("trainer");
+    TCase *tcase = tcase_create("round");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_completed_job_is_published_and_in_the_log);
+    tcase_add_test(tcase, a_job_that_the_fold_refuses_fails_alone);
+    tcase_add_test(tcase, a_known_key_is_answered_with_the_first_answer_and_trains_nothing);
+    tcase_add_test(tcase, classes_are_added_beyond_the_first_room);
+    tcase_add_test(tcase, activate_brings_back_the_very_state_and_the_revision_goes_on);
+    tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
+    tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
+    tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
+    tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
+    tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
