@@ -1,0 +1,385 @@
+/* events.c - an event's JSON body, both ways, by SQLite's own JSON functions.
+ *
+ * Numbers must come back exactly, since replay reads them. A float32 is written as its shortest decimal form ("0.05"), at
+ * most 9 digits, which reads back as the same float32; SQLite prints 15. Seeds stay integers.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+static const char *const action_words[] = {[CLASS_ADD] = "add", [CLASS_RENAME] = "rename"};
+
+/* Takes the text that a one-row statement gives. */
+static int take_text(char **out, struct db *db, enum statement which, struct err *err)
+{
+    int status = db_step(db, which, err);
+    if (status < 0)
+        return -1;
+    assert(status == 1);
+    status = db_text_dup(out, db, which, 0, err);
+    db_reset(db, which);
+    return status;
+}
+
+/* The double with the fewest decimals that rounds to that float. */
+static double shortest(float value)
+{
+    for (int digits = 1; digits < 9; digits++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        double candidate = strtod(text, NULL);
+        if ((float)candidate == value)
+            return candidate;
+    }
+    return (double)value;
+}
+
+static int settings_json(char **out, struct db *db, const struct settings *settings, struct err *err)
+{
+    char *json = strdup("{}");
+    if (json == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for the settings");
+    for (int i = 0; i < SETTING_N; i++) {
+        enum setting which = (enum setting)i;
+        const char *word = settings_word(settings, which);
+        double number = settings_get(settings, which);
+        char *longer = NULL;
+        db_bind_text(db, SQL_JSON_PUT, 1, json);
+        db_bind_text(db, SQL_JSON_PUT, 2, setting_table[i].name);
+        if (word != NULL)
+            db_bind_text(db, SQL_JSON_PUT, 3, word);
+        else if (which == SETTING_SEED)
+            db_bind_int(db, SQL_JSON_PUT, 3, (int64_t)number);
+        else
+            db_bind_real(db, SQL_JSON_PUT, 3, shortest((float)number));
+        int status = take_text(&longer, db, SQL_JSON_PUT, err);
+        free(json);
+        if (status != 0)
+            return -1;
+        json = longer;
+    }
+    *out = json;
+    return 0;
+}
+
+static int classes_json(char **out, struct db *db, const struct event *create, struct err *err)
+{
+    char *json = strdup("[]");
+    if (json == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for the classes");
+    for (uint32_t i = 0; i < create->as.create.n_classes; i++) {
+        char *longer = NULL;
+        db_bind_text(db, SQL_JSON_PUSH, 1, json);
+        db_bind_text(db, SQL_JSON_PUSH, 2, create->as.create.labels[i]);
+        int status = take_text(&longer, db, SQL_JSON_PUSH, err);
+        free(json);
+        if (status != 0)
+            return -1;
+        json = longer;
+    }
+    *out = json;
+    return 0;
+}
+
+bool event_weights_given(const struct event *create)
+{
+    return create->as.create.k != NULL || create->as.create.w01 != NULL || create->as.create.w12 != NULL;
+}
+
+static int body_create(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
+                       struct err *err)
+{
+    char *settings = NULL, *classes = NULL;
+    const struct shape *shape = &event->as.create.shape;
+    const uint32_t sides[] = {shape->width,        shape->height,        shape->channels, shape->kernels,
+                              shape->kernel_width, shape->kernel_height, shape->stride,   shape->hidden};
+    bool given = event_weights_given(event);
+    int status = -1;
+    if (settings_json(&settings, db, &event->as.create.settings, err) != 0 ||
+        classes_json(&classes, db, event, err) != 0)
+        goto out;
+    for (int i = 0; i < 8; i++)
+        db_bind_int(db, SQL_BODY_CREATE, i + 1, sides[i]);
+    db_bind_text(db, SQL_BODY_CREATE, 9, settings);
+    db_bind_text(db, SQL_BODY_CREATE, 10, classes);
+    db_bind_text(db, SQL_BODY_CREATE, 11, ARITHMETIC_VERSION);
+    db_bind_text(db, SQL_BODY_CREATE, 12, given ? "given" : "drawn");
+    db_bind_blob(db, SQL_BODY_CREATE, 13, digest, DIGEST_BYTES);
+    status = take_text(body, db, SQL_BODY_CREATE, err);
+out:
+    free(settings);
+    free(classes);
+    return status;
+}
+
+int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
+               struct err *err)
+{
+    *body = NULL;
+    switch (event->kind) {
+    case EVENT_CREATE:
+        return body_create(body, db, event, digest, err);
+    case EVENT_TRAIN:
+        db_bind_int(db, SQL_BODY_TRAIN, 1, event->as.train.n == 0 ? 0 : event->as.train.samples[0].id);
+        db_bind_int(db, SQL_BODY_TRAIN, 2, event->as.train.n);
+        return take_text(body, db, SQL_BODY_TRAIN, err);
+    case EVENT_CLASS:
+        db_bind_text(db, SQL_BODY_CLASS, 1, action_words[event->as.class_.action]);
+        db_bind_int(db, SQL_BODY_CLASS, 2, event->as.class_.index);
+        db_bind_text(db, SQL_BODY_CLASS, 3, event->as.class_.label);
+        return take_text(body, db, SQL_BODY_CLASS, err);
+    case EVENT_TUNE: {
+        char *settings = NULL;
+        if (settings_json(&settings, db, &event->as.tune.settings, err) != 0)
+            return -1;
+        db_bind_text(db, SQL_BODY_TUNE, 1, settings);
+        int status = take_text(body, db, SQL_BODY_TUNE, err);
+        free(settings);
+        return status;
+    }
+    case EVENT_REHEARSE:
+        db_bind_int(db, SQL_BODY_REHEARSE, 1, event->as.rehearse.first_id);
+        db_bind_int(db, SQL_BODY_REHEARSE, 2, event->as.rehearse.last_id);
+        db_bind_int(db, SQL_BODY_REHEARSE, 3, (int64_t)event->as.rehearse.seed);
+        return take_text(body, db, SQL_BODY_REHEARSE, err);
+    case EVENT_ACTIVATE:
+        db_bind_int(db, SQL_BODY_ACTIVATE, 1, (int64_t)event->as.activate.revision);
+        return take_text(body, db, SQL_BODY_ACTIVATE, err);
+    case EVENT_KIND_N:
+        break;
+    }
+    return err_set(err, ERR_INTERNAL, "no such kind of event: %d", (int)event->kind);
+}
+
+/* ---- reading ---- */
+
+enum event_kind event_kind_parse(const char *word)
+{
+    for (int kind = EVENT_CREATE; kind < EVENT_KIND_N; kind++)
+        if (strcmp(event_kind_name((enum event_kind)kind), word) == 0)
+            return (enum event_kind)kind;
+    return (enum event_kind)0;
+}
+
+static int damaged(struct err *err, const char *what)
+{
+    return err_set(err, ERR_DB_CORRUPT, "the body's %s is missing or none", what);
+}
+
+/* Steps a one-row statement over the body; its columns can be read until db_reset(). */
+static int read_body(struct db *db, enum statement which, const char *body, size_t n_body, struct err *err)
+{
+    db_bind_bytes_as_text(db, which, 1, body, n_body);
+    return db_step(db, which, err) < 0 ? -1 : 0;
+}
+
+static bool is_within(const struct db *db, enum statement which, int column, int64_t low, int64_t high)
+{
+    return db_is_int(db, which, column) && db_int(db, which, column) >= low && db_int(db, which, column) <= high;
+}
+
+static int parse_settings(struct settings *settings, struct db *db, const char *body, size_t n_body, struct err *err)
+{
+    /* A setting that a later version added has its default here. */
+    *settings = settings_default();
+    db_bind_bytes_as_text(db, SQL_READ_SETTINGS, 1, body, n_body);
+    int status;
+    while ((status = db_step(db, SQL_READ_SETTINGS, err)) == 1) {
+        enum setting which = settings_find(db_text(db, SQL_READ_SETTINGS, 0, NULL));
+        bool number = db_is_number(db, SQL_READ_SETTINGS, 1);
+        if (which == SETTING_N || number != (setting_table[which].words == NULL)) {
+            status = damaged(err, "settings");
+            break;
+        }
+        status = number ? settings_set(settings, which, db_real(db, SQL_READ_SETTINGS, 1), err)
+                        : settings_set_text(settings, which, db_text(db, SQL_READ_SETTINGS, 1, NULL), err);
+        if (status != 0)
+            break;
+    }
+    db_reset(db, SQL_READ_SETTINGS);
+    return status;
+}
+
+static int parse_class(struct event *event, struct db *db, struct err *err)
+{
+    size_t n_label;
+    const char *action = db_text(db, SQL_READ_CLASS, 0, NULL), *label = db_text(db, SQL_READ_CLASS, 2, &n_label);
+    if (strcmp(action, action_words[CLASS_ADD]) == 0)
+        event->as.class_.action = CLASS_ADD;
+    else if (strcmp(action, action_words[CLASS_RENAME]) == 0)
+        event->as.class_.action = CLASS_RENAME;
+    else
+        return damaged(err, "action");
+    if (!is_within(db, SQL_READ_CLASS, 1, 0, SHAPE_CLASSES_MAX - 1))
+        return damaged(err, "index");
+    if (n_label > LABEL_BYTES_MAX || label_check(label, n_label, NULL) != 0)
+        return damaged(err, "label");
+    event->as.class_.index = (uint32_t)db_int(db, SQL_READ_CLASS, 1);
+    memcpy(event->as.class_.label, label, n_label + 1);
+    return 0;
+}
+
+static int parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
+                 struct err *err)
+{
+    int status = 0;
+    switch (event->kind) {
+    case EVENT_TRAIN:
+        if (read_body(db, SQL_READ_TRAIN, body, n_body, err) != 0)
+            return -1;
+        if (!is_within(db, SQL_READ_TRAIN, 0, 0, INT64_MAX - UINT32_MAX) ||
+            !is_within(db, SQL_READ_TRAIN, 1, 0, UINT32_MAX))
+            status = damaged(err, "range of samples");
+        run->first = db_int(db, SQL_READ_TRAIN, 0);
+        run->n = event->as.train.n = (uint32_t)db_int(db, SQL_READ_TRAIN, 1);
+        db_reset(db, SQL_READ_TRAIN);
+        return status;
+    case EVENT_CLASS:
+        if (read_body(db, SQL_READ_CLASS, body, n_body, err) != 0)
+            return -1;
+        status = parse_class(event, db, err);
+        db_reset(db, SQL_READ_CLASS);
+        return status;
+    case EVENT_TUNE:
+        return parse_settings(&event->as.tune.settings, db, body, n_body, err);
+    case EVENT_REHEARSE:
+        if (read_body(db, SQL_READ_REHEARSE, body, n_body, err) != 0)
+            return -1;
+        if (!db_is_int(db, SQL_READ_REHEARSE, 0) || !db_is_int(db, SQL_READ_REHEARSE, 1) ||
+            !db_is_int(db, SQL_READ_REHEARSE, 2))
+            status = damaged(err, "range of samples");
+        event->as.rehearse.first_id = db_int(db, SQL_READ_REHEARSE, 0);
+        event->as.rehearse.last_id = db_int(db, SQL_READ_REHEARSE, 1);
+        event->as.rehearse.seed = (uint64_t)db_int(db, SQL_READ_REHEARSE, 2);
+        db_reset(db, SQL_READ_REHEARSE);
+        return status;
+    case EVENT_ACTIVATE:
+        if (read_body(db, SQL_READ_ACTIVATE, body, n_body, err) != 0)
+            return -1;
+        if (!is_within(db, SQL_READ_ACTIVATE, 0, 1, INT64_MAX))
+            status = damaged(err, "revision");
+        event->as.activate.revision = (uint64_t)db_int(db, SQL_READ_ACTIVATE, 0);
+        db_reset(db, SQL_READ_ACTIVATE);
+        return status;
+    case EVENT_CREATE:
+    case EVENT_KIND_N:
+        break;
+    }
+    return err_set(err, ERR_INTERNAL, "no body of kind %d is read here", (int)event->kind);
+}
+
+/* Whatever a body that was read from the log is refused for, the log is what is wrong. */
+static int blame_log(struct err *err)
+{
+    if (err != NULL && err->code != ERR_MEMORY && err->code != ERR_STORAGE && err->code != ERR_DB_NEWER) {
+        err->code = ERR_DB_CORRUPT;
+        err->pointer[0] = '\0';
+    }
+    return -1;
+}
+
+int event_parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
+                struct err *err)
+{
+    return parse(event, run, db, body, n_body, err) == 0 ? 0 : blame_log(err);
+}
+
+static int parse_shape(struct shape *shape, struct db *db, const char *body, size_t n_body, struct err *err)
+{
+    uint32_t *const sides[] = {&shape->width,        &shape->height,        &shape->channels, &shape->kernels,
+                               &shape->kernel_width, &shape->kernel_height, &shape->stride,   &shape->hidden};
+    int status = 0;
+    *shape = (struct shape){0};
+    if (read_body(db, SQL_READ_SHAPE, body, n_body, err) != 0)
+        return -1;
+    for (int i = 0; i < 8 && status == 0; i++) {
+        if (!is_within(db, SQL_READ_SHAPE, i, 0, UINT32_MAX))
+            status = damaged(err, "shape");
+        *sides[i] = (uint32_t)db_int(db, SQL_READ_SHAPE, i);
+    }
+    db_reset(db, SQL_READ_SHAPE);
+    return status;
+}
+
+static int parse_labels(struct origin *origin, uint32_t n, struct db *db, const char *body, size_t n_body,
+                        struct err *err)
+{
+    origin->labels = calloc(n, sizeof *origin->labels);
+    if (origin->labels == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for %u labels", n);
+    uint32_t i = 0;
+    int status;
+    db_bind_bytes_as_text(db, SQL_READ_CLASSES, 1, body, n_body);
+    while ((status = db_step(db, SQL_READ_CLASSES, err)) == 1) {
+        size_t n_label;
+        const char *label = db_text(db, SQL_READ_CLASSES, 0, &n_label);
+        if (i == n || n_label > LABEL_BYTES_MAX) {
+            status = damaged(err, "classes");
+            break;
+        }
+        memcpy(origin->labels[i++], label, n_label + 1);
+    }
+    db_reset(db, SQL_READ_CLASSES);
+    if (status == 0 && i != n)
+        status = damaged(err, "classes");
+    origin->event.as.create.n_classes = n;
+    origin->event.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) origin->labels;
+    return status;
+}
+
+static int unhex(uint8_t *bytes, size_t n_bytes, const char *text)
+{
+    if (strlen(text) != 2 * n_bytes || strspn(text, "0123456789abcdef") != 2 * n_bytes)
+        return -1;
+    for (size_t i = 0; i < 2 * n_bytes; i++) {
+        int digit = text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10;
+        bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
+    }
+    return 0;
+}
+
+static int parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err)
+{
+    int status = 0;
+    uint32_t n_classes = 0;
+    if (read_body(db, SQL_READ_CREATE, body, n_body, err) != 0)
+        return -1;
+    const char *arithmetic = db_text(db, SQL_READ_CREATE, 0, NULL), *tensors = db_text(db, SQL_READ_CREATE, 1, NULL);
+    origin->given = strcmp(tensors, "given") == 0;
+    if (strcmp(arithmetic, ARITHMETIC_VERSION) != 0)
+        status =
+            err_set(err, ERR_DB_NEWER,
+                    "the log was made by arithmetic \"%.32s\", but this convd has " ARITHMETIC_VERSION, arithmetic);
+    else if (!origin->given && strcmp(tensors, "drawn") != 0)
+        status = damaged(err, "tensors");
+    else if (unhex(origin->digest, DIGEST_BYTES, db_text(db, SQL_READ_CREATE, 2, NULL)) != 0)
+        status = damaged(err, "digest");
+    else if (!is_within(db, SQL_READ_CREATE, 3, 1, SHAPE_CLASSES_MAX))
+        status = damaged(err, "classes");
+    else
+        n_classes = (uint32_t)db_int(db, SQL_READ_CREATE, 3);
+    db_reset(db, SQL_READ_CREATE);
+    if (status != 0)
+        return -1;
+    struct event *event = &origin->event;
+    if (parse_shape(&event->as.create.shape, db, body, n_body, err) != 0 ||
+        shape_check(&event->as.create.shape, n_classes, err) != 0 ||
+        parse_settings(&event->as.create.settings, db, body, n_body, err) != 0)
+        return -1;
+    return parse_labels(origin, n_classes, db, body, n_body, err);
+}
+
+int event_parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err)
+{
+    *origin = (struct origin){.event = {.kind = EVENT_CREATE, .revision = 1}};
+    return parse_create(origin, db, body, n_body, err) == 0 ? 0 : blame_log(err);
+}
+
+void origin_fini(struct origin *origin)
+{
+    free(origin->labels);
+    origin->labels = NULL;
+}

@@ -1,0 +1,154 @@
+/* internal.h - what the files of store/ share and nobody else sees. In reading order:
+ *
+ *   statements.h  every SQL text
+ *   db            SQLite: open, bind, step, errors
+ *   chain         the hash of a row
+ *   events        a row's JSON body <-> struct event
+ *   log           begin, append, commit; reading the log back, each link checked
+ *   classes       table class, kept as the log says
+ *   samples       images by id; rehearsals
+ *   keys          idempotency
+ *   snapshots     a state written and read whole
+ *   thin          which snapshots may go
+ *   line          which events lead to a revision
+ *   replay        recover, state_at
+ *   verify        everything against everything
+ *   store         create, open, close
+ */
+#ifndef CONVD_STORE_INTERNAL_H
+#define CONVD_STORE_INTERNAL_H
+
+#include "store/chain.h"
+#include "store/db.h"
+#include "store/store.h"
+
+/* Where the log ends: moved by append, put back by rollback. */
+struct log_end {
+    uint64_t revision;
+    int64_t next_sample;
+    uint8_t chain[CHAIN_BYTES];
+};
+
+/* The create event as it was read, with memory of its own. */
+struct origin {
+    struct event event; /* k, w01, w12 are NULL, also where they were given                     */
+    bool given;         /* the first weights are in the pinned snapshot of revision 1           */
+    uint8_t digest[DIGEST_BYTES];
+    char (*labels)[LABEL_BYTES_MAX + 1];
+};
+
+struct store {
+    struct db *db;
+    struct origin origin;
+    bool in_group;
+    struct log_end end, end_at_begin;
+};
+
+/* ---- events.c ---- */
+
+/* event_body - the JSON of an event, malloc'ed. digest: of the state after a create event, else unused. */
+int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
+               struct err *err);
+
+/* What the body of a train event says about its samples. */
+struct sample_run {
+    int64_t first;
+    uint32_t n;
+};
+
+/* event_parse - fills event->as from the body of a row whose kind is set (not create). A train event gets n, and *run.
+ * Errors: ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. */
+int event_parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
+                struct err *err);
+
+/* event_parse_create - errors as event_parse(), and ERR_DB_NEWER where another arithmetic made the log. */
+int event_parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err);
+void origin_fini(struct origin *origin);
+
+/* event_weights_given - whether a create event brings its first weights along. */
+bool event_weights_given(const struct event *create);
+
+/* event_kind_parse - 0 for a word that is none. */
+enum event_kind event_kind_parse(const char *word);
+
+/* ---- log.c: writing ---- */
+
+/* log_write - inserts the event's row and samples at the end of the log and moves the end; the group is open. */
+int log_write(struct store *store, struct event *event, const uint8_t digest[DIGEST_BYTES], struct err *err);
+
+/* log_abandon - after an error: rolls back and puts the end back. Returns -1. */
+int log_abandon(struct store *store);
+
+/* log_writable - ERR_DB_READONLY where the store was opened for reading. */
+int log_writable(const struct store *store, struct err *err);
+
+/* ---- log_read.c ---- */
+
+/* What the row of a sample said about the prediction, beside the image in struct sample. */
+struct outcome_row {
+    uint32_t predicted;
+    float loss;
+};
+
+/* Reads the rows after a revision, one by one and without a gap, with every link of the chain checked. */
+struct log_reader {
+    struct store *store;
+    uint8_t chain[CHAIN_BYTES]; /* of the row that was read last                              */
+    struct event event;         /* the row; of a create event only kind, revision, created_us */
+    struct outcome_row *rows;   /* [event.as.train.n]                                         */
+    struct sample *samples;     /* what event.as.train.samples points at                      */
+    uint8_t *pixels;
+    size_t room;       /* samples that fit                                            */
+    int64_t n_samples; /* read so far                                                 */
+};
+
+/* log_read_open - chain: of the row of revision `after`; zeros for 0. One reader at a time per store. */
+void log_read_open(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES]);
+/* log_read_next - 1: reader->event is the next; 0: the end; -1: ERR_DB_CORRUPT naming the revision, or other errors. */
+int log_read_next(struct log_reader *reader, struct err *err);
+void log_read_close(struct log_reader *reader);
+
+/* log_chain_at - the chain of a row; zeros for 0. */
+int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err);
+
+/* ---- classes.c: the class table, in the open group ---- */
+
+int classes_create(struct store *store, const struct event *create, struct err *err);
+int classes_apply(struct store *store, const struct event *event, struct err *err); /* class and activate */
+/* classes_check - ERR_DB_CORRUPT where the table is not the learner's. */
+int classes_check(struct store *store, const struct learner *learner, struct err *err);
+
+/* ---- line.c: which events lead to a revision ---- */
+
+/* Stretches of the log, both ends included, newest first. All but the last begin with an activate event. */
+struct line {
+    struct stretch {
+        uint64_t first, last;
+    } * stretches;
+    size_t n;
+};
+
+/* line_init - the line that leads to a revision (1 up to the last). Owns: the caller; line_fini(), also after failure. */
+int line_init(struct line *line, struct store *store, uint64_t revision, struct err *err);
+void line_fini(struct line *line);
+bool line_has(const struct line *line, uint64_t revision);
+
+/* ---- snapshots.c ---- */
+
+/* snapshot_write - in the open transaction. */
+int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
+                   bool pinned, struct store_snapshot *out, struct err *err);
+/* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. */
+int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
+
+/* ---- replay.c ---- */
+
+/* replay_origin - the state of revision 1, from nothing but the log (and, for given weights, their pinned snapshot). */
+int replay_origin(struct learner **out, struct store *store, const struct arith *arith, struct err *err);
+/* replay_check_end - ERR_DB_CORRUPT where a snapshot or a sample knows of a later revision than the log has. */
+int replay_check_end(struct store *store, struct err *err);
+
+/* replay_event - applies reader->event (not create, not activate) and compares the recorded outcomes. Errors: ERR_DB_CORRUPT. */
+int replay_event(struct store *store, struct learner *learner, struct log_reader *reader, struct err *err);
+
+#endif

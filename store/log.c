@@ -1,0 +1,155 @@
+/* log.c - the log's end: one group of events, all on the disk or none.
+ *
+ * A group is one SQLite transaction; COMMIT under WAL and synchronous=FULL returns after fdatasync of the WAL, which
+ * withstands kill -9 and power loss. Any failure inside rolls the whole group back and puts revision, chain and sample
+ * id back to where they were, so that the next group continues as if this one had never been tried. After a failed sync
+ * that is not known any more (the frames may be on the disk), which is why nothing is acknowledged from then on.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "store/internal.h"
+
+int64_t store_now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int log_writable(const struct store *store, struct err *err)
+{
+    if (db_read_only(store->db))
+        return err_set(err, ERR_DB_READONLY, "%s was opened for reading only", db_path(store->db));
+    if (db_sync_failed(store->db))
+        return err_set(err, ERR_STORAGE, "%s: a sync failed before; what is on the disk is not known until a restart",
+                       db_path(store->db));
+    return 0;
+}
+
+int log_abandon(struct store *store)
+{
+    db_rollback(store->db);
+    if (store->in_group)
+        store->end = store->end_at_begin;
+    store->in_group = false;
+    return -1;
+}
+
+int store_begin(struct store *store, struct err *err)
+{
+    assert(!store->in_group);
+    if (log_writable(store, err) != 0)
+        return -1;
+    store->end_at_begin = store->end;
+    store->in_group = true;
+    return db_run(store->db, SQL_BEGIN, err) == 0 ? 0 : log_abandon(store);
+}
+
+int store_commit(struct store *store, struct err *err)
+{
+    assert(store->in_group);
+    if (db_run(store->db, SQL_COMMIT, err) != 0)
+        return log_abandon(store);
+    store->in_group = false;
+    return 0;
+}
+
+void store_rollback(struct store *store)
+{
+    if (store->in_group)
+        (void)log_abandon(store);
+}
+
+static int insert_event(struct store *store, const struct event *event, const char *body,
+                        const uint8_t chain[CHAIN_BYTES], struct err *err)
+{
+    db_bind_int(store->db, SQL_EVENT_INSERT, 1, (int64_t)event->revision);
+    db_bind_text(store->db, SQL_EVENT_INSERT, 2, event_kind_name(event->kind));
+    db_bind_int(store->db, SQL_EVENT_INSERT, 3, event->created_us);
+    db_bind_text(store->db, SQL_EVENT_INSERT, 4, body);
+    db_bind_blob(store->db, SQL_EVENT_INSERT, 5, chain, CHAIN_BYTES);
+    return db_run(store->db, SQL_EVENT_INSERT, err);
+}
+
+static int insert_samples(struct store *store, const struct event *event, struct err *err)
+{
+    for (uint32_t i = 0; i < event->as.train.n; i++) {
+        const struct sample *sample = &event->as.train.samples[i];
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 1, sample->id);
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 2, (int64_t)event->revision);
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 3, sample->label);
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 4, sample->predicted);
+        if (isnan(sample->loss))
+            db_bind_null(store->db, SQL_SAMPLE_INSERT, 5);
+        else
+            db_bind_real(store->db, SQL_SAMPLE_INSERT, 5, (double)sample->loss);
+        db_bind_blob(store->db, SQL_SAMPLE_INSERT, 6, sample->pixels, store->origin.event.as.create.shape.n_input);
+        if (db_run(store->db, SQL_SAMPLE_INSERT, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int log_write(struct store *store, struct event *event, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    char *body = NULL;
+    struct chain chain;
+    struct log_end end = store->end;
+    uint32_t n = event->kind == EVENT_TRAIN ? event->as.train.n : 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        event->as.train.samples[i].id = end.next_sample++;
+    if (event->created_us == 0)
+        event->created_us = store_now_us();
+    end.revision = event->revision;
+
+    if (event_body(&body, store->db, event, digest, err) != 0)
+        return -1;
+    chain_init(&chain, store->end.chain, event->revision, event->created_us, event_kind_name(event->kind), body,
+               strlen(body), n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sample *sample = &event->as.train.samples[i];
+        chain_add_sample(&chain, sample->id, sample->label, sample->predicted, sample->loss, sample->pixels,
+                         store->origin.event.as.create.shape.n_input);
+    }
+    chain_end(&chain, end.chain);
+
+    int status = insert_event(store, event, body, end.chain, err);
+    if (status == 0 && n > 0)
+        status = insert_samples(store, event, err);
+    if (status == 0)
+        store->end = end;
+    free(body);
+    return status;
+}
+
+int store_append(struct store *store, struct event *event, struct err *err)
+{
+    assert(store->in_group);
+    assert(event->kind > EVENT_CREATE && event->kind < EVENT_KIND_N);
+    assert(event->revision == store->end.revision + 1);
+    if (log_write(store, event, NULL, err) != 0)
+        return log_abandon(store);
+    if ((event->kind == EVENT_CLASS || event->kind == EVENT_ACTIVATE) && classes_apply(store, event, err) != 0)
+        return log_abandon(store);
+    return 0;
+}
+
+bool store_sync_failed(const struct store *store)
+{
+    return db_sync_failed(store->db);
+}
+
+uint64_t store_revision(const struct store *store)
+{
+    return store->end.revision;
+}
+
+int64_t store_next_sample_id(const struct store *store)
+{
+    return store->end.next_sample;
+}

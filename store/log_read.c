@@ -1,0 +1,168 @@
+/* log_read.c - the log back from the disk, row by row, each link of the chain checked before the row is believed. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err)
+{
+    memset(chain, 0, CHAIN_BYTES);
+    if (revision == 0)
+        return 0;
+    db_bind_int(store->db, SQL_EVENT_CHAIN, 1, (int64_t)revision);
+    int status = db_step(store->db, SQL_EVENT_CHAIN, err);
+    if (status < 0)
+        return -1;
+    size_t n_bytes = 0;
+    const void *bytes = status == 1 ? db_blob(store->db, SQL_EVENT_CHAIN, 0, &n_bytes) : NULL;
+    if (n_bytes == CHAIN_BYTES)
+        memcpy(chain, bytes, CHAIN_BYTES);
+    db_reset(store->db, SQL_EVENT_CHAIN);
+    if (n_bytes != CHAIN_BYTES)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu is missing from the log", (unsigned long long)revision);
+    return 0;
+}
+
+void log_read_open(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES])
+{
+    *reader = (struct log_reader){.store = store, .event = {.revision = after}};
+    memcpy(reader->chain, chain, CHAIN_BYTES);
+    db_bind_int(store->db, SQL_EVENTS_AFTER, 1, (int64_t)after);
+}
+
+void log_read_close(struct log_reader *reader)
+{
+    if (reader->store != NULL) {
+        db_reset(reader->store->db, SQL_EVENTS_AFTER);
+        db_reset(reader->store->db, SQL_SAMPLES_BETWEEN);
+    }
+    free(reader->rows);
+    free(reader->samples);
+    free(reader->pixels);
+    *reader = (struct log_reader){0};
+}
+
+/* Room for one more. The count in a damaged body may be anything, so memory follows the rows that are there. */
+static int make_room(struct log_reader *reader, size_t n, struct err *err)
+{
+    if (n < reader->room)
+        return 0;
+    size_t room = reader->room == 0 ? 16 : reader->room * 2;
+    size_t n_input = reader->store->origin.event.as.create.shape.n_input;
+    if (room > SIZE_MAX / 2 / (n_input + sizeof *reader->samples))
+        return err_set(err, ERR_MEMORY, "out of memory for %zu samples", room);
+    struct sample *samples = realloc(reader->samples, room * sizeof *samples);
+    if (samples != NULL)
+        reader->samples = samples;
+    struct outcome_row *rows = realloc(reader->rows, room * sizeof *rows);
+    if (rows != NULL)
+        reader->rows = rows;
+    uint8_t *pixels = realloc(reader->pixels, room * n_input);
+    if (pixels != NULL)
+        reader->pixels = pixels;
+    if (samples == NULL || rows == NULL || pixels == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for %zu samples", room);
+    reader->room = room;
+    return 0;
+}
+
+/* One row of SAMPLES_BETWEEN into place i. Errors: ERR_DB_CORRUPT, not yet naming the revision. */
+static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
+{
+    struct db *db = reader->store->db;
+    size_t n_input = reader->store->origin.event.as.create.shape.n_input, n_image;
+    int64_t id = db_int(db, SQL_SAMPLES_BETWEEN, 0), label = db_int(db, SQL_SAMPLES_BETWEEN, 2),
+            predicted = db_int(db, SQL_SAMPLES_BETWEEN, 3);
+    double loss = db_is_null(db, SQL_SAMPLES_BETWEEN, 4) ? (double)NAN : db_real(db, SQL_SAMPLES_BETWEEN, 4);
+    const void *image = db_blob(db, SQL_SAMPLES_BETWEEN, 5, &n_image);
+    if ((uint64_t)db_int(db, SQL_SAMPLES_BETWEEN, 1) != reader->event.revision || label < 0 ||
+        label >= SHAPE_CLASSES_MAX || predicted < 0 || predicted >= SHAPE_CLASSES_MAX || n_image != n_input ||
+        (!isnan(loss) && (double)(float)loss != loss))
+        return err_set(err, ERR_DB_CORRUPT, "sample %lld was changed", (long long)id);
+    memcpy(reader->pixels + i * n_input, image, n_input);
+    reader->samples[i] = (struct sample){.id = id, .label = (uint32_t)label};
+    reader->rows[i] = (struct outcome_row){.predicted = (uint32_t)predicted, .loss = (float)loss};
+    return 0;
+}
+
+static int read_samples(struct log_reader *reader, const struct sample_run *run, struct err *err)
+{
+    struct db *db = reader->store->db;
+    uint32_t n = 0;
+    int status = 0;
+    if (run->n > 0) {
+        db_bind_int(db, SQL_SAMPLES_BETWEEN, 1, run->first);
+        db_bind_int(db, SQL_SAMPLES_BETWEEN, 2, run->first + run->n - 1);
+        while ((status = db_step(db, SQL_SAMPLES_BETWEEN, err)) == 1) {
+            status = make_room(reader, n, err);
+            if (status == 0 && db_int(db, SQL_SAMPLES_BETWEEN, 0) != run->first + n)
+                break; /* a gap: told below */
+            if (status == 0)
+                status = take_sample(reader, n, err);
+            if (status != 0)
+                break;
+            n++;
+        }
+        db_reset(db, SQL_SAMPLES_BETWEEN);
+    }
+    if (status == 0 && n < run->n)
+        status = err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)(run->first + n));
+    if (status != 0)
+        return -1;
+    size_t n_input = reader->store->origin.event.as.create.shape.n_input;
+    for (uint32_t i = 0; i < n; i++)
+        reader->samples[i].pixels = reader->pixels + i * n_input;
+    reader->event.as.train.samples = reader->samples;
+    reader->n_samples += n;
+    return 0;
+}
+
+/* The row that EVENTS_AFTER stands on, whose revision is already in reader->event. */
+static int read_row(struct log_reader *reader, struct err *err)
+{
+    struct db *db = reader->store->db;
+    struct event *event = &reader->event;
+    struct sample_run run = {0};
+    size_t n_body, n_chain;
+    const char *kind = db_text(db, SQL_EVENTS_AFTER, 1, NULL), *body = db_text(db, SQL_EVENTS_AFTER, 3, &n_body);
+    const void *stored = db_blob(db, SQL_EVENTS_AFTER, 4, &n_chain);
+    event->kind = event_kind_parse(kind);
+    event->created_us = db_int(db, SQL_EVENTS_AFTER, 2);
+    if (event->kind == 0 || (event->kind == EVENT_CREATE) != (event->revision == 1))
+        return err_set(err, ERR_DB_CORRUPT, "its kind is \"%.20s\"", kind);
+    if (event->kind != EVENT_CREATE && event_parse(event, &run, db, body, n_body, err) != 0)
+        return -1;
+    if (event->kind == EVENT_TRAIN && read_samples(reader, &run, err) != 0)
+        return -1;
+
+    struct chain chain;
+    uint8_t link[CHAIN_BYTES];
+    chain_init(&chain, reader->chain, event->revision, event->created_us, kind, body, n_body, run.n);
+    for (uint32_t i = 0; i < run.n; i++)
+        chain_add_sample(&chain, reader->samples[i].id, reader->samples[i].label, reader->rows[i].predicted,
+                         reader->rows[i].loss, reader->samples[i].pixels,
+                         reader->store->origin.event.as.create.shape.n_input);
+    chain_end(&chain, link);
+    if (n_chain != CHAIN_BYTES || memcmp(link, stored, CHAIN_BYTES) != 0)
+        return err_set(err, ERR_DB_CORRUPT,
+                       "its chain does not match: it, its samples or what is before it were changed");
+    memcpy(reader->chain, link, CHAIN_BYTES);
+    return 0;
+}
+
+int log_read_next(struct log_reader *reader, struct err *err)
+{
+    uint64_t expected = reader->event.revision + 1;
+    int status = db_step(reader->store->db, SQL_EVENTS_AFTER, err);
+    if (status == 1 && (uint64_t)db_int(reader->store->db, SQL_EVENTS_AFTER, 0) != expected)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu is missing from the log", (unsigned long long)expected);
+    if (status == 1) {
+        reader->event = (struct event){.revision = expected};
+        if (read_row(reader, err) != 0)
+            status = -1;
+    }
+    if (status < 0)
+        return err_wrap(err, "revision %llu", (unsigned long long)expected);
+    return status;
+}

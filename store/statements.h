@@ -1,0 +1,126 @@
+/* statements.h - every SQL text of convd, in one table. None is ever composed at run time: values are bound.
+ *
+ * One line each: X(name, text). db.c prepares a text the first time it is used and keeps it. The names are used as
+ * SQL_<name>. Bound values are ?1, ?2, ..; store/db.h numbers result columns from 0.
+ */
+#ifndef CONVD_STORE_STATEMENTS_H
+#define CONVD_STORE_STATEMENTS_H
+
+/* clang-format off */
+#define STATEMENTS(X)                                                                                                  \
+    /* ---- the connection: db.c ---- */                                                                               \
+    X(PAGE_SIZE,         "PRAGMA page_size = 8192")                                                                    \
+    X(LOCKING_EXCLUSIVE, "PRAGMA locking_mode = EXCLUSIVE")                                                            \
+    X(JOURNAL_WAL,       "PRAGMA journal_mode = WAL")                                                                  \
+    X(SYNCHRONOUS_FULL,  "PRAGMA synchronous = FULL")                                                                  \
+    X(SYNCHRONOUS,       "PRAGMA synchronous")                                                                         \
+    X(NO_AUTOCHECKPOINT, "PRAGMA wal_autocheckpoint = 0")                                                              \
+    X(FOREIGN_KEYS,      "PRAGMA foreign_keys = ON")                                                                   \
+    X(SECURE_DELETE,     "PRAGMA secure_delete = ON")                                                                  \
+    X(UNTRUSTED_SCHEMA,  "PRAGMA trusted_schema = OFF")                                                                \
+    X(CELL_SIZE_CHECK,   "PRAGMA cell_size_check = ON")                                                                \
+    X(TEMP_IN_MEMORY,    "PRAGMA temp_store = MEMORY")                                                                 \
+    X(CACHE_SIZE,        "PRAGMA cache_size = -1024")                                                                  \
+    X(QUERY_ONLY,        "PRAGMA query_only = ON")                                                                     \
+    X(APPLICATION_ID,    "PRAGMA application_id")                                                                      \
+    X(USER_VERSION,      "PRAGMA user_version")                                                                        \
+    X(PAGE_COUNT,        "PRAGMA page_count")                                                                          \
+    X(INTEGRITY,         "PRAGMA integrity_check(1)")                                                                  \
+    X(FOREIGN_KEY_CHECK, "PRAGMA foreign_key_check")                                                                   \
+    X(BEGIN,             "BEGIN IMMEDIATE")                                                                            \
+    X(COMMIT,            "COMMIT")                                                                                     \
+    X(ROLLBACK,          "ROLLBACK")                                                                                   \
+    /* ---- JSON, both ways: events.c ---- */                                                                          \
+    X(JSON_PUT,          "SELECT json_insert(?1, '$.' || ?2, ?3)")                                                     \
+    X(JSON_PUSH,         "SELECT json_insert(?1, '$[#]', ?2)")                                                         \
+    X(BODY_CREATE,       "SELECT json_object("                                                                         \
+                         "'shape', json_object('width', ?1, 'height', ?2, 'channels', ?3, 'kernels', ?4,"              \
+                         " 'kernel_width', ?5, 'kernel_height', ?6, 'stride', ?7, 'hidden', ?8),"                      \
+                         " 'settings', json(?9), 'classes', json(?10), 'arithmetic', ?11, 'tensors', ?12,"             \
+                         " 'digest', lower(hex(?13)))")                                                                \
+    X(BODY_TRAIN,        "SELECT json_object('first', ?1, 'n', ?2)")                                                   \
+    X(BODY_CLASS,        "SELECT json_object('action', ?1, 'index', ?2, 'label', ?3)")                                 \
+    X(BODY_TUNE,         "SELECT json_object('settings', json(?1))")                                                   \
+    X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'seed', ?3)")                                    \
+    X(BODY_ACTIVATE,     "SELECT json_object('revision', ?1)")                                                         \
+    X(READ_SHAPE,        "SELECT ?1 ->> '$.shape.width', ?1 ->> '$.shape.height', ?1 ->> '$.shape.channels',"          \
+                         " ?1 ->> '$.shape.kernels', ?1 ->> '$.shape.kernel_width', ?1 ->> '$.shape.kernel_height',"   \
+                         " ?1 ->> '$.shape.stride', ?1 ->> '$.shape.hidden'")                                          \
+    X(READ_CREATE,       "SELECT ?1 ->> '$.arithmetic', ?1 ->> '$.tensors', ?1 ->> '$.digest',"                        \
+                         " json_array_length(?1, '$.classes')")                                                        \
+    X(READ_SETTINGS,     "SELECT key, value, type FROM json_each(?1, '$.settings')")                                   \
+    X(READ_CLASSES,      "SELECT value FROM json_each(?1, '$.classes') ORDER BY key")                                  \
+    X(READ_TRAIN,        "SELECT ?1 ->> '$.first', ?1 ->> '$.n'")                                                      \
+    X(READ_CLASS,        "SELECT ?1 ->> '$.action', ?1 ->> '$.index', ?1 ->> '$.label'")                               \
+    X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed'")                                  \
+    X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
+    /* ---- the log: log.c, samples.c ---- */                                                                          \
+    X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
+    X(EVENT_LAST,        "SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1")                           \
+    X(EVENT_FIRST,       "SELECT kind, body FROM event WHERE revision = 1")                                             \
+    X(EVENT_CHAIN,       "SELECT chain FROM event WHERE revision = ?1")                                                \
+    X(EVENTS_AFTER,      "SELECT revision, kind, created_us, body, chain FROM event WHERE revision > ?1"               \
+                         " ORDER BY revision")                                                                         \
+    X(ACTIVATIONS,       "SELECT revision, body ->> '$.revision' FROM event"                                           \
+                         " WHERE kind = 'activate' AND kind <> 'train'")                                               \
+    X(LINE,              "WITH RECURSIVE stretch (first, last) AS ("                                                   \
+                         "SELECT coalesce((SELECT max(revision) FROM event"                                            \
+                         " WHERE kind = 'activate' AND kind <> 'train' AND revision <= ?1), 1), ?1"                    \
+                         " UNION ALL "                                                                                 \
+                         "SELECT coalesce((SELECT max(earlier.revision) FROM event AS earlier"                         \
+                         " WHERE earlier.kind = 'activate' AND earlier.kind <> 'train'"                                \
+                         " AND earlier.revision <= jump.body ->> '$.revision'), 1), jump.body ->> '$.revision'"        \
+                         " FROM stretch JOIN event AS jump ON jump.revision = stretch.first AND jump.kind = 'activate'"\
+                         " WHERE jump.body ->> '$.revision' < stretch.first)"                                          \
+                         " SELECT first, last FROM stretch")                                                           \
+    X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, predicted, loss, image)"                            \
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
+    X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
+                         " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
+    X(SAMPLE_NEXT,       "SELECT max(coalesce((SELECT max(id) + 1 FROM sample), 1),"                                   \
+                         " coalesce((SELECT (body ->> '$.first') + (body ->> '$.n') FROM event WHERE kind = 'train'"   \
+                         " ORDER BY revision DESC LIMIT 1), 1))")                                                      \
+    X(SAMPLE_FIND,       "SELECT label, image FROM sample WHERE id = ?1")                                              \
+    X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
+    X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
+    X(SAMPLES_PAST,      "SELECT count(*), min(id), max(id) FROM sample WHERE id BETWEEN ?1 AND ?2 AND revision < ?3") \
+    X(SAMPLES_PAST_IDS,  "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND revision < ?3 ORDER BY id")             \
+    /* ---- the classes as they are: classes.c ---- */                                                                 \
+    X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
+    X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
+    X(CLASS_CLEAR,       "DELETE FROM class")                                                                          \
+    X(CLASS_LIST,        "SELECT id, label FROM class ORDER BY id")                                                    \
+    X(CLASS_EVENTS,      "SELECT body ->> '$.action', body ->> '$.index', body ->> '$.label' FROM event"               \
+                         " WHERE kind = 'class' AND kind <> 'train' AND revision BETWEEN ?1 AND ?2 ORDER BY revision") \
+    /* ---- idempotency keys: keys.c ---- */                                                                           \
+    X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us, answer)"                    \
+                         " VALUES (?1, ?2, ?3, ?4, ?5)")                                                               \
+    X(KEY_FIND,          "SELECT fingerprint, revision, created_us, answer FROM idempotency WHERE key = ?1")           \
+    X(KEY_EXPIRE,        "DELETE FROM idempotency WHERE created_us < ?1")                                              \
+    /* ---- snapshots: snapshots.c, thin.c ---- */                                                                     \
+    X(SNAPSHOT_INSERT,   "INSERT INTO snapshot (revision, step, created_us, reason, pinned, note, digest, chain,"      \
+                         " arithmetic, samples, correct, state)"                                                       \
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"                                 \
+                         " RETURNING id")                                                                              \
+    X(SNAPSHOT_LIST,     "SELECT id, revision, step, created_us, reason, pinned, note, digest, samples, correct,"      \
+                         " arithmetic FROM snapshot ORDER BY id")                                                      \
+    X(SNAPSHOT_FIND,     "SELECT id, revision, step, created_us, reason, pinned, note, digest, samples, correct,"      \
+                         " arithmetic FROM snapshot WHERE id = ?1")                                                    \
+    X(SNAPSHOT_STATE,    "SELECT state FROM snapshot WHERE id = ?1")                                                   \
+    X(SNAPSHOT_DELETE,   "DELETE FROM snapshot WHERE id = ?1")                                                         \
+    X(SNAPSHOT_HIGHEST,  "SELECT max(revision) FROM snapshot")                                                         \
+    X(SNAPSHOTS_UPTO,    "SELECT s.id, s.revision, s.arithmetic, s.chain IS e.chain"                                   \
+                         " FROM snapshot AS s LEFT JOIN event AS e ON e.revision = s.revision"                         \
+                         " WHERE s.revision <= ?1 ORDER BY s.revision DESC, s.id DESC")                                \
+    X(SNAPSHOTS_AT,      "SELECT s.id, s.chain IS e.chain FROM snapshot AS s JOIN event AS e USING (revision)"         \
+                         " WHERE s.revision = ?1 ORDER BY s.id")                                                       \
+    X(SNAPSHOT_COUNT,    "SELECT count(*) FROM snapshot")                                                              \
+    X(TENSOR_INSERT,     "INSERT INTO tensor (snapshot, name, rows, columns, data) VALUES (?1, ?2, ?3, ?4, ?5)")       \
+    X(TENSOR_FIND,       "SELECT rows, columns, data FROM tensor WHERE snapshot = ?1 AND name = ?2")
+/* clang-format on */
+
+#define STATEMENT_NAME(name, text) SQL_##name,
+enum statement { STATEMENTS(STATEMENT_NAME) SQL_N };
+#undef STATEMENT_NAME
+
+#endif

@@ -1,0 +1,110 @@
+/* thin.c - which snapshots may go.
+ *
+ * Recovery wants a recent one; looking back wants some old ones. So the newest few stay, and of the others one per power of
+ * two of age: with ages counted in revisions, the oldest of 2^b .. 2^(b+1) - 1 stays, for each b. It is the oldest, since
+ * that one is the next to grow into the following power; keeping the newest would starve it. A log of a million
+ * revisions keeps about twenty.
+ */
+#include <stdlib.h>
+
+#include "store/internal.h"
+
+/* Whether recovery of the live state could start from it, as far as its revision says. */
+static bool is_usable(const struct store_snapshot *snapshot, const struct line *line)
+{
+    return line_has(line, snapshot->revision);
+}
+
+static int delete_one(struct store *store, int64_t id, struct err *err)
+{
+    db_bind_int(store->db, SQL_SNAPSHOT_DELETE, 1, id); /* its tensors cascade */
+    return db_run(store->db, SQL_SNAPSHOT_DELETE, err);
+}
+
+/* list and line as they are now; line_fini() and free() by the caller also after failure. */
+static int look(struct store_snapshot **list, size_t *n, struct line *line, struct store *store, struct err *err)
+{
+    *list = NULL;
+    *line = (struct line){0};
+    if (log_writable(store, err) != 0 || store_snapshots(store, list, n, err) != 0)
+        return -1;
+    return line_init(line, store, store->end.revision, err);
+}
+
+int store_snapshot_drop(struct store *store, int64_t id, struct err *err)
+{
+    struct store_snapshot *list;
+    struct line line;
+    size_t n = 0, n_others = 0;
+    const struct store_snapshot *found = NULL;
+    int status = look(&list, &n, &line, store, err);
+    for (size_t i = 0; status == 0 && i < n; i++) {
+        if (list[i].id == id)
+            found = &list[i];
+        else
+            n_others += is_usable(&list[i], &line);
+    }
+    if (status != 0)
+        goto out;
+    if (found == NULL)
+        status = err_set(err, ERR_NOT_FOUND, "there is no snapshot %lld", (long long)id);
+    else if (found->pinned)
+        status = err_set(err, ERR_CONFLICT, "snapshot %lld is pinned", (long long)id);
+    else if (n_others == 0)
+        status =
+            err_set(err, ERR_CONFLICT, "snapshot %lld is the last one that recovery could start from", (long long)id);
+    else if (delete_one(store, id, err) != 0)
+        status = log_abandon(store);
+out:
+    line_fini(&line);
+    free(list);
+    return status;
+}
+
+static unsigned power_of_age(uint64_t age)
+{
+    unsigned power = 0;
+    while (age > 1) {
+        age /= 2;
+        power++;
+    }
+    return power;
+}
+
+int store_snapshots_thin(struct store *store, unsigned keep, struct err *err)
+{
+    struct store_snapshot *list;
+    struct line line;
+    size_t n = 0;
+    int status = look(&list, &n, &line, store, err);
+    if (status != 0 || (status = db_run(store->db, SQL_BEGIN, err)) != 0)
+        goto out;
+
+    /* After going back, the newest may all be of what was left behind: one on the live line is kept whatever happens. */
+    int64_t anchor = 0;
+    size_t n_loose = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (is_usable(&list[i], &line))
+            anchor = list[i].id;
+        n_loose += !list[i].pinned;
+    }
+    bool taken[65] = {false}; /* by the oldest of that power of age */
+    for (size_t i = 0; status == 0 && i < n; i++) {
+        if (list[i].pinned)
+            continue;
+        if (n_loose-- <= keep)
+            break;
+        unsigned power = power_of_age(store->end.revision - list[i].revision);
+        if (taken[power] && list[i].id != anchor)
+            status = delete_one(store, list[i].id, err);
+        taken[power] = true;
+    }
+    if (status == 0)
+        status = db_run(store->db, SQL_COMMIT, err);
+    if (status != 0)
+        (void)log_abandon(store);
+out:
+    line_fini(&line);
+    free(list);
+    return status;
+}

@@ -1,0 +1,209 @@
+/* verify.c - everything against everything: pages, references, every link of the chain, a replay from nothing through
+ * every branch that was ever left behind, each snapshot and each recorded outcome against that replay, and the classes.
+ *
+ * The replay goes through the log once, in its order. An activate event needs the state of an earlier revision, so a copy
+ * is kept of each revision that a later one goes back to, from there until its last use: memory for as many models as
+ * there are such revisions open at a time, mostly one.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+/* A revision that an activate event goes back to. */
+struct target {
+    uint64_t revision;
+    uint64_t last_use;     /* revision of the last such activate event */
+    struct learner *state; /* NULL before it is reached and after the last use */
+};
+
+struct verification {
+    struct store *store;
+    const struct arith *arith;
+    struct target *targets; /* [n_targets], by revision, each once */
+    size_t n_targets, next_target;
+    struct learner *learner;
+    struct log_reader reader;
+    struct store_verdict verdict;
+};
+
+static int by_revision(const void *a, const void *b)
+{
+    const struct target *x = a, *y = b;
+    if (x->revision != y->revision)
+        return x->revision < y->revision ? -1 : 1;
+    return x->last_use < y->last_use ? -1 : x->last_use > y->last_use;
+}
+
+/* The targets of all activate events, sorted, each once with its last use. */
+static int find_targets(struct verification *v, struct err *err)
+{
+    struct db *db = v->store->db;
+    size_t n = 0, room = 0;
+    int status;
+    while ((status = db_step(db, SQL_ACTIVATIONS, err)) == 1) {
+        if (n == room) {
+            room = room == 0 ? 16 : room * 2;
+            struct target *more = realloc(v->targets, room * sizeof *more);
+            if (more == NULL) {
+                db_reset(db, SQL_ACTIVATIONS);
+                return err_set(err, ERR_MEMORY, "out of memory for %zu activations", room);
+            }
+            v->targets = more;
+        }
+        v->targets[n++] = (struct target){.revision = (uint64_t)db_int(db, SQL_ACTIVATIONS, 1),
+                                          .last_use = (uint64_t)db_int(db, SQL_ACTIVATIONS, 0)};
+    }
+    if (status != 0)
+        return -1;
+    if (n > 1)
+        qsort(v->targets, n, sizeof *v->targets, by_revision);
+    for (size_t i = 0; i < n; i++) {
+        if (v->n_targets > 0 && v->targets[v->n_targets - 1].revision == v->targets[i].revision)
+            v->n_targets--; /* the later use replaces it */
+        v->targets[v->n_targets++] = v->targets[i];
+    }
+    return 0;
+}
+
+static int check_file(struct store *store, struct err *err)
+{
+    struct db *db = store->db;
+    if (db_step(db, SQL_INTEGRITY, err) < 0)
+        return -1;
+    char finding[200];
+    (void)snprintf(finding, sizeof finding, "%s", db_text(db, SQL_INTEGRITY, 0, NULL));
+    db_reset(db, SQL_INTEGRITY);
+    if (strcmp(finding, "ok") != 0)
+        return err_set(err, ERR_DB_CORRUPT, "SQLite's integrity check: %s", finding);
+    int status = db_step(db, SQL_FOREIGN_KEY_CHECK, err);
+    if (status == 1) {
+        status =
+            err_set(err, ERR_DB_CORRUPT, "a row of table %.32s (%lld) refers to one of table %.32s that is missing",
+                    db_text(db, SQL_FOREIGN_KEY_CHECK, 0, NULL), (long long)db_int(db, SQL_FOREIGN_KEY_CHECK, 1),
+                    db_text(db, SQL_FOREIGN_KEY_CHECK, 2, NULL));
+        db_reset(db, SQL_FOREIGN_KEY_CHECK);
+    }
+    return status;
+}
+
+static int activate(struct verification *v, struct err *err)
+{
+    const struct event *event = &v->reader.event;
+    struct target *target = NULL;
+    for (size_t i = 0; i < v->n_targets && target == NULL; i++)
+        if (v->targets[i].revision == event->as.activate.revision)
+            target = &v->targets[i];
+    if (target == NULL || target->state == NULL)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu goes back to revision %llu, which is not before it",
+                       (unsigned long long)event->revision, (unsigned long long)event->as.activate.revision);
+    struct learner *state = target->state;
+    if (target->last_use == event->revision)
+        target->state = NULL;
+    else if ((state = learner_dup(target->state, true, err)) == NULL)
+        return -1;
+    learner_free(v->learner);
+    v->learner = state;
+    v->learner->revision = event->revision;
+    return 0;
+}
+
+static int keep_if_target(struct verification *v, struct err *err)
+{
+    if (v->next_target == v->n_targets || v->targets[v->next_target].revision != v->reader.event.revision)
+        return 0;
+    struct target *target = &v->targets[v->next_target++];
+    target->state = learner_dup(v->learner, true, err);
+    return target->state != NULL ? 0 : -1;
+}
+
+/* The snapshots of this revision: sound in themselves, and equal to the replay. */
+static int compare_snapshots(struct verification *v, struct err *err)
+{
+    struct db *db = v->store->db;
+    int status, failed = 0;
+    uint8_t replayed[DIGEST_BYTES], stored[DIGEST_BYTES];
+    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)v->reader.event.revision);
+    while (failed == 0 && (status = db_step(db, SQL_SNAPSHOTS_AT, err)) != 0) {
+        if (status < 0)
+            return -1;
+        int64_t id = db_int(db, SQL_SNAPSHOTS_AT, 0);
+        struct learner *state = NULL;
+        if (db_int(db, SQL_SNAPSHOTS_AT, 1) != 1)
+            failed = err_set(err, ERR_DB_CORRUPT, "snapshot %lld: its chain is not that of the log", (long long)id);
+        else
+            failed = snapshot_read(&state, v->store, id, v->arith, err);
+        if (failed == 0) {
+            learner_digest(state, stored);
+            learner_digest(v->learner, replayed);
+            if (memcmp(stored, replayed, DIGEST_BYTES) != 0)
+                failed = err_set(err, ERR_DB_CORRUPT,
+                                 "snapshot %lld is not the state that the log leads to at revision %llu", (long long)id,
+                                 (unsigned long long)v->reader.event.revision);
+        }
+        learner_free(state);
+        v->verdict.snapshots++;
+    }
+    db_reset(db, SQL_SNAPSHOTS_AT);
+    return failed;
+}
+
+static int walk(struct verification *v, store_progress *progress, void *context, struct err *err)
+{
+    const uint8_t nothing[CHAIN_BYTES] = {0};
+    const struct event *event = &v->reader.event;
+    int status;
+    log_read_open(&v->reader, v->store, 0, nothing);
+    while ((status = log_read_next(&v->reader, err)) == 1) {
+        if (event->kind == EVENT_ACTIVATE)
+            status = activate(v, err);
+        else
+            status = event->kind == EVENT_CREATE ? 0 : replay_event(v->store, v->learner, &v->reader, err);
+        if (status != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, err) != 0)
+            return -1;
+        v->verdict.events++;
+        if (progress != NULL && progress(context, event->revision, v->store->end.revision) != 0)
+            return err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)event->revision);
+    }
+    return status;
+}
+
+/* What no event speaks of must not be there. */
+static int check_leftovers(struct verification *v, struct err *err)
+{
+    int64_t first, last;
+    uint64_t n;
+    if (store_sample_range(v->store, &first, &last, &n, err) != 0)
+        return -1;
+    if (n != (uint64_t)v->reader.n_samples)
+        return err_set(err, ERR_DB_CORRUPT, "there are %llu samples, but the log speaks of %lld", (unsigned long long)n,
+                       (long long)v->reader.n_samples);
+    return classes_check(v->store, v->learner, err);
+}
+
+int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
+                 struct store_verdict *out, struct err *err)
+{
+    struct verification v = {.store = store, .arith = arith};
+    int status = -1;
+    if (check_file(store, err) != 0 || replay_check_end(store, err) != 0 || find_targets(&v, err) != 0 ||
+        replay_origin(&v.learner, store, arith, err) != 0 || walk(&v, progress, context, err) != 0 ||
+        check_leftovers(&v, err) != 0)
+        goto out;
+    v.verdict.revision = v.reader.event.revision;
+    v.verdict.step = v.learner->step;
+    v.verdict.samples = (uint64_t)v.reader.n_samples;
+    learner_digest(v.learner, v.verdict.digest);
+    if (out != NULL)
+        *out = v.verdict;
+    status = 0;
+out:
+    log_read_close(&v.reader);
+    for (size_t i = 0; i < v.n_targets; i++)
+        learner_free(v.targets[i].state);
+    free(v.targets);
+    learner_free(v.learner);
+    return status;
+}

@@ -1,0 +1,422 @@
+/* test_log.c - appending, committing, rolling back, and what the rows look like to people. */
+#include "model.h"
+
+START_TEST(a_new_model_comes_back_as_it_was_made)
+{
+    struct model m;
+    model_init(&m);
+    ck_assert_uint_eq(store_revision(m.store), 1);
+    ck_assert_int_eq(store_next_sample_id(m.store), 1);
+    struct store_recovery report = recovers(&m);
+    ck_assert_uint_eq(report.snapshot_revision, 1);
+    ck_assert_uint_eq(report.events, 0);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(what_was_committed_comes_back_bit_for_bit)
+{
+    struct model m;
+    model_init(&m);
+    for (uint64_t i = 0; i < 40; i++)
+        train(&m, 1 + (uint32_t)(i % 5), i);
+    struct store_recovery report = recovers(&m);
+    ck_assert_uint_eq(report.events, 40);
+    ck_assert_uint_eq(report.samples, m.learner->step);
+    verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(many_events_in_one_group_come_back)
+{
+    struct model m;
+    model_init(&m);
+    must(&m, store_begin(m.store, &m.err));
+    for (uint64_t i = 0; i < 100; i++)
+        append_train(&m, 3, i);
+    must(&m, store_commit(m.store, &m.err));
+    ck_assert_uint_eq(store_revision(m.store), 101);
+    ck_assert_int_eq(store_next_sample_id(m.store), 301);
+    (void)recovers(&m);
+    ck_assert_uint_eq(store_revision(m.store), 101);
+    ck_assert_int_eq(store_next_sample_id(m.store), 301);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(an_event_without_samples_is_an_event)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 0, 1);
+    train(&m, 2, 2);
+    (void)recovers(&m);
+    verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(samples_get_consecutive_ids)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 2, 1);
+    struct event event = train_event(m.learner->revision + 1, 3, 3, 9);
+    must(&m, learner_apply(m.learner, &event, &m.err));
+    in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_int_eq(event.as.train.samples[i].id, 3 + i);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_rollback_leaves_nothing)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 2, 1);
+    struct learner *before = keep(&m);
+    must(&m, store_begin(m.store, &m.err));
+    append_train(&m, 5, 2);
+    append_class(&m, CLASS_ADD, 3, "gone");
+    ck_assert_uint_eq(store_revision(m.store), 4);
+    store_rollback(m.store);
+    ck_assert_uint_eq(store_revision(m.store), 2);
+    ck_assert_int_eq(store_next_sample_id(m.store), 3);
+    learner_free(m.learner);
+    m.learner = before;
+    train(&m, 4, 3); /* the same places are taken again */
+    (void)recovers(&m);
+    verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_group_that_is_open_at_close_is_as_if_it_had_never_been)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 2, 1);
+    struct learner *before = keep(&m);
+    must(&m, store_begin(m.store, &m.err));
+    append_train(&m, 5, 2);
+    learner_free(m.learner);
+    m.learner = before;
+    (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_time_of_an_event_is_kept_and_given_where_there_is_none)
+{
+    struct model m;
+    model_init(&m);
+    int64_t earliest = store_now_us();
+    train(&m, 1, 1);
+    struct event event = train_event(3, 1, 3, 2);
+    event.created_us = 123456789;
+    must(&m, learner_apply(m.learner, &event, &m.err));
+    in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+    ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 1"), "1700000000000000");
+    ck_assert_int_ge(atoll(ask(&m, "SELECT created_us FROM event WHERE revision = 2")), earliest);
+    ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 3"), "123456789");
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_bodies_are_json_that_people_can_read)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 2, 1);
+    in_group(&m, append_class(&m, CLASS_ADD, 3, "it's \"new\""));
+    in_group(&m, append_tune(&m, 0.05F, GRADIENT_JACOBIAN));
+    in_group(&m, append_rehearse(&m, 1, 2, 77));
+    struct learner *state = keep(&m);
+    in_group(&m, append_activate(&m, state));
+    learner_free(state);
+    ck_assert_str_eq(ask(&m, "SELECT body ->> '$.shape.kernel_width' FROM event WHERE revision = 1"), "3");
+    ck_assert_str_eq(ask(&m, "SELECT body ->> '$.settings.rate' FROM event WHERE revision = 1"), "0.3");
+    ck_assert_str_eq(ask(&m, "SELECT body ->> '$.settings.seed' FROM event WHERE revision = 1"), "9007199254740991");
+    ck_assert_str_eq(ask(&m, "SELECT body ->> '$.classes[1]' FROM event WHERE revision = 1"), "\"b\" \\ c");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 2"), "{\"first\":1,\"n\":2}");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 3"),
+                     "{\"action\":\"add\",\"index\":3,\"label\":\"it's \\\"new\\\"\"}");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 4"),
+                     "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"gradient\":\"jacobian\","
+                     "\"fit\":\"contain\",\"invert\":\"never\"}}");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"), "{\"first\":1,\"last\":2,\"seed\":77}");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 6"), "{\"revision\":5}");
+    model_fini(&m);
+}
+END_TEST
+
+/* Floats of all exponents must come back from their decimal forms. */
+START_TEST(settings_come_back_exactly)
+{
+    struct model m;
+    float rates[200];
+    uint32_t n = 0;
+    model_init(&m);
+    must(&m, store_begin(m.store, &m.err));
+    for (uint64_t i = 0; n < 198; i++) {
+        uint32_t bits = (uint32_t)mix(i) & 0x7fffffffU;
+        memcpy(&rates[n], &bits, sizeof bits);
+        if (rates[n] <= 100.0F)
+            append_tune(&m, rates[n++], GRADIENT_DIAGONAL);
+    }
+    append_tune(&m, rates[n++] = 0x1p-149F, GRADIENT_DIAGONAL); /* the smallest float there is */
+    append_tune(&m, rates[n++] = 99.9999924F, GRADIENT_DIAGONAL);
+    must(&m, store_commit(m.store, &m.err));
+    for (uint32_t i = 0; i < n; i++) {
+        struct learner *state;
+        must(&m, store_state_at(m.store, 2 + i, NULL, &state, &m.err));
+        ck_assert_mem_eq(&state->settings.rate, &rates[i], sizeof(float));
+        ck_assert_uint_eq(state->settings.seed, 9007199254740991U);
+        learner_free(state);
+    }
+    (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_class_table_follows_the_log)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 3, 1);
+    struct learner *three = keep(&m);
+    in_group(&m, append_class(&m, CLASS_ADD, 3, "d"); append_class(&m, CLASS_RENAME, 0, "A"));
+    train(&m, 3, 2);
+    struct learner *four = keep(&m);
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(id || label, ' ') FROM (SELECT * FROM class ORDER BY id)"),
+                     "0A 1\"b\" \\ c 2\xc3\xa9t\xc3\xa9 3d");
+    model_reopen(&m);
+    in_group(&m, append_activate(&m, three));
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(label, ' ') FROM (SELECT * FROM class ORDER BY id)"),
+                     "a \"b\" \\ c \xc3\xa9t\xc3\xa9");
+    model_reopen(&m);
+    in_group(&m, append_class(&m, CLASS_ADD, 3, "other"));
+    in_group(&m, append_activate(&m, four));
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(label, ' ') FROM (SELECT * FROM class ORDER BY id)"),
+                     "A \"b\" \\ c \xc3\xa9t\xc3\xa9 d");
+    (void)recovers(&m);
+    verifies(&m);
+    learner_free(three);
+    learner_free(four);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_views_show_what_the_live_model_was_trained_on)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 2, 1); /* revision 2, samples 1 2 */
+    struct learner *two = keep(&m);
+    train(&m, 3, 2); /* revision 3, samples 3 4 5: left behind */
+    in_group(&m, append_activate(&m, two));
+    train(&m, 1, 3); /* revision 5, sample 6 */
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(first || '-' || last, ' ') FROM live_stretch"), "4-5 1-2");
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(id, ' ') FROM (SELECT id FROM labelled_sample ORDER BY id)"),
+                     "1 2 6");
+    ck_assert_str_eq(ask(&m, "SELECT count(*) FROM labelled_sample JOIN class ON class.label = label_text"
+                             " WHERE class.id = labelled_sample.label"),
+                     "3");
+    learner_free(two);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(samples_can_be_read_by_id)
+{
+    struct model m;
+    model_init(&m);
+    int64_t first, last;
+    uint64_t n;
+    must(&m, store_sample_range(m.store, &first, &last, &n, &m.err));
+    ck_assert(first == 0 && last == 0 && n == 0);
+    train(&m, 4, 5);
+    must(&m, store_sample_range(m.store, &first, &last, &n, &m.err));
+    ck_assert(first == 1 && last == 4 && n == 4);
+    uint8_t expected[MODEL_PIXELS], pixels[MODEL_PIXELS];
+    uint32_t label;
+    paint(expected, 502);
+    ck_assert_int_eq(store_sample(m.store, 3, &label, pixels, sizeof pixels, &m.err), 1);
+    ck_assert_mem_eq(pixels, expected, sizeof pixels);
+    ck_assert_uint_eq(label, mix(5 * 31 + 2) % 3);
+    ck_assert_int_eq(store_sample(m.store, 5, &label, pixels, sizeof pixels, &m.err), 0);
+    must_fail(&m, ERR_DB_CORRUPT, store_sample(m.store, 3, &label, pixels, sizeof pixels - 1, &m.err));
+    model_fini(&m);
+}
+END_TEST
+
+/* ---- keys ---- */
+
+static struct store_key make_key(const char *text, uint64_t revision, int64_t created_us)
+{
+    struct store_key key = {.revision = revision, .created_us = created_us};
+    (void)snprintf(key.key, sizeof key.key, "%s", text);
+    memset(key.fingerprint, 0xa5, sizeof key.fingerprint);
+    static char answer[] = "{\"accepted\":1}";
+    key.answer = answer;
+    return key;
+}
+
+START_TEST(a_key_is_durable_with_its_event)
+{
+    struct model m;
+    model_init(&m);
+    struct store_key key = make_key("k '1'", 2, 1000), found;
+    must(&m, store_begin(m.store, &m.err));
+    append_train(&m, 1, 1);
+    must(&m, store_put_key(m.store, &key, &m.err));
+    must(&m, store_commit(m.store, &m.err));
+    model_reopen(&m);
+    ck_assert_int_eq(store_find_key(m.store, "k '1'", &found, &m.err), 1);
+    ck_assert_mem_eq(found.fingerprint, key.fingerprint, sizeof key.fingerprint);
+    ck_assert_uint_eq(found.revision, 2);
+    ck_assert_int_eq(found.created_us, 1000);
+    ck_assert_str_eq(found.answer, key.answer);
+    ck_assert_str_eq(found.key, key.key);
+    free(found.answer);
+    ck_assert_int_eq(store_find_key(m.store, "k '2'", &found, &m.err), 0);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_key_goes_with_the_group_that_was_rolled_back)
+{
+    struct model m;
+    model_init(&m);
+    struct store_key key = make_key("k", 2, 1000), found;
+    struct learner *before = keep(&m);
+    must(&m, store_begin(m.store, &m.err));
+    append_train(&m, 1, 1);
+    must(&m, store_put_key(m.store, &key, &m.err));
+    store_rollback(m.store);
+    ck_assert_int_eq(store_find_key(m.store, "k", &found, &m.err), 0);
+    learner_free(m.learner);
+    m.learner = before;
+    (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_key_that_is_there_refuses_the_group)
+{
+    struct model m;
+    model_init(&m);
+    struct store_key key = make_key("k", 2, 1000);
+    in_group(&m, append_train(&m, 1, 1); must(&m, store_put_key(m.store, &key, &m.err)));
+    struct learner *before = keep(&m);
+    must(&m, store_begin(m.store, &m.err));
+    append_train(&m, 1, 2);
+    must_fail(&m, ERR_CONFLICT, store_put_key(m.store, &key, &m.err));
+    ck_assert_uint_eq(store_revision(m.store), 2);
+    learner_free(m.learner);
+    m.learner = before;
+    (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(old_keys_are_forgotten_and_young_ones_stay)
+{
+    struct model m;
+    model_init(&m);
+    struct store_key old = make_key("old", 2, 1000), young = make_key("young", 2, 2000), found;
+    in_group(&m, append_train(&m, 1, 1); must(&m, store_put_key(m.store, &old, &m.err));
+             must(&m, store_put_key(m.store, &young, &m.err)));
+    must(&m, store_expire_keys(m.store, 2000, &m.err));
+    ck_assert_int_eq(store_find_key(m.store, "old", &found, &m.err), 0);
+    ck_assert_int_eq(store_find_key(m.store, "young", &found, &m.err), 1);
+    free(found.answer);
+    in_group(&m, must(&m, store_expire_keys(m.store, 3000, &m.err)));
+    ck_assert_int_eq(store_find_key(m.store, "young", &found, &m.err), 0);
+    model_fini(&m);
+}
+END_TEST
+
+/* ---- the WAL ---- */
+
+START_TEST(a_checkpoint_empties_what_is_not_yet_in_the_database)
+{
+    struct model m;
+    struct stat wal;
+    char path[128];
+    model_init(&m);
+    (void)snprintf(path, sizeof path, "%s-wal", m.path);
+    for (uint64_t i = 0; i < 50; i++)
+        train(&m, 10, i);
+    ck_assert_uint_gt(store_wal_bytes(m.store), 50 * 8192);
+    must(&m, store_checkpoint(m.store, false, &m.err));
+    ck_assert_uint_eq(store_wal_bytes(m.store), 0);
+    ck_assert_int_eq(stat(path, &wal), 0);
+    off_t before = wal.st_size;
+    for (uint64_t i = 0; i < 10; i++) /* the file is used again from its start */
+        train(&m, 1, i);
+    ck_assert_uint_gt(store_wal_bytes(m.store), 0);
+    ck_assert_int_eq(stat(path, &wal), 0);
+    ck_assert_int_eq(wal.st_size, before);
+    must(&m, store_checkpoint(m.store, true, &m.err));
+    ck_assert_int_eq(stat(path, &wal), 0);
+    ck_assert_int_eq(wal.st_size, 0);
+    (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_clean_close_leaves_one_file)
+{
+    struct model m;
+    struct stat status;
+    char path[128];
+    model_init(&m);
+    train(&m, 3, 1);
+    store_close(m.store);
+    m.store = NULL;
+    (void)snprintf(path, sizeof path, "%s-wal", m.path);
+    ck_assert_int_ne(stat(path, &status), 0);
+    ck_assert_str_eq(ask(&m, "PRAGMA page_size"), "8192");
+    ck_assert_str_eq(ask(&m, "PRAGMA journal_mode"), "wal");
+    ck_assert_str_eq(ask(&m, "PRAGMA application_id"), "1668247158");
+    ck_assert_str_eq(ask(&m, "PRAGMA user_version"), "1");
+    model_fini(&m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("log");
+    TCase *rows = tcase_create("rows");
+    tcase_set_timeout(rows, 60);
+    tcase_add_test(rows, a_new_model_comes_back_as_it_was_made);
+    tcase_add_test(rows, what_was_committed_comes_back_bit_for_bit);
+    tcase_add_test(rows, many_events_in_one_group_come_back);
+    tcase_add_test(rows, an_event_without_samples_is_an_event);
+    tcase_add_test(rows, samples_get_consecutive_ids);
+    tcase_add_test(rows, a_rollback_leaves_nothing);
+    tcase_add_test(rows, a_group_that_is_open_at_close_is_as_if_it_had_never_been);
+    tcase_add_test(rows, the_time_of_an_event_is_kept_and_given_where_there_is_none);
+    tcase_add_test(rows, the_bodies_are_json_that_people_can_read);
+    tcase_add_test(rows, settings_come_back_exactly);
+    tcase_add_test(rows, the_class_table_follows_the_log);
+    tcase_add_test(rows, the_views_show_what_the_live_model_was_trained_on);
+    tcase_add_test(rows, samples_can_be_read_by_id);
+    suite_add_tcase(suite, rows);
+    TCase *keys = tcase_create("keys");
+    tcase_set_timeout(keys, 60);
+    tcase_add_test(keys, a_key_is_durable_with_its_event);
+    tcase_add_test(keys, a_key_goes_with_the_group_that_was_rolled_back);
+    tcase_add_test(keys, a_key_that_is_there_refuses_the_group);
+    tcase_add_test(keys, old_keys_are_forgotten_and_young_ones_stay);
+    suite_add_tcase(suite, keys);
+    TCase *wal = tcase_create("wal");
+    tcase_set_timeout(wal, 60);
+    tcase_add_test(wal, a_checkpoint_empties_what_is_not_yet_in_the_database);
+    tcase_add_test(wal, a_clean_close_leaves_one_file);
+    suite_add_tcase(suite, wal);
+    return run_suite(suite);
+}
