@@ -1,0 +1,86 @@
+/* answer.c - see answer.h */
+#include "server/answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_KEEP_BYTES 16384u
+
+void answer_reset(struct answer *answer)
+{
+    struct text text = answer->text;
+    text_shrink(&text, TEXT_KEEP_BYTES);
+    free(answer->blob);
+    *answer = (struct answer){.status = 200, .type = ANSWER_TEXT, .text = text};
+}
+
+void answer_free(struct answer *answer)
+{
+    text_free(&answer->text);
+    free(answer->blob);
+    *answer = (struct answer){0};
+}
+
+void answer_revision(struct answer *answer, uint64_t revision)
+{
+    (void)snprintf(answer->etag, sizeof answer->etag, "\"r%llu\"", (unsigned long long)revision);
+}
+
+void answer_json(struct answer *answer, unsigned status, struct json *document)
+{
+    char *printed = document == NULL ? NULL : json_print(document, false);
+    json_free(document);
+    text_clear(&answer->text);
+    if (printed == NULL)
+        answer->text.failed = true;
+    else
+        text_add_string(&answer->text, printed);
+    free(printed);
+    text_add(&answer->text, "\n", 1);
+    answer_text_done(answer, status, ANSWER_JSON);
+}
+
+void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t n_bytes)
+{
+    free(answer->blob);
+    answer->blob = bytes;
+    answer->n_blob = n_bytes;
+    answer->status = 200;
+    answer->type = type;
+}
+
+void answer_text_done(struct answer *answer, unsigned status, const char *type)
+{
+    if (answer->text.failed) {
+        struct err err;
+        err_set(&err, ERR_MEMORY, "no memory for the answer");
+        answer_problem(answer, &err);
+        return;
+    }
+    answer->status = status;
+    answer->type = type;
+}
+
+void answer_problem(struct answer *answer, const struct err *err)
+{
+    answer_problem_row(answer, problem_find(err->code), err);
+}
+
+void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err)
+{
+    free(answer->blob);
+    answer->blob = NULL;
+    answer->n_blob = 0;
+    answer->etag[0] = answer->location[0] = '\0';
+    answer->disposition = NULL;
+    answer->cache = CACHE_NO_STORE;
+    answer->status = problem->status;
+    answer->type = ANSWER_PROBLEM;
+    if (problem->status == 503)
+        answer->retry_after = 1;
+    text_clear(&answer->text);
+    problem_write(&answer->text, problem, err);
+    if (answer->text.failed) /* not even room for the excuse: the status alone */
+        text_clear(&answer->text);
+}

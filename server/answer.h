@@ -1,0 +1,59 @@
+/* answer.h - what a route says: status, headers, body. http.c puts it on the wire.
+ *
+ * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
+ * answer owns. Everything is text in UTF-8 or bytes; the content type says which.
+ */
+#ifndef CONVD_SERVER_ANSWER_H
+#define CONVD_SERVER_ANSWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "server/json.h"
+#include "server/problem.h"
+#include "server/text.h"
+
+#define ANSWER_JSON    "application/json; charset=utf-8"
+#define ANSWER_PROBLEM "application/problem+json; charset=utf-8"
+#define ANSWER_TEXT    "text/plain; charset=utf-8"
+
+/* What caches may do: predictions and problems are never stored; what has an ETag may be, and is revalidated. */
+enum answer_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
+
+struct answer {
+    unsigned status;
+    const char *type; /* static                          */
+    struct text text;
+    uint8_t *blob; /* owned, or NULL                  */
+    size_t n_blob;
+    enum answer_cache cache;
+    char etag[32];           /* "\"r17\"" or ""                 */
+    char location[64];       /* of what was made, or ""         */
+    char allow[64];          /* methods, or ""                  */
+    const char *disposition; /* static, or NULL                 */
+    unsigned retry_after;    /* seconds; 0: none                */
+    bool close;              /* close the connection afterwards */
+};
+
+/* answer_reset - an empty 200; keeps the text's memory up to 16 KiB. */
+void answer_reset(struct answer *answer);
+void answer_free(struct answer *answer);
+
+/* answer_revision - ETag: "r<revision>". */
+void answer_revision(struct answer *answer, uint64_t revision);
+
+/* answer_json - prints the document as the body, with a line feed at the end, and frees it. Out of memory: a problem. */
+void answer_json(struct answer *answer, unsigned status, struct json *document);
+
+/* answer_blob - the body is that block, which the answer then owns. */
+void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t n_bytes);
+
+/* answer_text_done - called when `text` has been written: says 503 where memory ran out meanwhile. */
+void answer_text_done(struct answer *answer, unsigned status, const char *type);
+
+/* answer_problem - application/problem+json for err, by the table of problem.h; answer_problem_row - by that row. */
+void answer_problem(struct answer *answer, const struct err *err);
+void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err);
+
+#endif
