@@ -1,0 +1,303 @@
+/* body.c - see body.h */
+#include "server/body.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/image.h"
+#include "server/multipart.h"
+#include "server/request.h"
+
+void batch_fini(struct batch *batch)
+{
+    free(batch->owned);
+    free(batch->labels);
+    free(batch->files);
+    *batch = (struct batch){0};
+}
+
+static int too_many(const struct body_rules *rules, struct err *err)
+{
+    size_t n_input = rules->learner->shape.n_input, n_max = rules->images_max;
+    if (n_max > BODY_INPUT_BYTES_MAX / n_input)
+        n_max = n_input < BODY_INPUT_BYTES_MAX ? BODY_INPUT_BYTES_MAX / n_input : 1;
+    return err_set(err, ERR_TOO_LARGE, "the request holds more than %zu images; send them in several requests", n_max);
+}
+
+/* Whether one image more than n is too many, by number or by the memory that it takes decoded. */
+static bool is_full(size_t n, const struct body_rules *rules)
+{
+    return n >= rules->images_max || (n > 0 && (n + 1) * rules->learner->shape.n_input > BODY_INPUT_BYTES_MAX);
+}
+
+uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err)
+{
+    size_t n_input = rules->learner->shape.n_input;
+    if (is_full(batch->n, rules)) {
+        too_many(rules, err);
+        return NULL;
+    }
+    if (batch->n == batch->room) {
+        size_t room = batch->room == 0 ? 1 : batch->room * 2, bytes = 0;
+        uint8_t *owned = NULL;
+        uint32_t *labels = NULL;
+        if (!__builtin_mul_overflow(room, n_input, &bytes))
+            owned = realloc(batch->owned, bytes);
+        if (owned != NULL) {
+            batch->owned = owned;
+            labels = realloc(batch->labels, room * sizeof *labels);
+        }
+        if (labels == NULL) {
+            err_set(err, ERR_MEMORY, "no memory for %zu images", room);
+            return NULL;
+        }
+        batch->labels = labels;
+        batch->room = room;
+    }
+    batch->pixels = batch->owned;
+    return batch->owned + (size_t)batch->n++ * n_input;
+}
+
+int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules, struct err *err)
+{
+    const struct shape *shape = &rules->learner->shape;
+    if (n_bytes == 0)
+        return err_set(err, ERR_EMPTY, "the image is empty");
+    if (image_sniff(bytes, n_bytes) == IMAGE_UNKNOWN && n_bytes == shape->n_input) {
+        memcpy(input, bytes, n_bytes);
+        return 0;
+    }
+    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->image_pixels, err) == 0)
+        return 0;
+    if (err->code == ERR_MEDIA_TYPE) {
+        size_t used = strlen(err->text);
+        (void)snprintf(err->text + used, sizeof err->text - used,
+                       " (%zu bytes; a raw image is %u x %u x %u = %u bytes)", n_bytes, shape->channels, shape->height,
+                       shape->width, shape->n_input);
+    }
+    return -1;
+}
+
+/* "0, 1, 2, ... (26 classes)", as many as fit. */
+static void list_classes(char *text, size_t size, const struct learner *learner)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < learner->n_classes; i++) {
+        size_t n = strlen(learner->labels[i]);
+        if (used + n + 24 > size) {
+            (void)snprintf(text + used, size - used, ", ... (%u classes)", learner->n_classes);
+            return;
+        }
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ", learner->labels[i]);
+    }
+}
+
+int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err)
+{
+    int found = learner_class(learner, label, n_label);
+    if (found >= 0) {
+        *index = (uint32_t)found;
+        return 0;
+    }
+    if (label_check(label, n_label, err) != 0)
+        return -1;
+    char classes[120];
+    list_classes(classes, sizeof classes, learner);
+    return err_set(err, ERR_LABEL_UNKNOWN,
+                   "there is no class \"%.*s\": the model knows %s; add one with POST /classes {\"label\": \"...\"}",
+                   (int)n_label, label, classes);
+}
+
+/* ---- raw ---- */
+
+static int decode_raw(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
+                      struct err *err)
+{
+    size_t n = source->n_bytes / rules->learner->shape.n_input;
+    if (n > rules->images_max)
+        return too_many(rules, err);
+    batch->pixels = source->bytes;
+    batch->n = (uint32_t)n;
+    batch->many = n > 1;
+    if (!rules->labelled)
+        return 0;
+    batch->labels = calloc(n, sizeof *batch->labels);
+    return batch->labels != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory for %zu labels", n);
+}
+
+static int decode_picture(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
+                          struct err *err)
+{
+    uint8_t *input = batch_add(batch, rules, err);
+    return input == NULL ? -1 : body_image(input, source->bytes, source->n_bytes, rules, err);
+}
+
+/* ---- forms ---- */
+
+static int decode_form(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
+                       bool labels_given, struct err *err)
+{
+    struct multipart form;
+    struct part part;
+    int more = multipart_init(&form, source->content_type, source->bytes, source->n_bytes, err);
+    size_t files_room = 0;
+    while (more == 0 && (more = multipart_next(&form, &part, err)) == 1) {
+        more = 0;
+        uint32_t i = batch->n;
+        uint8_t *input = batch_add(batch, rules, err);
+        if (input == NULL)
+            return -1;
+        if (files_room < batch->room) {
+            char(*files)[BODY_FILE_BYTES] = realloc(batch->files, batch->room * sizeof *files);
+            if (files == NULL)
+                return err_set(err, ERR_MEMORY, "no memory for the names of %zu files", batch->room);
+            batch->files = files;
+            files_room = batch->room;
+        }
+        (void)snprintf(batch->files[i], BODY_FILE_BYTES, "%.*s", (int)BODY_FILE_BYTES - 1, part.filename);
+        if (body_image(input, part.bytes, part.n_bytes, rules, err) != 0) {
+            err_wrap(err, "part %u of the form, field \"%.40s\", file \"%.60s\"", i, part.name, part.filename);
+            return err_under(err, "/images/%u", i);
+        }
+        if (rules->labelled && !labels_given &&
+            body_label(&batch->labels[i], part.name, strlen(part.name), rules->learner, err) != 0) {
+            err_wrap(err, "part %u of the form (a field's name is the label: -F 7=@a.png)", i);
+            return err_under(err, "/images/%u", i);
+        }
+    }
+    if (more == 0 && batch->n == 0)
+        return err_set(err, ERR_EMPTY, "the form has no parts");
+    batch->many = batch->n > 1;
+    return more;
+}
+
+/* ---- labels of the query ---- */
+
+static int label_all(struct batch *batch, const char *label, const struct body_rules *rules, struct err *err)
+{
+    uint32_t index = 0;
+    if (body_label(&index, label, strlen(label), rules->learner, err) != 0)
+        return err_wrap(err, "?label");
+    for (uint32_t i = 0; i < batch->n; i++)
+        batch->labels[i] = index;
+    return 0;
+}
+
+static int label_each(struct batch *batch, const char *labels, const struct body_rules *rules, struct err *err)
+{
+    const char *at = labels;
+    uint32_t n = 0;
+    for (bool more = true; more; n++) {
+        size_t length = strcspn(at, ",");
+        more = at[length] == ',';
+        if (n < batch->n && body_label(&batch->labels[n], at, length, rules->learner, err) != 0) {
+            err_wrap(err, "label %u of ?labels", n);
+            return err_at(err, "/images/%u", n);
+        }
+        at += length + (more ? 1 : 0);
+    }
+    if (n != batch->n)
+        return err_set(err, ERR_VALUE, "?labels names %u labels for %u images", n, batch->n);
+    return 0;
+}
+
+/* ---- what it is ---- */
+
+enum body_kind { BODY_FORM, BODY_NDJSON, BODY_JSON, BODY_RAW, BODY_PICTURE };
+
+static bool begins_as_json(const uint8_t *bytes, size_t n_bytes)
+{
+    static const char white[] = " \t\r\n";
+    size_t i = 0;
+    while (i < n_bytes && bytes[i] != '\0' && strchr(white, bytes[i]) != NULL)
+        i++;
+    if (i == n_bytes || bytes[i++] != '{')
+        return false;
+    while (i < n_bytes && bytes[i] != '\0' && strchr(white, bytes[i]) != NULL)
+        i++;
+    return i < n_bytes && (bytes[i] == '"' || bytes[i] == '}');
+}
+
+/* The rules of body.h, in their order. */
+static int recognize(enum body_kind *kind, const struct body_source *source, const struct shape *shape, struct err *err)
+{
+    const char *type = source->content_type;
+    bool raw = source->n_bytes % shape->n_input == 0;
+    bool picture = image_sniff(source->bytes, source->n_bytes) != IMAGE_UNKNOWN;
+    if (source->n_bytes == 0)
+        return err_set(err, ERR_EMPTY, "the body is empty: send a PNG, a JPEG, %u raw bytes or JSON", shape->n_input);
+    if (media_type_is(type, "multipart/form-data")) {
+        *kind = BODY_FORM;
+    } else if (media_type_is(type, "application/x-ndjson") || media_type_is(type, "application/ndjson") ||
+               media_type_is(type, "application/jsonl")) {
+        *kind = BODY_NDJSON;
+    } else if (media_type_is(type, "application/json") || media_type_is(type, "text/json")) {
+        *kind = BODY_JSON;
+    } else if (type != NULL && strncasecmp(type, "image/", 6) == 0) {
+        *kind = BODY_PICTURE;
+    } else if (media_type_is(type, "application/octet-stream")) {
+        if (!raw && !picture)
+            return err_set(err, ERR_INPUT_SIZE,
+                           "expected %u raw bytes (%u x %u x %u: channels, height, width), or a multiple for a batch, "
+                           "but got %zu; a PNG or JPEG of any size would do too",
+                           shape->n_input, shape->channels, shape->height, shape->width, source->n_bytes);
+        *kind = raw ? BODY_RAW : BODY_PICTURE;
+    } else if (picture) {
+        *kind = BODY_PICTURE;
+    } else if (begins_as_json(source->bytes, source->n_bytes)) {
+        *kind = BODY_JSON;
+    } else {
+        *kind = raw ? BODY_RAW : BODY_PICTURE; /* not a picture, as the decoder will say better than we could */
+    }
+    return 0;
+}
+
+int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err)
+{
+    assert(rules->learner->shape.n_input > 0);
+    *out = (struct batch){0};
+    enum body_kind kind = BODY_RAW;
+    bool given = source->label != NULL || source->labels != NULL;
+    int status = -1;
+    if (source->label != NULL && source->labels != NULL) {
+        err_set(err, ERR_VALUE, "give ?label for all images or ?labels for each, not both");
+        goto out;
+    }
+    if (recognize(&kind, source, &rules->learner->shape, err) != 0)
+        goto out;
+    switch (kind) {
+    case BODY_FORM:
+        status = decode_form(out, source, rules, given, err);
+        break;
+    case BODY_NDJSON:
+        status = body_ndjson(out, source->bytes, source->n_bytes, rules, given, err);
+        break;
+    case BODY_JSON:
+        status = body_json(out, source->bytes, source->n_bytes, rules, given, err);
+        break;
+    case BODY_RAW:
+        status = decode_raw(out, source, rules, err);
+        break;
+    case BODY_PICTURE:
+        status = decode_picture(out, source, rules, err);
+        break;
+    }
+    if (status != 0 || !rules->labelled)
+        goto out;
+    bool own = kind == BODY_FORM || kind == BODY_JSON || kind == BODY_NDJSON; /* then each has been looked at there */
+    if (source->label != NULL)
+        status = label_all(out, source->label, rules, err);
+    else if (source->labels != NULL)
+        status = label_each(out, source->labels, rules, err);
+    else if (!own)
+        status = err_set(err, ERR_LABEL_MISSING, "an image to train on needs a label: %s",
+                         out->n > 1 ? "?labels=7,2,1 with one for each image, or ?label=7 for all" : "?label=7");
+out:
+    if (status != 0)
+        batch_fini(out);
+    return status;
+}

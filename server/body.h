@@ -1,0 +1,98 @@
+/* body.h - from a request's body to images of the network's input, whatever way they were sent.
+ *
+ * What the body is, first rule that holds:
+ *
+ *   1  nothing                                                      ERR_EMPTY
+ *   2  Content-Type multipart/form-data                             one image a part
+ *   3  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
+ *   4  application/json, or text/json                               one JSON object
+ *   5  image/...                                                    PNG or JPEG, by its bytes
+ *   6  application/octet-stream                                     k * n_input bytes: k raw images; else PNG or JPEG by its
+ *                                                                   bytes; else ERR_INPUT_SIZE
+ *   7  anything else, or no type: PNG or JPEG by its bytes; begins as a JSON object ('{', white space, '"' or '}'):
+ *      JSON; k * n_input bytes: k raw images; else ERR_MEDIA_TYPE
+ *
+ * Rule 7 is what makes `curl --data-binary @7.png URL` work: curl calls that application/x-www-form-urlencoded.
+ * A raw image is n_input = channels * height * width bytes, plane by plane, row by row, as they are: neither fit nor
+ * invert touches it. Pictures are decoded, fitted and inverted as image.h says, by the model's settings.
+ *
+ * A part of a form is a picture, or a raw image of exactly n_input bytes. JSON:
+ *
+ *   IMAGE    {"b64": "..."}      base64 of a picture or of a raw image; a data: URL is fine too
+ *            {"pixels": [...]}   n_input whole numbers 0..255, flat or nested as [height][width] (one channel) or
+ *                                [channels][height][width]
+ *   body     {"image": IMAGE} or {"images": [IMAGE...]}; to /train also {"image": IMAGE, "label": "7"} and
+ *            {"samples": [{"label": "7", "image": IMAGE}...]}; a line of NDJSON is {"image": IMAGE} or
+ *            {"label": "7", "image": IMAGE}
+ *
+ * Labels, for /train. ?label= holds for all images of the body; ?labels=7,2,1 names one for each; otherwise each sample has its own
+ * "label", or each part of a form its field's name. With ?label or ?labels, the field names of a form mean nothing, and
+ * "label" in JSON is refused: two answers to one question.
+ *
+ * A body is taken whole or not at all. Errors name what is wrong and where: pointer /samples/17/image, /images/3 (the
+ * fourth image of a form or a raw batch, or its label), /lines/5 (the sixth line of NDJSON).
+ */
+#ifndef CONVD_SERVER_BODY_H
+#define CONVD_SERVER_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+#include "server/json.h"
+
+/* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request
+ * take at most this much (or are one): ERR_TOO_LARGE. */
+#define BODY_INPUT_BYTES_MAX ((size_t)64 << 20)
+
+#define BODY_FILE_BYTES 128u /* of a file's name that are kept, with the terminating zero */
+
+struct body_source {
+    const uint8_t *bytes;
+    size_t n_bytes;
+    const char *content_type;   /* NULL: none                                   */
+    const char *label, *labels; /* ?label=, ?labels=: decoded; NULL where absent */
+};
+
+struct body_rules {
+    const struct learner *learner; /* shape, settings and class table      */
+    bool labelled;                 /* /train: every image needs its class  */
+    uint64_t image_pixels;         /* largest decoded picture              */
+    uint32_t images_max;           /* more in one body: ERR_TOO_LARGE      */
+};
+
+struct batch {
+    uint32_t n;
+    bool many;             /* the body's form holds several, even when it is one that was sent          */
+    const uint8_t *pixels; /* [n][n_input]: `owned`, or into the source's bytes (raw bodies are not copied) */
+    uint8_t *owned;
+    uint32_t *labels;               /* [n] class indices when labelled; owned                            */
+    char (*files)[BODY_FILE_BYTES]; /* [n] names of a form's files; owned; NULL for other bodies         */
+    size_t room;                    /* images that owned, labels and files have room for                 */
+};
+
+/* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT,
+ * ERR_LABEL_MISSING, ERR_LABEL_UNKNOWN, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY. After an error *out is
+ * empty. batch_fini() accepts a zeroed struct. */
+int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
+void batch_fini(struct batch *batch);
+
+/* ---- between body.c and body_json.c ---- */
+
+/* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY. */
+uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
+
+/* body_image - one picture or one raw image of exactly n_input bytes into `input`. */
+int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules, struct err *err);
+
+/* body_label - the class with that name. Errors: ERR_LABEL_INVALID, ERR_LABEL_UNKNOWN (says which there are). */
+int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err);
+
+/* body_json, body_ndjson - the JSON bodies. labels_given: by the query, so that "label" is refused. */
+int body_json(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+              bool labels_given, struct err *err);
+int body_ndjson(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+                bool labels_given, struct err *err);
+
+#endif

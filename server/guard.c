@@ -1,0 +1,74 @@
+/* guard.c - see guard.h */
+#include "server/guard.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+/* Length of the host part of "host:port", "[v6]:port", "host". */
+static size_t host_length(const char *host)
+{
+    if (host[0] == '[') {
+        const char *end = strchr(host, ']');
+        return end == NULL ? 0 : (size_t)(end - host) + 1;
+    }
+    return strcspn(host, ":");
+}
+
+/* What follows the host is nothing or a port. */
+static bool port_ok(const char *rest)
+{
+    return *rest == '\0' || (*rest == ':' && strspn(rest + 1, "0123456789") == strlen(rest + 1));
+}
+
+bool host_is_loopback(const char *host)
+{
+    static const char suffix[] = ".localhost";
+    size_t n = host_length(host), n_suffix = sizeof suffix - 1;
+    if (n == 0 || !port_ok(host + n))
+        return false;
+    if (n == 9 && strncasecmp(host, "localhost", 9) == 0)
+        return true;
+    if (n > n_suffix && strncasecmp(host + n - n_suffix, suffix, n_suffix) == 0)
+        return true;
+    char address[64];
+    if (n >= sizeof address)
+        return false;
+    if (host[0] == '[') {
+        struct in6_addr v6;
+        memcpy(address, host + 1, n - 2);
+        address[n - 2] = '\0';
+        return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+    }
+    struct in_addr v4;
+    memcpy(address, host, n);
+    address[n] = '\0';
+    return inet_pton(AF_INET, address, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+static bool same_origin(const char *origin, const char *host)
+{
+    size_t scheme = strncasecmp(origin, "http://", 7) == 0 ? 7 : strncasecmp(origin, "https://", 8) == 0 ? 8 : 0;
+    return scheme != 0 && host != NULL && strcasecmp(origin + scheme, host) == 0;
+}
+
+int guard_check(const struct guard *guard, const struct request *request, struct err *err)
+{
+    if (guard->loopback_only && request->host != NULL && !host_is_loopback(request->host)) {
+        size_t n = host_length(request->host), n_listen = strlen(guard->listen_host);
+        if (n != n_listen || strncasecmp(request->host, guard->listen_host, n) != 0 || !port_ok(request->host + n))
+            return err_set(err, ERR_FORBIDDEN,
+                           "this daemon listens on loopback and does not answer for the host \"%.80s\"; use localhost "
+                           "or 127.0.0.1",
+                           request->host);
+    }
+    if (request->method != METHOD_POST && request->method != METHOD_PATCH && request->method != METHOD_DELETE)
+        return 0;
+    if (request->origin != NULL && !same_origin(request->origin, request->host))
+        return err_set(err, ERR_FORBIDDEN, "requests from pages of another origin (%.80s) are refused",
+                       request->origin);
+    if (request->fetch_site != NULL && strcmp(request->fetch_site, "same-origin") != 0 &&
+        strcmp(request->fetch_site, "none") != 0)
+        return err_set(err, ERR_FORBIDDEN, "requests from pages of another site are refused");
+    return 0;
+}

@@ -1,0 +1,180 @@
+/* request.c - see request.h */
+#include "server/request.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *const method_names[] = {
+    [METHOD_GET] = "GET",       [METHOD_HEAD] = "HEAD",       [METHOD_POST] = "POST",   [METHOD_PATCH] = "PATCH",
+    [METHOD_DELETE] = "DELETE", [METHOD_OPTIONS] = "OPTIONS", [METHOD_OTHER] = "other",
+};
+
+enum method method_parse(const char *name)
+{
+    for (int i = 0; i < METHOD_OTHER; i++)
+        if (strcmp(method_names[i], name) == 0)
+            return (enum method)i;
+    return METHOD_OTHER;
+}
+
+const char *method_name(enum method method)
+{
+    return method_names[method];
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+long percent_decode(char *text, size_t n, bool plus)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '%') {
+            int high = n - i > 2 ? hex_digit(text[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+            if (low < 0 || (high == 0 && low == 0))
+                return -1;
+            c = (char)(high * 16 + low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        text[out++] = c;
+    }
+    return (long)out;
+}
+
+/* Decodes the zero-terminated text in place and terminates it again. */
+static int decode(char *text, bool plus, struct err *err)
+{
+    long n = percent_decode(text, strlen(text), plus);
+    if (n < 0)
+        return err_set(err, ERR_SYNTAX,
+                       "the URL has a malformed %%-escape (two hexadecimal digits, not 00, must follow)");
+    text[n] = '\0';
+    return 0;
+}
+
+static int split_query(struct request *request, char *query, struct err *err)
+{
+    char *rest = query, *part = NULL;
+    while ((part = strsep(&rest, "&")) != NULL) {
+        if (*part == '\0')
+            continue;
+        if (request->n_params == REQUEST_PARAMS_MAX)
+            return err_set(err, ERR_SYNTAX, "the query has more than %u parameters", REQUEST_PARAMS_MAX);
+        char *name = strsep(&part, "=");
+        char *value = part != NULL ? part : name + strlen(name);
+        if (decode(name, true, err) != 0 || (part != NULL && decode(value, true, err) != 0))
+            return -1;
+        if (request_param(request, name) != NULL)
+            return err_set(err, ERR_SYNTAX, "the query has the parameter %.40s twice", name);
+        request->params[request->n_params++] = (struct param){name, value};
+    }
+    return 0;
+}
+
+int request_target(struct request *request, char *target, struct err *err)
+{
+    request->n_params = 0;
+    request->path[0] = '\0';
+    char *query = strchr(target, '?');
+    if (query != NULL)
+        *query++ = '\0';
+    if (strncasecmp(target, "http://", 7) == 0) {
+        /* RFC 9112, 3.2.2: the absolute form overrides Host */
+        char *authority = target + 7, *path = strchr(authority, '/');
+        size_t n = path != NULL ? (size_t)(path - authority) : strlen(authority);
+        memmove(target, authority, n); /* makes room for a terminator before the path's slash */
+        target[n] = '\0';
+        request->host = target;
+        static char root[] = "/";
+        target = path != NULL ? path : root;
+    }
+    size_t n = strlen(target);
+    if (n >= sizeof request->path) {
+        memcpy(request->path, "/?", 3);
+    } else {
+        memcpy(request->path, target, n + 1);
+        if (decode(request->path, false, err) != 0)
+            return -1;
+    }
+    return query == NULL ? 0 : split_query(request, query, err);
+}
+
+const char *request_param(const struct request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->n_params; i++)
+        if (strcmp(request->params[i].name, name) == 0)
+            return request->params[i].value;
+    return NULL;
+}
+
+int request_params_check(const struct request *request, const char *const *allowed, struct err *err)
+{
+    for (unsigned i = 0; i < request->n_params; i++) {
+        const char *const *name = allowed;
+        while (*name != NULL && strcmp(*name, request->params[i].name) != 0)
+            name++;
+        if (*name == NULL)
+            return err_set(err, ERR_VALUE, "unknown query parameter \"%.40s\"%s%s", request->params[i].name,
+                           allowed[0] != NULL ? "; this route knows " : "; this route takes none",
+                           allowed[0] != NULL ? allowed[0] : "");
+    }
+    return 0;
+}
+
+int request_param_number(const struct request *request, const char *name, uint64_t low, uint64_t high, uint64_t *number,
+                         struct err *err)
+{
+    const char *value = request_param(request, name);
+    if (value == NULL)
+        return 0;
+    uint64_t sum = 0;
+    bool whole = *value != '\0';
+    for (const char *at = value; *at != '\0' && whole; at++) {
+        whole = *at >= '0' && *at <= '9' && !__builtin_mul_overflow(sum, (uint64_t)10, &sum) &&
+                !__builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum);
+    }
+    if (!whole || sum < low || sum > high)
+        return err_set(err, ERR_VALUE, "%s is \"%.40s\", but must be a whole number from %llu to %llu", name, value,
+                       (unsigned long long)low, (unsigned long long)high);
+    *number = sum;
+    return 0;
+}
+
+bool media_type_is(const char *content_type, const char *type)
+{
+    if (content_type == NULL)
+        return false;
+    size_t n = strcspn(content_type, "; \t");
+    return n == strlen(type) && strncasecmp(content_type, type, n) == 0;
+}
+
+bool etag_matches(const char *if_none_match, const char *etag)
+{
+    if (if_none_match == NULL || *etag == '\0')
+        return false;
+    size_t n = strlen(etag);
+    const char *at = if_none_match;
+    while (*at != '\0') {
+        at += strspn(at, " \t,");
+        if (*at == '*')
+            return true;
+        if (strncmp(at, "W/", 2) == 0)
+            at += 2;
+        if (strncmp(at, etag, n) == 0 && (at[n] == '\0' || strchr(" \t,", at[n]) != NULL))
+            return true;
+        at += strcspn(at, ",");
+    }
+    return false;
+}
