@@ -1,0 +1,581 @@
+/* http.c - see http.h
+ *
+ * One struct http_connection lives as long as its socket and serves one request after the other:
+ *
+ *   on_uri        the request line is there: the clock of this request starts
+ *   on_request    1st call, headers are there: framing and guard are checked; a bad one is refused here and now
+ *                 next calls: pieces of the body
+ *                 last call: the body is whole: handle(). Either the answer is queued, or the connection is suspended and
+ *                 the pending started; on_request is then called once more after http_pending_done()
+ *   on_completed  the last byte of the answer is out, or the client is gone: ready for the next request
+ *
+ * Only two things of a connection are touched by other threads: `pending`, under http->lock, and the two atomics that the
+ * reaper reads. A suspended connection cannot be closed by libmicrohttpd, so `mhd` is valid whenever `pending` is set.
+ */
+#include "server/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/acceptor.h"
+#include "server/http_headers.h"
+#include "server/problem.h"
+
+#define CONNECTION_MEMORY_BYTES 16384u /* of libmicrohttpd, for headers and pieces of bodies           */
+#define BODY_SMALL_BYTES        32768u /* kept by a connection; larger bodies count against the budget */
+#define BODY_BUDGET_BYTES       ((uint64_t)64 << 20)
+#define EXTRA_CONNECTIONS       64u /* our own (watchdog), and those that are being closed          */
+
+enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
+enum pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
+
+struct http_connection {
+    struct http *http;
+    struct MHD_Connection *mhd;
+    int fd;
+    struct http_connection *previous, *next; /* http->lock */
+    _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
+    atomic_bool busy;
+    enum phase phase;
+    uint64_t started_ns;
+    struct text target, body;
+    uint64_t body_received, body_charged;
+    bool body_too_large;
+    enum err_code body_failed; /* ERR_MEMORY or ERR_BUSY while the body came in */
+    struct request request;
+    struct answer answer;
+    struct http_pending *pending; /* http->lock */
+};
+
+struct http {
+    struct http_config config;
+    struct MHD_Daemon *daemon;
+    struct acceptor *acceptor;
+    pthread_mutex_t lock;
+    struct http_connection *connections;
+    atomic_bool draining;
+    uint64_t body_budget;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_suspended, n_body_bytes;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- answers ---- */
+
+static bool add(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool add_headers(struct MHD_Response *response, const struct answer *answer)
+{
+    char seconds[16];
+    bool ok = add(response, "Cache-Control", answer->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
+    if (answer->status != 204 && answer->status != 304)
+        ok = ok && add(response, "Content-Type", answer->type) && add(response, "X-Content-Type-Options", "nosniff");
+    if (answer->etag[0] != '\0')
+        ok = ok && add(response, "ETag", answer->etag);
+    if (answer->location[0] != '\0')
+        ok = ok && add(response, "Location", answer->location);
+    if (answer->allow[0] != '\0')
+        ok = ok && add(response, "Allow", answer->allow);
+    if (answer->disposition != NULL)
+        ok = ok && add(response, "Content-Disposition", answer->disposition);
+    if (answer->retry_after != 0) {
+        (void)snprintf(seconds, sizeof seconds, "%u", answer->retry_after);
+        ok = ok && add(response, "Retry-After", seconds);
+    }
+    if (answer->close)
+        ok = ok && add(response, "Connection", "close");
+    return ok;
+}
+
+/* MHD_NO closes the connection without an answer: what is left when even the answer finds no memory. */
+static enum MHD_Result send_answer(struct http_connection *connection)
+{
+    struct answer *answer = &connection->answer;
+    if (atomic_load_explicit(&connection->http->draining, memory_order_relaxed))
+        answer->close = true;
+    if (answer->status == 204 || answer->status == 304)
+        text_clear(&answer->text);
+    struct MHD_Response *response = NULL;
+    if (answer->blob != NULL) {
+        response = MHD_create_response_from_buffer(answer->n_blob, answer->blob, MHD_RESPMEM_MUST_FREE);
+        if (response != NULL)
+            answer->blob = NULL; /* the response's now */
+    } else {
+        /* Not copied: the text is the connection's, and is not touched before on_completed. */
+        response = MHD_create_response_from_buffer(answer->text.n, answer->text.bytes, MHD_RESPMEM_PERSISTENT);
+    }
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result result = MHD_NO;
+    connection->phase = PHASE_ANSWERED;
+    if (add_headers(response, answer))
+        result = MHD_queue_response(connection->mhd, answer->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* A request that is refused before its body was read: the connection cannot be used again, and must linger. */
+static enum MHD_Result refuse(struct http_connection *connection, bool has_body)
+{
+    connection->answer.close = true;
+    if (has_body) {
+        int fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 3);
+        if (fd >= 0)
+            acceptor_linger(connection->http->acceptor, fd);
+    }
+    return send_answer(connection);
+}
+
+/* ---- the body ---- */
+
+static void uncharge(struct http_connection *connection)
+{
+    if (connection->body_charged > 0)
+        atomic_fetch_sub(&connection->http->n_body_bytes, connection->body_charged);
+    connection->body_charged = 0;
+}
+
+/* Room for n more bytes, within the budget of all connections together: memory must not grow with their number. */
+static bool body_reserve(struct http_connection *connection, size_t n)
+{
+    struct http *http = connection->http;
+    size_t before = connection->body.size;
+    if (n > before - connection->body.n && connection->body.n + n > BODY_SMALL_BYTES) {
+        /* what text_reserve() is about to take */
+        uint64_t size = before * 2 > connection->body.n + n ? before * 2 : connection->body.n + n;
+        uint64_t more = size - connection->body_charged;
+        if (atomic_fetch_add(&http->n_body_bytes, more) + more > http->body_budget) {
+            atomic_fetch_sub(&http->n_body_bytes, more);
+            connection->body_failed = ERR_BUSY;
+            return false;
+        }
+        connection->body_charged += more;
+    }
+    if (!text_reserve(&connection->body, n)) {
+        connection->body_failed = ERR_MEMORY;
+        return false;
+    }
+    return true;
+}
+
+/* What came is counted always, kept as long as it is of use; false: cut the connection. */
+static bool take_body(struct http_connection *connection, const char *bytes, size_t n)
+{
+    uint64_t limit = connection->http->config.body_bytes;
+    connection->body_received += n;
+    if (connection->body_received > limit) {
+        connection->body_too_large = true;
+        text_shrink(&connection->body, BODY_SMALL_BYTES);
+        uncharge(connection);
+        return connection->body_received / 2 <= limit; /* only a chunked body gets here: it may end soon */
+    }
+    if (connection->body_failed == ERR_NONE && body_reserve(connection, n))
+        text_add(&connection->body, bytes, n);
+    return true;
+}
+
+/* ---- a request ---- */
+
+static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    (void)context;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_connection *connection = info == NULL ? NULL : info->socket_context;
+    if (connection == NULL)
+        return NULL;
+    connection->started_ns = now_ns();
+    connection->phase = PHASE_LINE;
+    atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, true, memory_order_relaxed);
+    text_clear(&connection->target);
+    text_add(&connection->target, uri, strlen(uri) + 1);
+    return connection;
+}
+
+static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const char *name, size_t n_name,
+                                   const char *value, size_t n_value)
+{
+    (void)kind;
+    http_headers_add(context, name, n_name, value, n_value);
+    return MHD_YES;
+}
+
+static int check_request(struct http_connection *connection, const struct http_headers *headers, struct err *err)
+{
+    struct http *http = connection->http;
+    if (connection->target.failed)
+        return err_set(err, ERR_MEMORY, "no memory for the request line");
+    if (request_target(&connection->request, connection->target.bytes, err) != 0 ||
+        guard_check(&http->config.guard, &connection->request, err) != 0)
+        return -1;
+    if (headers->content_length > http->config.body_bytes)
+        return err_set(err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
+                       (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
+    return 0;
+}
+
+static enum MHD_Result begin(struct http_connection *connection, const char *method, const char *version)
+{
+    struct http_headers headers = {.request = &connection->request};
+    struct err err;
+    connection->request = (struct request){.method = method_parse(method), .body = &connection->body};
+    connection->body_received = 0;
+    connection->body_too_large = false;
+    connection->body_failed = ERR_NONE;
+    answer_reset(&connection->answer);
+    text_clear(&connection->body);
+    (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
+    http_headers_end(&headers);
+    if (http_headers_check(&headers, strcmp(version, "HTTP/1.1") == 0, &err) != 0) {
+        static const struct problem not_implemented = {ERR_SYNTAX, 501, "Transfer coding not supported", NULL};
+        answer_problem_row(&connection->answer, headers.unknown_coding ? &not_implemented : problem_find(err.code),
+                           &err);
+        return refuse(connection, true); /* nothing is known of where this request ends */
+    }
+    if (check_request(connection, &headers, &err) != 0) {
+        answer_problem(&connection->answer, &err);
+        if (headers.chunked || headers.content_length > 0)
+            return refuse(connection, true);
+        /* no body: the connection is as good as before, so libmicrohttpd may call again for the answer */
+        connection->phase = PHASE_ANSWERED;
+        return MHD_YES;
+    }
+    connection->phase = PHASE_BODY;
+    return MHD_YES;
+}
+
+static void suspend(struct http_connection *connection, struct http_pending *pending)
+{
+    struct http *http = connection->http;
+    pending->suspended = connection->mhd;
+    atomic_store(&pending->state, PENDING_WAITS);
+    connection->phase = PHASE_PENDING;
+    atomic_fetch_add(&http->n_suspended, 1);
+    MHD_suspend_connection(connection->mhd);
+    pthread_mutex_lock(&http->lock);
+    connection->pending = pending;
+    pthread_mutex_unlock(&http->lock);
+    pending->start(pending); /* from here on it may be resumed at any time */
+}
+
+static enum MHD_Result complete_request(struct http_connection *connection)
+{
+    struct http *http = connection->http;
+    struct http_pending *pending = NULL;
+    struct err err;
+    if (connection->body_too_large) {
+        err_set(&err, ERR_TOO_LARGE, "the body is larger than %llu bytes", (unsigned long long)http->config.body_bytes);
+        answer_problem(&connection->answer, &err);
+    } else if (connection->body_failed != ERR_NONE) {
+        err_set(&err, connection->body_failed, "too many large requests at once; try again");
+        answer_problem(&connection->answer, &err);
+    } else {
+        http->config.handle(http->config.context, &connection->request, &connection->answer, &pending);
+    }
+    if (pending == NULL)
+        return send_answer(connection);
+    suspend(connection, pending);
+    return MHD_YES;
+}
+
+/* After resume: the pending is done, or the reaper has given up on it. */
+static enum MHD_Result resume(struct http_connection *connection)
+{
+    struct http *http = connection->http;
+    pthread_mutex_lock(&http->lock);
+    struct http_pending *pending = connection->pending;
+    connection->pending = NULL;
+    pthread_mutex_unlock(&http->lock);
+    atomic_fetch_sub(&http->n_suspended, 1);
+    if (pending != NULL) {
+        assert(atomic_load(&pending->state) == PENDING_DONE);
+        pending->finish(pending, &connection->answer);
+        pending->free(pending);
+    } else {
+        struct err err;
+        err_set(&err, ERR_BUSY,
+                "this was not done within %u seconds, and may still be: look at GET /model, or retry with the same "
+                "Idempotency-Key",
+                http->config.request_seconds);
+        answer_problem(&connection->answer, &err);
+    }
+    return send_answer(connection);
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *n_bytes, void **request_context)
+{
+    (void)context, (void)url, (void)mhd;
+    struct http_connection *connection = *request_context;
+    if (connection == NULL)
+        return MHD_NO; /* there was no memory for it */
+    switch (connection->phase) {
+    case PHASE_LINE:
+        return begin(connection, method, version);
+    case PHASE_BODY:
+        if (*n_bytes == 0)
+            return complete_request(connection);
+        if (!take_body(connection, bytes, *n_bytes))
+            return MHD_NO;
+        *n_bytes = 0;
+        return MHD_YES;
+    case PHASE_PENDING:
+        return resume(connection);
+    case PHASE_ANSWERED:
+        return send_answer(connection);
+    case PHASE_IDLE:
+        break;
+    }
+    return MHD_NO;
+}
+
+void http_pending_done(struct http_pending *pending)
+{
+    struct MHD_Connection *mhd = pending->suspended; /* may be dangling where the reaper has been: not looked at then */
+    int waits = PENDING_WAITS;
+    if (atomic_compare_exchange_strong(&pending->state, &waits, PENDING_DONE))
+        MHD_resume_connection(mhd); /* the pending may be gone from here on */
+    else
+        pending->free(pending);
+}
+
+static void on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)context, (void)mhd, (void)code;
+    struct http_connection *connection = *request_context;
+    if (connection == NULL)
+        return;
+    struct http *http = connection->http;
+    uint64_t now = now_ns();
+    if (connection->phase == PHASE_ANSWERED)
+        http->config.completed(http->config.context, &connection->request, connection->answer.status,
+                               now - connection->started_ns);
+    connection->phase = PHASE_IDLE;
+    uncharge(connection);
+    if (connection->body.size > BODY_SMALL_BYTES)
+        text_free(&connection->body);
+    atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, false, memory_order_relaxed);
+}
+
+/* ---- connections ---- */
+
+static void connection_open(struct http *http, struct MHD_Connection *mhd, void **socket_context)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct http_connection *connection = info == NULL ? NULL : calloc(1, sizeof *connection);
+    *socket_context = connection;
+    if (connection == NULL)
+        return;
+    connection->http = http;
+    connection->mhd = mhd;
+    connection->fd = info->connect_fd;
+    atomic_init(&connection->since_ms, now_ms());
+    pthread_mutex_lock(&http->lock);
+    connection->next = http->connections;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    http->connections = connection;
+    pthread_mutex_unlock(&http->lock);
+}
+
+static void connection_close(struct http_connection *connection)
+{
+    struct http *http = connection->http;
+    pthread_mutex_lock(&http->lock);
+    assert(connection->pending == NULL);
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        http->connections = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    pthread_mutex_unlock(&http->lock);
+    uncharge(connection);
+    text_free(&connection->target);
+    text_free(&connection->body);
+    answer_free(&connection->answer);
+    free(connection);
+}
+
+static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_add(&http->n_now, 1);
+        connection_open(http, mhd, socket_context);
+    } else {
+        /* libmicrohttpd closes the socket after this, so that the reaper never shuts down a number that was used again */
+        if (*socket_context != NULL)
+            connection_close(*socket_context);
+        *socket_context = NULL;
+        atomic_fetch_sub(&http->n_now, 1);
+    }
+}
+
+static void admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address)
+{
+    static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+                               "Content-Type: application/problem+json; charset=utf-8\r\nContent-Length: 105\r\n\r\n"
+                               "{\"type\":\"urn:convd:problem:busy\",\"title\":\"Busy\",\"status\":503,"
+                               "\"detail\":\"too many connections; try again\"}\n";
+    struct http *http = context;
+    atomic_fetch_add(&http->n_total, 1);
+    if (atomic_load(&http->n_now) >= http->config.connections) {
+        atomic_fetch_add(&http->n_refused, 1);
+        ssize_t ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)ignored;
+        (void)shutdown(fd, SHUT_WR);
+        acceptor_linger(http->acceptor, fd);
+        return;
+    }
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    if (n_address == 0) { /* unnamed UNIX peers: libmicrohttpd wants an address */
+        address = (const struct sockaddr *)&local;
+        n_address = sizeof local;
+    }
+    (void)MHD_add_connection(http->daemon, fd, address, n_address); /* closes fd when it fails */
+}
+
+bool http_attach(struct http *http, int fd)
+{
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    return MHD_add_connection(http->daemon, fd, (const struct sockaddr *)&local, sizeof local) == MHD_YES;
+}
+
+/* reap - what has gone on for too long ends: a waiting client is told so, a trickling one is cut. */
+static void reap(void *context, int64_t now)
+{
+    struct http *http = context;
+    int64_t request_ms = (int64_t)http->config.request_seconds * 1000;
+    int64_t idle_ms = request_ms + (int64_t)http->config.idle_seconds * 1000;
+    bool draining = atomic_load(&http->draining);
+    pthread_mutex_lock(&http->lock);
+    for (struct http_connection *c = http->connections; c != NULL; c = c->next) {
+        int64_t age = now - atomic_load_explicit(&c->since_ms, memory_order_relaxed);
+        bool busy = atomic_load_explicit(&c->busy, memory_order_relaxed);
+        if (c->pending != NULL) {
+            int waits = PENDING_WAITS;
+            if (age > request_ms && atomic_compare_exchange_strong(&c->pending->state, &waits, PENDING_ABANDONED)) {
+                c->pending = NULL; /* its owner frees it when it is done */
+                atomic_fetch_add(&http->n_reaped, 1);
+                MHD_resume_connection(c->mhd);
+            }
+        } else if (busy ? age > request_ms : draining || age > idle_ms) {
+            if (shutdown(c->fd, SHUT_RDWR) == 0 && busy)
+                atomic_fetch_add(&http->n_reaped, 1);
+        }
+    }
+    pthread_mutex_unlock(&http->lock);
+}
+
+/* ---- from start to stop ---- */
+
+static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text)
+{
+    (void)context, (void)mhd;
+    return strlen(text); /* request.c decodes its own copy */
+}
+
+static struct MHD_Daemon *start_daemon(struct http *http)
+{
+    const struct http_config *config = &http->config;
+    unsigned pool = config->threads > 1 ? config->threads : 1;
+    /* The limit is divided by the pool's size, so it is given for each thread; the one that counts is in admit(). */
+    unsigned limit = (config->connections + EXTRA_CONNECTIONS) * pool;
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_seconds, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)pool, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (pool == 1)
+        options[3] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+                            NULL, NULL, on_request, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_URI_LOG_CALLBACK, on_uri, http,
+                            MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_ARRAY, options,
+                            MHD_OPTION_END);
+}
+
+int http_start(struct http **out, const struct http_config *config, struct err *err)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (http == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for the HTTP server");
+    http->config = *config;
+    http->body_budget = config->body_bytes * 4 > BODY_BUDGET_BYTES ? config->body_bytes * 4 : BODY_BUDGET_BYTES;
+    pthread_mutex_init(&http->lock, NULL);
+    http->daemon = start_daemon(http);
+    struct acceptor_calls calls = {.context = http, .admit = admit, .tick = reap};
+    int status = 0;
+    if (http->daemon == NULL)
+        status = err_set(err, ERR_NETWORK, "cannot start the HTTP server: %s", strerror(errno));
+    else
+        status = acceptor_start(&http->acceptor, config->listen_fds, config->n_listen_fds, &calls, err);
+    if (status != 0) {
+        http_stop(http);
+        return -1;
+    }
+    *out = http;
+    return 0;
+}
+
+struct http_counts http_counts(struct http *http)
+{
+    return (struct http_counts){
+        .connections_now = atomic_load(&http->n_now),
+        .connections_total = atomic_load(&http->n_total),
+        .refused = atomic_load(&http->n_refused),
+        .reaped = atomic_load(&http->n_reaped),
+        .suspended_now = atomic_load(&http->n_suspended),
+        .body_bytes_now = atomic_load(&http->n_body_bytes),
+    };
+}
+
+void http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void))
+{
+    acceptor_deafen(http->acceptor);
+    atomic_store(&http->draining, true);
+    int64_t deadline = now_ms() + milliseconds;
+    while (atomic_load(&http->n_now) > 0 && now_ms() < deadline && (hurry == NULL || !hurry())) {
+        struct timespec pause = {.tv_nsec = 10000000};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+void http_stop(struct http *http)
+{
+    if (http == NULL)
+        return;
+    acceptor_stop(http->acceptor);
+    if (http->daemon != NULL) {
+        /* The last ones have been resumed, but their threads may not have noticed: stopping libmicrohttpd with a
+         * suspended connection is an error of ours. */
+        for (int i = 0; i < 500 && atomic_load(&http->n_suspended) > 0; i++)
+            (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        MHD_stop_daemon(http->daemon);
+    }
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}

@@ -1,0 +1,85 @@
+/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. http.c is the only file that knows libmicrohttpd.
+ *
+ * Who does what
+ *   accept thread   accepts (so that stopping to listen is one line and races with nothing), counts connections, turns one
+ *                   too many away with 503, and is the reaper: every quarter of a second it cuts connections whose
+ *                   request has been going on for longer than request_seconds, however busily its bytes trickle.
+ *   pool threads    libmicrohttpd's epoll loops; parse requests, collect bodies, call handle(), send answers.
+ *   other threads   http_pending_done(), when what a request waited for has happened.
+ *
+ * What never reaches a route, since libmicrohttpd would let it through: both Content-Length and Transfer-Encoding, several
+ * of one of them or of Host, HTTP/1.1 without Host, NUL or bare LF among header lines, folded headers (400, close); other transfer
+ * codings than chunked (501, close); bodies over the limit (413, before they are read when their length is known).
+ * Their connections linger for a moment, draining what the client still sends, so that it can read the answer.
+ *
+ * A request that has to wait (for the trainer) hands a struct http_pending to http.c. Its connection sleeps, at no cost but memory,
+ * until http_pending_done(), or until request_seconds are over: then the client is told 503, and the pending, whose
+ * owner may still be at work on it, is freed when it is done.
+ */
+#ifndef CONVD_SERVER_HTTP_H
+#define CONVD_SERVER_HTTP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "server/answer.h"
+#include "server/guard.h"
+#include "server/request.h"
+
+struct http_pending {
+    /* Called in the HTTP thread once everything is set up for done() to come at any time. Must lead to exactly one
+     * http_pending_done(), from any thread, before or after it returns. */
+    void (*start)(struct http_pending *pending);
+    /* Writes the answer, in the HTTP thread, after done. Not called when the client's deadline has passed. */
+    void (*finish)(struct http_pending *pending, struct answer *answer);
+    /* Frees it: always the last call, in whatever thread. */
+    void (*free)(struct http_pending *pending);
+
+    /* http.c's */
+    void *suspended;
+    atomic_int state;
+};
+
+void http_pending_done(struct http_pending *pending);
+
+struct http_config {
+    const int *listen_fds; /* listening sockets; closed by http_drain()                       */
+    unsigned n_listen_fds;
+    unsigned threads, connections;
+    unsigned idle_seconds, request_seconds;
+    uint64_t body_bytes;
+    struct guard guard;
+
+    void *context; /* of the two below */
+    /* Answers one request, in a pool thread; or sets *pending. */
+    void (*handle)(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
+    /* Every answer that was begun, with the time from the request line to the answer's last byte. */
+    void (*completed)(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
+};
+
+struct http_counts {
+    uint64_t connections_now, connections_total, refused, reaped, suspended_now, body_bytes_now;
+};
+
+struct http;
+
+/* http_start - begins to accept. config is copied. Errors: ERR_NETWORK, ERR_MEMORY. */
+int http_start(struct http **out, const struct http_config *config, struct err *err);
+
+struct http_counts http_counts(struct http *http);
+
+/* http_attach - serves a connected stream socket, which http then owns: what the watchdog listens to the HTTP threads' hearts
+ * with. Thread number fd % threads serves it. false: refused and closed. */
+bool http_attach(struct http *http, int fd);
+
+/* http_drain - stops listening, lets requests in progress end (each answer says Connection: close), closes idle
+ * connections; returns when there are none left, or after that many milliseconds, or as soon as hurry(), asked a hundred
+ * times a second, says so (NULL: never). */
+void http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void));
+
+/* http_stop - after http_drain(), and when no http_pending_done() is to come any more: ends all threads, frees. */
+void http_stop(struct http *http);
+
+#endif

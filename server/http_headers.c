@@ -1,0 +1,108 @@
+/* http_headers.c - see http_headers.h */
+#include "server/http_headers.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool is_name(const char *name, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alphanumeric && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL)) /* RFC 9110, 5.6.2: token */
+            return false;
+    }
+    return n > 0;
+}
+
+static void content_length(struct http_headers *headers, const char *value)
+{
+    uint64_t length = 0;
+    bool ok = *value != '\0';
+    for (const char *at = value; *at != '\0' && ok; at++)
+        ok = *at >= '0' && *at <= '9' && !__builtin_mul_overflow(length, (uint64_t)10, &length) &&
+             !__builtin_add_overflow(length, (uint64_t)(*at - '0'), &length);
+    headers->n_content_length++;
+    headers->content_length = length;
+    headers->bad_number = headers->bad_number || !ok;
+}
+
+void http_headers_add(struct http_headers *headers, const char *name, size_t n_name, const char *value, size_t n_value)
+{
+    struct request *request = headers->request;
+    if (value == NULL) /* cannot be for a header; a query's name without value is one, but of another kind */
+        return;
+    /* Pointers are compared as numbers: a folded value lives in another place altogether. */
+    uintptr_t start = (uintptr_t)name, body = (uintptr_t)value;
+    if (headers->value_end != NULL && start != (uintptr_t)headers->value_end + 2)
+        headers->bad_framing = true;
+    if (body < start + n_name + 1)
+        headers->bad_framing = true;
+    headers->bad_name = headers->bad_name || !is_name(name, n_name);
+    headers->value_end = value + n_value;
+
+    switch (n_name) { /* most headers of most clients are none of ours: one comparison tells */
+    case 4:
+        if (strcasecmp(name, "Host") == 0) {
+            headers->n_host++;
+            request->host = value;
+        }
+        break;
+    case 6:
+        if (strcasecmp(name, "Origin") == 0)
+            request->origin = value;
+        break;
+    case 12:
+        if (strcasecmp(name, "Content-Type") == 0)
+            request->content_type = value;
+        break;
+    case 13:
+        if (strcasecmp(name, "If-None-Match") == 0)
+            request->if_none_match = value;
+        break;
+    case 14:
+        if (strcasecmp(name, "Content-Length") == 0)
+            content_length(headers, value);
+        else if (strcasecmp(name, "Sec-Fetch-Site") == 0)
+            request->fetch_site = value;
+        break;
+    case 15:
+        if (strcasecmp(name, "Idempotency-Key") == 0)
+            request->idempotency_key = value;
+        break;
+    case 17:
+        if (strcasecmp(name, "Transfer-Encoding") == 0) {
+            headers->n_transfer_encoding++;
+            headers->chunked = strcasecmp(value, "chunked") == 0;
+            headers->unknown_coding = headers->unknown_coding || !headers->chunked;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+void http_headers_end(struct http_headers *headers)
+{
+    if (headers->value_end != NULL && !headers->bad_framing && headers->value_end[1] != '\0')
+        headers->bad_framing = true;
+}
+
+int http_headers_check(const struct http_headers *headers, bool http_1_1, struct err *err)
+{
+    if (headers->bad_framing)
+        return err_set(err, ERR_SYNTAX, "header lines must end in CR LF, and have neither NUL nor continuation lines");
+    if (headers->bad_name)
+        return err_set(err, ERR_SYNTAX, "a header's name has characters that are not allowed");
+    if (headers->bad_number)
+        return err_set(err, ERR_SYNTAX, "Content-Length is not a number");
+    if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1)
+        return err_set(err, ERR_SYNTAX, "Content-Length, Transfer-Encoding and Host may be given once");
+    if (headers->n_content_length > 0 && headers->n_transfer_encoding > 0)
+        return err_set(err, ERR_SYNTAX, "Content-Length and Transfer-Encoding exclude each other");
+    if (http_1_1 && headers->n_host == 0)
+        return err_set(err, ERR_SYNTAX, "HTTP/1.1 needs a Host header");
+    if (headers->unknown_coding)
+        return err_set(err, ERR_SYNTAX, "of the transfer codings, only chunked is understood");
+    return 0;
+}
