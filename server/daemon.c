@@ -1,0 +1,290 @@
+/* daemon.c - see daemon.h
+ *
+ * The main thread owns the signals: they are blocked in all threads, and taken here with sigtimedwait(). It starts
+ * things in the order in which they depend on each other, then sits in serve(), looks round twice a second (watchdog, a failed disk),
+ * and takes everything down in reverse.
+ */
+#include "server/daemon.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/acceptor.h"
+#include "server/http.h"
+#include "server/image.h"
+#include "server/listen.h"
+#include "server/log.h"
+#include "server/routes.h"
+#include "server/watchdog.h"
+
+#define DRAIN_MS 10000 /* for requests in progress at a stop */
+#define FLUSH_MS 2000  /* for the answers that the trainer's stop set free */
+#define LOOK_MS  250   /* how often the main thread looks round */
+
+struct daemon {
+    const struct daemon_config *config;
+    const struct arith *arith;
+    struct store *store;
+    struct learner *learner;
+    struct trainer *trainer;
+    struct routes *routes;
+    struct http *http;
+    int fds[ACCEPTOR_SOCKETS_MAX];
+    unsigned n_fds;
+    char url[LISTEN_URL_BYTES];
+    struct guard guard;
+    struct watchdog watchdog;
+    int64_t told_ms; /* when recovery last told of its progress */
+};
+
+struct daemon_config daemon_config_default(void)
+{
+    return (struct daemon_config){
+        .db = "convd.db",
+        .listen = "127.0.0.1:8080",
+        .threads = 2,
+        .connections = 256,
+        .idle_seconds = 60,
+        .request_seconds = 30,
+        .body_bytes = 16u << 20,
+        .image_pixels = IMAGE_PIXELS_MAX_DEFAULT,
+        .batch_images = 4096,
+        .trainer = trainer_config_default(),
+    };
+}
+
+/* ---- signals ---- */
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+/* Takes a stop signal that comes within that time; 0: none did. */
+static int wait_for_signal(int milliseconds)
+{
+    sigset_t set;
+    stop_signals(&set);
+    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000L};
+    int signal = sigtimedwait(&set, NULL, &time);
+    return signal > 0 ? signal : 0;
+}
+
+static bool second_signal(void)
+{
+    return wait_for_signal(0) != 0;
+}
+
+/* ---- the model ---- */
+
+static int make_default_model(struct daemon *daemon, struct err *err)
+{
+    static const char labels[10][LABEL_BYTES_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = store_now_us()};
+    create.as.create.shape = shape_default();
+    create.as.create.settings = settings_default();
+    create.as.create.n_classes = 10;
+    create.as.create.labels = labels;
+    daemon->learner = learner_create(&create, daemon->arith, 0, err);
+    if (daemon->learner == NULL || store_create(&daemon->store, daemon->config->db, &create, daemon->learner, err) != 0)
+        return -1;
+    log_line(LOG_LINE_NOTICE, "made a default model in %s: 28 x 28 grey, classes 0 to 9", daemon->config->db);
+    return 0;
+}
+
+/* Told by the store while it replays. A long replay must neither outlast systemd's patience nor be deaf to SIGTERM. */
+static int recovering(void *context, uint64_t done, uint64_t total)
+{
+    struct daemon *daemon = context;
+    int64_t now = now_ms();
+    if (now - daemon->told_ms < 1000)
+        return 0;
+    daemon->told_ms = now;
+    (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=30000000\nSTATUS=Replaying the log: %llu of %llu",
+                     (unsigned long long)done, (unsigned long long)total);
+    return second_signal() ? 1 : 0;
+}
+
+static int open_model(struct daemon *daemon, struct err *err)
+{
+    const char *db = daemon->config->db;
+    if (access(db, F_OK) != 0 && errno == ENOENT)
+        return make_default_model(daemon, err);
+    struct store_recovery report = {0};
+    if (store_open(&daemon->store, db, false, err) != 0 ||
+        store_recover(daemon->store, daemon->arith, recovering, daemon, &daemon->learner, &report, err) != 0)
+        return -1;
+    if (report.passed_over > 0)
+        log_line(LOG_LINE_WARNING, "passed over %u damaged snapshot%s: %s", report.passed_over,
+                 report.passed_over == 1 ? "" : "s", report.warning);
+    log_line(LOG_LINE_INFO, "%s: revision %llu, step %llu; replayed %llu events, %llu samples", db,
+             (unsigned long long)daemon->learner->revision, (unsigned long long)daemon->learner->step,
+             (unsigned long long)report.events, (unsigned long long)report.samples);
+    return 0;
+}
+
+/* ---- start ---- */
+
+/* systemd's sockets where it passed some, else our own. */
+static int open_sockets(struct daemon *daemon, const struct listen_address *address, struct err *err)
+{
+    int n = sd_listen_fds(1);
+    if (n < 0)
+        return err_set(err, ERR_NETWORK, "the sockets passed by systemd cannot be used: %s", strerror(-n));
+    if (n > (int)ACCEPTOR_SOCKETS_MAX)
+        return err_set(err, ERR_NETWORK, "systemd passed %d sockets; at most %u are served", n, ACCEPTOR_SOCKETS_MAX);
+    for (int i = 0; i < n; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
+            return err_set(err, ERR_NETWORK, "descriptor %d passed by systemd is not a listening stream socket", fd);
+        daemon->fds[daemon->n_fds++] = fd;
+    }
+    if (n == 0) {
+        if (listen_open(&daemon->fds[0], address, err) != 0)
+            return -1;
+        daemon->n_fds = 1;
+    }
+    /* One guard for all: the strictest that is true of each. */
+    for (unsigned i = 0; i < daemon->n_fds; i++) {
+        char url[LISTEN_URL_BYTES];
+        struct guard guard;
+        if (listen_describe(url, &guard, daemon->fds[i], daemon->config->listen_anywhere, err) != 0)
+            return -1;
+        if (i == 0) {
+            memcpy(daemon->url, url, sizeof url);
+            daemon->guard = guard;
+        } else if (!guard.loopback_only) {
+            daemon->guard.loopback_only = false;
+        }
+    }
+    return 0;
+}
+
+static int start(struct daemon *daemon, const struct listen_address *address, struct err *err)
+{
+    const struct daemon_config *config = daemon->config;
+    if (open_model(daemon, err) != 0)
+        return -1;
+    struct trainer_config trainer = config->trainer;
+    trainer.render_answer = train_render_answer;
+    daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
+    if (daemon->trainer == NULL)
+        return -1;
+    daemon->store = NULL; /* the trainer's now */
+    daemon->learner = NULL;
+    daemon->routes = routes_create(daemon->trainer, config->image_pixels, config->batch_images, err);
+    if (daemon->routes == NULL || open_sockets(daemon, address, err) != 0)
+        return -1;
+    struct http_config http = {
+        .listen_fds = daemon->fds,
+        .n_listen_fds = daemon->n_fds,
+        .threads = config->threads,
+        .connections = config->connections,
+        .idle_seconds = config->idle_seconds,
+        .request_seconds = config->request_seconds,
+        .body_bytes = config->body_bytes,
+        .guard = daemon->guard,
+        .context = daemon->routes,
+        .handle = routes_handle,
+        .completed = routes_completed,
+    };
+    if (http_start(&daemon->http, &http, err) != 0)
+        return -1;
+    daemon->n_fds = 0; /* http's now */
+    atomic_store(&daemon->routes->http, daemon->http);
+    return 0;
+}
+
+/* ---- between start and stop ---- */
+
+static int serve(struct daemon *daemon, struct err *err)
+{
+    (void)printf("listening on %s\n", daemon->url);
+    (void)fflush(stdout);
+    (void)sd_notifyf(0, "READY=1\nSTATUS=Serving %s", daemon->url);
+    watchdog_init(&daemon->watchdog, daemon->http, daemon->trainer, daemon->config->threads);
+    int signal = 0, status = 0;
+    while (signal == 0 && status == 0) {
+        uint64_t quarter_ms = daemon->watchdog.interval_us / 4000;
+        bool soon = quarter_ms > 0 && quarter_ms < LOOK_MS;
+        signal = wait_for_signal(soon ? (int)quarter_ms : LOOK_MS);
+        (void)watchdog_tick(&daemon->watchdog, now_ms());
+        /* After a failed sync the kernel may have dropped what was not yet on the disk: only a restart, which reads what is
+         * really there, tells. */
+        if (trainer_stats(daemon->trainer).storage_failed)
+            status =
+                err_set(err, ERR_STORAGE, "a write to the disk failed: stopping, so that the next start can verify");
+    }
+    if (signal != 0)
+        log_line(LOG_LINE_NOTICE, "%s: stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    return status;
+}
+
+/* Takes down whatever start() brought up. Returns -1 where the last snapshot failed. */
+static int stop(struct daemon *daemon, struct err *err)
+{
+    int status = 0;
+    (void)sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+    watchdog_fini(&daemon->watchdog);
+    if (daemon->routes != NULL)
+        atomic_store(&daemon->routes->stopping, true);
+    if (daemon->http != NULL)
+        http_drain(daemon->http, DRAIN_MS, second_signal);
+    if (daemon->trainer != NULL && trainer_stop(daemon->trainer, err) != 0)
+        status = -1;
+    if (daemon->http != NULL) {
+        http_drain(daemon->http, FLUSH_MS, second_signal);
+        if (daemon->routes != NULL)
+            atomic_store(&daemon->routes->http, NULL);
+        http_stop(daemon->http);
+    }
+    routes_free(daemon->routes);
+    trainer_free(daemon->trainer);
+    for (unsigned i = 0; i < daemon->n_fds; i++)
+        close(daemon->fds[i]);
+    learner_free(daemon->learner);
+    store_close(daemon->store);
+    return status;
+}
+
+int daemon_run(const struct daemon_config *config, struct err *err)
+{
+    struct daemon daemon = {.config = config};
+    struct listen_address address;
+    log_open();
+    /* Few arenas, and large blocks from the kernel and back to it: resident memory stays what is in use. */
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+    sigset_t set, before;
+    stop_signals(&set);
+    (void)pthread_sigmask(SIG_BLOCK, &set, &before);
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    watchdog_clear(&daemon.watchdog);
+    int status = -1;
+    daemon.arith = arith_choose(config->arith);
+    if (daemon.arith == NULL)
+        err_set(err, ERR_USAGE, "this processor has no arithmetic \"%.40s\"", config->arith);
+    else if (listen_parse(&address, config->listen, config->listen_anywhere, err) == 0 &&
+             (status = start(&daemon, &address, err)) == 0)
+        status = serve(&daemon, err);
+    struct err stop_err = {0};
+    if (stop(&daemon, &stop_err) != 0) {
+        log_line(LOG_LINE_WARNING, "the snapshot at the end failed (the log is complete): %s", stop_err.text);
+        if (status == 0 && err != NULL)
+            *err = stop_err;
+        status = -1;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}

@@ -1,0 +1,273 @@
+/* routes.c - see routes.h */
+#include "server/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/acceptor.h"
+#include "server/log.h"
+
+#define PARAMS_MAX 3
+
+struct route {
+    const char *path; /* "{id}" stands for a decimal number */
+    void (*get)(const struct call *call);
+    void (*post)(const struct call *call);
+    void (*patch)(const struct call *call);
+    void (*delete_)(const struct call *call);
+    const char *params[PARAMS_MAX]; /* of the query, for POST; ended by NULL */
+};
+
+/* The first stands for what is none of ours, in the metrics. */
+static const struct route routes_table[] = {
+    {.path = "other"},
+    {.path = "/predict", .post = route_predict, .params = {"top"}},
+    {.path = "/train", .post = route_train, .params = {"label", "labels"}},
+    {.path = "/model", .get = route_model_get, .patch = route_model_patch},
+    {.path = "/model.safetensors", .get = route_model_safetensors},
+    {.path = "/model/kernels.png", .get = route_model_kernels},
+    {.path = "/classes", .get = route_classes_get, .post = route_classes_post, .patch = route_classes_patch},
+    {.path = "/stats", .get = route_stats},
+    {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
+    {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
+    {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
+    {.path = "/healthz", .get = route_healthz},
+    {.path = "/readyz", .get = route_readyz},
+    {.path = "/metrics", .get = route_metrics},
+    {.path = "/", .get = route_index},
+};
+#define N_ROUTES ((unsigned)(sizeof routes_table / sizeof routes_table[0]))
+
+static const char *route_names[N_ROUTES];
+
+/* ---- finding the route ---- */
+
+static bool path_matches(const char *pattern, const char *path, int64_t *id)
+{
+    while (*pattern != '\0') {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        int64_t number = 0;
+        size_t digits = 0;
+        for (; path[digits] >= '0' && path[digits] <= '9' && digits < 18; digits++)
+            number = number * 10 + (path[digits] - '0');
+        if (digits == 0 || (digits > 1 && path[0] == '0'))
+            return false;
+        *id = number;
+        path += digits;
+        pattern = strchr(pattern, '}') + 1;
+    }
+    return *path == '\0';
+}
+
+static void list_methods(char *text, size_t size, const struct route *route)
+{
+    (void)snprintf(text, size, "%s%s%s%sOPTIONS", route->get != NULL ? "GET, HEAD, " : "",
+                   route->post != NULL ? "POST, " : "", route->patch != NULL ? "PATCH, " : "",
+                   route->delete_ != NULL ? "DELETE, " : "");
+}
+
+void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending)
+{
+    struct routes *routes = context;
+    struct call call = {.routes = routes, .request = request, .answer = answer, .pending = pending};
+    struct err err;
+    unsigned r = 1;
+    while (r < N_ROUTES && !path_matches(routes_table[r].path, request->path, &call.id))
+        r++;
+    if (r == N_ROUTES) {
+        err_set(&err, ERR_NOT_FOUND, "there is nothing at %.80s; GET / lists what there is", request->path);
+        answer_problem(answer, &err);
+        return;
+    }
+    request->route = r;
+    const struct route *route = &routes_table[r];
+    void (*handler)(const struct call *) = NULL;
+    switch (request->method) {
+    case METHOD_GET:
+    case METHOD_HEAD: /* http.c leaves the body out */
+        handler = route->get;
+        break;
+    case METHOD_POST:
+        handler = route->post;
+        break;
+    case METHOD_PATCH:
+        handler = route->patch;
+        break;
+    case METHOD_DELETE:
+        handler = route->delete_;
+        break;
+    case METHOD_OPTIONS:
+        answer->status = 204;
+        list_methods(answer->allow, sizeof answer->allow, route);
+        return;
+    case METHOD_OTHER:
+        break;
+    }
+    if (handler == NULL) {
+        list_methods(answer->allow, sizeof answer->allow, route);
+        err_set(&err, ERR_METHOD, "%s understands %s", request->path, answer->allow);
+        answer_problem(answer, &err);
+        return;
+    }
+    static const char *const no_params[] = {NULL};
+    if (request_params_check(request, request->method == METHOD_POST ? route->params : no_params, &err) != 0) {
+        answer_problem(answer, &err);
+        return;
+    }
+    handler(&call);
+}
+
+void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds)
+{
+    struct routes *routes = context;
+    metrics_request(routes->metrics, request->route, request->method, status, nanoseconds);
+}
+
+/* ---- what the routes share ---- */
+
+void routes_problem(struct routes *routes, struct answer *answer, const struct err *err)
+{
+    const struct problem *problem = problem_find(err->code);
+    answer_problem(answer, err);
+    if (problem->detail == NULL || err->code == ERR_STOPPING)
+        return;
+    int64_t now = now_ms() / 1000, last = atomic_load(&routes->logged_s);
+    if (now != last && atomic_compare_exchange_strong(&routes->logged_s, &last, now))
+        log_line(LOG_LINE_ERROR, "%s: %s", err_code_name(err->code), err->text);
+}
+
+struct json *call_json(const struct call *call, bool may_be_empty)
+{
+    const struct text *body = call->request->body;
+    struct err err;
+    if (may_be_empty && body->n == 0) {
+        struct json *empty = json_object();
+        if (empty == NULL) {
+            err_set(&err, ERR_MEMORY, "no memory");
+            answer_problem(call->answer, &err);
+        }
+        return empty;
+    }
+    struct json *root = NULL;
+    if (body->n == 0)
+        err_set(&err, ERR_EMPTY, "the body is empty: a JSON object is expected");
+    else if ((root = json_parse(body->bytes, body->n, &err)) != NULL && json_type(root) != JSON_OBJECT)
+        err_set(&err, ERR_VALUE, "a JSON object is expected, but this is %s", json_type_name(root));
+    else if (root != NULL)
+        return root;
+    json_free(root);
+    answer_problem(call->answer, &err);
+    return NULL;
+}
+
+bool call_not_modified(const struct call *call, uint64_t revision)
+{
+    answer_revision(call->answer, revision);
+    call->answer->cache = CACHE_REVALIDATE;
+    if (!etag_matches(call->request->if_none_match, call->answer->etag))
+        return false;
+    call->answer->status = 304;
+    return true;
+}
+
+/* ---- jobs ---- */
+
+static struct work *work_of(struct http_pending *pending)
+{
+    return (struct work *)(void *)pending; /* its first member */
+}
+
+static void work_done(struct job *job)
+{
+    http_pending_done(&((struct work *)job->context)->pending);
+}
+
+static void work_start(struct http_pending *pending)
+{
+    struct work *work = work_of(pending);
+    if (trainer_submit(work->routes->trainer, &work->job, &work->job.err) == 0)
+        return; /* the work may be gone already */
+    work->job.status = -1;
+    work_done(&work->job);
+}
+
+static void work_finish(struct http_pending *pending, struct answer *answer)
+{
+    struct work *work = work_of(pending);
+    if (work->job.status != 0)
+        routes_problem(work->routes, answer, &work->job.err);
+    else
+        work->render(work, answer);
+}
+
+static void work_free(struct http_pending *pending)
+{
+    struct work *work = work_of(pending);
+    batch_fini(&work->batch);
+    text_free(&work->body);
+    free(work->samples);
+    free(work->job.replayed_answer);
+    free(work->job.list);
+    free(work);
+}
+
+struct work *call_submit(const struct call *call, enum job_kind kind, void (*render)(struct work *, struct answer *))
+{
+    struct work *work = calloc(1, sizeof *work);
+    if (work == NULL) {
+        struct err err;
+        err_set(&err, ERR_MEMORY, "no memory for a job");
+        answer_problem(call->answer, &err);
+        return NULL;
+    }
+    work->pending.start = work_start;
+    work->pending.finish = work_finish;
+    work->pending.free = work_free;
+    work->routes = call->routes;
+    work->render = render;
+    work->id = call->id;
+    work->job.kind = kind;
+    work->job.done = work_done;
+    work->job.context = work;
+    work->job.bytes = sizeof *work;
+    *call->pending = &work->pending;
+    return work;
+}
+
+/* ---- from start to stop ---- */
+
+struct routes *routes_create(struct trainer *trainer, uint64_t image_pixels, uint32_t batch_images, struct err *err)
+{
+    struct routes *routes = calloc(1, sizeof *routes);
+    for (unsigned r = 0; r < N_ROUTES; r++)
+        route_names[r] = routes_table[r].path;
+    if (routes != NULL)
+        routes->metrics = metrics_create(route_names, N_ROUTES);
+    if (routes == NULL || routes->metrics == NULL || pthread_key_create(&routes->scratch, scratch_free) != 0) {
+        err_set(err, ERR_MEMORY, "no memory for the routes");
+        if (routes != NULL)
+            metrics_free(routes->metrics);
+        free(routes);
+        return NULL;
+    }
+    routes->trainer = trainer;
+    routes->model = trainer_model(trainer);
+    routes->image_pixels = image_pixels;
+    routes->batch_images = batch_images;
+    routes->started_us = store_now_us();
+    return routes;
+}
+
+void routes_free(struct routes *routes)
+{
+    if (routes == NULL)
+        return;
+    (void)pthread_key_delete(routes->scratch);
+    metrics_free(routes->metrics);
+    free(routes);
+}

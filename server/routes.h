@@ -1,0 +1,115 @@
+/* routes.h - what the daemon answers: the table of routes, and what they share.
+ *
+ *   routes.c            the table, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
+ *   routes_predict.c    POST /predict, in the HTTP thread, on the published revision
+ *   routes_train.c      POST /train, through the trainer
+ *   routes_model.c      /model, /classes, /stats and the model as files
+ *   routes_snapshots.c  /snapshots
+ *   routes_about.c      /healthz, /readyz, /metrics, /
+ *
+ * Bodies of routes that take JSON (an unknown member is refused, 422):
+ *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
+ *   POST  /classes    {"label": "x"}                 201; the new class answers at once, untrained
+ *   PATCH /classes    {"from": "x", "to": "y"}       renames
+ *   POST  /snapshots  nothing, or {"note": "...", "pinned": true}
+ */
+#ifndef CONVD_SERVER_ROUTES_H
+#define CONVD_SERVER_ROUTES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/answer.h"
+#include "server/body.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/request.h"
+#include "server/trainer.h"
+
+/* What all routes share; made by routes_create(), read by all HTTP threads. */
+struct routes {
+    struct trainer *trainer;
+    struct model *model;
+    uint64_t image_pixels;
+    uint32_t batch_images;
+    _Atomic(struct http *) http; /* for /metrics; set when it has started */
+    struct metrics *metrics;
+    pthread_key_t scratch; /* routes_predict.c's, one for each thread */
+    int64_t started_us;
+    atomic_bool stopping;     /* /readyz says so */
+    _Atomic int64_t logged_s; /* when a failure of ours was last written to the log */
+};
+
+/* routes_create - NULL: out of memory. routes_free() - when no thread answers any more. */
+struct routes *routes_create(struct trainer *trainer, uint64_t image_pixels, uint32_t batch_images, struct err *err);
+void routes_free(struct routes *routes);
+
+/* routes_handle, routes_completed - http_config's callbacks; context: the struct routes. */
+void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
+void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
+
+/* train_render_answer - the answer to /train, for trainer_config.render_answer. */
+char *train_render_answer(const struct job *job);
+
+/* ---- among the routes_*.c ---- */
+
+/* One request on its way through a route. */
+struct call {
+    struct routes *routes;
+    struct request *request;
+    struct answer *answer;
+    struct http_pending **pending;
+    int64_t id; /* of {id} in the path */
+};
+
+/* One job for the trainer, with all that it borrows. */
+struct work {
+    struct http_pending pending;
+    struct routes *routes;
+    struct job job;
+    void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes.c */
+    int64_t id;
+    /* /train */
+    struct batch batch;
+    struct text body; /* that batch.pixels may point into */
+    struct sample *samples;
+    char key[STORE_KEY_BYTES_MAX + 1];
+};
+
+/* call_submit - makes a job of that kind whose success `render` answers, and lets the call wait for it; the caller fills in the job
+ * before it returns. NULL: the answer is a problem (no memory). */
+struct work *call_submit(const struct call *call, enum job_kind kind, void (*render)(struct work *, struct answer *));
+
+/* routes_problem - answers err, and writes to the log what a 5xx hides (at most a line a second). */
+void routes_problem(struct routes *routes, struct answer *answer, const struct err *err);
+
+/* call_json - the body as a JSON object, for json_free(); an empty body is {} when it may be. NULL: answered. */
+struct json *call_json(const struct call *call, bool may_be_empty);
+
+/* call_not_modified - sets ETag and revalidation for that revision; true: the client has it, and 304 is the answer. */
+bool call_not_modified(const struct call *call, uint64_t revision);
+
+void route_predict(const struct call *call);
+void scratch_free(void *scratch); /* destructor of routes.scratch */
+void route_train(const struct call *call);
+void route_model_get(const struct call *call);
+void route_model_patch(const struct call *call);
+void route_model_safetensors(const struct call *call);
+void route_model_kernels(const struct call *call);
+void route_classes_get(const struct call *call);
+void route_classes_post(const struct call *call);
+void route_classes_patch(const struct call *call);
+void route_stats(const struct call *call);
+void route_snapshots_get(const struct call *call);
+void route_snapshots_post(const struct call *call);
+void route_snapshot_get(const struct call *call);
+void route_snapshot_delete(const struct call *call);
+void route_snapshot_activate(const struct call *call);
+void route_healthz(const struct call *call);
+void route_readyz(const struct call *call);
+void route_metrics(const struct call *call);
+void route_index(const struct call *call);
+
+#endif

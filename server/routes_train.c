@@ -1,0 +1,125 @@
+/* routes_train.c - POST /train: decode and check everything in the HTTP thread, then one job for the trainer. */
+#include <nettle/sha2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/routes.h"
+
+static void write_answer(struct text *text, const struct job *job)
+{
+    const struct sample *samples = job->event.as.train.samples;
+    uint32_t n = job->event.as.train.n;
+    text_add_string(text, "{\"accepted\":");
+    text_add_u64(text, n);
+    text_add_string(text, ",\"step\":");
+    text_add_u64(text, job->step);
+    text_add_string(text, ",\"revision\":");
+    text_add_u64(text, job->revision);
+    text_add_string(text, ",\"samples\":[");
+    text_add_u64(text, (uint64_t)samples[0].id);
+    text_add(text, ",", 1);
+    text_add_u64(text, (uint64_t)samples[n - 1].id);
+    text_add_string(text, "],\"loss\":");
+    text_add_fixed9(text, job->loss);
+    text_add_string(text, ",\"correct\":");
+    text_add_u64(text, job->correct);
+    text_add(text, "}\n", 2);
+}
+
+char *train_render_answer(const struct job *job)
+{
+    struct text text = {0};
+    write_answer(&text, job);
+    return text_take(&text);
+}
+
+static void render(struct work *work, struct answer *answer)
+{
+    text_clear(&answer->text);
+    if (work->job.replayed_answer != NULL)
+        text_add_string(&answer->text, work->job.replayed_answer);
+    else
+        write_answer(&answer->text, &work->job);
+    answer_revision(answer, work->job.revision);
+    answer_text_done(answer, 200, ANSWER_JSON);
+}
+
+/* What an Idempotency-Key stands for: the samples, decoded, with their labels. Not the bytes of the request, since a form has
+ * another boundary every time that it is sent. */
+static void fingerprint(uint8_t digest[32], const struct batch *batch, const struct learner *learner)
+{
+    struct sha256_ctx sha;
+    size_t n_input = learner->shape.n_input;
+    sha256_init(&sha);
+    for (uint32_t i = 0; i < batch->n; i++) {
+        const char *label = learner->labels[batch->labels[i]];
+        sha256_update(&sha, strlen(label) + 1, (const uint8_t *)label);
+        sha256_update(&sha, n_input, batch->pixels + i * n_input);
+    }
+    sha256_digest(&sha, 32, digest);
+}
+
+static int check_key(const char *key, struct err *err)
+{
+    size_t n = strlen(key);
+    for (size_t i = 0; i < n; i++)
+        if (key[i] < 0x20 || key[i] > 0x7e)
+            return err_set(err, ERR_SYNTAX, "an Idempotency-Key is printable ASCII");
+    if (n == 0 || n > STORE_KEY_BYTES_MAX)
+        return err_set(err, ERR_SYNTAX, "an Idempotency-Key has 1 to %d characters", STORE_KEY_BYTES_MAX);
+    return 0;
+}
+
+/* Everything that the job borrows moves into its work, since the client's deadline may take the connection away first. */
+static int fill(struct work *work, struct batch *batch, struct request *request, const struct learner *learner,
+                struct err *err)
+{
+    struct job *job = &work->job;
+    size_t n_input = learner->shape.n_input;
+    work->samples = calloc(batch->n, sizeof *work->samples);
+    if (work->samples == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for %u samples", batch->n);
+    for (uint32_t i = 0; i < batch->n; i++)
+        work->samples[i] = (struct sample){.label = batch->labels[i], .pixels = batch->pixels + i * n_input};
+    if (request->idempotency_key != NULL) {
+        memcpy(work->key, request->idempotency_key, strlen(request->idempotency_key) + 1);
+        job->key = work->key;
+        fingerprint(job->fingerprint, batch, learner);
+    }
+    if (batch->owned == NULL) { /* the pixels are the body itself */
+        work->body = *request->body;
+        *request->body = (struct text){0};
+    }
+    work->batch = *batch;
+    *batch = (struct batch){0};
+    job->event.kind = EVENT_TRAIN;
+    job->event.as.train.n = work->batch.n;
+    job->event.as.train.samples = work->samples;
+    job->bytes += work->body.size + work->batch.room * n_input + work->batch.n * sizeof *work->samples;
+    return 0;
+}
+
+void route_train(const struct call *call)
+{
+    struct routes *routes = call->routes;
+    struct request *request = call->request;
+    struct batch batch = {0};
+    struct err err;
+    struct revision *revision = model_acquire(routes->model);
+    const struct learner *learner = revision->learner;
+    struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type,
+                                 request_param(request, "label"), request_param(request, "labels")};
+    struct body_rules rules = {learner, true, routes->image_pixels, routes->batch_images};
+    int status = request->idempotency_key == NULL ? 0 : check_key(request->idempotency_key, &err);
+    if (status == 0)
+        status = body_decode(&batch, &source, &rules, &err);
+    struct work *work = status == 0 ? call_submit(call, JOB_TRAIN, render) : NULL;
+    if (work != NULL && (status = fill(work, &batch, request, learner, &err)) != 0) {
+        *call->pending = NULL;
+        work->pending.free(&work->pending);
+    }
+    if (status != 0)
+        routes_problem(routes, call->answer, &err);
+    batch_fini(&batch);
+    model_release(routes->model, revision);
+}
