@@ -358,20 +358,31 @@ static void scaled(float *u, const float *d, float factor, size_t n)
         lanes_store(u + j, lanes_mul(lanes_load(d + j), f));
 }
 
-/* Positions sorted by winner, each kernel's in order of p: starts[i] .. starts[i + 1] of ws->order. */
+/* Positions sorted by winner, each kernel's in order of p. The positions are counted and placed in four quarters side by side:
+ * neighbours mostly have the same winner, and one counter for all would be a chain through memory. Counter i * 4 + q is that of
+ * kernel i in quarter q; when all is placed it stands at the end of its run, which is where the next begins. */
 static void sort_by_winner(struct workspace *ws, uint32_t n_0, uint32_t n_kernels)
 {
-    uint32_t *starts = ws->starts;
-    memset(starts, 0, (n_kernels + 1) * sizeof *starts);
-    for (uint32_t p = 0; p < n_0; p++)
-        starts[ws->winner[p] + 1]++;
-    for (uint32_t i = 0; i < n_kernels; i++)
-        starts[i + 1] += starts[i];
-    for (uint32_t p = 0; p < n_0; p++)
-        ws->order[starts[ws->winner[p]]++] = p;
-    for (uint32_t i = n_kernels; i > 0; i--)
-        starts[i] = starts[i - 1];
-    starts[0] = 0;
+    uint32_t *at = ws->ends;
+    const uint32_t *winner = ws->winner;
+    const uint32_t quarter = n_0 / 4;
+    memset(at, 0, (size_t)n_kernels * 4 * sizeof *at);
+    for (uint32_t p = 0; p < quarter; p++)
+        for (uint32_t q = 0; q < 4; q++)
+            at[winner[q * quarter + p] * 4 + q]++;
+    for (uint32_t p = 4 * quarter; p < n_0; p++)
+        at[winner[p] * 4 + 3]++;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n_kernels * 4; i++) {
+        uint32_t n = at[i];
+        at[i] = sum;
+        sum += n;
+    }
+    for (uint32_t p = 0; p < quarter; p++)
+        for (uint32_t q = 0; q < 4; q++)
+            ws->order[at[winner[q * quarter + p] * 4 + q]++] = q * quarter + p;
+    for (uint32_t p = 4 * quarter; p < n_0; p++)
+        ws->order[at[winner[p] * 4 + 3]++] = p;
 }
 
 /* R rows of one kernel's gradient, up to 8 columns from kx on: g[q][kx..] = sum of d0_p * image patch, over the positions that the
@@ -405,7 +416,7 @@ static void kernels_backward(struct net *dst, const struct net *net, float rate,
     const uint32_t n_rows = s->channels * s->kernel_height;
     sort_by_winner(ws, s->n_0, s->kernels);
     for (uint32_t i = 0; i < s->kernels; i++) {
-        const uint32_t *first = ws->order + ws->starts[i], *last = ws->order + ws->starts[i + 1];
+        const uint32_t *first = ws->order + (i == 0 ? 0 : ws->ends[i * 4 - 1]), *last = ws->order + ws->ends[i * 4 + 3];
         if (first == last && !from_zero)
             continue; /* won nowhere: its gradient is zero */
         for (uint32_t kx = 0; kx < s->kernel_width; kx += 8) {

@@ -140,7 +140,7 @@ static void cut_all(struct workspace *ws, struct cutter *cutter, const struct sh
     ws->d2 = cut(cutter, n_2, sizeof(float));
     ws->u = cut(cutter, widest, sizeof(float));
     ws->order = cut(cutter, n_0, sizeof(uint32_t));
-    ws->starts = cut(cutter, s->kernels + 1, sizeof(uint32_t));
+    ws->ends = cut(cutter, (size_t)s->kernels * 4, sizeof(uint32_t));
     ws->frame = cut(cutter, s->n_k, sizeof(uint32_t));
     ws->patch = cut(cutter, s->kernels == 0 ? 0 : s->n_0, sizeof(uint32_t));
     ws->row = cut(cutter, s->channels * s->kernel_height, sizeof(uint32_t));

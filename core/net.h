@@ -95,7 +95,7 @@ struct workspace {
     float *d0, *d1, *d2;
     float *u;         /* -rate d of the layer at hand                                         */
     uint32_t *order;  /* positions sorted by winner                                           */
-    uint32_t *starts; /* [N + 1] where each kernel's run begins in order                      */
+    uint32_t *ends;   /* [N][4] where each kernel's runs end in order: arith.c                */
     uint32_t *frame;  /* [n_k] offset of row m of F in planes                                 */
     uint32_t *patch;  /* [n_0] offset of position p's patch in image                          */
     uint32_t *row;    /* [channels * kernel_height] offset of that row of a patch             */
