@@ -1,0 +1,27 @@
+/* canvas.h - an RGB picture to draw on: rectangles, and text in a font of 5 x 7 dots. Private to sheet.c. */
+#ifndef CONVD_SERVER_CANVAS_H
+#define CONVD_SERVER_CANVAS_H
+
+#include <stdint.h>
+
+struct canvas {
+    uint32_t width, height;
+    uint8_t *rgb; /* [height][width][3]; the caller's */
+};
+
+struct colour {
+    uint8_t r, g, b;
+};
+
+/* canvas_fill - the rectangle, cut at the canvas's edges. */
+void canvas_fill(struct canvas *canvas, uint32_t x, uint32_t y, uint32_t width, uint32_t height, struct colour colour);
+
+#define CANVAS_DOT         2u /* pixels of a dot's side */
+#define CANVAS_TEXT_HEIGHT (7 * CANVAS_DOT)
+
+/* canvas_text - the text with its upper left corner at x, y. The font has digits, + - . , and the small letters that
+ * sheet.c uses; anything else is a space. canvas_text_width: its width in pixels. */
+void canvas_text(struct canvas *canvas, uint32_t x, uint32_t y, const char *text, struct colour colour);
+uint32_t canvas_text_width(const char *text);
+
+#endif
