@@ -1,0 +1,37 @@
+/* cli_io.h - what verbs read and write beside the model: whole files, results on stdout, the wish to stop. */
+#ifndef CONVD_SERVER_CLI_IO_H
+#define CONVD_SERVER_CLI_IO_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+#include "server/json.h"
+
+/* cli_read - the whole file, or stdin for "-", malloc'ed. Errors: ERR_FILE (detail: errno; also when larger than
+ * `bytes_max`), ERR_MEMORY. */
+int cli_read(uint8_t **bytes, size_t *n_bytes, const char *path, size_t bytes_max, struct err *err);
+
+/* cli_write - the whole file, or stdout for "-". The file appears complete or not at all: it is written beside its
+ * place, synced and renamed, so that a full disk or a crash leaves what was there before. A terminal as stdout is refused,
+ * since all that is written here is binary. Errors: ERR_FILE. */
+int cli_write(const char *path, const uint8_t *bytes, size_t n_bytes, struct err *err);
+
+/* cli_print_json - prints and frees the document (also on error). Errors: ERR_MEMORY; writing is checked by cli_main(). */
+int cli_print_json(struct json *root, struct err *err);
+
+/* cli_hex - the digest as 64 digits and a zero; returns `text`. */
+char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES]);
+
+/* cli_time - "2026-01-31T12:00:00.250000Z" (RFC 3339, UTC) of microseconds since 1970; returns `text`. */
+char *cli_time(char text[48], int64_t us);
+
+/* cli_stop_watch - from now on SIGINT and SIGTERM only set the flag that cli_stop() reads; a second one kills.
+ * cli_stop_flag() is that flag, for libraries that wait. */
+void cli_stop_watch(void);
+bool cli_stop(void);
+const volatile sig_atomic_t *cli_stop_flag(void);
+
+#endif
