@@ -1,0 +1,58 @@
+/* cli_batch.c - see cli_batch.h */
+#include "server/cli_batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES_MAX ((uint32_t)64 << 20)
+
+int cli_batch_init(struct cli_batch *batch, const struct shape *shape, uint32_t wanted, uint64_t limit, struct err *err)
+{
+    assert(shape->n_input > 0 && wanted > 0);
+    uint32_t room = BLOCK_BYTES_MAX / shape->n_input; /* at least 4: SHAPE_INPUT_MAX is 16 MiB */
+    *batch = (struct cli_batch){
+        .capacity = wanted < room ? wanted : room,
+        .n_input = shape->n_input,
+        .limit = limit == 0 ? UINT64_MAX : limit,
+    };
+    batch->samples = calloc(batch->capacity, sizeof *batch->samples);
+    batch->pixels = malloc((size_t)batch->capacity * batch->n_input);
+    if (batch->samples != NULL && batch->pixels != NULL)
+        return 0;
+    cli_batch_fini(batch);
+    return err_set(err, ERR_MEMORY, "not enough memory for %u images of %u bytes", wanted, shape->n_input);
+}
+
+void cli_batch_fini(struct cli_batch *batch)
+{
+    free(batch->samples);
+    free(batch->pixels);
+    *batch = (struct cli_batch){0};
+}
+
+int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struct shape *shape,
+                   const struct settings *settings, const struct cli_labels *labels, struct err *err)
+{
+    batch->n = 0;
+    while (batch->n < batch->capacity && batch->taken < batch->limit) {
+        const char *label = NULL;
+        uint8_t *pixels = batch->pixels + (size_t)batch->n * batch->n_input;
+        int more = dataset_next(dataset, shape, settings, pixels, &label, err);
+        if (more < 0)
+            return -1;
+        if (more == 0)
+            break;
+        int index = cli_labels_find(labels, label);
+        if (index < 0)
+            return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.64s\"", label);
+        batch->samples[batch->n++] = (struct sample){.label = (uint32_t)index, .pixels = pixels};
+        batch->taken++;
+    }
+    return 0;
+}
+
+uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *dataset)
+{
+    uint64_t length = dataset_length(dataset);
+    return length < batch->limit ? length : batch->limit;
+}

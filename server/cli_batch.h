@@ -1,0 +1,32 @@
+/* cli_batch.h - labelled images of a data set, a batch at a time, as samples of a model. */
+#ifndef CONVD_SERVER_CLI_BATCH_H
+#define CONVD_SERVER_CLI_BATCH_H
+
+#include <stdint.h>
+
+#include "core/core.h"
+#include "server/cli_model.h"
+#include "server/dataset.h"
+
+struct cli_batch {
+    uint32_t n, capacity;
+    struct sample *samples; /* [n]; sample i's pixels are row i of the block below */
+    uint8_t *pixels;        /* [n][n_input]                                        */
+    uint32_t n_input;
+    uint64_t taken, limit; /* images so far, of at most how many                   */
+};
+
+/* cli_batch_init - for at most `wanted` images at a time (fewer where the input is so large that they would take more than
+ * 64 MiB) and `limit` in all (0: no limit). Errors: ERR_MEMORY. */
+int cli_batch_init(struct cli_batch *batch, const struct shape *shape, uint32_t wanted, uint64_t limit,
+                   struct err *err);
+void cli_batch_fini(struct cli_batch *batch); /* a zeroed one is fine */
+
+/* cli_batch_fill - the next images; n is 0 at the end. Errors: those of dataset_next(); ERR_LABEL_UNKNOWN. */
+int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struct shape *shape,
+                   const struct settings *settings, const struct cli_labels *labels, struct err *err);
+
+/* cli_batch_total - how many images will come in all. */
+uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *dataset);
+
+#endif

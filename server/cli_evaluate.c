@@ -1,0 +1,300 @@
+/* cli_evaluate.c - convd evaluate: how well the model knows labelled images that it does not learn from. */
+#include "server/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli_batch.h"
+#include "server/cli_io.h"
+#include "server/cli_model.h"
+#include "server/cli_remote.h"
+#include "server/json.h"
+#include "server/progress.h"
+
+#define BATCH         256u
+#define TABLE_CLASSES 40 /* more would be wider than any terminal */
+#define COLUMN_MIN    5
+
+static const struct cli_flag flags[] = {
+    CLI_FLAG_DB,
+    CLI_FLAG_URL,
+    {.name = "limit", .kind = CLI_COUNT, .argument = "N", .low = 1, .high = 1e12, .help = "only the first N images"},
+    CLI_FLAG_ARITH,
+    CLI_FLAG_JSON,
+    CLI_FLAG_QUIET,
+    CLI_FLAG_END,
+};
+
+struct evaluation {
+    size_t n_classes;
+    const char (*names)[LABEL_BYTES_MAX + 1]; /* borrowed                              */
+    uint64_t *confusion;                      /* [n_classes][n_classes]: label, predicted */
+    uint64_t samples, correct;
+    double loss_sum;
+    uint64_t revision, step;
+    char digest[2 * DIGEST_BYTES + 1];
+    bool moved; /* the daemon learned meanwhile: the figures mix revisions */
+    bool interrupted;
+    double seconds;
+};
+
+static int evaluation_init(struct evaluation *e, const char (*names)[LABEL_BYTES_MAX + 1], size_t n, struct err *err)
+{
+    *e = (struct evaluation){.n_classes = n, .names = names, .confusion = calloc(n * n, sizeof *e->confusion)};
+    return e->confusion != NULL ? 0 : err_set(err, ERR_MEMORY, "not enough memory for %zu x %zu counts", n, n);
+}
+
+static void count(struct evaluation *e, uint32_t label, uint32_t predicted, double loss)
+{
+    e->confusion[label * e->n_classes + predicted]++;
+    e->samples++;
+    e->correct += label == predicted;
+    e->loss_sum += loss;
+}
+
+/* ---- the two ways to predict a batch ---- */
+
+static void count_db(struct evaluation *e, struct learner *learner, const struct cli_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->n; i++) {
+        const struct sample *sample = &batch->samples[i];
+        net_forward(learner->arith, &learner->net, learner->settings.mean, sample->pixels, learner->ws);
+        count(e, sample->label, net_argmax(&learner->net, learner->ws),
+              (double)net_loss(learner->arith, &learner->net, learner->ws, sample->label));
+    }
+}
+
+/* e = 1/2 sum_m (l^2_m - y_m)^2, from the probabilities that the daemon answered. */
+static void count_row(struct evaluation *e, uint32_t label, const double *row)
+{
+    uint32_t best = 0;
+    double loss = 0;
+    for (uint32_t m = 0; m < e->n_classes; m++) {
+        double r = row[m] - (m == label ? 1.0 : 0.0);
+        loss += r * r / 2;
+        best = row[m] > row[best] ? m : best;
+    }
+    count(e, label, best, loss);
+}
+
+static int count_url(struct evaluation *e, struct remote *remote, const struct cli_batch *batch, double *probabilities,
+                     struct err *err)
+{
+    uint64_t revision = remote->revision;
+    if (remote_predict(probabilities, remote, batch->pixels, batch->n, err) != 0)
+        return -1;
+    e->moved = e->moved || remote->revision != revision;
+    for (uint32_t i = 0; i < batch->n; i++)
+        count_row(e, batch->samples[i].label, probabilities + (size_t)i * e->n_classes);
+    return 0;
+}
+
+/* learner or remote: the other one is NULL. */
+static int evaluate(struct evaluation *e, struct learner *learner, struct remote *remote, const struct cli_args *args,
+                    struct dataset *dataset, struct err *err)
+{
+    const struct shape *shape = learner != NULL ? &learner->shape : &remote->shape;
+    const struct settings *settings = learner != NULL ? &learner->settings : &remote->settings;
+    uint32_t wanted = remote != NULL ? remote_slice(remote) : BATCH;
+    struct cli_labels labels = {0};
+    struct cli_batch batch = {0};
+    double *probabilities = NULL;
+    struct progress progress;
+    int status = -1;
+
+    progress_start(&progress, "evaluating", 0, cli_quiet(args));
+    if (cli_labels_init(&labels, e->names, e->n_classes, err) != 0 ||
+        cli_labels_cover(&labels, dataset, "", err) != 0 ||
+        cli_batch_init(&batch, shape, wanted, cli_count(args, "limit"), err) != 0)
+        goto out;
+    if (remote != NULL && (probabilities = calloc(batch.capacity, e->n_classes * sizeof *probabilities)) == NULL) {
+        err_set(err, ERR_MEMORY, "not enough memory for %u predictions", batch.capacity);
+        goto out;
+    }
+    progress.total = cli_batch_total(&batch, dataset);
+    while (!cli_stop()) {
+        if (cli_batch_fill(&batch, dataset, shape, settings, &labels, err) != 0)
+            goto out;
+        if (batch.n == 0)
+            break;
+        if (learner != NULL)
+            count_db(e, learner, &batch);
+        else if (count_url(e, remote, &batch, probabilities, err) != 0)
+            goto out;
+        progress_update(&progress, e->samples, NULL);
+    }
+    status = 0;
+out:
+    progress_finish(&progress);
+    e->seconds = progress_seconds(&progress);
+    e->interrupted = cli_stop();
+    free(probabilities);
+    cli_batch_fini(&batch);
+    cli_labels_fini(&labels);
+    return status;
+}
+
+/* ---- telling ---- */
+
+static int characters(const char *utf8)
+{
+    int n = 0;
+    for (; *utf8 != '\0'; utf8++)
+        n += ((unsigned char)*utf8 & 0xC0) != 0x80;
+    return n;
+}
+
+static void print_padded(const char *text, int width)
+{
+    (void)printf("%*s%s", width - characters(text) > 0 ? width - characters(text) : 0, "", text);
+}
+
+/* Rows are what the images show, columns what was predicted. */
+static void print_table(const struct evaluation *e)
+{
+    int width = COLUMN_MIN;
+    for (size_t i = 0; i < e->n_classes; i++) {
+        int n = characters(e->names[i]);
+        width = n > width ? n : width;
+    }
+    (void)printf("\n%*s  predicted\n", width, "");
+    print_padded("label", width);
+    (void)putchar(' ');
+    for (size_t i = 0; i < e->n_classes; i++) {
+        (void)putchar(' ');
+        print_padded(e->names[i], width);
+    }
+    (void)puts("   found");
+    for (size_t i = 0; i < e->n_classes; i++) {
+        const uint64_t *row = &e->confusion[i * e->n_classes];
+        uint64_t sum = 0;
+        print_padded(e->names[i], width);
+        (void)putchar(' ');
+        for (size_t j = 0; j < e->n_classes; j++) {
+            sum += row[j];
+            if (row[j] == 0)
+                (void)printf(" %*s", width, ".");
+            else
+                (void)printf(" %*llu", width, (unsigned long long)row[j]);
+        }
+        if (sum > 0)
+            (void)printf("  %5.1f %%\n", 100.0 * (double)row[i] / (double)sum);
+        else
+            (void)puts("       -");
+    }
+}
+
+static int print_evaluation(const struct evaluation *e, bool json, struct err *err)
+{
+    double n = e->samples > 0 ? (double)e->samples : 1;
+    if (!json) {
+        (void)printf("%saccuracy %.2f %%: %llu of %llu images, loss %.4f, revision %llu, step %llu (%.2f s)\n",
+                     e->interrupted ? "stopped: " : "", 100.0 * (double)e->correct / n, (unsigned long long)e->correct,
+                     (unsigned long long)e->samples, e->loss_sum / n, (unsigned long long)e->revision,
+                     (unsigned long long)e->step, e->seconds);
+        if (e->n_classes <= TABLE_CLASSES)
+            print_table(e);
+        else
+            (void)printf("(the table of %zu classes is in --json)\n", e->n_classes);
+        return 0;
+    }
+    struct json *root = json_object();
+    json_add_number(root, "samples", (double)e->samples);
+    json_add_number(root, "accuracy", (double)e->correct / n);
+    json_add_number(root, "loss", e->loss_sum / n);
+    json_add_number(root, "errors", (double)(e->samples - e->correct));
+    struct json *classes = json_add_array(root, "classes");
+    struct json *rows = json_add_array(root, "confusion");
+    for (size_t i = 0; i < e->n_classes; i++) {
+        json_add_string(classes, NULL, e->names[i]);
+        struct json *row = json_add_array(rows, NULL);
+        for (size_t j = 0; j < e->n_classes; j++)
+            json_add_number(row, NULL, (double)e->confusion[i * e->n_classes + j]);
+    }
+    json_add_number(root, "step", (double)e->step);
+    json_add_number(root, "revision", (double)e->revision);
+    json_add_string(root, "digest", e->digest);
+    json_add_number(root, "seconds", e->seconds);
+    json_add_bool(root, "interrupted", e->interrupted);
+    return cli_print_json(root, err);
+}
+
+/* ---- the verb ---- */
+
+static int evaluate_db(struct evaluation *e, struct learner *learner, const struct cli_args *args,
+                       struct dataset *dataset, struct err *err)
+{
+    uint8_t digest[DIGEST_BYTES];
+    if (evaluation_init(e, (const char(*)[LABEL_BYTES_MAX + 1]) learner->labels, learner->n_classes, err) != 0 ||
+        evaluate(e, learner, NULL, args, dataset, err) != 0)
+        return -1;
+    learner_digest(learner, digest);
+    cli_hex(e->digest, digest);
+    e->revision = learner->revision;
+    e->step = learner->step;
+    return print_evaluation(e, cli_on(args, "json"), err);
+}
+
+static int evaluate_url(struct evaluation *e, struct remote *remote, const struct cli_args *args,
+                        struct dataset *dataset, struct err *err)
+{
+    if (evaluation_init(e, (const char(*)[LABEL_BYTES_MAX + 1]) remote->labels, remote->n_labels, err) != 0)
+        return -1;
+    e->revision = remote->revision;
+    e->step = remote->step;
+    memcpy(e->digest, remote->digest, sizeof e->digest);
+    if (evaluate(e, NULL, remote, args, dataset, err) != 0)
+        return -1;
+    if (e->moved)
+        (void)fprintf(stderr,
+                      "convd: warning: the daemon learned meanwhile: predictions are of revisions %llu to %llu\n",
+                      (unsigned long long)e->revision, (unsigned long long)remote->revision);
+    return print_evaluation(e, cli_on(args, "json"), err);
+}
+
+static int run(const struct cli_args *args, struct err *err)
+{
+    const char *url = NULL;
+    if (cli_url(&url, args, err) != 0)
+        return -1;
+    if (url != NULL && cli_given(args, "arith"))
+        return err_set(err, ERR_USAGE, "--arith needs a database: with --url, the daemon does the arithmetic");
+    struct offline model = {0};
+    struct remote remote = {0};
+    struct dataset *dataset = NULL;
+    struct evaluation e = {0};
+    int status = -1;
+    cli_stop_watch();
+    if (dataset_open(&dataset, args->operands, args->n_operands, err) != 0)
+        goto out;
+    if (dataset_length(dataset) == 0)
+        err_set(err, ERR_FILE, "there is no image in %.200s", args->operands[0]);
+    else if (url != NULL)
+        status = remote_open(&remote, url, err) == 0 ? evaluate_url(&e, &remote, args, dataset, err) : -1;
+    else
+        status = offline_open(&model, args, true, err) == 0 ? evaluate_db(&e, model.learner, args, dataset, err) : -1;
+out:
+    if (status == 0 && e.interrupted)
+        status = CLI_INTERRUPTED;
+    free(e.confusion);
+    dataset_close(dataset);
+    remote_close(&remote);
+    offline_close(&model);
+    return status;
+}
+
+const struct cli_verb cli_evaluate = {
+    .name = "evaluate",
+    .purpose = "measure the model on labelled images, without learning",
+    .operands = "IMAGES.idx LABELS.idx | FOLDER",
+    .operands_min = 1,
+    .operands_max = 2,
+    .details =
+        "Accuracy, mean loss and the confusion matrix: rows are what the images show, columns what was predicted.\n"
+        "Takes the same files as `convd train` and changes nothing.\n",
+    .examples = "  convd evaluate --db digits.db t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz\n"
+                "  convd evaluate --url http://127.0.0.1:8080 --json photos/\n",
+    .flags = flags,
+    .run = run,
+};

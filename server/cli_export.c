@@ -1,0 +1,105 @@
+/* cli_export.c - convd export: the model as a safetensors file, its kernels as a picture. */
+#include "server/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli_io.h"
+#include "server/cli_model.h"
+#include "server/client.h"
+#include "server/safetensors.h"
+#include "server/sheet.h"
+
+static const struct cli_flag flags[] = {
+    CLI_FLAG_DB,
+    CLI_FLAG_URL,
+    {.name = "safetensors", .kind = CLI_TEXT, .argument = "OUT", .help = "write the parameters; \"-\": stdout"},
+    {.name = "kernels",
+     .kind = CLI_TEXT,
+     .argument = "OUT.png",
+     .help = "write the kernels as a picture; \"-\": stdout"},
+    CLI_FLAG_END,
+};
+
+/* What can be exported: the flag, how a database gives it, where a daemon has it. */
+static const struct format {
+    const char *flag;
+    int (*encode)(uint8_t **bytes, size_t *n_bytes, const struct learner *learner, struct err *err);
+    const char *path;
+} formats[] = {
+    {"safetensors", safetensors_encode, "/model.safetensors"},
+    {"kernels", sheet_kernels, "/model/kernels.png"},
+};
+
+#define N_FORMATS (sizeof formats / sizeof *formats)
+
+/* learner or client: the other one is NULL. */
+static int export_one(const struct format *format, const char *path, const struct learner *learner,
+                      struct client *client, FILE *notes, struct err *err)
+{
+    uint8_t *bytes = NULL;
+    struct client_reply reply = {0};
+    size_t n_bytes = 0;
+    int status;
+    if (client != NULL) {
+        struct client_request request = {.method = "GET", .path = format->path, .safe = true};
+        status = client_send(client, &request, &reply, err);
+        n_bytes = reply.n_body;
+    } else {
+        status = format->encode(&bytes, &n_bytes, learner, err);
+    }
+    if (status == 0)
+        status = cli_write(path, client != NULL ? (const uint8_t *)reply.body : bytes, n_bytes, err);
+    if (status == 0 && strcmp(path, "-") != 0)
+        (void)fprintf(notes, "wrote %s: %zu bytes\n", path, n_bytes);
+    free(bytes);
+    client_reply_fini(&reply);
+    return status;
+}
+
+static int run(const struct cli_args *args, struct err *err)
+{
+    const char *url = NULL;
+    size_t wanted = 0;
+    size_t to_stdout = 0;
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        const char *path = cli_text(args, formats[i].flag);
+        wanted += path != NULL;
+        to_stdout += path != NULL && strcmp(path, "-") == 0;
+    }
+    if (wanted == 0)
+        return err_set(err, ERR_USAGE, "nothing to write: give --safetensors OUT, --kernels OUT.png or both");
+    if (to_stdout > 1)
+        return err_set(err, ERR_USAGE, "only one of --safetensors and --kernels can go to stdout");
+    if (cli_url(&url, args, err) != 0)
+        return -1;
+
+    struct offline model = {0};
+    struct client *client = NULL;
+    cli_stop_watch();
+    int status = url != NULL ? client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err)
+                             : offline_open(&model, args, true, err);
+    for (size_t i = 0; i < N_FORMATS && status == 0; i++)
+        if (cli_given(args, formats[i].flag))
+            status = export_one(&formats[i], cli_text(args, formats[i].flag), model.learner, client,
+                                to_stdout > 0 ? stderr : stdout, err);
+    client_close(client);
+    offline_close(&model);
+    return status;
+}
+
+const struct cli_verb cli_export = {
+    .name = "export",
+    .purpose = "write the model as safetensors, or its kernels as a picture",
+    .operands = "",
+    .details =
+        "The tensors are `kernels` [N, channels, kernel height, kernel width], `w01` [n0, n1] and `w12` [n1, n2], "
+        "F32;\n"
+        "the metadata has classes, geometry and settings, so that `convd init --from` makes an equal model of it.\n"
+        "A file appears complete or not at all.\n",
+    .examples = "  convd export --db digits.db --safetensors digits.safetensors --kernels kernels.png\n"
+                "  convd export --url http://127.0.0.1:8080 --safetensors - | sha256sum\n",
+    .flags = flags,
+    .run = run,
+};

@@ -1,0 +1,142 @@
+/* cli_model.c - see cli_model.h */
+#include "server/cli_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli_io.h"
+#include "server/progress.h"
+
+#define LABELS_NAMED 5 /* in an error's text */
+
+static bool has_flag(const struct cli_args *args, const char *name)
+{
+    for (const struct cli_flag *flag = args->flags; flag->name != NULL; flag++)
+        if (strcmp(flag->name, name) == 0)
+            return true;
+    return false;
+}
+
+bool cli_quiet(const struct cli_args *args)
+{
+    return has_flag(args, "quiet") && cli_on(args, "quiet");
+}
+
+int cli_arith(const struct arith **out, const struct cli_args *args, struct err *err)
+{
+    *out = NULL;
+    const char *name = has_flag(args, "arith") ? cli_text(args, "arith") : NULL;
+    if (name == NULL)
+        return 0;
+    *out = arith_choose(name);
+    if (*out != NULL)
+        return 0;
+    char known[128] = "";
+    size_t used = 0;
+    for (unsigned i = 0; arith_nth(i) != NULL && used < sizeof known; i++)
+        used +=
+            (size_t)snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", arith_name(arith_nth(i)));
+    return err_set(err, ERR_USAGE, "--arith is \"%.40s\", but this machine can run: %s", name, known);
+}
+
+int cli_url(const char **url, const struct cli_args *args, struct err *err)
+{
+    *url = cli_text(args, "url");
+    if (*url != NULL && cli_given(args, "db"))
+        return err_set(err, ERR_USAGE, "--db and --url cannot both be given: either a database or a daemon is asked");
+    return 0;
+}
+
+int cli_show_or_stop(void *progress, uint64_t done, uint64_t total)
+{
+    struct progress *shown = progress;
+    shown->total = total;
+    progress_update(shown, done, NULL);
+    return cli_stop() ? 1 : 0;
+}
+
+int offline_open(struct offline *out, const struct cli_args *args, bool read_only, struct err *err)
+{
+    *out = (struct offline){0};
+    const struct arith *arith = NULL;
+    if (cli_arith(&arith, args, err) != 0)
+        return -1;
+    const char *path = cli_text(args, "db");
+    if (store_open(&out->store, path, read_only, err) != 0)
+        return -1;
+    struct progress progress;
+    progress_start(&progress, "recovering", 0, cli_quiet(args));
+    struct store_recovery report = {0};
+    int status = store_recover(out->store, arith, cli_show_or_stop, &progress, &out->learner, &report, err);
+    progress_finish(&progress);
+    if (status != 0) {
+        offline_close(out);
+        return -1;
+    }
+    if (report.passed_over > 0)
+        (void)fprintf(stderr, "convd: warning: %s: %u snapshot%s passed over: %s\n", path, report.passed_over,
+                      report.passed_over == 1 ? "" : "s", report.warning);
+    return 0;
+}
+
+void offline_close(struct offline *offline)
+{
+    learner_free(offline->learner);
+    store_close(offline->store);
+    *offline = (struct offline){0};
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct cli_label *left = a;
+    const struct cli_label *right = b;
+    return strcmp(left->label, right->label);
+}
+
+int cli_labels_init(struct cli_labels *labels, const char (*names)[LABEL_BYTES_MAX + 1], size_t n, struct err *err)
+{
+    *labels = (struct cli_labels){.n = n, .rows = calloc(n + 1, sizeof *labels->rows)};
+    if (labels->rows == NULL)
+        return err_set(err, ERR_MEMORY, "not enough memory for %zu labels", n);
+    for (size_t i = 0; i < n; i++)
+        labels->rows[i] = (struct cli_label){.label = names[i], .index = (uint32_t)i};
+    qsort(labels->rows, n, sizeof *labels->rows, compare_rows);
+    return 0;
+}
+
+void cli_labels_fini(struct cli_labels *labels)
+{
+    free(labels->rows);
+    *labels = (struct cli_labels){0};
+}
+
+int cli_labels_find(const struct cli_labels *labels, const char *label)
+{
+    struct cli_label wanted = {.label = label};
+    const struct cli_label *row = bsearch(&wanted, labels->rows, labels->n, sizeof *labels->rows, compare_rows);
+    return row == NULL ? -1 : (int)row->index;
+}
+
+int cli_labels_cover(const struct cli_labels *labels, const struct dataset *dataset, const char *advice,
+                     struct err *err)
+{
+    const char *const *there = NULL;
+    size_t n = dataset_labels(dataset, &there);
+    char names[160] = "";
+    size_t used = 0;
+    size_t unknown = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (cli_labels_find(labels, there[i]) >= 0)
+            continue;
+        if (++unknown <= LABELS_NAMED && used < sizeof names)
+            used +=
+                (size_t)snprintf(names + used, sizeof names - used, "%s\"%.24s\"", unknown == 1 ? "" : ", ", there[i]);
+    }
+    if (unknown == 0)
+        return 0;
+    char more[32] = "";
+    if (unknown > LABELS_NAMED)
+        (void)snprintf(more, sizeof more, " and %zu more", unknown - LABELS_NAMED);
+    return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class %s%s%s", names, more, advice);
+}

@@ -1,0 +1,328 @@
+/* cli_snapshots.c - convd snapshots: list, take, drop, go back to.
+ *
+ * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
+ * and there is one way of printing.
+ */
+#include "server/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli_io.h"
+#include "server/cli_model.h"
+#include "server/cli_remote.h"
+#include "server/json.h"
+#include "store/store.h"
+
+#define NOTE_BYTES_MAX (sizeof((struct store_snapshot *)0)->note - 1)
+
+static const struct cli_flag flags[] = {
+    CLI_FLAG_DB,
+    CLI_FLAG_URL,
+    {.name = "note", .kind = CLI_TEXT, .argument = "TEXT", .help = "take: why, for people; at most 200 bytes"},
+    {.name = "pin", .kind = CLI_SWITCH, .help = "take: never thin it out, and refuse to drop it"},
+    CLI_FLAG_JSON,
+    CLI_FLAG_END,
+};
+
+enum action { LIST, TAKE, DROP, ACTIVATE, N_ACTIONS };
+
+static const struct {
+    const char *word;
+    bool has_id;
+} actions[N_ACTIONS] = {
+    [LIST] = {"list", false},
+    [TAKE] = {"take", false},
+    [DROP] = {"drop", true},
+    [ACTIVATE] = {"activate", true},
+};
+
+/* What the command line asks for. */
+struct order {
+    enum action action;
+    int64_t id;
+    const char *note; /* "" for none */
+    bool pin, json;
+};
+
+static int read_id(int64_t *id, const char *text, struct err *err)
+{
+    char *end = NULL;
+    *id = text[0] >= '0' && text[0] <= '9' ? strtoll(text, &end, 10) : 0;
+    if (*id > 0 && *end == '\0')
+        return 0;
+    return err_set(err, ERR_USAGE, "\"%.40s\" is not the id of a snapshot: see convd snapshots list", text);
+}
+
+static int read_order(struct order *order, const struct cli_args *args, struct err *err)
+{
+    const char *word = args->n_operands > 0 ? args->operands[0] : "list";
+    int i = 0;
+    while (i < N_ACTIONS && strcmp(actions[i].word, word) != 0)
+        i++;
+    if (i == N_ACTIONS)
+        return err_set(err, ERR_USAGE, "\"%.40s\" is not one of list, take, drop ID, activate ID", word);
+    *order = (struct order){
+        .action = (enum action)i,
+        .note = cli_given(args, "note") ? cli_text(args, "note") : "",
+        .pin = cli_on(args, "pin"),
+        .json = cli_on(args, "json"),
+    };
+    if (order->action != TAKE && (cli_given(args, "note") || cli_given(args, "pin")))
+        return err_set(err, ERR_USAGE, "--note and --pin belong to take");
+    if (strlen(order->note) > NOTE_BYTES_MAX)
+        return err_set(err, ERR_USAGE, "--note has %zu bytes, but may have at most %zu", strlen(order->note),
+                       NOTE_BYTES_MAX);
+    if (!actions[i].has_id)
+        return args->n_operands <= 1 ? 0 : err_set(err, ERR_USAGE, "%s takes no id", word);
+    if (args->n_operands < 2)
+        return err_set(err, ERR_USAGE, "%s needs the id of a snapshot: see convd snapshots list", word);
+    return read_id(&order->id, args->operands[1], err);
+}
+
+/* ---- telling ---- */
+
+static void print_heading(void)
+{
+    (void)printf("%6s  %10s  %10s  %-20s  %-8s  %9s  %s\n", "id", "revision", "step", "created", "reason", "accuracy",
+                 "note");
+}
+
+static void print_row(const struct json *s)
+{
+    const char *created = json_string(json_get(s, "created"));
+    const char *reason = json_string(json_get(s, "reason"));
+    const char *note = json_string(json_get(s, "note"));
+    const struct json *accuracy = json_get(s, "accuracy");
+    const struct json *pinned = json_get(s, "pinned");
+    char share[32] = "-";
+    if (accuracy != NULL && json_type(accuracy) == JSON_NUMBER)
+        (void)snprintf(share, sizeof share, "%.2f %%", 100 * json_number(accuracy));
+    /* of the time, whole seconds: 2026-01-31T12:00:00 */
+    (void)printf("%6.0f  %10.0f  %10.0f  %-20.19s  %-8s  %9s  %s%s\n", json_number(json_get(s, "id")),
+                 json_number(json_get(s, "revision")), json_number(json_get(s, "step")), created != NULL ? created : "",
+                 reason != NULL ? reason : "", share, pinned != NULL && json_bool(pinned) ? "(pinned) " : "",
+                 note != NULL ? note : "");
+}
+
+static int print_answer(const struct order *order, struct json *answer, struct err *err)
+{
+    if (order->json)
+        return cli_print_json(answer, err);
+    const struct json *list = json_get(answer, "snapshots");
+    switch (order->action) {
+    case LIST:
+        print_heading();
+        for (const struct json *s = list != NULL ? json_first(list) : NULL; s != NULL; s = json_next(s))
+            print_row(s);
+        break;
+    case TAKE:
+        print_heading();
+        print_row(answer);
+        break;
+    case DROP:
+        (void)printf("dropped snapshot %lld\n", (long long)order->id);
+        break;
+    case ACTIVATE:
+        (void)printf("snapshot %lld is live again: revision %.0f, step %.0f\n", (long long)order->id,
+                     json_number(json_get(answer, "revision")), json_number(json_get(answer, "step")));
+        break;
+    case N_ACTIONS:
+        break;
+    }
+    json_free(answer);
+    return 0;
+}
+
+/* ---- a database ---- */
+
+static void add_snapshot(struct json *object, const struct store_snapshot *s)
+{
+    char created[48];
+    char hex[2 * DIGEST_BYTES + 1];
+    json_add_number(object, "id", (double)s->id);
+    json_add_number(object, "revision", (double)s->revision);
+    json_add_number(object, "step", (double)s->step);
+    json_add_string(object, "created", cli_time(created, s->created_us));
+    json_add_string(object, "reason", s->reason);
+    json_add_bool(object, "pinned", s->pinned);
+    json_add_string(object, "note", s->note);
+    json_add_string(object, "digest", cli_hex(hex, s->digest));
+    json_add_number(object, "samples", (double)s->samples);
+    if (s->samples > 0)
+        json_add_number(object, "accuracy", (double)s->correct / (double)s->samples);
+    else
+        json_add_null(object, "accuracy");
+    json_add_string(object, "arithmetic", s->arithmetic);
+}
+
+static int list_db(struct json *answer, const struct cli_args *args, struct err *err)
+{
+    struct store *store = NULL;
+    struct store_snapshot *list = NULL;
+    size_t n = 0;
+    if (store_open(&store, cli_text(args, "db"), true, err) != 0)
+        return -1;
+    int status = store_snapshots(store, &list, &n, err);
+    struct json *array = json_add_array(answer, "snapshots");
+    for (size_t i = 0; i < n && status == 0; i++)
+        add_snapshot(json_add_object(array, NULL), &list[i]);
+    free(list);
+    store_close(store);
+    return status;
+}
+
+static int drop_db(int64_t id, const struct cli_args *args, struct err *err)
+{
+    struct store *store = NULL;
+    if (store_open(&store, cli_text(args, "db"), false, err) != 0)
+        return -1;
+    int status = store_snapshot_drop(store, id, err);
+    store_close(store);
+    return status;
+}
+
+static int take_db(struct json *answer, const struct order *order, const struct cli_args *args, struct err *err)
+{
+    struct offline model;
+    struct store_snapshot taken;
+    if (offline_open(&model, args, false, err) != 0)
+        return -1;
+    int status = store_snapshot(model.store, model.learner, "request", order->note, order->pin, &taken, err);
+    if (status == 0)
+        add_snapshot(answer, &taken);
+    offline_close(&model);
+    return status;
+}
+
+/* The event makes the way back durable; the snapshot after it only makes the next start quick. */
+static int activate_db(struct json *answer, int64_t id, const struct cli_args *args, struct err *err)
+{
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    struct store_snapshot target;
+    struct store_snapshot taken;
+    int status = -1;
+    if (store_open(&store, cli_text(args, "db"), false, err) != 0)
+        return -1;
+    if (store_snapshot_find(store, id, &target, err) != 0 || store_snapshot_load(store, id, NULL, &learner, err) != 0)
+        goto out;
+    struct event event = {.kind = EVENT_ACTIVATE,
+                          .revision = store_revision(store) + 1,
+                          .created_us = store_now_us(),
+                          .as.activate.revision = target.revision};
+    if (store_begin(store, err) != 0 || store_append(store, &event, err) != 0 || store_commit(store, err) != 0) {
+        store_rollback(store);
+        goto out;
+    }
+    learner->revision = event.revision;
+    if (store_snapshot(store, learner, "activate", "", false, &taken, err) != 0)
+        goto out;
+    json_add_number(answer, "activated", (double)id);
+    json_add_number(answer, "step", (double)learner->step);
+    json_add_number(answer, "revision", (double)learner->revision);
+    add_snapshot(json_add_object(answer, "snapshot"), &taken);
+    status = 0;
+out:
+    learner_free(learner);
+    store_close(store);
+    return status;
+}
+
+static int run_db(const struct order *order, const struct cli_args *args, struct err *err)
+{
+    int status = -1;
+    struct json *answer = json_object();
+    switch (order->action) {
+    case LIST:
+        status = list_db(answer, args, err);
+        break;
+    case TAKE:
+        status = take_db(answer, order, args, err);
+        break;
+    case DROP:
+        status = drop_db(order->id, args, err);
+        json_add_number(answer, "dropped", (double)order->id);
+        break;
+    case ACTIVATE:
+        status = activate_db(answer, order->id, args, err);
+        break;
+    case N_ACTIONS:
+        break;
+    }
+    /* through text, since what json.h builds is for printing, not for reading */
+    char *text = status == 0 ? json_print(answer, false) : NULL;
+    json_free(answer);
+    if (status != 0)
+        return -1;
+    if (text == NULL)
+        return err_set(err, ERR_MEMORY, "not enough memory for the answer");
+    struct json *told = json_parse(text, strlen(text), err);
+    free(text);
+    return told != NULL ? print_answer(order, told, err) : -1;
+}
+
+/* ---- a daemon ---- */
+
+static int run_url(const struct order *order, struct client *client, struct err *err)
+{
+    char path[64] = "/snapshots";
+    char *body = NULL;
+    struct json *answer = NULL;
+    static const char *const methods[N_ACTIONS] = {
+        [LIST] = "GET", [TAKE] = "POST", [DROP] = "DELETE", [ACTIVATE] = "POST"};
+    if (order->action == DROP || order->action == ACTIVATE)
+        (void)snprintf(path, sizeof path, "/snapshots/%lld%s", (long long)order->id,
+                       order->action == ACTIVATE ? "/activate" : "");
+    if (order->action == TAKE) {
+        struct json *ask = json_object();
+        json_add_string(ask, "note", order->note);
+        json_add_bool(ask, "pinned", order->pin);
+        body = json_print(ask, false);
+        json_free(ask);
+        if (body == NULL)
+            return err_set(err, ERR_MEMORY, "not enough memory for a request");
+    }
+    int status = remote_json(&answer, client, methods[order->action], path, body, err);
+    if (status == 0 && answer == NULL) { /* 204: it is dropped, and there is nothing more to say */
+        answer = json_object();
+        json_add_number(answer, "dropped", (double)order->id);
+    }
+    if (status == 0)
+        status = print_answer(order, answer, err);
+    free(body);
+    return status;
+}
+
+static int run(const struct cli_args *args, struct err *err)
+{
+    struct order order;
+    const char *url = NULL;
+    if (read_order(&order, args, err) != 0 || cli_url(&url, args, err) != 0)
+        return -1;
+    if (url == NULL)
+        return run_db(&order, args, err);
+    struct client *client = NULL;
+    cli_stop_watch();
+    int status = client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err);
+    if (status == 0)
+        status = run_url(&order, client, err);
+    client_close(client);
+    return status;
+}
+
+const struct cli_verb cli_snapshots = {
+    .name = "snapshots",
+    .purpose = "list, take and drop snapshots, and go back to one",
+    .operands = "[list | take | drop ID | activate ID]",
+    .operands_max = 2,
+    .details =
+        "A snapshot is a whole state of the model. To activate one makes that state the live one again, as a new\n"
+        "revision: nothing is lost, and a later snapshot can be activated in turn. Times are UTC.\n",
+    .examples = "  convd snapshots --db digits.db\n"
+                "  convd snapshots take --url http://127.0.0.1:8080 --pin --note \"before the new scanner\"\n"
+                "  convd snapshots activate 3 --db digits.db\n",
+    .flags = flags,
+    .run = run,
+};

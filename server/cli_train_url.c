@@ -1,0 +1,227 @@
+/* cli_train_url.c - convd train --url: the data set to a running daemon, as raw inputs with ?label= or ?labels=.
+ *
+ * The client fits the pictures, by the settings of the model and with the daemon's own code, so one way of sending serves
+ * all files. Every request has an Idempotency-Key of its own: where the connection breaks and nobody knows whether the
+ * daemon has learned, client_send() asks again with the same key, and the daemon learns it once.
+ */
+#include "server/cli_train.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli_batch.h"
+#include "server/cli_io.h"
+#include "server/cli_model.h"
+#include "server/cli_remote.h"
+#include "server/progress.h"
+
+#define PATH_BYTES_MAX 4000u /* of the request line: the daemon reads longer ones, too, but not without end */
+
+struct upload {
+    struct remote remote;
+    struct training *training;
+    char key[33];      /* of this run             */
+    uint64_t n_slices; /* each has key-1, key-2, .. */
+    char path[PATH_BYTES_MAX];
+};
+
+/* POST a document whose one member is that. */
+static int post_member(struct remote *remote, const char *method, const char *path, const char *name, const char *text,
+                       double number, struct err *err)
+{
+    struct json *ask = json_object();
+    struct json *answer = NULL;
+    if (text != NULL)
+        json_add_string(ask, name, text);
+    else
+        json_add_number(ask, name, number);
+    char *body = json_print(ask, false);
+    int status = body == NULL ? err_set(err, ERR_MEMORY, "not enough memory for a request")
+                              : remote_json(&answer, remote->client, method, path, body, err);
+    json_free(answer);
+    json_free(ask);
+    free(body);
+    return status;
+}
+
+static int add_classes(struct remote *remote, const struct dataset *dataset, struct err *err)
+{
+    struct cli_labels known = {0};
+    const char *const *labels = NULL;
+    size_t n = dataset_labels(dataset, &labels);
+    size_t added = 0;
+    if (cli_labels_init(&known, (const char(*)[LABEL_BYTES_MAX + 1]) remote->labels, remote->n_labels, err) != 0)
+        return -1;
+    int status = 0;
+    for (size_t i = 0; i < n && status == 0; i++) {
+        if (cli_labels_find(&known, labels[i]) >= 0)
+            continue;
+        status = post_member(remote, "POST", "/classes", "label", labels[i], 0, err);
+        if (status == 0)
+            (void)fprintf(stderr, "convd: class \"%s\" was added\n", labels[i]);
+        added++;
+    }
+    cli_labels_fini(&known);
+    return status == 0 && added > 0 ? remote_refresh(remote, err) : status;
+}
+
+static int tune_rate(struct remote *remote, const char *text, struct err *err)
+{
+    struct settings wanted = remote->settings;
+    if (settings_set_text(&wanted, SETTING_RATE, text, err) != 0)
+        return -1;
+    double rate = settings_get(&wanted, SETTING_RATE);
+    if (rate == settings_get(&remote->settings, SETTING_RATE))
+        return 0;
+    return post_member(remote, "PATCH", "/model", "rate", NULL, rate, err);
+}
+
+/* Writes "/train?labels=7,2,1" for as many of the samples as fit; returns how many. A comma in a label would read as two
+ * labels, so such samples go alone, with ?label=. */
+static uint32_t write_path(char path[PATH_BYTES_MAX], const struct remote *remote, const struct sample *samples,
+                           uint32_t n)
+{
+    uint32_t i = 0;
+    const char *first = remote->labels[samples[0].label];
+    if (n == 1 || strchr(first, ',') != NULL) {
+        (void)snprintf(path, PATH_BYTES_MAX, "/train?label=");
+        int fits = client_escape(path, PATH_BYTES_MAX, first); /* 64 bytes, 192 when escaped */
+        assert(fits == 0);
+        (void)fits;
+        return 1;
+    }
+    (void)snprintf(path, PATH_BYTES_MAX, "/train?labels=");
+    for (; i < n; i++) {
+        const char *label = remote->labels[samples[i].label];
+        size_t length = strlen(path);
+        if (strchr(label, ',') != NULL || length + 2 > PATH_BYTES_MAX)
+            break;
+        if (i > 0)
+            (void)snprintf(path + length, PATH_BYTES_MAX - length, ",");
+        if (client_escape(path, PATH_BYTES_MAX, label) != 0) {
+            path[length] = '\0';
+            break;
+        }
+    }
+    return i;
+}
+
+static int take_answer(struct training *t, const struct json *root, uint32_t n, struct err *err)
+{
+    uint64_t accepted = 0;
+    uint64_t correct = 0;
+    const struct json *loss = json_get(root, "loss");
+    const struct json *ids = json_get(root, "samples");
+    const struct json *first = ids != NULL ? json_first(ids) : NULL;
+    const struct json *last = first != NULL ? json_next(first) : NULL;
+    if (remote_count(&accepted, root, "accepted", err) != 0 || remote_count(&correct, root, "correct", err) != 0 ||
+        remote_count(&t->revision, root, "revision", err) != 0 || remote_count(&t->step, root, "step", err) != 0)
+        return -1;
+    if (accepted != n || loss == NULL || last == NULL)
+        return err_set(err, ERR_NETWORK, "%u images were sent, but the daemon says that it took %llu", n,
+                       (unsigned long long)accepted);
+    if (t->samples == 0)
+        t->first_id = (int64_t)json_number(first);
+    t->last_id = (int64_t)json_number(last);
+    t->samples += n;
+    t->steps += n;
+    t->correct += correct;
+    t->loss_sum += json_number(loss) * n;
+    return 0;
+}
+
+static int send_slice(struct upload *upload, const struct sample *samples, uint32_t n, struct err *err)
+{
+    char key[64];
+    (void)snprintf(key, sizeof key, "%s-%llu", upload->key, (unsigned long long)++upload->n_slices);
+    struct client_request request = {.method = "POST",
+                                     .path = upload->path,
+                                     .type = "application/octet-stream",
+                                     .body = samples[0].pixels, /* one after the other: see cli_batch.h */
+                                     .n_body = (size_t)n * upload->remote.shape.n_input,
+                                     .key = key};
+    struct client_reply reply = {0};
+    struct json *root = NULL;
+    int status = client_send(upload->remote.client, &request, &reply, err);
+    if (status == 0)
+        status = remote_parse(&root, &reply, err);
+    if (status == 0)
+        status = take_answer(upload->training, root, n, err);
+    json_free(root);
+    client_reply_fini(&reply);
+    return status;
+}
+
+static int send_batch(struct upload *upload, const struct cli_batch *batch, struct err *err)
+{
+    for (uint32_t at = 0; at < batch->n && !cli_stop();) {
+        uint32_t n = write_path(upload->path, &upload->remote, &batch->samples[at], batch->n - at);
+        assert(n > 0);
+        if (send_slice(upload, &batch->samples[at], n, err) != 0)
+            return -1;
+        at += n;
+    }
+    return 0;
+}
+
+static int send_all(struct upload *upload, const struct cli_args *args, struct dataset *dataset, struct err *err)
+{
+    struct remote *remote = &upload->remote;
+    struct training *t = upload->training;
+    struct cli_labels labels = {0};
+    struct cli_batch batch = {0};
+    struct progress progress;
+    int status = -1;
+    uint32_t wanted = (uint32_t)cli_count(args, "batch");
+    uint32_t slice = remote_slice(remote);
+
+    progress_start(&progress, "training", 0, cli_quiet(args));
+    if (cli_labels_init(&labels, (const char(*)[LABEL_BYTES_MAX + 1]) remote->labels, remote->n_labels, err) != 0 ||
+        cli_labels_cover(&labels, dataset, "; --add-classes adds what is missing", err) != 0 ||
+        cli_batch_init(&batch, &remote->shape, wanted < slice ? wanted : slice, cli_count(args, "limit"), err) != 0)
+        goto out;
+    progress.total = cli_batch_total(&batch, dataset);
+    while (!cli_stop()) {
+        if (cli_batch_fill(&batch, dataset, &remote->shape, &remote->settings, &labels, err) != 0 ||
+            (batch.n > 0 && send_batch(upload, &batch, err) != 0))
+            goto out;
+        if (batch.n == 0)
+            break;
+        char note[40];
+        progress_update(&progress, t->samples, train_note(note, t));
+    }
+    status = 0;
+out:
+    progress_finish(&progress);
+    t->seconds = progress_seconds(&progress);
+    t->interrupted = cli_stop();
+    t->passes = status == 0 && !t->interrupted;
+    if (status != 0 && err->code == ERR_STOPPING)
+        status = 0; /* interrupted in a request: what was answered counts */
+    else if (status != 0 && t->samples > 0)
+        err_wrap(err, "%llu images were learned, then", (unsigned long long)t->samples);
+    cli_batch_fini(&batch);
+    cli_labels_fini(&labels);
+    return status;
+}
+
+int train_url(struct training *training, const char *url, const struct cli_args *args, struct dataset *dataset,
+              struct err *err)
+{
+    struct upload upload = {.training = training};
+    if (remote_open(&upload.remote, url, err) != 0)
+        return -1;
+    training->revision = upload.remote.revision;
+    training->step = upload.remote.step;
+    int status = client_key(upload.key, err);
+    if (status == 0 && cli_on(args, "add-classes"))
+        status = add_classes(&upload.remote, dataset, err);
+    if (status == 0 && cli_given(args, "rate"))
+        status = tune_rate(&upload.remote, cli_text(args, "rate"), err);
+    if (status == 0)
+        status = send_all(&upload, args, dataset, err);
+    remote_close(&upload.remote);
+    return status;
+}
