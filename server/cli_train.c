@@ -228,7 +228,8 @@ static int later_pass(struct run *run, uint64_t pass, struct learner *before, st
     struct learner *learner = run->model.learner;
     struct training *t = run->training;
     char what[40];
-    (void)snprintf(what, sizeof what, "pass %llu", (unsigned long long)pass);
+    (void)snprintf(what, sizeof what, "pass %llu of %llu", (unsigned long long)pass,
+                   (unsigned long long)cli_count(run->args, "passes"));
     struct event event = next_event(run, EVENT_REHEARSE);
     event.as.rehearse.first_id = t->first_id;
     event.as.rehearse.last_id = t->last_id;
@@ -329,11 +330,13 @@ static int print_training(const struct training *t, bool json, struct err *err)
     double accuracy = t->samples > 0 ? (double)t->correct / (double)t->samples : 0;
     double loss = t->samples > 0 ? t->loss_sum / (double)t->samples : 0;
     if (!json) {
+        char passes[40] = "";
+        if (t->passes > 1)
+            (void)snprintf(passes, sizeof passes, ", %llu passes,", (unsigned long long)t->passes);
         (void)printf("%slearned %llu images%s in %.2f s, %.0f/s; test-then-train accuracy %.2f %%, loss %.4f; "
                      "step %llu, revision %llu\n",
-                     t->interrupted ? "stopped: " : "", (unsigned long long)t->samples,
-                     t->passes > 1 ? " more than once" : "", t->seconds, rate, 100 * accuracy, loss,
-                     (unsigned long long)t->step, (unsigned long long)t->revision);
+                     t->interrupted ? "stopped: " : "", (unsigned long long)t->samples, passes, t->seconds, rate,
+                     100 * accuracy, loss, (unsigned long long)t->step, (unsigned long long)t->revision);
         return 0;
     }
     struct json *root = json_object();
