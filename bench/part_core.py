@@ -1,0 +1,107 @@
+"""part_core.py - the arithmetic: forward and step of one sample on one core, against PyTorch and against the machine's floor.
+
+Rounds go round: PyTorch forward, PyTorch step, then for each instruction set convd's forward and step and the floor's rates. A figure is
+the median of the rounds, a ratio that of two medians. So a noisy neighbour hits all of them alike.
+Time is processor time of a process with one thread, which on a quiet machine is the time on the wall.
+"""
+import subprocess
+from pathlib import Path
+
+from procs import HERE, BenchError, Worker
+from report import Report, at_least, median
+
+SLICE_NS = 12e6  # of one measurement: short, so that most are undisturbed where others use the machine
+PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-torch belongs to
+LACK = "peer not there: install python3-torch"
+VERBS = {"forward": at_least(5), "step": at_least(15)}
+WHAT = {"forward": "forward", "step": "train step"}
+
+
+def torch_worker(exchange: Path) -> Worker | None:
+    if subprocess.run([PYTHON, "-c", "import torch, numpy"], capture_output=True).returncode != 0:
+        return None
+    return Worker(PYTHON, "-B", HERE / "torch_worker.py", exchange)
+
+
+class Rounds:
+    """Every measurement by name, one value a round."""
+
+    def __init__(self, core: Worker, torch: Worker | None):
+        self.core, self.torch, self.taken, self.repeats = core, torch, {}, {}
+
+    def add(self, name: str, value: float) -> None:
+        self.taken.setdefault(name, []).append(value)
+
+    def time(self, name: str, worker: Worker, *words: str) -> None:
+        """Adds microseconds. The first call finds out how many passes fill a slice."""
+        if name not in self.repeats:
+            self.repeats[name] = max(1, int(SLICE_NS / worker.number(*words, 20)))
+        self.add(name, worker.number(*words, self.repeats[name]) / 1e3)
+
+    def go_round(self) -> None:
+        if self.torch:
+            for verb in VERBS:
+                self.time(f"torch {verb}", self.torch, verb)
+        for arith in self.core.ready:
+            for verb in VERBS:
+                self.time(f"{arith} {verb}", self.core, verb, arith)
+            for rate in ("fma", "read", "update"):
+                if (answer := self.core.ask(rate, arith)) != "none":
+                    self.add(f"{arith} {rate}", float(answer))
+
+    def median(self, name: str) -> float | None:
+        return median(self.taken[name]) if name in self.taken else None
+
+
+def floor_us(rounds: Rounds, arith: str, verb: str) -> float | None:
+    if f"{arith} fma" not in rounds.taken:
+        return None
+    memory = rounds.median(f"{arith} {'update' if verb == 'step' else 'read'}")
+    fmas, w01 = rounds.core.number("count", verb), rounds.core.number("count", "w01")
+    return (fmas / rounds.median(f"{arith} fma") + w01 / memory) / 1e3
+
+
+def rows(report: Report, rounds: Rounds) -> None:
+    best = rounds.core.ready[0]
+    for verb, goal in VERBS.items():
+        ours, theirs = rounds.median(f"{best} {verb}"), rounds.median(f"torch {verb}")
+        report.add(
+            f"core-{verb}", f"{WHAT[verb]}, batch 1, one core", "us", ours,
+            peer_name="PyTorch" if theirs else "", peer=theirs, ratio=theirs / ours if theirs else None,
+            goal=goal, note="" if theirs else LACK,
+        )
+    for verb in VERBS:
+        for arith in rounds.core.ready:
+            ours, floor = rounds.median(f"{arith} {verb}"), floor_us(rounds, arith, verb)
+            report.add(
+                f"floor-{verb}-{arith}", f"  {WHAT[verb]}, {arith}", "us", ours,
+                peer_name="floor" if floor else "", peer=floor, ratio=floor / ours if floor else None,
+                note=f"{ours / floor:.2f} times the floor" if floor else "no floor known",
+            )
+    for arith in rounds.core.ready:
+        if f"{arith} fma" in rounds.taken:
+            fma, read, update = (rounds.median(f"{arith} {r}") for r in ("fma", "read", "update"))
+            report.raw.setdefault("floor", {})[arith] = {"gflops": 2 * fma, "read_gb_s": read, "update_gb_s": update}
+
+
+def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
+    with Worker(build / "bench/bench_core", out / "exchange.bin") as core:
+        torch = torch_worker(out / "exchange.bin")
+        if torch is None:
+            report.lack(LACK)
+        else:
+            report.machine["torch"] = torch.ready[0]
+        rounds = Rounds(core, torch)
+        try:
+            for _ in range(n_rounds):
+                rounds.go_round()
+            rows(report, rounds)
+            report.raw["core"] = rounds.taken
+            core.close()
+            if torch:
+                torch.close()
+        finally:
+            if torch:
+                torch.__exit__()
+        if core.process.returncode != 0:
+            raise BenchError("bench_core failed")
