@@ -162,6 +162,17 @@ run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LIST
 test: ## everything that CI runs; make test STAGES="build check" for some of it
 	@scripts/test $(STAGES)
 
+# ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
+MNIST     ?= ../shared/data/mnist
+$(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(BUILD)/bench/bare: $(BUILD)/bench/bare.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
+.PHONY: bench
+bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTorch, a bare HTTP handler and the goals (MNIST=DIR)
+	@bench/deps
+	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
+
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
 SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* tests/*/*.sh 2>/dev/null)

@@ -1,0 +1,151 @@
+"""procs.py - the programs that are measured: workers that answer lines, servers that listen, and wrk."""
+import json
+import os
+import platform
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HERE = Path(__file__).parent
+# A developer's own settings must not reach the daemons that are measured.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CONVD_")}
+
+
+class BenchError(Exception):
+    """Something that was to be measured does not work: the run fails, and says why."""
+
+
+# ---- workers: one line in, one line out, so that rounds of several can be interleaved ----
+
+class Worker:
+    def __init__(self, *command: str | Path):
+        self.name = Path(command[-2]).name  # the last word is what it works on
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        self.ready = self.line().split()[1:]
+
+    def line(self) -> str:
+        line = self.process.stdout.readline()
+        if not line:
+            raise BenchError(f"{self.name} ended with status {self.process.wait()}; what it said is above")
+        return line.strip()
+
+    def ask(self, *words: object) -> str:
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    def number(self, *words: object) -> float:
+        return float(self.ask(*words))
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(10)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+# ---- servers ----
+
+class Server:
+    """A process that prints "listening on http://HOST:PORT" and ends on SIGTERM."""
+
+    def __init__(self, *command: str | Path):
+        self.name = Path(command[0]).name
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        for line in self.process.stdout:
+            if found := re.search(r"listening on (http://\S+)", line):
+                self.url = found[1]
+                break
+        else:
+            raise BenchError(f"{self.name} ended with status {self.process.wait()} before it listened")
+
+    def resident_mib(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(30)
+        if status != 0:
+            raise BenchError(f"{self.name} ended with status {status} on SIGTERM")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def exchange(url: str, method: str, body: bytes = b"") -> bytes:
+    """One request; the whole answer, headers and all, as it came over the wire."""
+    parts = urlsplit(url)
+    target = parts.path + ("?" + parts.query if parts.query else "")
+    head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), 5) as connection:
+        connection.sendall(head.encode() + body)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+            headers, end, content = answer.partition(b"\r\n\r\n")
+            length = re.search(rb"(?im)^content-length:\s*(\d+)", headers)
+            if end and length and len(content) >= int(length[1]):
+                return answer
+    raise BenchError(f"{method} {url}: the answer ended early: {answer[:200]!r}")
+
+
+# ---- wrk ----
+
+def load(url: str, body: Path, seconds: float, connections: int) -> dict:
+    """wrk with one thread: requests, duration_us, p50_us, p99_us and rate. Any error fails the run."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", HERE / "load.lua", url]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | {"BENCH_BODY": str(body)})
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode != 0 or not lines:
+        raise BenchError(f"wrk on {url} failed: {done.stdout}{done.stderr}")
+    result = json.loads(lines[-1])
+    if result["errors"] or not result["requests"]:
+        raise BenchError(f"wrk on {url}: {result['errors']} of {result['requests']} requests failed: {done.stdout}")
+    return result | {"rate": result["requests"] / result["duration_us"] * 1e6}
+
+
+# ---- the machine ----
+
+def sync_ms(folder: Path) -> float:
+    """Median time of 8 KiB written and synced: what a durable answer costs on this disk at least."""
+    path, taken = folder / "sync", []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(200):
+            start = time.perf_counter()
+            file.write(bytes(8192))
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - start)
+    path.unlink()
+    return round(sorted(taken)[100] * 1e3, 3)
+
+
+def machine(folder: Path) -> dict:
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*: (.*)", cpuinfo, re.MULTILINE)
+    return {
+        "cpu": model[1] if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release().split("-")[0],
+        "load_before": round(os.getloadavg()[0], 2),
+        "disk_sync_ms": sync_ms(folder),
+    }
