@@ -1,10 +1,10 @@
 /* bare.c - the yardstick for POST /predict: what libmicrohttpd gives when the handler does nothing.
  *
- *     bare ANSWER N_BODY
+ *     bare ANSWER N_BODY MEMORY
  *
  * It runs with the settings that `convd serve` has by default (epoll, the same number of threads, the same limits), reads
  * bodies of exactly N_BODY bytes and answers each with the same bytes: those of ANSWER, a whole HTTP answer as convd sent
- * it, from status line to body. Headers that libmicrohttpd writes by itself (Date, Content-Length, Connection) are left to it. Any
+ * it, from status line to body. MEMORY is libmicrohttpd's memory for a connection, which it clears for each request. Headers that libmicrohttpd writes by itself (Date, Content-Length, Connection) are left to it. Any
  * other body gets 400, so that a load that is not what it should be shows up as errors.
  *
  * Prints "listening on http://127.0.0.1:PORT" and ends on SIGTERM.
@@ -20,11 +20,10 @@
 
 #include "server/daemon.h"
 
-#define ANSWER_BYTES_MAX        65536
-#define CONNECTION_MEMORY_BYTES 16384u /* as in server/http.c */
+#define ANSWER_BYTES_MAX 65536
 
 struct bare {
-    size_t n_body;
+    size_t n_body, memory_bytes;
     struct MHD_Response *answer, *refusal;
 };
 
@@ -86,7 +85,7 @@ static struct MHD_Daemon *start(struct bare *bare)
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)(config.connections * pool), NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config.idle_seconds, NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)bare->memory_bytes, NULL},
         {MHD_OPTION_SOCK_ADDR, 0, &address},
         {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)pool, NULL},
         {MHD_OPTION_END, 0, NULL},
@@ -105,13 +104,14 @@ int main(int argc, char **argv)
     const union MHD_DaemonInfo *info = NULL;
     sigset_t stop;
     int status = EXIT_FAILURE, caught = 0;
-    if (argc != 3) {
-        (void)fputs("usage: bare ANSWER N_BODY\n", stderr);
+    if (argc != 4) {
+        (void)fputs("usage: bare ANSWER N_BODY MEMORY\n", stderr);
         return 2;
     }
     FILE *file = fopen(argv[1], "rb");
     size_t n = file != NULL ? fread(text, 1, ANSWER_BYTES_MAX, file) : 0;
     bare.n_body = strtoul(argv[2], NULL, 10);
+    bare.memory_bytes = strtoul(argv[3], NULL, 10);
     bare.answer = parse_answer(text, n);
     bare.refusal = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (bare.answer == NULL || bare.refusal == NULL) {

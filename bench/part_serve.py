@@ -4,12 +4,13 @@ Load generator and server share the machine's cores. Rounds of wrk alternate bet
 rounds. bare sends back the very answer that convd gave, which is compared byte by byte (but for the date) before anything is timed.
 """
 import json
+import re
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
-from procs import BenchError, Server, exchange, load
+from procs import HERE, BenchError, Server, exchange, load
 from report import Report, at_least, at_most, median
 
 CONNECTIONS = 16
@@ -28,6 +29,14 @@ def body_of(out: Path, n_bytes: int) -> Path:
             image[i] = 250
     path.write_bytes(image)
     return path
+
+
+def memory_of_connection() -> str:
+    """What server/http.c gives libmicrohttpd for a connection: the one setting of its that is no default of the daemon's."""
+    found = re.search(r"#define CONNECTION_MEMORY_BYTES[\s\\]+(\d+)", (HERE.parent / "server/http.c").read_text())
+    if not found:
+        raise BenchError("server/http.c no longer says CONNECTION_MEMORY_BYTES: the bare handler cannot have the same")
+    return found[1]
 
 
 def headers_and_body(answer: bytes) -> tuple[list[bytes], bytes]:
@@ -107,7 +116,7 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
         ours = Measured(server, body)
         answer = exchange(server.url + "/predict", "POST", body.read_bytes())
         (out / "answer.http").write_bytes(answer)
-        with Server(build / "bench/bare", out / "answer.http", "784") as bare:
+        with Server(build / "bench/bare", out / "answer.http", "784", memory_of_connection()) as bare:
             echoed = exchange(bare.url + "/predict", "POST", body.read_bytes())
             if headers_and_body(echoed) != headers_and_body(answer):
                 raise BenchError(f"the bare handler answers otherwise than convd: {echoed!r} instead of {answer!r}")

@@ -109,7 +109,7 @@ class Report:
 def times(ratio: float | None) -> str:
     if ratio is None:
         return "-"
-    return f"{ratio:.1f} x" if ratio >= 10 else f"{ratio:.2f} x"
+    return f"{ratio:.{1 if ratio >= 10 else 2 if ratio >= 1 else 3}f} x"
 
 
 def with_unit(value: float | None, unit: str) -> str:
