@@ -14,7 +14,7 @@ from procs import HERE, BenchError, Server, exchange, load
 from report import Report, at_least, at_most, median
 
 CONNECTIONS = 16
-ROUND_SECONDS = 3
+ROUND_SECONDS = 2
 REQUESTS = 1_000_000
 LACK = "load generator not there: install wrk"
 
