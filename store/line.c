@@ -7,6 +7,7 @@
  * and the state after a is the state after t. What lies between t and a was left behind: still in the log, no longer in
  * the model.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "store/internal.h"
@@ -32,10 +33,13 @@ int line_init(struct line *line, struct store *store, uint64_t revision, struct 
             .last = (uint64_t)db_int(store->db, SQL_LINE, 1),
         };
     }
-    if (status == 0 && (line->n == 0 || line->stretches[line->n - 1].first != 1))
-        return err_set(err, ERR_DB_CORRUPT, "revision %llu: an activate event before it does not point back",
-                       (unsigned long long)revision);
-    return status;
+    if (status != 0)
+        return -1;
+    assert(line->n > 0); /* the query's first row needs no table */
+    if (line->stretches[line->n - 1].first != 1)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu: it goes back to a revision that is not before it",
+                       (unsigned long long)line->stretches[line->n - 1].first);
+    return 0;
 }
 
 void line_fini(struct line *line)

@@ -78,15 +78,7 @@ static int check_file(struct store *store, struct err *err)
     db_reset(db, SQL_INTEGRITY);
     if (strcmp(finding, "ok") != 0)
         return err_set(err, ERR_DB_CORRUPT, "SQLite's integrity check: %s", finding);
-    int status = db_step(db, SQL_FOREIGN_KEY_CHECK, err);
-    if (status == 1) {
-        status =
-            err_set(err, ERR_DB_CORRUPT, "a row of table %.32s (%lld) refers to one of table %.32s that is missing",
-                    db_text(db, SQL_FOREIGN_KEY_CHECK, 0, NULL), (long long)db_int(db, SQL_FOREIGN_KEY_CHECK, 1),
-                    db_text(db, SQL_FOREIGN_KEY_CHECK, 2, NULL));
-        db_reset(db, SQL_FOREIGN_KEY_CHECK);
-    }
-    return status;
+    return 0;
 }
 
 static int activate(struct verification *v, struct err *err)
@@ -170,6 +162,21 @@ static int walk(struct verification *v, store_progress *progress, void *context,
     return status;
 }
 
+/* Rows that refer to a row which is not there. */
+static int check_references(struct store *store, struct err *err)
+{
+    struct db *db = store->db;
+    int status = db_step(db, SQL_FOREIGN_KEY_CHECK, err);
+    if (status == 1) {
+        status =
+            err_set(err, ERR_DB_CORRUPT, "a row of table %.32s (%lld) refers to one of table %.32s that is missing",
+                    db_text(db, SQL_FOREIGN_KEY_CHECK, 0, NULL), (long long)db_int(db, SQL_FOREIGN_KEY_CHECK, 1),
+                    db_text(db, SQL_FOREIGN_KEY_CHECK, 2, NULL));
+        db_reset(db, SQL_FOREIGN_KEY_CHECK);
+    }
+    return status;
+}
+
 /* What no event speaks of must not be there. */
 static int check_leftovers(struct verification *v, struct err *err)
 {
@@ -180,7 +187,7 @@ static int check_leftovers(struct verification *v, struct err *err)
     if (n != (uint64_t)v->reader.n_samples)
         return err_set(err, ERR_DB_CORRUPT, "there are %llu samples, but the log speaks of %lld", (unsigned long long)n,
                        (long long)v->reader.n_samples);
-    return classes_check(v->store, v->learner, err);
+    return classes_check(v->store, v->learner, err) == 0 ? check_references(v->store, err) : -1;
 }
 
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
