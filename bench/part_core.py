@@ -1,19 +1,21 @@
 """part_core.py - the arithmetic: forward and step of one sample on one core, against PyTorch and against the machine's floor.
 
 Rounds go round: PyTorch forward, PyTorch step, then for each instruction set convd's forward and step and the floor's rates. A figure is
-the median of the rounds, a ratio that of two medians. So a noisy neighbour hits all of them alike.
+that of an undisturbed round: the best tenth of the rounds is passed over, the next is taken, for all alike. The median would flatter convd:
+on a shared machine PyTorch, which does not fit into a core's own caches, is the one that a neighbour slows down (bench/NOTES.md).
 Time is processor time of a process with one thread, which on a quiet machine is the time on the wall.
 """
 import subprocess
 from pathlib import Path
 
 from procs import HERE, BenchError, Worker
-from report import Report, at_least, median
+from report import Report, at_least
 
 SLICE_NS = 12e6  # of one measurement: short, so that most are undisturbed where others use the machine
 PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-torch belongs to
 LACK = "peer not there: install python3-torch"
 VERBS = {"forward": at_least(5), "step": at_least(15)}
+RATES = ("fma", "read", "update")
 WHAT = {"forward": "forward", "step": "train step"}
 
 
@@ -45,26 +47,30 @@ class Rounds:
         for arith in self.core.ready:
             for verb in VERBS:
                 self.time(f"{arith} {verb}", self.core, verb, arith)
-            for rate in ("fma", "read", "update"):
+            for rate in RATES:
                 if (answer := self.core.ask(rate, arith)) != "none":
                     self.add(f"{arith} {rate}", float(answer))
 
-    def median(self, name: str) -> float | None:
-        return median(self.taken[name]) if name in self.taken else None
+    def undisturbed(self, name: str) -> float | None:
+        """Of times the tenth part from below, of rates from above."""
+        if name not in self.taken:
+            return None
+        rate = name.split()[-1] in RATES
+        return sorted(self.taken[name], reverse=rate)[len(self.taken[name]) // 10]
 
 
 def floor_us(rounds: Rounds, arith: str, verb: str) -> float | None:
     if f"{arith} fma" not in rounds.taken:
         return None
-    memory = rounds.median(f"{arith} {'update' if verb == 'step' else 'read'}")
+    memory = rounds.undisturbed(f"{arith} {'update' if verb == 'step' else 'read'}")
     fmas, w01 = rounds.core.number("count", verb), rounds.core.number("count", "w01")
-    return (fmas / rounds.median(f"{arith} fma") + w01 / memory) / 1e3
+    return (fmas / rounds.undisturbed(f"{arith} fma") + w01 / memory) / 1e3
 
 
 def rows(report: Report, rounds: Rounds) -> None:
     best = rounds.core.ready[0]
     for verb, goal in VERBS.items():
-        ours, theirs = rounds.median(f"{best} {verb}"), rounds.median(f"torch {verb}")
+        ours, theirs = rounds.undisturbed(f"{best} {verb}"), rounds.undisturbed(f"torch {verb}")
         report.add(
             f"core-{verb}", f"{WHAT[verb]}, batch 1, one core", "us", ours,
             peer_name="PyTorch" if theirs else "", peer=theirs, ratio=theirs / ours if theirs else None,
@@ -72,7 +78,7 @@ def rows(report: Report, rounds: Rounds) -> None:
         )
     for verb in VERBS:
         for arith in rounds.core.ready:
-            ours, floor = rounds.median(f"{arith} {verb}"), floor_us(rounds, arith, verb)
+            ours, floor = rounds.undisturbed(f"{arith} {verb}"), floor_us(rounds, arith, verb)
             report.add(
                 f"floor-{verb}-{arith}", f"  {WHAT[verb]}, {arith}", "us", ours,
                 peer_name="floor" if floor else "", peer=floor, ratio=floor / ours if floor else None,
@@ -80,7 +86,7 @@ def rows(report: Report, rounds: Rounds) -> None:
             )
     for arith in rounds.core.ready:
         if f"{arith} fma" in rounds.taken:
-            fma, read, update = (rounds.median(f"{arith} {r}") for r in ("fma", "read", "update"))
+            fma, read, update = (rounds.undisturbed(f"{arith} {r}") for r in RATES)
             report.raw.setdefault("floor", {})[arith] = {"gflops": 2 * fma, "read_gb_s": read, "update_gb_s": update}
 
 
