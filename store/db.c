@@ -428,9 +428,11 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     int version = 0;
-    if (apply_pragmas(db, careful, sizeof careful / sizeof *careful, err) != 0 ||
+    /* The locking mode comes first of all: some pragmas (cache_size is one) read the schema, and once a WAL was opened with
+     * a shared wal-index it stays shared, so that a second process would get in. */
+    if ((how == HOW_ALONE && apply_pragmas(db, alone, 1, err) != 0) ||
         (access == DB_CREATE && apply_pragmas(db, size, 1, err) != 0) ||
-        (how == HOW_ALONE && apply_pragmas(db, alone, 1, err) != 0) ||
+        apply_pragmas(db, careful, sizeof careful / sizeof *careful, err) != 0 ||
         (access != DB_CREATE && recognise(db, &version, err) != 0))
         return -1;
     if (access == DB_READ) {

@@ -368,6 +368,21 @@ START_TEST(a_checkpoint_empties_what_is_not_yet_in_the_database)
 }
 END_TEST
 
+START_TEST(an_open_model_shares_no_memory_with_others)
+{
+    struct model m;
+    struct stat status;
+    char path[128];
+    model_init(&m);
+    train(&m, 3, 1);
+    (void)snprintf(path, sizeof path, "%s-wal", m.path);
+    ck_assert_int_eq(stat(path, &status), 0);
+    (void)snprintf(path, sizeof path, "%s-shm", m.path);
+    ck_assert_int_ne(stat(path, &status), 0);
+    model_fini(&m);
+}
+END_TEST
+
 START_TEST(a_clean_close_leaves_one_file)
 {
     struct model m;
@@ -416,6 +431,7 @@ int main(void)
     TCase *wal = tcase_create("wal");
     tcase_set_timeout(wal, 60);
     tcase_add_test(wal, a_checkpoint_empties_what_is_not_yet_in_the_database);
+    tcase_add_test(wal, an_open_model_shares_no_memory_with_others);
     tcase_add_test(wal, a_clean_close_leaves_one_file);
     suite_add_tcase(suite, wal);
     return run_suite(suite);
