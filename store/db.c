@@ -100,10 +100,13 @@ static enum err_code code_of(int rc, int os_error)
     }
 }
 
-static int fail(struct db *db, int rc, struct err *err)
+/* os_error: errno right after the call, which was cleared before it. sqlite3_system_errno() would be the proper source, but
+ * SQLite does not set it when a COMMIT or a checkpoint fails, and it may then still hold an older one. */
+static int fail(struct db *db, int rc, int os_error, struct err *err)
 {
     int base = rc & 0xff;
-    int os_error = base == SQLITE_IOERR || base == SQLITE_CANTOPEN ? sqlite3_system_errno(db->handle) : 0;
+    if (base != SQLITE_IOERR && base != SQLITE_CANTOPEN)
+        os_error = 0;
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
         db->sync_failed = true;
     const char *os_text = os_error != 0 ? strerrordesc_np(os_error) : NULL;
@@ -196,6 +199,8 @@ void db_reset(struct db *db, enum statement which)
 
 int db_step(struct db *db, enum statement which, struct err *err)
 {
+    if (db->bind_status == SQLITE_OK)
+        errno = 0;
     sqlite3_stmt *s = prepared(db, which);
     int rc = db->bind_status;
     db->bind_status = SQLITE_OK;
@@ -204,7 +209,7 @@ int db_step(struct db *db, enum statement which, struct err *err)
     if (rc == SQLITE_ROW)
         return 1;
     if (rc != SQLITE_DONE)
-        fail(db, rc, err);
+        fail(db, rc, errno, err);
     db_reset(db, which);
     return rc == SQLITE_DONE ? 0 : -1;
 }
@@ -319,10 +324,11 @@ static int wal_grown(void *context, sqlite3 *handle, const char *name, int n_fra
 int db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
     int n_log = 0, n_done = 0;
+    errno = 0;
     int rc = sqlite3_wal_checkpoint_v2(
         db->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done);
     if (rc != SQLITE_OK)
-        return fail(db, rc, err);
+        return fail(db, rc, errno, err);
     /* What has been copied will be overwritten from the start of the file by the next commit. */
     db->wal_bytes = frames_to_bytes(n_log - n_done);
     return 0;
@@ -393,9 +399,10 @@ static int migrate(struct db *db, int version, struct err *err)
         int64_t reached = 0;
         if (db_run(db, SQL_BEGIN, err) != 0)
             return -1;
+        errno = 0;
         int rc = sqlite3_exec(db->handle, schema_sql[version], NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
-            fail(db, rc, err);
+            fail(db, rc, errno, err);
             db_rollback(db);
             return err_wrap(err, "cannot migrate to format %d", version + 1);
         }
@@ -505,7 +512,7 @@ static int open_how(struct db **out, const char *path, enum db_access access, en
         if (db->handle == NULL)
             err_set(err, ERR_MEMORY, "out of memory for a connection");
         else
-            fail(db, rc, err);
+            fail(db, rc, sqlite3_system_errno(db->handle), err);
         goto out;
     }
     /* SQLite falls back to reading in silence. */

@@ -37,7 +37,9 @@ typedef int store_progress(void *context, uint64_t done, uint64_t total);
 
 /* store_create - makes the file (which must not exist), its schema, the create event as revision 1 and a pinned snapshot
  * of it, and opens it. `learner` is the state that learner_create() made of that event; its revision must be 1.
- * Errors: ERR_CONFLICT (file exists), ERR_DB_READONLY, ERR_STORAGE_FULL, ERR_STORAGE. */
+ * The file gets its name only when it is whole and on the disk: a crash or an error leaves nothing under `path`.
+ * Errors: ERR_CONFLICT (file exists, or a -wal of another is left over), ERR_DB_MISSING (its directory), ERR_DB_READONLY,
+ * ERR_LIMIT (a tensor over 10^9 bytes, SQLite's largest blob), ERR_STORAGE_FULL, ERR_STORAGE. */
 int store_create(struct store **out, const char *path, const struct event *create, const struct learner *learner,
                  struct err *err);
 
@@ -144,7 +146,8 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
 /* store_rehearse - applies a rehearse event to `learner`, whose samples it reads in the event's order: position i of n is
- * the learner_order(seed, n, i)-th existing sample of the range. Replay uses the same function. */
+ * the learner_order(seed, n, i)-th sample of the range that was there before the event. Replay uses the same function.
+ * Sets the learner's revision. After an error the learner has seen a part of them: throw it away. */
 int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
                    void *context, struct err *err);
 

@@ -1,5 +1,5 @@
 /* test_log.c - appending, committing, rolling back, and what the rows look like to people. */
-#include "model.h"
+#include "tests/store/model.h"
 
 START_TEST(a_new_model_comes_back_as_it_was_made)
 {
@@ -119,7 +119,7 @@ START_TEST(the_time_of_an_event_is_kept_and_given_where_there_is_none)
     must(&m, learner_apply(m.learner, &event, &m.err));
     in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
     ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 1"), "1700000000000000");
-    ck_assert_int_ge(atoll(ask(&m, "SELECT created_us FROM event WHERE revision = 2")), earliest);
+    ck_assert_int_ge(strtoll(ask(&m, "SELECT created_us FROM event WHERE revision = 2"), NULL, 10), earliest);
     ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 3"), "123456789");
     model_fini(&m);
 }

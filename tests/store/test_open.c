@@ -1,5 +1,5 @@
 /* test_open.c - making and opening files: what is there, what is not, who else has it, who may write. */
-#include "model.h"
+#include "tests/store/model.h"
 
 #include <dirent.h>
 #include <signal.h>

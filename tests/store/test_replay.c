@@ -1,5 +1,5 @@
 /* test_replay.c - from the file back to the state: after each kind of event, from each place, along each branch. */
-#include "model.h"
+#include "tests/store/model.h"
 
 START_TEST(recovery_follows_an_added_class)
 {

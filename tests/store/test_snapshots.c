@@ -1,5 +1,5 @@
 /* test_snapshots.c - snapshots: taken, listed, loaded, refused when damaged, dropped, thinned out. */
-#include "model.h"
+#include "tests/store/model.h"
 
 START_TEST(a_snapshot_tells_what_it_is)
 {

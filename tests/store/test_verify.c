@@ -1,5 +1,5 @@
 /* test_verify.c - each way to tamper with a file is found, and the error names the place. */
-#include "model.h"
+#include "tests/store/model.h"
 
 /* A model with an event of each kind and a branch that was left behind:
  *   2 train (samples 1-5)   3 class   4 tune   5 train (6-10)   6 rehearse   7 train (11-12)
@@ -221,7 +221,7 @@ START_TEST(a_page_that_was_overwritten_is_noticed)
     build(&m);
     for (uint64_t i = 0; i < 50; i++)
         train(&m, 10, i);
-    long pages = atol(ask(&m, "PRAGMA page_count"));
+    long pages = strtol(ask(&m, "PRAGMA page_count"), NULL, 10);
     ck_assert_int_gt(pages, 10);
     memset(garbage, 0xee, sizeof garbage);
     int fd = open(m.path, O_WRONLY);
