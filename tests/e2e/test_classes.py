@@ -1,0 +1,128 @@
+"""GET, POST, PATCH /classes: the class table while the daemon runs."""
+import numpy as np
+import pytest
+
+from .daemon import Daemon
+from .reference import read_safetensors
+
+
+def labels(daemon: Daemon) -> list[str]:
+    return [c["label"] for c in daemon.get("/classes").ok()["classes"]]
+
+
+def test_the_list_has_every_class_with_its_counts(daemon: Daemon, seven):
+    before = daemon.get("/classes").ok()["classes"]
+    assert [c["label"] for c in before] == [str(i) for i in range(10)]
+    assert [c["index"] for c in before] == list(range(10))
+    predicted = daemon.predict(seven.tobytes())["label"]
+    daemon.train("7", seven.tobytes()).ok()
+    after = daemon.get("/classes").ok()["classes"]
+    assert after[7]["seen"] == before[7]["seen"] + 1
+    assert after[7]["correct"] == before[7]["correct"] + (predicted == "7")
+    assert after[int(predicted)]["predicted"] == before[int(predicted)]["predicted"] + 1
+
+
+@pytest.mark.core
+def test_a_class_is_added_while_the_daemon_runs(daemon: Daemon, seven):
+    before = daemon.model()
+    answer = daemon.send_json("POST", "/classes", {"label": "x"})
+    said = answer.ok(201)
+    assert said["label"] == "x" and said["index"] == 10
+    assert said["revision"] == before["revision"] + 1
+    assert answer.header("ETag") == f'"r{said["revision"]}"'
+    assert answer.header("Location")
+    assert labels(daemon) == [str(i) for i in range(10)] + ["x"]
+    assert list(daemon.predict(seven.tobytes())["probabilities"]) == labels(daemon)
+    assert daemon.model()["n_2"] == 11
+
+
+@pytest.mark.core
+def test_a_new_class_can_be_learned(daemon: Daemon, digits):
+    daemon.send_json("POST", "/classes", {"label": "cross"}).ok(201)
+    cross = np.zeros((28, 28), np.uint8)
+    for i in range(4, 24):
+        cross[i, i] = cross[i, i - 1] = cross[i, 27 - i] = cross[i, 28 - i] = 255
+    for _ in range(40):
+        daemon.train("cross", cross.tobytes()).ok()
+    assert daemon.predict(cross.tobytes())["label"] == "cross"
+    answer = daemon.predict(digits.test_images[:100].tobytes())
+    right = sum(p["label"] == str(l) for p, l in zip(answer["predictions"], digits.test_labels))
+    assert right > 50, "the other classes were forgotten"
+
+
+def test_adding_a_class_leaves_all_other_weights_as_they_were(daemon: Daemon):
+    before, _ = read_safetensors(daemon.get("/model.safetensors").body)
+    daemon.send_json("POST", "/classes", {"label": "x"}).ok(201)
+    after, _ = read_safetensors(daemon.get("/model.safetensors").body)
+    assert (after["kernels"] == before["kernels"]).all() and (after["w01"] == before["w01"]).all()
+    assert after["w12"].shape == (128, 11)
+    assert (after["w12"][:, :10] == before["w12"]).all()
+
+
+def test_more_classes_than_fit_into_one_vector_can_be_added(small: Daemon, noise):
+    image = noise.integers(0, 256, (8, 8), np.uint8)
+    for i in range(40):
+        small.send_json("POST", "/classes", {"label": f"n{i}"}).ok(201)
+        small.train(f"n{i}", image.tobytes()).ok()
+    prediction = small.predict(image.tobytes())
+    assert len(prediction["probabilities"]) == 43
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+    digest = small.digest()
+    small.kill()
+    small.start()
+    assert small.digest() == digest
+
+
+def test_a_class_that_is_there_is_not_added_again(reader: Daemon):
+    reader.send_json("POST", "/classes", {"label": "7"}).problem(409, "conflict")
+
+
+@pytest.mark.core
+def test_a_class_is_renamed_and_keeps_what_it_learned(daemon: Daemon, seven):
+    before = daemon.predict(seven.tobytes())["probabilities"]
+    daemon.send_json("PATCH", "/classes", {"from": "7", "to": "sept"}).ok()
+    assert labels(daemon) == ["0", "1", "2", "3", "4", "5", "6", "sept", "8", "9"]
+    after = daemon.predict(seven.tobytes())["probabilities"]
+    assert list(after.values()) == list(before.values())
+    daemon.train("sept", seven.tobytes()).ok()
+    daemon.train("7", seven.tobytes()).problem(422, "label-unknown")
+
+
+def test_a_rename_onto_another_class_is_refused(reader: Daemon):
+    reader.send_json("PATCH", "/classes", {"from": "7", "to": "8"}).problem(409, "conflict")
+
+
+def test_a_rename_of_no_class_is_refused(reader: Daemon):
+    reader.send_json("PATCH", "/classes", {"from": "x", "to": "y"}).problem((404, 422), pointer="/from")
+
+
+def test_classes_survive_kill_9(small: Daemon):
+    small.send_json("POST", "/classes", {"label": "d"}).ok(201)
+    small.send_json("PATCH", "/classes", {"from": "a", "to": "ä"}).ok()
+    before = small.model()
+    small.kill()
+    small.start()
+    assert labels(small) == ["ä", "b", "c", "d"]
+    assert small.model() == before
+
+
+@pytest.mark.parametrize("body, pointer", [({}, "/label"), ({"label": 7}, "/label"), ({"label": None}, "/label"),
+                                           ({"lable": "x"}, "/label"), ({"label": "x", "more": 1}, "/label")])
+def test_a_class_body_of_another_form_is_refused(reader: Daemon, body, pointer):
+    reader.send_json("POST", "/classes", body).problem(422, pointer=pointer)
+
+
+def test_the_stated_limit_of_classes_is_kept(daemons):
+    daemon = daemons.start(daemons.init("--classes", ",".join(f"c{i}" for i in range(1023))))
+    daemon.send_json("POST", "/classes", {"label": "the last"}).ok(201)
+    before = daemon.model()
+    daemon.send_json("POST", "/classes", {"label": "one too many"}).problem(422, "limit")
+    assert daemon.model() == before
+
+
+def test_clients_that_add_the_same_class_at_once_add_it_once(small: Daemon):
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: small.send_json("POST", "/classes", {"label": "new"}), range(16)))
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 15
+    assert labels(small) == ["a", "b", "c", "new"]

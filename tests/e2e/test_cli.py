@@ -1,0 +1,400 @@
+"""The command line, offline and with --url."""
+import io
+import json
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .daemon import CONVD, Daemon, clean_environment, convd, convd_json
+from .pictures import EXAMPLES, jpeg, png, write_idx
+from .reference import read_safetensors
+
+VERBS = ["serve", "init", "train", "predict", "evaluate", "export", "snapshots", "verify"]
+FAILED, USAGE, DATABASE, NETWORK = 1, 2, 3, 4
+
+
+def place(daemon_or_db) -> list[str]:
+    return ["--url", daemon_or_db.url] if isinstance(daemon_or_db, Daemon) else ["--db", str(daemon_or_db)]
+
+
+@pytest.fixture(params=["offline", "url"])
+def model(request, daemons):
+    """A trained model, as a database or behind a daemon."""
+    db = daemons.copy()
+    return db if request.param == "offline" else daemons.start(db)
+
+
+# ---- help and usage ----
+
+@pytest.mark.core
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_what_for_how_flags_defaults_examples_and_exit_codes(verb):
+    text = convd(verb, "--help").stdout.decode()
+    assert text == convd("help", verb).stdout.decode()
+    for word in (f"usage: convd {verb}", "--help", "examples:", "exit codes:"):
+        assert word in text
+    flags = set(re.findall(r"^  --([a-z-]+)", text, re.M))
+    assert {"url" if verb in VERBS[2:7] else "db", "help"} <= flags
+
+
+# The flags that DESIGN, README and the units name; --help must list each.
+NAMED = {
+    "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections threads",
+    "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean seed fit invert json",
+    "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
+    "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json",
+}
+
+
+@pytest.mark.parametrize("verb", NAMED)
+def test_help_names_every_documented_flag_and_the_flag_is_understood(verb):
+    flags = set(re.findall(r"^  --([a-z-]+)", convd(verb, "--help").stdout.decode(), re.M))
+    assert set(NAMED[verb].split()) <= flags
+    done = convd(verb, "--no-such-flag", check=False)
+    assert done.returncode == USAGE and b"no-such-flag" in done.stderr and b"--help" in done.stderr
+
+
+def test_the_overview_lists_every_verb():
+    text = convd("--help").stdout.decode()
+    assert all(re.search(rf"^  {verb} ", text, re.M) for verb in VERBS)
+
+
+@pytest.mark.parametrize("args", [[], ["frobnicate"], ["--frobnicate"], ["serve", "extra"], ["init", "--width"], ["init", "--width", "x"],
+                                  ["init", "--width", "0"], ["init", "--rate", "nan"], ["init", "--gradient", "steepest"],
+                                  ["init", "--classes", "a,,b"], ["init", "--classes", "a,a"], ["train"], ["predict"], ["evaluate"],
+                                  ["export"], ["snapshots", "eat"], ["snapshots", "drop"], ["snapshots", "drop", "x"],
+                                  ["serve", "--threads", "0"], ["serve", "--body-bytes", "1X"], ["serve", "--listen", "nonsense"],
+                                  ["predict", "--top", "0", "x.png"], ["train", "--db", "a", "--url", "http://b", "c"],
+                                  ["init", "--kernel-width", "64", "--width", "8"]])
+def test_a_wrong_command_line_exits_with_2_and_one_clear_line(tmp_path, args):
+    done = convd(*args, check=False, cwd=tmp_path)
+    assert done.returncode == USAGE
+    assert done.stderr.startswith(b"convd") or not args
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_flag_of_serve_can_come_from_the_environment(daemons):
+    daemon = daemons.start(daemons.init(), env={"CONVD_BODY_BYTES": "100", "CONVD_LISTEN": "127.0.0.1:1"})
+    daemon.post("/predict", bytes(101)).problem(413)
+
+
+def test_the_command_line_wins_over_the_environment(daemons):
+    daemon = daemons.start(daemons.init(), "--body-bytes", "64", env={"CONVD_BODY_BYTES": "10"})
+    daemon.predict(bytes(64))
+
+
+def test_a_wrong_environment_variable_is_named(daemons):
+    code, text = daemons.make(daemons.init(), env={"CONVD_THREADS": "many"}).fails_to_start()
+    assert code == USAGE and "CONVD_THREADS" in text
+
+
+# ---- init ----
+
+@pytest.mark.core
+def test_init_by_the_documented_line_makes_the_default_model(daemons, tmp_path):
+    made = convd_json("init", "--db", tmp_path / "a.db", *(
+        "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
+        "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --mean 0.13 --seed 42").split())
+    default = convd_json("init", "--db", tmp_path / "b.db")
+    assert made["digest"] == default["digest"]
+    assert made["parameters"] == 16 * 25 + 576 * 128 + 128 * 10 and made["revision"] == 1
+
+
+def test_another_seed_makes_another_model(tmp_path):
+    digests = {convd_json("init", "--db", tmp_path / f"{seed}.db", "--seed", str(seed))["digest"] for seed in (1, 2, 42)}
+    assert len(digests) == 3
+
+
+def test_init_refuses_a_file_that_is_there(daemons):
+    db = daemons.copy()
+    before = db.read_bytes()
+    done = convd("init", "--db", db, check=False)
+    assert done.returncode in (FAILED, DATABASE) and db.name.encode() in done.stderr
+    assert db.read_bytes() == before
+
+
+def test_init_from_a_file_refuses_what_contradicts_it(daemons, trained_db, tmp_path):
+    path = tmp_path / "m.safetensors"
+    convd("export", "--db", trained_db, "--safetensors", path)
+    for flags in (["--kernels", "8"], ["--hidden", "64"], ["--width", "30"], ["--classes", "a,b"]):
+        done = convd("init", "--db", tmp_path / "x.db", "--from", path, *flags, check=False)
+        assert done.returncode == USAGE and flags[0].encode() in done.stderr
+
+
+# ---- train and evaluate ----
+
+@pytest.mark.core
+def test_training_makes_evaluation_better_offline_and_through_a_daemon(daemons, digits, tmp_path):
+    for name in ("offline", "url"):
+        db = daemons.directory / f"{name}.db"
+        convd("init", "--db", db)
+        target = place(db) if name == "offline" else place(daemons.start(db))
+        files = write_idx(tmp_path, digits.images[:400], digits.labels[:400])
+        before = convd_json("evaluate", *target, *digits.test_files, "--quiet")
+        trained = convd_json("train", *target, *files, "--quiet")
+        after = convd_json("evaluate", *target, *digits.test_files, "--quiet")
+        assert trained["samples"] == 400 and trained["step"] == 400
+        assert after["accuracy"] > before["accuracy"] + 0.2
+        assert after["samples"] == len(digits.test_labels)
+        assert sum(map(sum, after["confusion"])) == after["samples"]
+        assert after["errors"] == after["samples"] - sum(after["confusion"][i][i] for i in range(10))
+        assert after["accuracy"] == pytest.approx(1 - after["errors"] / after["samples"])
+        assert len(after["digest"]) == 64 and after["digest"] != before["digest"]
+
+
+def test_evaluate_says_the_same_offline_and_through_a_daemon(daemons, digits):
+    db = daemons.copy()
+    offline = convd_json("evaluate", "--db", db, *digits.test_files, "--quiet")
+    online = convd_json("evaluate", *place(daemons.start(db)), *digits.test_files, "--quiet")
+    for name in ("samples", "errors", "confusion", "classes", "step", "revision", "digest"):
+        assert online[name] == offline[name]
+    assert online["loss"] == pytest.approx(offline["loss"], abs=1e-6)
+
+
+def test_later_passes_rehearse_what_the_first_put_into_the_log(daemons, digits, tmp_path):
+    db = daemons.init("--width", "28", "--height", "28", "--classes", "0,1,2,3,4,5,6,7,8,9")
+    files = write_idx(tmp_path, digits.images[:200], digits.labels[:200])
+    trained = convd_json("train", "--db", db, *files, "--passes", "4", "--decay", "0.8", "--rate", "0.08", "--quiet")
+    assert trained["passes"] == 4 and trained["samples"] == 200 and trained["step"] == 800
+    verdict = convd_json("verify", "--db", db)
+    assert verdict["ok"] is True and verdict["samples"] == 200
+    daemon = daemons.start(db)
+    assert daemon.digest() == verdict["digest"]
+    assert daemon.model()["settings"]["rate"] == pytest.approx(0.08 * 0.8 ** 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzipped"])
+def test_folders_train_as_idx_files_do(model, daemons, digits, tmp_path, compressed):
+    import gzip
+    images, labels = write_idx(tmp_path, digits.images[:20], np.zeros(20))
+    if compressed:
+        for path in (images, labels):
+            path.write_bytes(gzip.compress(path.read_bytes()))
+    folder = tmp_path / "folder" / "0"
+    folder.mkdir(parents=True)
+    for i, image in enumerate(digits.images[:20]):
+        (folder / f"{i:03}.png").write_bytes(png(image))
+    other = daemons.copy("other.db")
+    convd("train", *place(model), images, labels, "--quiet")
+    convd("train", "--db", other, folder.parent, "--quiet")
+    digest = model.digest() if isinstance(model, Daemon) else convd_json("verify", "--db", model)["digest"]
+    assert digest == convd_json("verify", "--db", other)["digest"]
+
+
+def test_a_folder_of_a_class_that_the_model_lacks_is_told_and_can_be_added(model, digits, tmp_path):
+    folder = tmp_path / "set" / "cross"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(png(digits.images[0]))
+    (folder / "b.jpg").write_bytes(jpeg(digits.images[1]))
+    done = convd("train", *place(model), folder.parent, "--quiet", check=False)
+    assert done.returncode == FAILED and b"cross" in done.stderr and b"--add-classes" in done.stderr
+    trained = convd_json("train", *place(model), folder.parent, "--add-classes", "--quiet")
+    assert trained["samples"] == 2
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "not idx", "other size", "fewer labels", "missing", "truncated gzip"])
+def test_a_data_set_that_is_none_is_refused_and_trains_nothing(model, digits, tmp_path, spoil):
+    import gzip
+    images, labels = write_idx(tmp_path, digits.images[:10], digits.labels[:10])
+    if spoil == "truncated":
+        images.write_bytes(images.read_bytes()[:-100])
+    if spoil == "not idx":
+        images.write_bytes(b"hello" * 100)
+    if spoil == "other size":
+        images, labels = write_idx(tmp_path, digits.images[:10, :20], digits.labels[:10])
+    if spoil == "fewer labels":
+        _, labels = write_idx(tmp_path, digits.images[:9], digits.labels[:9], "other")
+    if spoil == "missing":
+        images.unlink()
+    if spoil == "truncated gzip":
+        images.write_bytes(gzip.compress(images.read_bytes())[:-200])
+    done = convd("train", *place(model), images, labels, "--quiet", check=False)
+    assert done.returncode == FAILED, done.stderr
+    assert b"images.idx" in done.stderr or b"labels.idx" in done.stderr
+
+
+def test_sigint_in_a_long_training_keeps_what_was_learned(daemons, digits, tmp_path):
+    db = daemons.directory / "long.db"
+    convd("init", "--db", db)
+    many = np.resize(digits.images, (60000, 28, 28))
+    files = write_idx(tmp_path, many, np.resize(digits.labels, 60000))
+    process = subprocess.Popen([str(CONVD), "train", "--db", str(db), *map(str, files), "--passes", "50", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    said = json.loads(out)
+    assert said["interrupted"] is True and said["step"] > 0
+    verdict = convd_json("verify", "--db", db)
+    assert verdict["ok"] is True and verdict["step"] == said["step"]
+
+
+def test_training_through_a_daemon_that_is_killed_and_restarted_trains_everything_once(daemons, digits, tmp_path):
+    """The port must stay, so that the client finds the daemon again."""
+    import socket
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    db = daemons.directory / "digits.db"
+    convd("init", "--db", db)
+    daemon = daemons.make(db, "--listen", f"127.0.0.1:{port}").start()
+    files = write_idx(tmp_path, np.resize(digits.images, (20000, 28, 28)), np.resize(digits.labels, 20000))
+    process = subprocess.Popen([str(CONVD), "train", "--url", daemon.url, *map(str, files), "--batch", "50", "--json", "--quiet"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+    try:
+        while daemon.model()["step"] < 500:
+            time.sleep(0.01)
+        daemon.kill()
+        daemon.start()
+        out, err = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, err
+    assert json.loads(out)["samples"] == 20000
+    assert daemon.model()["step"] == 20000
+
+
+# ---- predict ----
+
+@pytest.mark.core
+def test_predict_prints_a_line_for_each_picture(model, seven, digits, tmp_path):
+    paths = [tmp_path / "seven.png", tmp_path / "one.jpg"]
+    paths[0].write_bytes(png(seven))
+    paths[1].write_bytes(jpeg(digits.one(1)))
+    lines = convd("predict", *place(model), *paths).stdout.decode().splitlines()
+    assert len(lines) == 2
+    for path, line in zip(paths, lines):
+        assert re.fullmatch(re.escape(str(path)) + r": \d 0\.\d+|" + re.escape(str(path)) + r": \d 1\.0+", line)
+    said = convd_json("predict", *place(model), paths[0], "--top", "3")
+    [prediction] = said["predictions"]
+    assert len(prediction["probabilities"]) == 3 and prediction["label"] == lines[0].split(": ")[1].split()[0]
+
+
+def test_predict_says_the_same_offline_and_through_a_daemon(daemons, seven, tmp_path):
+    path = tmp_path / "seven.png"
+    path.write_bytes(png(np.kron(seven, np.ones((3, 3), np.uint8))))
+    db = daemons.copy()
+    offline = convd_json("predict", "--db", db, path, "--top", "10")
+    online = convd_json("predict", *place(daemons.start(db)), path, "--top", "10")
+    assert offline["predictions"][0]["label"] == online["predictions"][0]["label"]
+    for label, p in offline["predictions"][0]["probabilities"].items():
+        assert online["predictions"][0]["probabilities"][label] == pytest.approx(p, abs=1e-8)
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_predicted(model, seven, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(png(seven))
+    bad.write_bytes(png(seven)[:-40])
+    done = convd("predict", *place(model), bad, tmp_path / "missing.png", good, check=False)
+    assert done.returncode == FAILED
+    assert b"bad.png" in done.stderr and b"missing.png" in done.stderr
+    assert b"good.png: " in done.stdout
+
+
+def test_the_example_pictures_are_read(trained_db):
+    paths = [EXAMPLES / f"{i}.png" for i in range(10)]
+    lines = convd("predict", "--db", trained_db, *paths).stdout.decode().splitlines()
+    assert sum(line.split(": ")[1].startswith(str(i)) for i, line in enumerate(lines)) >= 8, lines
+
+
+# ---- export, snapshots, verify ----
+
+@pytest.mark.core
+def test_export_writes_what_the_daemon_serves(daemons, tmp_path):
+    db = daemons.copy()
+    convd("export", "--db", db, "--safetensors", tmp_path / "a.safetensors", "--kernels", tmp_path / "a.png")
+    daemon = daemons.start(db)
+    convd("export", "--url", daemon.url, "--safetensors", tmp_path / "b.safetensors", "--kernels", tmp_path / "b.png")
+    for kind, path in (("safetensors", "/model.safetensors"), ("png", "/model/kernels.png")):
+        served = daemon.get(path).body
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes() == served
+
+
+def test_export_to_stdout_is_only_the_file(model):
+    tensors, _ = read_safetensors(convd("export", *place(model), "--safetensors", "-").stdout)
+    assert set(tensors) == {"kernels", "w01", "w12"}
+    Image.open(io.BytesIO(convd("export", *place(model), "--kernels", "-").stdout)).load()
+
+
+@pytest.mark.core
+def test_snapshots_are_taken_listed_activated_and_dropped(model, digits, tmp_path):
+    def listed() -> list[dict]:
+        return convd_json("snapshots", *place(model))["snapshots"]
+    before = listed()
+    convd("snapshots", *place(model), "take", "--note", "before the test", "--pin")
+    taken = listed()[-1]
+    assert len(listed()) == len(before) + 1
+    assert taken["note"] == "before the test" and taken["pinned"] is True
+    convd("train", *place(model), *write_idx(tmp_path, digits.images[:20], digits.labels[:20]), "--quiet")
+    assert convd("snapshots", *place(model), "drop", str(taken["id"]), check=False).returncode == FAILED
+    convd("snapshots", *place(model), "activate", str(taken["id"]))
+    evaluated = convd_json("evaluate", *place(model), *digits.test_files, "--quiet")
+    assert evaluated["digest"] == taken["digest"]
+    convd("snapshots", *place(model), "take")
+    last = listed()[-1]["id"]
+    convd("snapshots", *place(model), "drop", str(last))
+    assert last not in [s["id"] for s in listed()]
+    assert convd("snapshots", *place(model), "activate", "999999", check=False).returncode == FAILED
+    assert "before the test" in convd("snapshots", *place(model), "list").stdout.decode()
+
+
+def test_verify_agrees_with_the_daemon_that_was_stopped(daemon: Daemon, digits):
+    daemon.train("7", digits.test_images[:10].tobytes()).ok()
+    model = daemon.model()
+    daemon.stop()
+    verdict = convd_json("verify", "--db", daemon.db)
+    assert verdict["ok"] is True
+    assert (verdict["digest"], verdict["revision"], verdict["step"]) == (model["digest"], model["revision"], model["step"])
+    text = convd("verify", "--db", daemon.db).stdout.decode()
+    assert model["digest"] in text
+
+
+# ---- what can be wrong around a verb ----
+
+@pytest.mark.parametrize("args", [["verify"], ["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"], ["predict", "x.png"],
+                                  ["export", "--safetensors", "-"], ["snapshots"]])
+def test_a_missing_database_exits_with_3_and_is_not_made(digits, tmp_path, args):
+    words = [a.format(images=digits.test_files[0], labels=digits.test_files[1]) for a in args]
+    done = convd(words[0], "--db", tmp_path / "none.db", *words[1:], check=False)
+    assert done.returncode == DATABASE and b"none.db" in done.stderr
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("args", [["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"], ["export", "--safetensors", "-"],
+                                  ["snapshots"]])
+def test_a_daemon_that_is_not_there_exits_with_4(digits, args):
+    words = [a.format(images=digits.test_files[0], labels=digits.test_files[1]) for a in args]
+    done = convd(words[0], "--url", "http://127.0.0.1:1", *words[1:], check=False)
+    assert done.returncode == NETWORK and b"127.0.0.1" in done.stderr
+
+
+def test_a_url_that_is_no_convd_is_told(tmp_path):
+    import http.server
+    import threading
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.RequestHandlerClass.log_message = lambda *args: None
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        done = convd("snapshots", "--url", f"http://127.0.0.1:{server.server_port}", check=False)
+        assert done.returncode in (FAILED, NETWORK) and done.stderr
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_closed_or_full_stdout_is_not_success(trained_db):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(CONVD), "snapshots", "--db", str(trained_db), "--json"], stdout=full, stderr=subprocess.PIPE,
+                              env=clean_environment())
+    assert done.returncode == FAILED and done.stderr

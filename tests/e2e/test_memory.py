@@ -1,0 +1,91 @@
+"""Memory does not grow with the number of requests."""
+import pytest
+
+from .daemon import SANITIZED, Daemon
+from .pictures import BODY_KINDS, FORM, form, png
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory hides the program's")]
+
+MIB = 1 << 20
+
+
+def ask(daemon: Daemon, requests: bytes, n_requests: int, times: int) -> None:
+    """Sends the same requests over one connection, and reads as many answers, times over."""
+    with daemon.connect() as connection:
+        for _ in range(times):
+            connection.sendall(requests)
+            received, seen = b"", 0
+            while seen < n_requests:
+                received += connection.recv(1 << 20)
+                seen = received.count(b"HTTP/1.1 ")
+            # the last answer may still be coming: read it whole before the next turn
+            head, _, body = received.rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            while len(body) < length:
+                body += connection.recv(1 << 20)
+
+
+def post(path: str, body: bytes, content_type: str | None = "application/octet-stream") -> bytes:
+    kind = f"Content-Type: {content_type}\r\n" if content_type else ""
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_twenty_thousand_predictions_leave_memory_as_it_was(daemon: Daemon, seven):
+    request = post("/predict", seven.tobytes())
+    ask(daemon, request * 10, 10, 200)
+    before = daemon.rss_bytes()
+    ask(daemon, request * 10, 10, 2000)
+    assert daemon.rss_bytes() - before < 2 * MIB
+
+
+def test_predictions_of_every_kind_of_body_leave_memory_as_it_was(daemon: Daemon, seven):
+    requests = [post("/predict", body(seven), content_type) for content_type, body in BODY_KINDS.values()]
+    requests.append(post("/predict?top=3", seven.tobytes() * 20))
+    requests.append(post("/predict", form(("a", "a.png", png(seven)), ("b", "b.png", png(seven))), FORM))
+    ask(daemon, b"".join(requests), len(requests), 50)
+    before = daemon.rss_bytes()
+    ask(daemon, b"".join(requests), len(requests), 400)
+    assert daemon.rss_bytes() - before < 2 * MIB
+
+
+def test_every_route_that_reads_leaves_memory_as_it_was(daemon: Daemon):
+    paths = ["/model", "/model.safetensors", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/metrics", "/"]
+    requests = b"".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths)
+    ask(daemon, requests, len(paths), 30)
+    before = daemon.rss_bytes()
+    ask(daemon, requests, len(paths), 300)
+    assert daemon.rss_bytes() - before < 2 * MIB
+
+
+def test_two_thousand_single_trainings_leave_memory_as_it_was(daemon: Daemon, seven):
+    request = post("/train?label=7", seven.tobytes())
+    ask(daemon, request, 1, 500)
+    before = daemon.rss_bytes()
+    ask(daemon, request, 1, 2000)
+    assert daemon.rss_bytes() - before < 4 * MIB
+
+
+def test_thousands_of_refused_requests_leave_memory_as_it_was(daemon: Daemon):
+    requests = post("/predict", b"x") + post("/train", bytes(784)) + post("/nothing", b"") + post("/predict", b"{") + \
+        post("/predict", b"\x89PNG\r\n\x1a\n" + bytes(100))
+    ask(daemon, requests, 5, 100)
+    before = daemon.rss_bytes()
+    ask(daemon, requests, 5, 1000)
+    assert daemon.rss_bytes() - before < 2 * MIB
+
+
+def test_a_thousand_connections_one_after_the_other_leave_memory_as_it_was(daemon: Daemon, seven):
+    for _ in range(200):
+        daemon.predict(seven.tobytes())
+    before = daemon.rss_bytes()
+    for _ in range(1000):
+        daemon.predict(seven.tobytes())
+    assert daemon.rss_bytes() - before < 2 * MIB
+
+
+def test_the_default_daemon_is_small(daemons):
+    daemon = daemons.start(daemons.directory / "default.db")
+    for _ in range(50):
+        daemon.predict(bytes(784))
+        daemon.train("7", bytes(784)).ok()
+    assert daemon.rss_bytes() < 24 * MIB

@@ -1,0 +1,203 @@
+"""Clients that stall, trickle, crowd or ask for too much at once: others are served meanwhile."""
+import select
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .daemon import SANITIZED, Daemon, parse, read_to_end, status_of
+from .prometheus import parse as parse_metrics, value
+
+pytestmark = pytest.mark.core
+
+SLACK_S = 20 if SANITIZED else 3
+
+
+@pytest.fixture(scope="module")
+def short(shared_daemons) -> Daemon:
+    """A daemon of little patience: idle for 1 s, 2 s for a request."""
+    return shared_daemons.start(shared_daemons.init(), "--idle-seconds", "1", "--request-seconds", "2")
+
+
+def closed_after(connection: socket.socket, limit_s: float) -> tuple[float, bytes]:
+    started, received = time.monotonic(), b""
+    while time.monotonic() - started < limit_s:
+        if select.select([connection], [], [], 0.05)[0]:
+            try:
+                part = connection.recv(65536)
+            except ConnectionResetError:
+                part = b""
+            if not part:
+                return time.monotonic() - started, received
+            received += part
+    raise AssertionError(f"still open after {limit_s} s")
+
+
+def test_an_idle_connection_is_closed(short: Daemon):
+    with short.connect() as connection:
+        seconds, received = closed_after(connection, 4 + SLACK_S)
+    assert received == b"" and seconds > 0.5
+
+
+def test_a_kept_connection_is_closed_when_idle_and_not_before(short: Daemon):
+    with short.connect() as connection:
+        for _ in range(4):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status_of(connection.recv(65536)) == 200
+            time.sleep(0.4)
+        closed_after(connection, 4 + SLACK_S)
+
+
+def test_a_client_that_stalls_in_its_body_is_cut_off_while_others_are_served(short: Daemon):
+    with short.connect() as stalled:
+        stalled.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\nhalf of it")
+        started = time.monotonic()
+        while time.monotonic() - started < 0.5:
+            short.predict(bytes(64))
+        closed_after(stalled, 4 + SLACK_S)
+
+
+def trickle(short: Daemon, head: bytes, piece: bytes) -> float:
+    """Sends a piece every 0.1 s until the daemon has had enough; returns after how many seconds that was."""
+    with short.connect() as connection:
+        connection.sendall(head)
+        started = time.monotonic()
+        while time.monotonic() - started < 4 + SLACK_S:
+            try:
+                connection.sendall(piece)
+                if select.select([connection], [], [], 0.1)[0] and not connection.recv(65536):
+                    return time.monotonic() - started
+            except OSError:
+                return time.monotonic() - started
+    raise AssertionError("it could trickle for as long as it liked")
+
+
+def test_a_client_that_trickles_headers_is_cut_off(short: Daemon):
+    seconds = trickle(short, b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X: y\r\n")
+    assert seconds > 1
+
+
+def test_a_client_that_trickles_its_body_is_cut_off(short: Daemon):
+    trickle(short, b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", b"x")
+
+
+def test_a_client_that_trickles_chunks_is_cut_off(short: Daemon):
+    trickle(short, b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")
+
+
+def test_a_client_that_trickles_its_first_line_is_cut_off(short: Daemon):
+    trickle(short, b"GET /", b"x")
+
+
+def test_a_client_that_never_reads_its_answer_is_cut_off(short: Daemon):
+    before = value(parse_metrics(short.get("/metrics").body.decode()), "convd_http_connections")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", short.port))
+    connection.setblocking(False)
+    request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    try:
+        for _ in range(5000):
+            connection.send(request)
+    except OSError:
+        pass  # the daemon has stopped reading
+    deadline = time.monotonic() + 6 + SLACK_S
+    while time.monotonic() < deadline:
+        if value(parse_metrics(short.get("/metrics").body.decode()), "convd_http_connections") <= max(before, 1):
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("its connection is still open")
+    connection.close()
+
+
+def test_fifty_stalled_clients_do_not_keep_others_from_being_served(short: Daemon):
+    stalled = [short.connect() for _ in range(50)]
+    try:
+        for connection in stalled:
+            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\nhalf")
+        for _ in range(50):
+            short.predict(bytes(64))
+            short.train("a", bytes(64)).ok()
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
+def test_a_client_that_leaves_in_the_middle_harms_nobody(short: Daemon):
+    before = short.model()
+    for i in range(60):
+        with short.connect() as connection:
+            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(i))
+    assert short.model() == before
+
+
+def test_a_client_that_leaves_before_its_answer_leaves_a_whole_sample_or_none(daemons):
+    daemon = daemons.start(daemons.init())
+    for _ in range(60):
+        with daemon.connect() as connection:
+            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(64))
+    deadline = time.monotonic() + 10 + SLACK_S
+    while daemon.model()["step"] < 60 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert daemon.model()["step"] == 60, "all sixty requests had arrived whole"
+
+
+def test_connections_over_the_limit_are_told_to_come_later_and_then_served(daemons):
+    daemon = daemons.start(daemons.init(), "--connections", "8")
+    crowd = [daemon.connect() for _ in range(8)]
+    for connection in crowd:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert status_of(connection.recv(65536)) == 200
+    with daemon.connect() as one_more:
+        one_more.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = parse(read_to_end(one_more))
+    answer.problem(503, "busy")
+    assert int(answer.header("Retry-After")) >= 1
+    for connection in crowd:
+        connection.close()
+    deadline = time.monotonic() + 5 + SLACK_S
+    while time.monotonic() < deadline:
+        try:
+            if daemon.get("/healthz").status == 200:
+                break
+        except OSError:
+            pass
+        time.sleep(0.05)
+    assert daemon.get("/healthz").status == 200
+
+
+# ---- the queue ----
+
+@pytest.mark.parametrize("flags", [("--queue-samples", "100"), ("--queue-bytes", "200K")], ids=["samples", "bytes"])
+def test_a_full_queue_is_503_with_retry_after_and_what_was_accepted_is_learned(daemons, digits, flags):
+    daemon = daemons.start(daemons.copy(), *flags)
+    before = daemon.model()["step"]
+    n = 200 if SANITIZED else 2000
+    import numpy as np
+    body = np.resize(digits.test_images, (n, 28, 28)).tobytes()
+    accepted, refused = 0, 0
+    with ThreadPoolExecutor(6) as pool:
+        for answer in pool.map(lambda _: daemon.train("7", body), range(18)):
+            if answer.status == 503:
+                answer.problem(503, "busy")
+                assert int(answer.header("Retry-After")) >= 1
+                refused += 1
+            else:
+                assert answer.ok()["accepted"] == n
+                accepted += 1
+    assert refused > 0 and accepted > 0, (accepted, refused)
+    assert daemon.model()["step"] == before + n * accepted
+    daemon.train("7", digits.test_images[:3].tobytes()).ok()
+
+
+def test_predictions_are_served_while_the_queue_is_full(daemons, digits):
+    import numpy as np
+    daemon = daemons.start(daemons.copy(), "--queue-samples", "100")
+    body = np.resize(digits.test_images, (200 if SANITIZED else 3000, 28, 28)).tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        training = [pool.submit(daemon.train, "7", body) for _ in range(8)]
+        while not all(job.done() for job in training):
+            daemon.predict(digits.test_images[0].tobytes())
+    assert any(job.result().status == 200 for job in training)
