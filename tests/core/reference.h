@@ -121,7 +121,7 @@ static inline void reference_forward(struct reference *r, double mean, const uin
             sum += r->l0[p] * r->w01[p * n_1 + t];
         r->l1[t] = tanh(sum);
     }
-    double total = 0.0, highest = -INFINITY;
+    double total = 0.0, highest = (double)-INFINITY;
     for (size_t m = 0; m < n_2; m++) {
         r->l2[m] = 0.0;
         for (size_t t = 0; t < n_1; t++)

@@ -1,0 +1,178 @@
+/* test_bits.c - the same bits everywhere: after thousands of steps, every instruction set of this machine has the same parameters,
+ * tally and digest; and one short run has the digest that is written down here, whatever the machine. */
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/core.h"
+#include "tests/core/models.h"
+#include "tests/core/run.h"
+
+/* Of model_digits() after 300 steps from seed 300. The same on x86-64 and on arm64 (make aarch64). It changes only with
+ * ARITHMETIC_VERSION, or with the form of the state (learner_codec.c). */
+#define DIGEST_OF_300 "dd0602d5d362682b0f9f2605f539c82ae215b3756af2ef4fab1423b8fd7eba4d"
+
+static struct model_options model_digits(void)
+{
+    return (struct model_options){.width = 28,
+                                  .height = 28,
+                                  .channels = 1,
+                                  .kernels = 16,
+                                  .kernel_width = 5,
+                                  .kernel_height = 5,
+                                  .stride = 1,
+                                  .hidden = 128,
+                                  .n_classes = 10};
+}
+
+static struct learner *trained(struct model_options options, const struct arith *arith, uint32_t steps, uint64_t seed)
+{
+    options.arith = arith;
+    struct learner *learner = model_create(&options);
+    ck_assert_ptr_eq(learner->arith, arith);
+    model_train_random(learner, steps, seed);
+    return learner;
+}
+
+static void expect_same_bits(const struct learner *a, const struct learner *b)
+{
+    const char *name = arith_name(b->arith);
+    const size_t n = net_floats(&a->shape, a->n_classes);
+    ck_assert_msg(memcmp(a->params, b->params, n * sizeof *a->params) == 0, "parameters differ on %s", name);
+    ck_assert_msg(memcmp(a->tally.recent, b->tally.recent, sizeof a->tally.recent) == 0, "outcomes differ on %s", name);
+    ck_assert_msg(memcmp(&a->tally.loss_sum, &b->tally.loss_sum, sizeof(double)) == 0, "losses differ on %s", name);
+    ck_assert_uint_eq(a->tally.samples, b->tally.samples);
+    ck_assert_uint_eq(a->tally.correct, b->tally.correct);
+    ck_assert_uint_eq(a->capacity, b->capacity);
+    ck_assert_int_eq(
+        memcmp(a->tally.confusion, b->tally.confusion, (size_t)a->capacity * a->capacity * sizeof *a->tally.confusion),
+        0);
+    ck_assert_msg(strcmp(model_digest(a).text, model_digest(b).text) == 0, "digests differ on %s", name);
+}
+
+/* Trains on the best instruction set and on every other, and compares. */
+static void compare_all(struct model_options options, uint32_t steps, uint64_t seed)
+{
+    struct learner *best = trained(options, arith_nth(0), steps, seed);
+    (void)printf("bits: %ux%ux%u, %u kernels %ux%u stride %u, hidden %u, %u classes, %s, %u steps: %s %.16s",
+                 options.width, options.height, options.channels, options.kernels, options.kernel_width,
+                 options.kernel_height, options.stride, options.hidden, options.n_classes,
+                 options.gradient == GRADIENT_JACOBIAN ? "jacobian" : "diagonal", steps, arith_name(best->arith),
+                 model_digest(best).text);
+    const struct arith *arith;
+    for (unsigned n = 1; (arith = arith_nth(n)) != NULL; n++) {
+        struct learner *other = trained(options, arith, steps, seed);
+        expect_same_bits(best, other);
+        (void)printf(" = %s", arith_name(arith));
+        learner_free(other);
+    }
+    (void)printf("\n");
+    learner_free(best);
+}
+
+START_TEST(every_instruction_set_has_the_same_bits_after_10000_steps)
+{
+    compare_all(model_digits(), SLOW_BUILD && !run_exhaustive() ? 500 : 10000, 7);
+}
+END_TEST
+
+static const struct model_options odd[] = {
+    /* colour, stride 2, sides that are no multiples, N and n_1 and n_2 not of 16 */
+    {31, 23, 3, 5, 4, 3, 2, 50, 17, GRADIENT_JACOBIAN, 0, NULL},
+    /* no convolution */
+    {13, 11, 1, 0, 0, 0, 0, 33, 10, GRADIENT_DIAGONAL, 0, NULL},
+    {13, 11, 2, 0, 0, 0, 0, 16, 3, GRADIENT_JACOBIAN, 0, NULL},
+    /* kernels wider than 8 columns; stride 3; one hidden */
+    {29, 30, 2, 19, 11, 9, 3, 1, 5, GRADIENT_DIAGONAL, 0, NULL},
+    /* one position, one class */
+    {5, 6, 4, 3, 5, 6, 4, 9, 1, GRADIENT_JACOBIAN, 0, NULL},
+    /* single kernel of one pixel; hidden of several vectors, 40 classes of three */
+    {9, 17, 1, 1, 1, 1, 1, 95, 40, GRADIENT_DIAGONAL, 0, NULL},
+};
+
+START_TEST(every_instruction_set_has_the_same_bits_on_odd_geometries)
+{
+    compare_all(odd[_i], SLOW_BUILD && !run_exhaustive() ? 40 : 400, 100 + (uint64_t)_i);
+}
+END_TEST
+
+START_TEST(every_instruction_set_has_the_same_bits_with_a_rate_so_high_that_everything_saturates)
+{
+    /* exp and tanh at their ends, subnormal probabilities, and huge weights */
+    struct learner *learners[4] = {NULL};
+    const struct arith *arith;
+    for (unsigned n = 0; (arith = arith_nth(n)) != NULL; n++) {
+        struct model_options options = odd[0];
+        options.arith = arith;
+        learners[n] = model_create(&options);
+        struct event tune = {.kind = EVENT_TUNE, .revision = 2};
+        tune.as.tune.settings = learners[n]->settings;
+        tune.as.tune.settings.rate = 100.0F;
+        struct err err;
+        ck_assert_int_eq(learner_apply(learners[n], &tune, &err), 0);
+        model_train_random(learners[n], SLOW_BUILD ? 40 : 400, 11);
+        expect_same_bits(learners[0], learners[n]);
+    }
+    for (unsigned n = 0; n < 4; n++)
+        learner_free(learners[n]);
+}
+END_TEST
+
+START_TEST(the_digest_of_a_known_run_is_the_same_on_every_machine)
+{
+    const struct arith *arith;
+    for (unsigned n = 0; (arith = arith_nth(n)) != NULL; n++) {
+        struct learner *learner = trained(model_digits(), arith, 300, 300);
+        (void)printf("bits: 300 steps on %s: %s\n", arith_name(arith), model_digest(learner).text);
+        ck_assert_str_eq(model_digest(learner).text, DIGEST_OF_300);
+        learner_free(learner);
+    }
+}
+END_TEST
+
+START_TEST(the_best_instruction_set_comes_first_and_the_portable_one_is_always_there)
+{
+    ck_assert_ptr_eq(arith_choose(NULL), arith_nth(0));
+    ck_assert_ptr_eq(arith_choose(""), arith_nth(0));
+    const struct arith *arith, *last = NULL;
+    for (unsigned n = 0; (arith = arith_nth(n)) != NULL; n++) {
+        ck_assert_ptr_eq(arith_choose(arith_name(arith)), arith);
+        last = arith;
+    }
+    ck_assert_str_eq(arith_name(last), "portable");
+}
+END_TEST
+
+START_TEST(an_unknown_instruction_set_is_not_chosen)
+{
+    ck_assert_ptr_null(arith_choose("sparc"));
+    ck_assert_ptr_null(arith_choose("x86-64"));
+    ck_assert_ptr_null(arith_choose("portable "));
+}
+END_TEST
+
+START_TEST(training_learns)
+{
+    /* equal bits alone would be satisfied by a net that does nothing */
+    struct learner *learner = trained(model_digits(), arith_nth(0), 600, 5);
+    uint32_t correct = 0;
+    for (uint32_t i = 500; i < 600; i++)
+        correct += learner->tally.recent[i].label == learner->tally.recent[i].predicted;
+    ck_assert_uint_ge(correct, 90);
+    learner_free(learner);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("bits");
+    tcase_add_test(tcase, every_instruction_set_has_the_same_bits_after_10000_steps);
+    tcase_add_loop_test(tcase, every_instruction_set_has_the_same_bits_on_odd_geometries, 0,
+                        (int)(sizeof odd / sizeof *odd));
+    tcase_add_test(tcase, every_instruction_set_has_the_same_bits_with_a_rate_so_high_that_everything_saturates);
+    tcase_add_test(tcase, the_digest_of_a_known_run_is_the_same_on_every_machine);
+    tcase_add_test(tcase, the_best_instruction_set_comes_first_and_the_portable_one_is_always_there);
+    tcase_add_test(tcase, an_unknown_instruction_set_is_not_chosen);
+    tcase_add_test(tcase, training_learns);
+    return run_case(tcase, "bits");
+}
