@@ -28,20 +28,25 @@ class NotifySocket:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
         self.received: list[tuple[float, str]] = []
+        self.daemon: "Daemon | None" = None  # the last one that was started
 
     def expect(self, word: str, timeout_s: float) -> float:
         """Waits for the next message that has the line `word`; returns when it came (time.monotonic())."""
         deadline = time.monotonic() + timeout_s
-        while (left := deadline - time.monotonic()) > 0:
-            self.socket.settimeout(left)
+        self.socket.settimeout(0.2)
+        while time.monotonic() < deadline:
+            ended = self.daemon is not None and self.daemon.process.poll() is not None
             try:
                 message = self.socket.recv(4096).decode()
             except TimeoutError:
-                break
+                if ended:
+                    break
+                continue
             self.received.append((time.monotonic(), message))
             if word in message.splitlines():
                 return self.received[-1][0]
-        raise AssertionError(f"no {word} within {timeout_s} s; heard {[m for _, m in self.received]}")
+        log = self.daemon.log.read_text(errors="replace")[-2000:] if self.daemon else ""
+        raise AssertionError(f"no {word} within {timeout_s} s; heard {[m for _, m in self.received]}; the daemon said:\n{log}")
 
 
 class Daemon:
@@ -90,12 +95,14 @@ def start(convd: Path, tmp_path: Path):
         log = tmp_path / f"daemon-{len(daemons)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*wrapper, "sh", "-c", script, "sh", str(convd), "serve", "--db", str(db)],
+                [*wrapper, "bash", "-c", script, "bash", str(convd), "serve", "--db", str(db)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, pass_fds=[fd],
             )
         os.close(fd)
         listener.close()
         daemons.append(Daemon(process, port, log))
+        if notify:
+            notify.daemon = daemons[-1]
         return daemons[-1]
 
     yield start_daemon

@@ -2,6 +2,7 @@
 
 Each scenario is a function whose name is a sentence; test_machine.py turns each into a test.
 """
+import contextlib
 import json
 import os
 import signal
@@ -89,7 +90,7 @@ def a_stop_takes_a_snapshot_and_the_next_request_starts_it_with_what_it_learned(
     digest = request("/model")["digest"]
     systemctl("stop", DIGITS)
     assert (show(DIGITS, "Result"), show(DIGITS, "ExecMainStatus")) == ("success", "0")
-    with sqlite3.connect(f"file:{DB}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{DB}?mode=ro", uri=True)) as connection:
         reasons = [row[0] for row in connection.execute("SELECT reason FROM snapshot ORDER BY id")]
     assert reasons == ["create", "shutdown"], reasons
     model = request("/model")

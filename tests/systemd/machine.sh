@@ -35,7 +35,7 @@ case ${1:-} in
     mount --bind "$out" "$root/out"
 
     # Of the machine's own units only the journal stays; nothing else of it is started here.
-    rm -rf "$root/etc/systemd/system"
+    rm -rf "$root/etc/systemd/system" "$root/etc/fstab"
     mkdir -p "$root/etc/systemd/system"
     find "$root"/lib/systemd/system/*.wants -mindepth 1 ! -name 'systemd-journald*' -delete
     cp -a "$stage/." "$root/"

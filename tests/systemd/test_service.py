@@ -1,4 +1,5 @@
 """What the service manager relies on: sockets that are handed over, notifications, and a stop that keeps everything."""
+import contextlib
 import json
 import os
 import signal
@@ -13,12 +14,12 @@ from conftest import wait_for_line
 
 
 def reasons(db: Path) -> list[str]:
-    with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
         return [row[0] for row in connection.execute("SELECT reason FROM snapshot ORDER BY id")]
 
 
 def events(db: Path) -> int:
-    with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
         return connection.execute("SELECT max(revision) FROM event").fetchone()[0]
 
 
