@@ -1,7 +1,7 @@
 """End-to-end tests: the built binary, over real HTTP, against what the documentation promises.
 
     /usr/bin/python3 -m pytest -q tests/e2e               build/convd
-    CONVD=build/asan/convd ... -m pytest -q tests/e2e     a sanitized one: only the tests marked `core`, unless -m says else
+    CONVD=build/asan/convd ... -m pytest -q tests/e2e     sanitized: only tests marked `core`, unless -m says else
 
 Every daemon listens on a free port of 127.0.0.1, writes to a temporary directory, and must end well (exit 0, no report
 of a sanitizer) or the test that started it fails.
@@ -88,7 +88,7 @@ class Daemons:
         return path
 
     def init(self, *flags: str, name: str = "small.db") -> Path:
-        """A new model, small unless the flags say else: 8 x 8 pixels, 3 kernels of 3 x 3, 12 hidden, classes a, b, c."""
+        """A new model, small unless flags say else: 8 x 8 pixels, 3 kernels of 3 x 3, 12 hidden, classes a, b, c."""
         small = {"--width": "8", "--height": "8", "--kernels": "3", "--kernel-width": "3", "--kernel-height": "3",
                  "--hidden": "12", "--classes": "a,b,c"}
         small.update(zip(flags[::2], flags[1::2]))

@@ -38,7 +38,8 @@ def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = None, **kwargs) -> subprocess.CompletedProcess:
+def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = None,
+          **kwargs) -> subprocess.CompletedProcess:
     """Runs one verb to its end. check: it must succeed."""
     kwargs.setdefault("timeout", 10 * PATIENCE_S)
     done = subprocess.run([str(CONVD), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -101,7 +102,8 @@ class Client:
     def __init__(self, port: int, timeout_s: float = PATIENCE_S):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
 
-    def request(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    def request(self, method: str, path: str, body: bytes | None = None,
+                headers: dict[str, str] | None = None) -> Answer:
         headers = dict(headers or {})
         if body is not None and "Content-Type" not in headers:
             headers["Content-Type"] = "application/octet-stream"
@@ -199,7 +201,7 @@ class Daemon:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Asks it to end, which it must do well."""
-        assert self.process.poll() is None, f"it was dead already: exit {self.process.returncode}: {self.err.read_text()}"
+        assert self.process.poll() is None, f"it was dead already: {self.process.returncode}: {self.err.read_text()}"
         self.process.send_signal(number)
         code = self.process.wait(PATIENCE_S)
         self.process = None

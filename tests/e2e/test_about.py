@@ -4,7 +4,8 @@ import pytest
 from . import prometheus
 from .daemon import Daemon
 
-GETS = ["/model", "/model.safetensors", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1", "/healthz",
+GETS = ["/model", "/model.safetensors", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1",
+        "/healthz",
         "/readyz", "/metrics", "/"]
 METHODS = {
     "/predict": {"POST"}, "/train": {"POST"}, "/model": {"GET", "HEAD", "PATCH"}, "/model.safetensors": {"GET", "HEAD"},
@@ -51,14 +52,17 @@ def test_options_tells_the_methods(reader: Daemon, path):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("path", ["/nothing", "/Predict", "/predict/", "/model/", "/model/kernels", "//", "/..", "/../etc/passwd",
-                                  "/%2e%2e/", "/snapshots/1/", "/snapshots/1/activate/x", "/v1/predict", "/" + "x" * 5000])
+@pytest.mark.parametrize("path", ["/nothing", "/Predict", "/predict/", "/model/", "/model/kernels", "//", "/..",
+                                  "/../etc/passwd",
+                                  "/%2e%2e/", "/snapshots/1/", "/snapshots/1/activate/x", "/v1/predict",
+                                  "/" + "x" * 5000])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_route_is_not_found(reader: Daemon, path, method):
     reader.request(method, path).problem((404, 414), None)
 
 
-@pytest.mark.parametrize("path", ["/model%zz", "/model%", "/model%0", "/%00model", "/predict?top=%zz", "/predict?top=1&top=2"])
+@pytest.mark.parametrize("path", ["/model%zz", "/model%", "/model%0", "/%00model", "/predict?top=%zz",
+                                  "/predict?top=1&top=2"])
 def test_a_malformed_target_is_refused(reader: Daemon, path):
     reader.post(path, b"x").problem((400, 404))
 
@@ -108,7 +112,8 @@ def test_metrics_have_histograms_that_add_up(daemon: Daemon, seven):
     for _ in range(20):
         daemon.predict(seven.tobytes())
     samples = metrics(daemon)["convd_http_request_duration_seconds"]["samples"]
-    buckets = [(labels, v) for (name, labels), v in samples.items() if name.endswith("_bucket") and '"/predict"' in labels]
+    buckets = [(labels, v) for (name, labels),
+               v in samples.items() if name.endswith("_bucket") and '"/predict"' in labels]
     values = [v for _, v in buckets]
     assert values == sorted(values) and 'le="+Inf"' in buckets[-1][0]
     total = samples["convd_http_request_duration_seconds_count", 'route="/predict"']

@@ -11,11 +11,14 @@ from .daemon import Daemon, parse, read_to_end, status_of
 pytestmark = pytest.mark.core
 
 GARBAGE = {
-    "nothing": b"", "a line feed": b"\n", "one word": b"GET\r\n\r\n", "two words": b"GET /\r\n\r\n", "no method": b" / HTTP/1.1\r\n\r\n",
+    "nothing": b"", "a line feed": b"\n", "one word": b"GET\r\n\r\n", "two words": b"GET /\r\n\r\n",
+    "no method": b" / HTTP/1.1\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)), "zeros": bytes(500),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/9.9": b"GET /model HTTP/9.9\r\nHost: localhost\r\n\r\n",
-    "a version that is none": b"GET /model HTTQ/1.1\r\nHost: localhost\r\n\r\n", "high bytes": bytes(range(128, 256)) * 4 + b"\r\n\r\n",
-    "an endless line": b"GET /" + b"x" * 100000, "an endless header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100000,
+    "a version that is none": b"GET /model HTTQ/1.1\r\nHost: localhost\r\n\r\n",
+    "high bytes": bytes(range(128, 256)) * 4 + b"\r\n\r\n",
+    "an endless line": b"GET /" + b"x" * 100000,
+    "an endless header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100000,
     "endless headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 20000,
     "a header without colon": b"GET /model HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n",
 }
@@ -62,7 +65,8 @@ def test_random_bytes_are_answered_by_an_error_or_the_end_of_the_connection(impa
 BODY = bytes(784)
 
 
-def predict(*headers: str, body: bytes = BODY, host: str = "Host: localhost", line: str = "POST /predict HTTP/1.1") -> bytes:
+def predict(*headers: str, body: bytes = BODY, host: str = "Host: localhost",
+            line: str = "POST /predict HTTP/1.1") -> bytes:
     lines = [line, *([host] if host else []), *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
@@ -72,8 +76,10 @@ TWO_READINGS = {
     "two Content-Lengths that differ": predict("Content-Length: 784", "Content-Length: 10"),
     "two Content-Lengths that agree": predict("Content-Length: 784", "Content-Length: 784"),
     "a list of Content-Lengths": predict("Content-Length: 784, 784"),
-    "Content-Length and chunked": predict("Content-Length: 784", "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + SMUGGLED),
-    "chunked and Content-Length": predict("Transfer-Encoding: chunked", "Content-Length: 5", body=b"0\r\n\r\n" + SMUGGLED),
+    "Content-Length and chunked": predict("Content-Length: 784", "Transfer-Encoding: chunked",
+                                          body=b"0\r\n\r\n" + SMUGGLED),
+    "chunked and Content-Length": predict("Transfer-Encoding: chunked", "Content-Length: 5",
+                                          body=b"0\r\n\r\n" + SMUGGLED),
     "chunked twice": predict("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     "a negative Content-Length": predict("Content-Length: -1"),
     "a signed Content-Length": predict("Content-Length: +784"),
@@ -172,7 +178,8 @@ def test_a_body_within_the_limit_is_continued(reader: Daemon):
 
 # ---- from elsewhere ----
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1",
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example",
+                                  "127.0.0.1.evil.example", "10.0.0.1",
                                   "[2001:db8::1]", "localhost@evil.example", ""])
 def test_a_foreign_host_is_refused(reader: Daemon, host):
     answer = parse(reader.raw(predict("Content-Length: 784", "Connection: close", host=f"Host: {host}")))
@@ -180,13 +187,16 @@ def test_a_foreign_host_is_refused(reader: Daemon, host):
     answer.problem((400, 403))
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:80", "convd.localhost"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.1:9", "[::1]", "[::1]:80",
+                                  "convd.localhost"])
 def test_a_loopback_host_is_served(reader: Daemon, host):
     parse(reader.raw(predict("Content-Length: 784", "Connection: close", host=f"Host: {host}"))).ok()
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "https://localhost.evil.example", "null", "http://localhost:1", "file://", ""])
-@pytest.mark.parametrize("method, path", [("POST", "/predict"), ("POST", "/train?label=7"), ("PATCH", "/model"), ("POST", "/classes"),
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://localhost.evil.example", "null",
+                                    "http://localhost:1", "file://", ""])
+@pytest.mark.parametrize("method, path", [("POST", "/predict"), ("POST", "/train?label=7"), ("PATCH", "/model"),
+                                          ("POST", "/classes"),
                                           ("DELETE", "/snapshots/1"), ("POST", "/snapshots/1/activate")])
 def test_a_page_of_another_origin_changes_and_computes_nothing(reader: Daemon, origin, method, path):
     answer = reader.request(method, path, BODY, {"Origin": origin})
@@ -226,5 +236,6 @@ def test_the_daemon_listens_on_ipv6_loopback(daemons):
         pytest.skip(f"this machine has no ::1: {text}")
     port = int(daemon.out.read_text().strip().rpartition(":")[2])
     with socket.create_connection(("::1", port), 10) as connection:
-        connection.sendall(predict("Connection: close", host=f"Host: [::1]:{port}", line="GET /model HTTP/1.1", body=b""))
+        connection.sendall(predict("Connection: close", host=f"Host: [::1]:{port}", line="GET /model HTTP/1.1",
+                                   body=b""))
         assert status_of(read_to_end(connection)) == 200

@@ -17,10 +17,14 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> bytes:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", [b"{", b"}", b"[", b'{"image"', b'{"image":}', b"{'image': 1}", b'{"image": {"pixels": [1,]}}',
-                                  b'{"image": 1} x', b'{"image": 1}{"image": 1}', b"nul", b"\xef\xbb\xbf{}", b'{"a": "\xff"}',
-                                  b'{"a": "\xed\xa0\x80"}', b'{"a": "\x01"}', b'{"a": "\\x"}', b'{"a": "\\ud800"}', b'{"a": "\\u0000"}',
-                                  b'{"a": 01}', b'{"a": 1.}', b'{"a": .5}', b'{"a": +1}', b'{"a": 0x10}', b"\0", b'{"a": 1}\0'])
+@pytest.mark.parametrize("body", [b"{", b"}", b"[", b'{"image"', b'{"image":}', b"{'image': 1}",
+                                  b'{"image": {"pixels": [1,]}}',
+                                  b'{"image": 1} x', b'{"image": 1}{"image": 1}', b"nul", b"\xef\xbb\xbf{}",
+                                  b'{"a": "\xff"}',
+                                  b'{"a": "\xed\xa0\x80"}', b'{"a": "\x01"}', b'{"a": "\\x"}', b'{"a": "\\ud800"}',
+                                  b'{"a": "\\u0000"}',
+                                  b'{"a": 01}', b'{"a": 1.}', b'{"a": .5}', b'{"a": +1}', b'{"a": 0x10}', b"\0",
+                                  b'{"a": 1}\0'])
 def test_what_is_not_json_is_refused(reader: Daemon, route, body):
     reader.post(route, body, "application/json").problem((400, 422))
 
@@ -40,7 +44,8 @@ def test_a_setting_that_is_not_a_finite_number_is_refused(reader: Daemon, number
 
 @pytest.mark.parametrize("route", [*ROUTES, "/classes", "/snapshots"])
 @pytest.mark.parametrize("body", [nested(10000), nested(10000, '{"a":', "}").replace(b":}", b":0}"), b"[" * 1000000,
-                                  b'{"image":' + nested(10000) + b"}"], ids=["arrays", "objects", "unclosed", "in image"])
+                                  b'{"image":' + nested(10000) + b"}"],
+                                  ids=["arrays", "objects", "unclosed", "in image"])
 def test_json_nested_ten_thousand_deep_is_refused(reader: Daemon, route, body):
     reader.post(route, body, "application/json").problem((400, 422))
 
@@ -57,18 +62,22 @@ def test_an_object_of_very_many_keys_is_no_trap(reader: Daemon):
 
 def test_a_key_that_comes_twice_is_refused(reader: Daemon, seven):
     pixels = json.dumps(pixel_list(seven))
-    reader.post("/predict", f'{{"image": {pixels}, "image": {pixels}}}'.encode(), "application/json").problem((400, 422))
+    reader.post("/predict", f'{{"image": {pixels}, "image": {pixels}}}'.encode(),
+                "application/json").problem((400, 422))
 
 
 @pytest.mark.parametrize("document, pointer", [
-    ({}, None), ({"image": 7}, "/image"), ({"image": None}, "/image"), ({"image": []}, "/image"), ({"image": {}}, "/image"),
+    ({}, None), ({"image": 7}, "/image"), ({"image": None}, "/image"), ({"image": []}, "/image"),
+    ({"image": {}}, "/image"),
     ({"image": {"pixels": 7}}, "/image/pixels"), ({"image": {"pixels": []}}, "/image/pixels"),
     ({"image": {"pixels": [0] * 783}}, "/image/pixels"), ({"image": {"pixels": [0] * 785}}, "/image/pixels"),
-    ({"image": {"pixels": [0] * 783 + [-1]}}, "/image/pixels/783"), ({"image": {"pixels": [0.5] + [0] * 783}}, "/image/pixels/0"),
+    ({"image": {"pixels": [0] * 783 + [-1]}}, "/image/pixels/783"),
+    ({"image": {"pixels": [0.5] + [0] * 783}}, "/image/pixels/0"),
     ({"image": {"pixels": ["0"] * 784}}, "/image/pixels/0"), ({"image": {"pixels": [[0] * 28] * 27}}, "/image/pixels"),
     ({"image": {"pixels": [[0] * 28] * 27 + [[0] * 27]}}, "/image/pixels/27"), ({"image": {"b64": 7}}, "/image/b64"),
     ({"image": {"b64": "AA==", "pixels": []}}, "/image"), ({"image": {"pixels": [0] * 784}, "extra": 1}, "/extra"),
-    ({"images": 7}, "/images"), ({"images": []}, "/images"), ({"images": {}}, "/images"), ({"images": [7]}, "/images/0")])
+    ({"images": 7}, "/images"), ({"images": []}, "/images"), ({"images": {}}, "/images"),
+    ({"images": [7]}, "/images/0")])
 def test_an_image_of_another_form_is_refused_and_pointed_at(reader: Daemon, document, pointer):
     reader.post("/predict", to_json(document), "application/json").problem((400, 422), pointer=pointer)
 
@@ -79,7 +88,8 @@ def test_json_that_is_no_object_is_refused(reader: Daemon, route, body):
     reader.post(route, body, "application/json").problem(422, "value")
 
 
-@pytest.mark.parametrize("method, path", [("PATCH", "/model"), ("POST", "/classes"), ("PATCH", "/classes"), ("POST", "/snapshots")])
+@pytest.mark.parametrize("method, path", [("PATCH", "/model"), ("POST", "/classes"), ("PATCH", "/classes"),
+                                          ("POST", "/snapshots")])
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"not json", b"{}{}"])
 def test_a_broken_document_is_refused_by_every_route_that_takes_one(reader: Daemon, method, path, body):
     reader.request(method, path, body, {"Content-Type": "application/json"}).problem((400, 422))
@@ -93,9 +103,12 @@ def test_an_empty_document_is_refused(reader: Daemon, method, path):
 # ---- labels ----
 
 NO_LABELS = {
-    "empty": "", "65 bytes": "x" * 65, "33 times two bytes": "ä" * 33, "5000 bytes": "x" * 5000, "not UTF-8": b"\xff\xfe",
-    "overlong": b"\xc0\xaf", "a surrogate": b"\xed\xa0\x80", "cut": b"\xc3", "beyond Unicode": b"\xf5\x80\x80\x80", "tab": "a\tb",
-    "line feed": "a\nb", "delete": "\x7f", "C1": "\x85", "line separator": "\u2028", "a leading space": " a", "a trailing space": "a ",
+    "empty": "", "65 bytes": "x" * 65, "33 times two bytes": "ä" * 33, "5000 bytes": "x" * 5000,
+    "not UTF-8": b"\xff\xfe",
+    "overlong": b"\xc0\xaf", "a surrogate": b"\xed\xa0\x80", "cut": b"\xc3", "beyond Unicode": b"\xf5\x80\x80\x80",
+    "tab": "a\tb",
+    "line feed": "a\nb", "delete": "\x7f", "C1": "\x85", "line separator": "\u2028", "a leading space": " a",
+    "a trailing space": "a ",
 }
 
 
@@ -107,7 +120,8 @@ def test_a_query_label_that_is_none_is_refused(reader: Daemon, seven, name):
 
 @pytest.mark.parametrize("name", [name for name, label in NO_LABELS.items() if isinstance(label, str)])
 def test_a_json_label_that_is_none_is_refused_and_pointed_at(reader: Daemon, seven, name):
-    document = {"samples": [{"label": "7", "image": pixel_list(seven)}, {"label": NO_LABELS[name], "image": pixel_list(seven)}]}
+    document = {"samples": [{"label": "7", "image": pixel_list(seven)},
+                            {"label": NO_LABELS[name], "image": pixel_list(seven)}]}
     reader.send_json("POST", "/train", document).problem(422, "label-invalid", "/samples/1/label")
 
 
@@ -130,7 +144,8 @@ def test_a_class_name_that_is_not_utf_8_is_refused(reader: Daemon, label):
     reader.post("/classes", b'{"label": "' + label + b'"}', "application/json").problem((400, 422))
 
 
-@pytest.mark.parametrize("body, content_type", [("raw", "application/octet-stream"), ("png", "image/png"), ("json", "application/json"),
+@pytest.mark.parametrize("body, content_type", [("raw", "application/octet-stream"), ("png", "image/png"),
+                                                ("json", "application/json"),
                                                 ("ndjson", "application/x-ndjson")])
 def test_training_without_a_label_is_refused(reader: Daemon, seven, body, content_type):
     data = {"raw": seven.tobytes(), "png": png(seven)}.get(body) or to_json({"image": pixel_list(seven)})

@@ -61,10 +61,11 @@ def test_flipped_bits_are_refused_or_read_and_never_crash(reader: Daemon, noise,
             assert answer.status in (200, 415, 422)
 
 
-@pytest.mark.parametrize("width, height", [(2**31 - 1, 2**31 - 1), (100000, 100000), (2**31 - 1, 1), (1, 2**31 - 1), (65536, 65536)])
+@pytest.mark.parametrize("width, height", [(2**31 - 1, 2**31 - 1), (100000, 100000), (2**31 - 1, 1), (1, 2**31 - 1),
+                                           (65536, 65536)])
 def test_a_png_header_that_promises_far_too_much_is_refused_at_once(reader: Daemon, width, height):
     problem = reader.post("/predict", png_of(width, height, zlib.compress(bytes(1000)))).problem(422)
-    assert "pixels" in problem["detail"] or "size" in problem["detail"] or "wide" in problem["detail"] or "x" in problem["detail"]
+    assert str(width) in problem["detail"]
     assert reader.rss_bytes() < 600 << 20
 
 
@@ -150,7 +151,8 @@ def test_base64_that_is_no_image_is_refused(reader: Daemon, text):
     answer.problem((400, 415, 422), pointer="/image/b64")
 
 
-@pytest.mark.parametrize("content_type", ["image/png; " + "x" * 2000, ";", "\x80\xff", "application/json;charset=klingon", "multipart/",
+@pytest.mark.parametrize("content_type",
+                         ["image/png; " + "x" * 2000, ";", "\x80\xff", "application/json;charset=klingon", "multipart/",
                                           "text/plain"])
 def test_an_odd_content_type_is_no_crash(reader: Daemon, seven, content_type):
     assert reader.post("/predict", seven.tobytes(), content_type).status in (200, 400, 415, 422)

@@ -10,7 +10,8 @@ from .reference import read_safetensors, write_safetensors
 def available_ariths(directory) -> list[str]:
     """Those that this machine can run: a verb refuses the others as a usage error."""
     db = directory / "arith.db"
-    convd("init", "--db", db, "--width", "4", "--height", "4", "--kernel-width", "2", "--kernel-height", "2", "--hidden", "4")
+    convd("init", "--db", db, "--width", "4", "--height", "4", "--kernel-width", "2", "--kernel-height", "2",
+          "--hidden", "4")
     names = ["x86-64-v4", "x86-64-v3", "aarch64", "portable"]
     return [name for name in names if convd("verify", "--db", db, "--arith", name, check=False).returncode == 0]
 
@@ -116,7 +117,8 @@ def test_tensors_of_another_program_become_a_model(daemons, noise):
     path = daemons.directory / "foreign.safetensors"
     path.write_bytes(write_safetensors(tensors))
     db = daemons.directory / "foreign.db"
-    convd("init", "--db", db, "--from", path, "--width", "8", "--height", "8", "--stride", "1", "--gradient", "jacobian",
+    convd("init", "--db", db, "--from", path, "--width", "8", "--height", "8", "--stride", "1", "--gradient",
+          "jacobian",
           "--rate", "0.1", "--mean", "0")
     daemon = daemons.start(db)
     model = daemon.model()

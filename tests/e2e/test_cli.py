@@ -44,8 +44,10 @@ def test_help_says_what_for_how_flags_defaults_examples_and_exit_codes(verb):
 
 # The flags that DESIGN, README and the units name; --help must list each.
 NAMED = {
-    "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections threads",
-    "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean seed fit invert json",
+    "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
+             "threads",
+    "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
+            "seed fit invert json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
     "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json",
 }
@@ -64,11 +66,15 @@ def test_the_overview_lists_every_verb():
     assert all(re.search(rf"^  {verb} ", text, re.M) for verb in VERBS)
 
 
-@pytest.mark.parametrize("args", [[], ["frobnicate"], ["--frobnicate"], ["serve", "extra"], ["init", "--width"], ["init", "--width", "x"],
-                                  ["init", "--width", "0"], ["init", "--rate", "nan"], ["init", "--gradient", "steepest"],
-                                  ["init", "--classes", "a,,b"], ["init", "--classes", "a,a"], ["train"], ["predict"], ["evaluate"],
+@pytest.mark.parametrize("args", [[], ["frobnicate"], ["--frobnicate"], ["serve", "extra"], ["init", "--width"],
+                                  ["init", "--width", "x"],
+                                  ["init", "--width", "0"], ["init", "--rate", "nan"],
+                                  ["init", "--gradient", "steepest"],
+                                  ["init", "--classes", "a,,b"], ["init", "--classes", "a,a"], ["train"], ["predict"],
+                                  ["evaluate"],
                                   ["export"], ["snapshots", "eat"], ["snapshots", "drop"], ["snapshots", "drop", "x"],
-                                  ["serve", "--threads", "0"], ["serve", "--body-bytes", "1X"], ["serve", "--listen", "nonsense"],
+                                  ["serve", "--threads", "0"], ["serve", "--body-bytes", "1X"],
+                                  ["serve", "--listen", "nonsense"],
                                   ["predict", "--top", "0", "x.png"], ["train", "--db", "a", "--url", "http://b", "c"],
                                   ["init", "--kernel-width", "64", "--width", "8"]])
 def test_a_wrong_command_line_exits_with_2_and_one_clear_line(tmp_path, args):
@@ -106,7 +112,7 @@ def test_init_by_the_documented_line_makes_the_default_model(daemons, tmp_path):
 
 
 def test_another_seed_makes_another_model(tmp_path):
-    digests = {convd_json("init", "--db", tmp_path / f"{seed}.db", "--seed", str(seed))["digest"] for seed in (1, 2, 42)}
+    digests = {convd_json("init", "--db", tmp_path / f"{seed}.db", "--seed", seed)["digest"] for seed in "123"}
     assert len(digests) == 3
 
 
@@ -246,7 +252,8 @@ def test_training_through_a_daemon_that_is_killed_and_restarted_trains_everythin
     convd("init", "--db", db)
     daemon = daemons.make(db, "--listen", f"127.0.0.1:{port}").start()
     files = write_idx(tmp_path, np.resize(digits.images, (20000, 28, 28)), np.resize(digits.labels, 20000))
-    process = subprocess.Popen([str(CONVD), "train", "--url", daemon.url, *map(str, files), "--batch", "50", "--json", "--quiet"],
+    process = subprocess.Popen([str(CONVD), "train", "--url", daemon.url, *map(str, files), "--batch", "50", "--json",
+                                "--quiet"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
     try:
         while daemon.model()["step"] < 500:
@@ -353,14 +360,15 @@ def test_verify_agrees_with_the_daemon_that_was_stopped(daemon: Daemon, digits):
     daemon.stop()
     verdict = convd_json("verify", "--db", daemon.db)
     assert verdict["ok"] is True
-    assert (verdict["digest"], verdict["revision"], verdict["step"]) == (model["digest"], model["revision"], model["step"])
+    assert all(verdict[name] == model[name] for name in ("digest", "revision", "step"))
     text = convd("verify", "--db", daemon.db).stdout.decode()
     assert model["digest"] in text
 
 
 # ---- what can be wrong around a verb ----
 
-@pytest.mark.parametrize("args", [["verify"], ["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"], ["predict", "x.png"],
+@pytest.mark.parametrize("args", [["verify"], ["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"],
+                                  ["predict", "x.png"],
                                   ["export", "--safetensors", "-"], ["snapshots"]])
 def test_a_missing_database_exits_with_3_and_is_not_made(digits, tmp_path, args):
     words = [a.format(images=digits.test_files[0], labels=digits.test_files[1]) for a in args]
@@ -369,7 +377,8 @@ def test_a_missing_database_exits_with_3_and_is_not_made(digits, tmp_path, args)
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("args", [["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"], ["export", "--safetensors", "-"],
+@pytest.mark.parametrize("args", [["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"],
+                                  ["export", "--safetensors", "-"],
                                   ["snapshots"]])
 def test_a_daemon_that_is_not_there_exits_with_4(digits, args):
     words = [a.format(images=digits.test_files[0], labels=digits.test_files[1]) for a in args]
@@ -395,6 +404,7 @@ def test_a_url_that_is_no_convd_is_told(tmp_path):
 
 def test_a_closed_or_full_stdout_is_not_success(trained_db):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([str(CONVD), "snapshots", "--db", str(trained_db), "--json"], stdout=full, stderr=subprocess.PIPE,
+        done = subprocess.run([str(CONVD), "snapshots", "--db", str(trained_db), "--json"], stdout=full,
+                              stderr=subprocess.PIPE,
                               env=clean_environment())
     assert done.returncode == FAILED and done.stderr

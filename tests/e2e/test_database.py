@@ -1,4 +1,4 @@
-"""The database file: missing, foreign, newer, owned by another, read-only, damaged. Nothing is written to what is not ours."""
+"""The database file: missing, foreign, newer, owned by another, read-only, damaged. What is not ours stays as it is."""
 import hashlib
 import os
 import shutil
@@ -59,7 +59,8 @@ def test_a_directory_in_place_of_the_file_is_told(daemons):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("content", [b"this is a letter, not a database\n" * 100, b"\x00" * 8192, b"SQLite format 3\x00" + bytes(8000),
+@pytest.mark.parametrize("content", [b"this is a letter, not a database\n" * 100, b"\x00" * 8192,
+                                     b"SQLite format 3\x00" + bytes(8000),
                                      b"x"], ids=["text", "zeros", "a broken header", "one byte"])
 def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(daemons, content):
     db = daemons.directory / "letter.db"
@@ -108,7 +109,8 @@ def test_a_database_that_another_daemon_owns_is_refused_and_the_owner_serves_on(
     daemon.train("7", seven.tobytes()).ok()
 
 
-@pytest.mark.parametrize("verb", [["verify"], ["evaluate"], ["train"], ["export", "--safetensors", "-"], ["snapshots"], ["predict"]])
+@pytest.mark.parametrize("verb", [["verify"], ["evaluate"], ["train"], ["export", "--safetensors", "-"], ["snapshots"],
+                                  ["predict"]])
 def test_an_offline_verb_on_a_daemons_database_points_to_url(daemon: Daemon, digits, verb):
     files = {"evaluate": digits.test_files, "train": digits.test_files, "predict": ["x.png"]}.get(verb[0], [])
     done = convd(verb[0], "--db", daemon.db, *verb[1:], *files, check=False)
@@ -121,9 +123,9 @@ def test_an_offline_verb_on_a_daemons_database_points_to_url(daemon: Daemon, dig
 
 @pytest.fixture
 def public(trained_db: Path):
-    """A directory that everybody can enter, with a trained model and the binary: what runs as root would write anyway."""
+    """A directory that everybody can enter, with a trained model and the binary: root would write anyway."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user; where the tests run as a plain user, chmod would do, but is not tried")
+        pytest.skip("only root can become another user")
     directory = Path(tempfile.mkdtemp(prefix="convd-e2e-"))
     directory.chmod(0o755)
     shutil.copyfile(trained_db, directory / "digits.db")
@@ -148,7 +150,8 @@ def test_a_model_that_cannot_be_written_is_not_served(daemons, public, file_mode
     assert digest_of_file(db) == before
 
 
-@pytest.mark.parametrize("verb", [["verify"], ["evaluate", "images", "labels"], ["snapshots"], ["export", "--safetensors", "-"]],
+@pytest.mark.parametrize("verb", [["verify"], ["evaluate", "images", "labels"], ["snapshots"],
+                                  ["export", "--safetensors", "-"]],
                          ids=lambda verb: verb[0])
 def test_a_model_that_cannot_be_written_can_be_read_offline(public, digits, verb):
     db = public / "digits.db"
@@ -157,10 +160,12 @@ def test_a_model_that_cannot_be_written_can_be_read_offline(public, digits, verb
     db.chmod(0o444)
     public.chmod(0o555)
     before = digest_of_file(db)
-    done = subprocess.run([str(public / "convd"), verb[0], "--db", str(db), *verb[1:]], capture_output=True, timeout=300,
+    done = subprocess.run([str(public / "convd"), verb[0], "--db", str(db), *verb[1:]], capture_output=True,
+                          timeout=300,
                           stdin=subprocess.DEVNULL, cwd=public, env=clean_environment(), **AS_NOBODY)
     assert done.returncode == 0 and done.stdout, done.stderr
-    assert digest_of_file(db) == before and sorted(p.name for p in public.iterdir()) == ["convd", "digits.db", "images", "labels"]
+    assert digest_of_file(db) == before
+    assert sorted(path.name for path in public.iterdir()) == ["convd", "digits.db", "images", "labels"]
 
 
 def test_a_model_that_may_not_even_be_read_is_told(daemons, public):
@@ -196,8 +201,10 @@ def test_a_damaged_snapshot_is_passed_over_with_a_warning_and_the_state_is_the_s
 
 
 @pytest.mark.parametrize("sql", ["UPDATE sample SET label = 1 - label WHERE id = 2", "DELETE FROM sample WHERE id = 2",
-                                 "UPDATE sample SET image = zeroblob(64) WHERE id = 2", "UPDATE event SET created_us = 0 WHERE revision = 2",
-                                 "UPDATE event SET chain = zeroblob(32) WHERE revision = 3", "DELETE FROM event WHERE revision = 3",
+                                 "UPDATE sample SET image = zeroblob(64) WHERE id = 2",
+                                 "UPDATE event SET created_us = 0 WHERE revision = 2",
+                                 "UPDATE event SET chain = zeroblob(32) WHERE revision = 3",
+                                 "DELETE FROM event WHERE revision = 3",
                                  "UPDATE sample SET predicted = 1 - predicted WHERE id = 2"])
 def test_a_changed_or_lost_row_of_the_log_is_found_by_verify(small: Daemon, sql):
     for i in range(5):
@@ -257,11 +264,13 @@ def test_the_sqlite_shell_reads_the_weights_by_name(daemon: Daemon):
     tensors, _ = read_safetensors(daemon.get("/model.safetensors").body)
     daemon.stop()
     connection = sqlite3.connect(daemon.db)
-    found = connection.execute("SELECT name, rows, columns, data FROM tensor WHERE snapshot = (SELECT max(id) FROM snapshot)").fetchall()
+    found = connection.execute("SELECT name, rows, columns, data FROM tensor "
+                               "WHERE snapshot = (SELECT max(id) FROM snapshot)").fetchall()
     [(mode,)] = connection.execute("PRAGMA journal_mode").fetchall()
     [(application,)] = connection.execute("PRAGMA application_id").fetchall()
     connection.close()
-    assert {name: (rows, columns) for name, rows, columns, _ in found} == {"kernels": (16, 25), "w01": (576, 128), "w12": (128, 10)}
+    shapes = {name: (rows, columns) for name, rows, columns, _ in found}
+    assert shapes == {"kernels": (16, 25), "w01": (576, 128), "w12": (128, 10)}
     for name, rows, columns, data in found:
         assert (np.frombuffer(data, "<f4") == tensors[name].ravel()).all(), name
     assert mode == "wal" and application == 0x636F6E76

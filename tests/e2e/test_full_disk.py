@@ -19,7 +19,8 @@ def little_disk():
     """A file system of 4 MiB."""
     directory = Path(tempfile.mkdtemp(prefix="convd-e2e-disk-"))
     mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "convd-e2e", str(directory)], capture_output=True).returncode == 0
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "convd-e2e", str(directory)],
+        capture_output=True).returncode == 0
     if not mounted:
         directory.rmdir()
         pytest.skip("cannot mount a small tmpfs here: needs root and CAP_SYS_ADMIN")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from .daemon import ROOT, Daemon
-from .pictures import BODY_KINDS, FORM, b64, form, jpeg, picture, pixel_list, png, to_json
+from .pictures import BODY_KINDS, CURL, FORM, b64, form, jpeg, picture, pixel_list, png, to_json
 from .reference import Network, read_safetensors
 
 FIXTURES = ROOT / "tests" / "fixtures" / "images"
@@ -93,7 +93,7 @@ def test_a_raw_batch_is_answered_image_by_image_in_order(reader: Daemon, digits)
 
 def test_a_raw_batch_is_found_by_its_length_whatever_its_type(reader: Daemon, digits):
     images = digits.test_images[:3]
-    assert reader.predict(images.tobytes(), "application/x-www-form-urlencoded")["predictions"] == singles(reader, images)
+    assert reader.predict(images.tobytes(), CURL)["predictions"] == singles(reader, images)
 
 
 def test_json_images_are_answered_in_order(reader: Daemon, digits):
@@ -142,17 +142,21 @@ def test_a_png_of_any_size_and_colour_is_fitted(reader: Daemon, noise, width, he
 
 
 @pytest.mark.parametrize("width, height", SIZES)
-@pytest.mark.parametrize("mode, options", [("L", {}), ("RGB", {}), ("RGB", {"progressive": True}), ("RGB", {"subsampling": 0})])
+@pytest.mark.parametrize("mode, options", [("L", {}), ("RGB", {}), ("RGB", {"progressive": True}),
+                                           ("RGB", {"subsampling": 0})])
 def test_a_jpeg_of_any_size_and_colour_is_fitted(reader: Daemon, noise, width, height, mode, options):
     pixels = noise.integers(0, 256, (height, width, 3), np.uint8)
     check_prediction(reader.predict(picture(pixels, "JPEG", mode, **options), "image/jpeg"))
 
 
-@pytest.mark.parametrize("name", ["grey1.png", "grey2.png", "grey4.png", "grey8.png", "grey16.png", "grey1-interlaced.png",
-                                  "grey-alpha8.png", "grey-alpha16.png", "rgb8.png", "rgb16.png", "rgba8.png", "rgba16.png",
+@pytest.mark.parametrize("name", ["grey1.png", "grey2.png", "grey4.png", "grey8.png", "grey16.png",
+                                  "grey1-interlaced.png",
+                                  "grey-alpha8.png", "grey-alpha16.png", "rgb8.png", "rgb16.png", "rgba8.png",
+                                  "rgba16.png",
                                   "rgba8-interlaced.png", "rgb8-trns.png", "grey16-trns.png", "palette1.png",
                                   "palette4-trns.png", "palette8.png", "palette8-interlaced.png", "gamma.png",
-                                  "colour.jpg", "colour-420.jpg", "grey.jpg", "progressive.jpg", "one-pixel.png", "one-pixel.jpg"])
+                                  "colour.jpg", "colour-420.jpg", "grey.jpg", "progressive.jpg", "one-pixel.png",
+                                  "one-pixel.jpg"])
 def test_a_picture_of_every_variety_is_read(reader: Daemon, name):
     check_prediction(reader.predict((FIXTURES / name).read_bytes(), None))
 
@@ -212,7 +216,8 @@ def test_invert_never_touches_raw_bodies(daemon: Daemon, seven):
     before = daemon.predict((255 - seven).tobytes())["probabilities"]
     daemon.send_json("PATCH", "/model", {"invert": "always"}).ok()
     assert daemon.predict((255 - seven).tobytes())["probabilities"] == before
-    assert daemon.predict(png(255 - seven), "image/png")["probabilities"] == daemon.predict(seven.tobytes())["probabilities"]
+    assert daemon.predict(png(255 - seven),
+                          "image/png")["probabilities"] == daemon.predict(seven.tobytes())["probabilities"]
 
 
 def test_fit_stretch_scales_both_sides_on_their_own(daemon: Daemon, seven):
@@ -273,7 +278,8 @@ def test_predictions_agree_with_a_float64_network_of_another_geometry(daemons, n
         image = noise.integers(0, 256, shape, np.uint8)
         prediction = daemon.predict(image.tobytes())
         check_prediction(prediction, model["classes"])
-        np.testing.assert_allclose(list(prediction["probabilities"].values()), network.predict(image), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(list(prediction["probabilities"].values()), network.predict(image), rtol=1e-5,
+                                   atol=1e-7)
 
 
 @pytest.mark.parametrize("gradient", ["diagonal", "jacobian"])

@@ -12,6 +12,7 @@ from .prometheus import parse as parse_metrics, value
 pytestmark = pytest.mark.core
 
 SLACK_S = 20 if SANITIZED else 3
+TRAIN = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_fifty_stalled_clients_do_not_keep_others_from_being_served(short: Daemo
     stalled = [short.connect() for _ in range(50)]
     try:
         for connection in stalled:
-            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\nhalf")
+            connection.sendall(TRAIN + b"half")
         for _ in range(50):
             short.predict(bytes(64))
             short.train("a", bytes(64)).ok()
@@ -129,7 +130,7 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(short: Daemon):
     before = short.model()
     for i in range(60):
         with short.connect() as connection:
-            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(i))
+            connection.sendall(TRAIN + bytes(i))
     assert short.model() == before
 
 
@@ -137,7 +138,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_a_whole_sample_or_none(da
     daemon = daemons.start(daemons.init())
     for _ in range(60):
         with daemon.connect() as connection:
-            connection.sendall(b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(64))
+            connection.sendall(TRAIN + bytes(64))
     deadline = time.monotonic() + 10 + SLACK_S
     while daemon.model()["step"] < 60 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -126,7 +126,8 @@ def test_a_snapshot_that_is_not_there_is_not_found(reader: Daemon, method, path,
     reader.request(method, path.format(number)).problem(404, "not-found")
 
 
-@pytest.mark.parametrize("body, pointer", [({"note": 7}, "/note"), ({"note": "x" * 201}, "/note"), ({"pinned": "yes"}, "/pinned"),
+@pytest.mark.parametrize("body, pointer", [({"note": 7}, "/note"), ({"note": "x" * 201}, "/note"),
+                                           ({"pinned": "yes"}, "/pinned"),
                                            ({"name": "x"}, "/name")])
 def test_a_snapshot_body_of_another_form_is_refused(reader: Daemon, body, pointer):
     before = reader.get("/snapshots").body

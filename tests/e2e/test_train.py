@@ -187,7 +187,8 @@ def test_samples_are_in_the_database_as_they_were_trained(daemon: Daemon, digits
         saids.append(daemon.train(label, png(image), "image/png").ok())
     daemon.stop()
     for said, prediction, (label, image) in zip(saids, predictions, three(digits)):
-        found = rows(daemon.db, "SELECT revision, label_text, predicted_text, loss, image FROM labelled_sample WHERE id = ?",
+        found = rows(daemon.db,
+                     "SELECT revision, label_text, predicted_text, loss, image FROM labelled_sample WHERE id = ?",
                      said["samples"][0])
         assert len(found) == 1
         revision, label_text, predicted_text, loss, pixels = found[0]
@@ -200,7 +201,8 @@ def test_samples_are_in_the_database_as_they_were_trained(daemon: Daemon, digits
 def test_the_event_of_a_batch_names_its_samples(daemon: Daemon, digits):
     said = daemon.train("7", digits.test_images[:5].tobytes()).ok()
     daemon.stop()
-    [(kind, first, n)] = rows(daemon.db, "SELECT kind, body ->> '$.first', body ->> '$.n' FROM event WHERE revision = ?",
+    [(kind, first, n)] = rows(daemon.db,
+                              "SELECT kind, body ->> '$.first', body ->> '$.n' FROM event WHERE revision = ?",
                               said["revision"])
     assert (kind, first, n) == ("train", said["samples"][0], 5)
 

@@ -18,7 +18,8 @@ def truncated(image: np.ndarray) -> bytes:
 
 
 def form_with_a_truncated_png(hundred):
-    parts = [(label, f"{i}.png", truncated(image) if i == BAD else png(image)) for i, (label, image) in enumerate(hundred)]
+    parts = [(label, f"{i}.png", truncated(image) if i == BAD else png(image)) for i,
+             (label, image) in enumerate(hundred)]
     return "", FORM, form(*parts), f"/images/{BAD}"
 
 
