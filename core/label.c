@@ -25,9 +25,11 @@ static int32_t decode(const unsigned char *bytes, size_t n, size_t *at)
     return point < lowest[more] || point > 0x10ffff || surrogate ? -1 : point;
 }
 
+/* Unicode's White_Space, less what is refused as a control character or a line separator anyway. */
 static bool is_space(int32_t point)
 {
-    return point == ' ' || point == 0xa0 || point == 0x3000 || (point >= 0x2000 && point <= 0x200a);
+    return point == ' ' || point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) ||
+           point == 0x202f || point == 0x205f || point == 0x3000;
 }
 
 int label_check(const char *bytes, size_t n_bytes, struct err *err)

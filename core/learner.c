@@ -143,8 +143,8 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
 
 int learner_class(const struct learner *l, const char *bytes, size_t n_bytes)
 {
-    if (n_bytes > LABEL_BYTES_MAX)
-        return -1;
+    if (n_bytes == 0 || n_bytes > LABEL_BYTES_MAX || memchr(bytes, '\0', n_bytes) != NULL)
+        return -1; /* a zero among the bytes would match the zeros behind a shorter label */
     for (uint32_t i = 0; i < l->n_classes; i++)
         if (memcmp(l->labels[i], bytes, n_bytes) == 0 && l->labels[i][n_bytes] == '\0')
             return (int)i;

@@ -222,6 +222,8 @@ static void get_tally(struct source *source, struct learner *l)
         memcpy(&o->label, packed, 2);
         memcpy(&o->predicted, packed + 2, 2);
         memcpy(&o->loss, packed + 4, 4);
+        if (o->label >= l->n_classes || o->predicted >= l->n_classes)
+            source->short_ = true; /* readers of the tally index by these */
     }
     for (uint32_t i = 0; i < l->n_classes; i++)
         get(source, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
@@ -240,8 +242,11 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
                                &s->kernel_width, &s->kernel_height, &s->stride,   &s->hidden};
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++)
         *sides[i] = get_u32(&source);
-    if (get_settings(&source, &create.as.create.settings, err) != 0)
+    if (get_settings(&source, &create.as.create.settings, err) != 0) {
+        if (err != NULL)
+            err->code = ERR_DB_CORRUPT;
         return NULL;
+    }
     const uint64_t step = get_u64(&source);
     const uint32_t n_classes = get_u32(&source);
     char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];

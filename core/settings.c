@@ -139,7 +139,10 @@ int settings_set_text(struct settings *s, enum setting which, const char *text, 
         return refuse(which, text, err);
     char *end = NULL;
     double value = strtod(text, &end);
-    if (end == text || *end != '\0')
+    for (const char *c = text; *c != '\0'; c++)
+        if (strchr("0123456789+-.eE", *c) == NULL) /* strtod also takes white space, hexadecimal, inf and nan */
+            end = NULL;
+    if (end == NULL || end == text || *end != '\0')
         return refuse(which, text, err);
     return settings_set(s, which, value, err);
 }
