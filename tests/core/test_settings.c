@@ -1,0 +1,249 @@
+/* test_settings.c - the hyperparameters: the table, ranges, words and numbers from text. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/core.h"
+#include "tests/core/run.h"
+
+START_TEST(every_setting_is_found_by_its_name)
+{
+    ck_assert_int_eq(settings_find(setting_table[_i].name), _i);
+    ck_assert_str_ne(setting_table[_i].help, "");
+}
+END_TEST
+
+START_TEST(an_unknown_name_is_not_found)
+{
+    ck_assert_int_eq(settings_find("learning_rate"), SETTING_N);
+    ck_assert_int_eq(settings_find(""), SETTING_N);
+    ck_assert_int_eq(settings_find("Rate"), SETTING_N);
+    ck_assert_int_eq(settings_find("rate "), SETTING_N);
+}
+END_TEST
+
+START_TEST(the_defaults_are_within_their_own_ranges)
+{
+    struct settings s = settings_default();
+    struct err err;
+    double value = settings_get(&s, (enum setting)_i);
+    ck_assert_msg(settings_set(&s, (enum setting)_i, value, &err) == 0, "%s", err.text);
+    ck_assert_double_eq(settings_get(&s, (enum setting)_i), value);
+}
+END_TEST
+
+START_TEST(the_default_gradient_is_diagonal)
+{
+    struct settings s = settings_default();
+    ck_assert_str_eq(settings_word(&s, SETTING_GRADIENT), "diagonal");
+}
+END_TEST
+
+START_TEST(both_ends_of_a_range_are_allowed)
+{
+    struct settings s = settings_default();
+    struct err err;
+    const struct setting_info *info = &setting_table[_i];
+    ck_assert_int_eq(settings_set(&s, (enum setting)_i, info->low, &err), 0);
+    ck_assert_double_eq(settings_get(&s, (enum setting)_i), info->low);
+    ck_assert_int_eq(settings_set(&s, (enum setting)_i, info->high, &err), 0);
+    ck_assert_double_eq(settings_get(&s, (enum setting)_i), info->high);
+}
+END_TEST
+
+static void expect_refused(struct settings *s, enum setting which, double value)
+{
+    struct settings before = *s;
+    struct err err = {.code = ERR_NONE};
+    char pointer[32];
+    (void)snprintf(pointer, sizeof pointer, "/%s", setting_table[which].name);
+    ck_assert_msg(settings_set(s, which, value, &err) == -1, "%s = %g", setting_table[which].name, value);
+    ck_assert_int_eq(err.code, ERR_VALUE);
+    ck_assert_str_eq(err.pointer, pointer);
+    for (int i = 0; i < SETTING_N; i++)
+        ck_assert_double_eq(settings_get(s, (enum setting)i), settings_get(&before, (enum setting)i));
+}
+
+START_TEST(a_number_out_of_range_is_refused_and_named)
+{
+    struct settings s = settings_default();
+    const struct setting_info *info = &setting_table[_i];
+    expect_refused(&s, (enum setting)_i, nextafter(info->low, -HUGE_VAL));
+    expect_refused(&s, (enum setting)_i, nextafter(info->high, HUGE_VAL));
+    expect_refused(&s, (enum setting)_i, -1e300);
+    expect_refused(&s, (enum setting)_i, 1e300);
+}
+END_TEST
+
+START_TEST(nan_and_infinities_are_refused)
+{
+    struct settings s = settings_default();
+    expect_refused(&s, (enum setting)_i, (double)NAN);
+    expect_refused(&s, (enum setting)_i, (double)INFINITY);
+    expect_refused(&s, (enum setting)_i, -(double)INFINITY);
+}
+END_TEST
+
+START_TEST(a_seed_must_be_whole)
+{
+    struct settings s = settings_default();
+    expect_refused(&s, SETTING_SEED, 1.5);
+    expect_refused(&s, SETTING_GRADIENT, 0.5);
+}
+END_TEST
+
+START_TEST(the_largest_seed_that_json_holds_is_kept_exactly)
+{
+    struct settings s = settings_default();
+    struct err err;
+    ck_assert_int_eq(settings_set_text(&s, SETTING_SEED, "9007199254740991", &err), 0);
+    ck_assert_uint_eq(s.seed, 9007199254740991u);
+    ck_assert_int_eq(settings_set_text(&s, SETTING_SEED, "9007199254740992", &err), -1);
+    ck_assert_uint_eq(s.seed, 9007199254740991u);
+}
+END_TEST
+
+START_TEST(a_float_comes_back_exactly_through_get_and_set)
+{
+    struct settings s = settings_default(), t = settings_default();
+    struct err err;
+    s.rate = 0x1.fffffep-3F;
+    s.mean = -0x1.000002p-1F;
+    ck_assert_int_eq(settings_set(&t, SETTING_RATE, settings_get(&s, SETTING_RATE), &err), 0);
+    ck_assert_int_eq(settings_set(&t, SETTING_MEAN, settings_get(&s, SETTING_MEAN), &err), 0);
+    ck_assert_mem_eq(&s.rate, &t.rate, sizeof s.rate);
+    ck_assert_mem_eq(&s.mean, &t.mean, sizeof s.mean);
+}
+END_TEST
+
+/* ---- from text ---- */
+
+START_TEST(every_word_of_a_setting_is_taken_and_given_back)
+{
+    const struct setting_info *info = &setting_table[_i];
+    if (info->words == NULL)
+        return;
+    int n = 0;
+    for (; info->words[n] != NULL; n++) {
+        struct settings s = settings_default();
+        struct err err;
+        ck_assert_int_eq(settings_set_text(&s, (enum setting)_i, info->words[n], &err), 0);
+        ck_assert_str_eq(settings_word(&s, (enum setting)_i), info->words[n]);
+        ck_assert_double_eq(settings_get(&s, (enum setting)_i), n);
+    }
+    ck_assert_int_ge(n, 2);
+    ck_assert_double_eq(info->high, n - 1);
+}
+END_TEST
+
+START_TEST(an_unknown_word_is_refused_with_the_words_that_would_work)
+{
+    struct settings s = settings_default();
+    struct err err;
+    ck_assert_int_eq(settings_set_text(&s, SETTING_GRADIENT, "exact", &err), -1);
+    ck_assert_int_eq(err.code, ERR_VALUE);
+    ck_assert_str_eq(err.pointer, "/gradient");
+    ck_assert_ptr_nonnull(strstr(err.text, "exact"));
+    ck_assert_ptr_nonnull(strstr(err.text, "diagonal"));
+    ck_assert_ptr_nonnull(strstr(err.text, "jacobian"));
+}
+END_TEST
+
+START_TEST(a_word_is_not_its_index)
+{
+    struct settings s = settings_default();
+    struct err err;
+    ck_assert_int_eq(settings_set_text(&s, SETTING_GRADIENT, "1", &err), -1);
+    ck_assert_int_eq(settings_set_text(&s, SETTING_GRADIENT, "", &err), -1);
+    ck_assert_int_eq(settings_set_text(&s, SETTING_GRADIENT, "Diagonal", &err), -1);
+}
+END_TEST
+
+START_TEST(a_number_has_no_word)
+{
+    struct settings s = settings_default();
+    ck_assert_ptr_null(settings_word(&s, SETTING_RATE));
+    ck_assert_ptr_null(settings_word(&s, SETTING_SEED));
+}
+END_TEST
+
+START_TEST(a_decimal_number_is_taken_from_text)
+{
+    static const struct {
+        const char *text;
+        float rate;
+    } good[] = {{"0.073", 0.073F}, {"1", 1.0F},  {"+2.5", 2.5F}, {"1e-3", 0.001F},
+                {".5", 0.5F},      {"5.", 5.0F}, {"-0", 0.0F}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct settings s = settings_default();
+        struct err err;
+        ck_assert_msg(settings_set_text(&s, SETTING_RATE, good[i].text, &err) == 0, "%s", err.text);
+        ck_assert_double_eq((double)s.rate, (double)good[i].rate);
+    }
+}
+END_TEST
+
+START_TEST(text_that_is_not_a_decimal_number_is_refused)
+{
+    static const char *const bad[] = {"",    " ",     "x",     "1x",  "0.1 ", " 0.1", "1,5", "0x1",       "nan",  "inf",
+                                      "NAN", "1e999", "1.2.3", "--1", "1e",   "\t1",  "1\n", "-0.000001", "100.5"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct settings s = settings_default();
+        struct err err = {.code = ERR_NONE};
+        ck_assert_msg(settings_set_text(&s, SETTING_RATE, bad[i], &err) == -1, "\"%s\" was taken", bad[i]);
+        ck_assert_int_eq(err.code, ERR_VALUE);
+        ck_assert_str_eq(err.pointer, "/rate");
+        ck_assert_double_eq((double)s.rate, (double)settings_default().rate);
+    }
+}
+END_TEST
+
+START_TEST(a_refused_text_of_any_length_fits_the_error)
+{
+    static char text[5000];
+    struct settings s = settings_default();
+    struct err err;
+    memset(text, '7', sizeof text - 1);
+    ck_assert_int_eq(settings_set_text(&s, SETTING_RATE, text, &err), -1);
+    ck_assert_uint_lt(strlen(err.text), sizeof err.text);
+    memset(text, 'w', sizeof text - 1);
+    ck_assert_int_eq(settings_set_text(&s, SETTING_FIT, text, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "stretch"));
+}
+END_TEST
+
+START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
+{
+    ck_assert(!setting_table[SETTING_MEAN].tunable);
+    ck_assert(!setting_table[SETTING_SEED].tunable);
+    ck_assert(setting_table[SETTING_RATE].tunable);
+    ck_assert(setting_table[SETTING_GRADIENT].tunable);
+    ck_assert(setting_table[SETTING_FIT].tunable);
+    ck_assert(setting_table[SETTING_INVERT].tunable);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("settings");
+    tcase_add_loop_test(tcase, every_setting_is_found_by_its_name, 0, SETTING_N);
+    tcase_add_test(tcase, an_unknown_name_is_not_found);
+    tcase_add_loop_test(tcase, the_defaults_are_within_their_own_ranges, 0, SETTING_N);
+    tcase_add_test(tcase, the_default_gradient_is_diagonal);
+    tcase_add_loop_test(tcase, both_ends_of_a_range_are_allowed, 0, SETTING_N);
+    tcase_add_loop_test(tcase, a_number_out_of_range_is_refused_and_named, 0, SETTING_N);
+    tcase_add_loop_test(tcase, nan_and_infinities_are_refused, 0, SETTING_N);
+    tcase_add_test(tcase, a_seed_must_be_whole);
+    tcase_add_test(tcase, the_largest_seed_that_json_holds_is_kept_exactly);
+    tcase_add_test(tcase, a_float_comes_back_exactly_through_get_and_set);
+    tcase_add_loop_test(tcase, every_word_of_a_setting_is_taken_and_given_back, 0, SETTING_N);
+    tcase_add_test(tcase, an_unknown_word_is_refused_with_the_words_that_would_work);
+    tcase_add_test(tcase, a_word_is_not_its_index);
+    tcase_add_test(tcase, a_number_has_no_word);
+    tcase_add_test(tcase, a_decimal_number_is_taken_from_text);
+    tcase_add_test(tcase, text_that_is_not_a_decimal_number_is_refused);
+    tcase_add_test(tcase, a_refused_text_of_any_length_fits_the_error);
+    tcase_add_test(tcase, what_a_pixel_and_an_initial_weight_are_cannot_be_tuned);
+    return run_case(tcase, "settings");
+}
