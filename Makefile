@@ -130,17 +130,18 @@ $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/lib
 
 .PHONY: tests
 tests: $(TESTS) ## build the C tests of VARIANT without running them
-.PHONY: check
-check: $(TESTS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
-	@set -e; for t in $(TESTS); do echo "== $$t"; $(RUN) $$t; done
+# A target for each run, so that make -j2 --output-sync runs two at a time and -k goes on after one has failed.
+RUNS := $(TESTS:%=%.run)
+.PHONY: $(RUNS)
+$(RUNS): %.run: %
+	@echo "== $<"; CONVD=$(BUILD)/convd $(RUN) $<
+$(SERVER_TESTS:%=%.run): $(BUILD)/convd
 
-.PHONY: check-core check-store check-server
-check-core: $(CORE_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
-check-store: $(STORE_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
-check-server: $(SERVER_TESTS)
-	@set -e; for t in $^; do echo "== $$t"; $(RUN) $$t; done
+.PHONY: check check-core check-store check-server
+check: $(RUNS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
+check-core: $(CORE_TESTS:%=%.run)
+check-store: $(STORE_TESTS:%=%.run)
+check-server: $(SERVER_TESTS:%=%.run)
 
 .PHONY: aarch64
 aarch64: ## run core's tests on arm64, cross-built, under qemu

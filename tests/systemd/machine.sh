@@ -38,7 +38,7 @@ case ${1:-} in
     rm -rf "$root/etc/systemd/system" "$root/etc/fstab"
     mkdir -p "$root/etc/systemd/system"
     find "$root"/lib/systemd/system/*.wants -mindepth 1 ! -name 'systemd-journald*' -delete
-    cp -a "$stage/." "$root/"
+    cp -r "$stage/." "$root/" # not -a: the modes of the folders that are there already stay
     cat >"$root/etc/systemd/system/driver.service" <<'UNIT'
 [Unit]
 DefaultDependencies=no

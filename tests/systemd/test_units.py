@@ -123,8 +123,10 @@ def test_unit_allows_every_system_call_that_the_daemon_makes(unit_dir, start, no
     text = text[text.index(f'execve("{convd}"'):]
     calls = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", text, re.MULTILINE))
     assert {"fdatasync", "epoll_wait", "sendto"} & calls and len(calls) > 20, "the trace missed the daemon's life"
-    # The dynamic loader's and C library's start asks for these and goes on without them.
-    refused = calls - allowed_syscalls(unit_dir / "convd@.service") - {"prlimit64"}
+    refused = calls - allowed_syscalls(unit_dir / "convd@.service")
+    refused.discard("prlimit64")  # the C library asks for the stack's limit, and takes its default where it may not
+    if os.geteuid() == 0:
+        refused.discard("fchown")  # SQLite gives the WAL to the database's owner, where it runs as root; in the unit it does not
     assert refused == set()
     families = set(re.findall(r"\bsocket\((AF_\w+)", text))
     assert families <= {"AF_UNIX"}, "RestrictAddressFamilies= would refuse the others"
