@@ -1,0 +1,173 @@
+/* dataset.c - see dataset.h: which kind, whose turn, which labels. */
+#include "server/dataset.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "server/dataset_source.h"
+
+struct dataset {
+    struct class_folder folder; /* where n_pairs is 0 */
+    struct idx_pair *pairs;
+    size_t n_pairs;
+    uint64_t length;
+    size_t pair;            /* that the next image comes from */
+    uint64_t next;          /* in that pair, or in the folder */
+    char (*label_texts)[4]; /* the IDX labels' */
+    const char **labels;
+    size_t n_labels;
+};
+
+/* ---- labels ---- */
+
+static bool is_number(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static int compare_labels(const void *one, const void *other)
+{
+    const char *a = *(const char *const *)one, *b = *(const char *const *)other;
+    if (is_number(a) != is_number(b))
+        return is_number(a) ? -1 : 1;
+    if (is_number(a)) {
+        const char *v = a + strspn(a, "0"), *w = b + strspn(b, "0");
+        if (strlen(v) != strlen(w))
+            return strlen(v) < strlen(w) ? -1 : 1;
+        if (strcmp(v, w) != 0)
+            return strcmp(v, w);
+    }
+    return strcmp(a, b);
+}
+
+static int collect_idx_labels(struct dataset *d, struct err *err)
+{
+    bool seen[256] = {false};
+    for (size_t i = 0; i < d->n_pairs; i++)
+        for (uint64_t s = 0; s < d->pairs[i].length; s++)
+            seen[d->pairs[i].labels[s]] = true;
+    d->label_texts = calloc(256, sizeof *d->label_texts);
+    d->labels = calloc(256, sizeof *d->labels);
+    if (d->label_texts == NULL || d->labels == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for labels");
+    for (unsigned v = 0; v < 256; v++) {
+        if (!seen[v])
+            continue;
+        (void)snprintf(d->label_texts[v], sizeof d->label_texts[v], "%u", v & 255U);
+        d->labels[d->n_labels++] = d->label_texts[v];
+    }
+    return 0;
+}
+
+static int collect_folder_labels(struct dataset *d, struct err *err)
+{
+    d->labels = calloc(d->folder.n_classes, sizeof *d->labels);
+    if (d->labels == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for labels");
+    for (size_t i = 0; i < d->folder.n_classes; i++)
+        d->labels[d->n_labels++] = d->folder.classes[i].label;
+    qsort(d->labels, d->n_labels, sizeof *d->labels, compare_labels);
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int open_folder(struct dataset *d, const char *path, struct err *err)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return err_set(err, ERR_FILE, "cannot open %.200s: %s", path, strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return err_set(err, ERR_FILE, "%.200s is one file: give a folder, or IDX files in pairs of images and labels",
+                       path);
+    if (class_folder_open(&d->folder, path, err) != 0)
+        return -1;
+    d->length = d->folder.length;
+    return collect_folder_labels(d, err);
+}
+
+static int open_pairs(struct dataset *d, const char *const *files, size_t n_files, struct err *err)
+{
+    d->pairs = calloc(n_files / 2, sizeof *d->pairs);
+    if (d->pairs == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for %zu files", n_files);
+    for (; d->n_pairs < n_files / 2; d->n_pairs++) {
+        struct idx_pair *pair = &d->pairs[d->n_pairs];
+        if (idx_pair_open(pair, files[2 * d->n_pairs], files[2 * d->n_pairs + 1], err) != 0)
+            return -1;
+        d->length += pair->length;
+    }
+    return collect_idx_labels(d, err);
+}
+
+int dataset_open(struct dataset **out, const char *const *files, size_t n_files, struct err *err)
+{
+    if (n_files != 1 && (n_files == 0 || n_files % 2 != 0))
+        return err_set(err, ERR_FILE,
+                       "%zu files are no dataset: give one folder, or IDX files in pairs of images and labels",
+                       n_files);
+    struct dataset *d = calloc(1, sizeof *d);
+    if (d == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for a dataset");
+    if ((n_files == 1 ? open_folder(d, files[0], err) : open_pairs(d, files, n_files, err)) != 0) {
+        dataset_close(d);
+        return -1;
+    }
+    *out = d;
+    return 0;
+}
+
+void dataset_close(struct dataset *d)
+{
+    if (d == NULL)
+        return;
+    for (size_t i = 0; i < d->n_pairs; i++)
+        idx_pair_close(&d->pairs[i]);
+    class_folder_close(&d->folder);
+    free(d->pairs);
+    free(d->label_texts);
+    free(d->labels);
+    free(d);
+}
+
+/* ---- reading ---- */
+
+uint64_t dataset_length(const struct dataset *d)
+{
+    return d->length;
+}
+
+size_t dataset_labels(const struct dataset *d, const char *const **labels)
+{
+    *labels = d->labels;
+    return d->n_labels;
+}
+
+int dataset_next(struct dataset *d, const struct shape *shape, const struct settings *settings, uint8_t *input,
+                 const char **label, struct err *err)
+{
+    if (d->n_pairs == 0) {
+        if (d->next == d->folder.length)
+            return 0;
+        return class_folder_get(&d->folder, d->next++, shape, settings, input, label, err) == 0 ? 1 : -1;
+    }
+    while (d->pair < d->n_pairs && d->next == d->pairs[d->pair].length) {
+        d->pair++;
+        d->next = 0;
+    }
+    if (d->pair == d->n_pairs)
+        return 0;
+    return idx_pair_get(&d->pairs[d->pair], d->next++, shape, settings, input, label, err) == 0 ? 1 : -1;
+}
+
+int dataset_rewind(struct dataset *d, struct err *err)
+{
+    (void)err;
+    d->pair = 0;
+    d->next = 0;
+    return 0;
+}
