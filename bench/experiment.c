@@ -65,7 +65,7 @@ static double test(const struct learner *l, struct idx images, struct idx labels
     size_t right = 0;
     for (uint32_t i = 0; i < images.n; i++) {
         net_forward(l->arith, &l->net, l->settings.mean, images.bytes + (size_t)i * l->shape.n_input, l->ws);
-        right += net_argmax(&l->net, l->ws) == labels.bytes[i];
+        right += net_argmax(&l->net, l->ws->l2) == labels.bytes[i];
     }
     return 100.0 * (double)right / images.n;
 }

@@ -208,6 +208,51 @@ static void dense_forward(float *y, const float *x, const float *w, size_t n_in,
 #endif
 }
 
+/* NET_BATCH images at once: the same four chains per image, one after the other, so that w is read once for all of them.
+ * Shapes: x [NET_BATCH][ld_x], y [NET_BATCH][ld]. */
+LANES_INLINE void dense_batch_columns(const int V, float *y, const float *x, const float *w, size_t n_in, size_t ld_x,
+                                      size_t ld)
+{
+    struct f16 chain[4][NET_BATCH][DENSE_VECTORS];
+    for (size_t c = 0; c < 4; c++) {
+        struct f16 sum[NET_BATCH][DENSE_VECTORS];
+        LANES_UNROLL
+        for (int b = 0; b < (int)NET_BATCH; b++)
+            LANES_UNROLL
+        for (int v = 0; v < DENSE_VECTORS; v++)
+            sum[b][v] = lanes_set1(0.0F);
+        for (size_t p = c; p < n_in; p += 4) {
+            struct f16 row[DENSE_VECTORS];
+            LANES_UNROLL
+            for (int v = 0; v < V; v++)
+                row[v] = lanes_load(w + p * ld + (size_t)v * LANES);
+            LANES_UNROLL
+            for (int b = 0; b < (int)NET_BATCH; b++) {
+                struct f16 xp = lanes_set1(x[(size_t)b * ld_x + p]);
+                LANES_UNROLL
+                for (int v = 0; v < V; v++)
+                    sum[b][v] = lanes_fma(xp, row[v], sum[b][v]);
+            }
+        }
+        memcpy(chain[c], sum, sizeof sum);
+    }
+    for (size_t b = 0; b < NET_BATCH; b++)
+        for (size_t v = 0; v < (size_t)V; v++)
+            lanes_store(y + b * ld + v * LANES, lanes_add(lanes_add(chain[0][b][v], chain[1][b][v]),
+                                                          lanes_add(chain[2][b][v], chain[3][b][v])));
+}
+
+static void dense_batch(float *y, const float *x, const float *w, size_t n_in, size_t ld_x, size_t ld)
+{
+    size_t j = 0;
+    for (; j + (size_t)DENSE_VECTORS * LANES <= ld; j += (size_t)DENSE_VECTORS * LANES)
+        dense_batch_columns(DENSE_VECTORS, y + j, x, w + j, n_in, ld_x, ld);
+#if DENSE_VECTORS > 1
+    for (; j < ld; j += LANES)
+        dense_batch_columns(1, y + j, x, w + j, n_in, ld_x, ld);
+#endif
+}
+
 /* R rows: g_x_p = sum_j w_pj d_j, where wanted, and dst_pj = base_pj + x_p u_j, where u = -rate d. w is read before dst is
  * written, so both may be the same. base: w itself, or zeros. */
 LANES_INLINE void dense_rows(const int R, const bool want_g_x, const bool from_zero, float *g_x, float *dst,
@@ -298,23 +343,48 @@ static float loss(const struct net *net, const struct workspace *ws, uint32_t la
 
 /* ---- forward ---- */
 
-static void forward(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+static void layer_0(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
 {
     const struct shape *s = &net->shape;
     if (s->kernels == 0) {
         input(ws->l0, pixels, s->n_input, mean);
         for (size_t p = s->n_0; p < lanes_up(s->n_0); p++)
             ws->l0[p] = 0.0F;
-    } else {
-        input(ws->image, pixels, s->n_input, mean);
-        planes(ws->planes, ws->image, s);
-        convolve(net, ws);
+        return;
     }
-    dense_forward(ws->l1, ws->l0, net->w01, s->n_0, net->ld_1);
-    for (size_t j = 0; j < net->ld_1; j += LANES)
-        lanes_store(ws->l1 + j, lanes_tanh(lanes_load(ws->l1 + j)));
-    dense_forward(ws->l2, ws->l1, net->w12, s->n_1, net->ld_2);
+    input(ws->image, pixels, s->n_input, mean);
+    planes(ws->planes, ws->image, s);
+    convolve(net, ws);
+}
+
+static void tanh_forward(float *l, size_t n)
+{
+    for (size_t j = 0; j < n; j += LANES)
+        lanes_store(l + j, lanes_tanh(lanes_load(l + j)));
+}
+
+static void forward(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+{
+    layer_0(net, mean, pixels, ws);
+    dense_forward(ws->l1, ws->l0, net->w01, net->shape.n_0, net->ld_1);
+    tanh_forward(ws->l1, net->ld_1);
+    dense_forward(ws->l2, ws->l1, net->w12, net->shape.n_1, net->ld_2);
     softmax(ws->l2, net->n_2, net->ld_2);
+}
+
+static void forward_batch(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+{
+    const size_t ld_0 = lanes_up(net->shape.n_0);
+    for (size_t b = 0; b < NET_BATCH; b++) {
+        struct workspace one = *ws;
+        one.l0 = ws->batch_l0 + b * ld_0;
+        layer_0(net, mean, pixels + b * net->shape.n_input, &one);
+    }
+    dense_batch(ws->batch_l1, ws->batch_l0, net->w01, net->shape.n_0, ld_0, net->ld_1);
+    tanh_forward(ws->batch_l1, NET_BATCH * net->ld_1);
+    dense_batch(ws->batch_l2, ws->batch_l1, net->w12, net->shape.n_1, net->ld_1, net->ld_2);
+    for (size_t b = 0; b < NET_BATCH; b++)
+        softmax(ws->batch_l2 + b * net->ld_2, net->n_2, net->ld_2);
 }
 
 /* ---- backward ---- */
@@ -491,6 +561,7 @@ extern const struct arith ARITH_SYMBOL;
 const struct arith ARITH_SYMBOL = {
     .name = ARITH_NAME,
     .forward = forward,
+    .forward_batch = forward_batch,
     .loss = loss,
     .descend = descend,
     .exp16 = exp16,

@@ -10,6 +10,9 @@ struct arith {
     /* x = pixel / 255 - mean; l^0 with winners; l^1; l^2. */
     void (*forward)(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws);
 
+    /* The same for NET_BATCH images at once, with the same bits: batch_l2. */
+    void (*forward_batch)(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws);
+
     /* e = 1/2 sum_m (l^2_m - y_m)^2 */
     float (*loss)(const struct net *net, const struct workspace *ws, uint32_t label);
 

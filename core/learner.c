@@ -217,7 +217,7 @@ static void tally_count(struct learner *l, uint32_t label, uint32_t predicted, f
 static void learn(struct learner *l, struct sample *sample)
 {
     net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
-    sample->predicted = net_argmax(&l->net, l->ws);
+    sample->predicted = net_argmax(&l->net, l->ws->l2);
     sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
     net_step(l->arith, &l->net, &l->settings, sample->label, l->ws);
     l->step++;

@@ -1,6 +1,7 @@
 /* net.c - see net.h: where the parameters lie, what they are at first, and the workspace. The arithmetic itself is arith.c. */
 #include "core/net.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,9 @@ static void cut_all(struct workspace *ws, struct cutter *cutter, const struct sh
     ws->d1 = cut(cutter, n_1, sizeof(float));
     ws->d2 = cut(cutter, n_2, sizeof(float));
     ws->u = cut(cutter, widest, sizeof(float));
+    ws->batch_l0 = cut(cutter, NET_BATCH * n_0, sizeof(float));
+    ws->batch_l1 = cut(cutter, NET_BATCH * n_1, sizeof(float));
+    ws->batch_l2 = cut(cutter, NET_BATCH * n_2, sizeof(float));
     ws->order = cut(cutter, n_0, sizeof(uint32_t));
     ws->ends = cut(cutter, (size_t)s->kernels * 4, sizeof(uint32_t));
     ws->frame = cut(cutter, s->n_k, sizeof(uint32_t));
@@ -195,11 +199,25 @@ void net_forward(const struct arith *arith, const struct net *net, float mean, c
     arith->forward(net, mean, pixels, ws);
 }
 
-uint32_t net_argmax(const struct net *net, const struct workspace *ws)
+void net_forward_batch(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels, size_t n,
+                       struct workspace *ws)
+{
+    assert(n >= 1 && n <= NET_BATCH);
+    if (n == NET_BATCH) {
+        arith->forward_batch(net, mean, pixels, ws);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        arith->forward(net, mean, pixels + i * net->shape.n_input, ws);
+        memcpy(ws->batch_l2 + i * net->ld_2, ws->l2, net->ld_2 * sizeof *ws->l2);
+    }
+}
+
+uint32_t net_argmax(const struct net *net, const float *l2)
 {
     uint32_t best = 0;
     for (uint32_t m = 1; m < net->n_2; m++)
-        if (ws->l2[m] > ws->l2[best])
+        if (l2[m] > l2[best])
             best = m;
     return best;
 }

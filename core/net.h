@@ -99,6 +99,9 @@ struct workspace {
     uint32_t *frame;  /* [n_k] offset of row m of F in planes                                 */
     uint32_t *patch;  /* [n_0] offset of position p's patch in image                          */
     uint32_t *row;    /* [channels * kernel_height] offset of that row of a patch             */
+    float *batch_l0;  /* [NET_BATCH][n_0 padded]                                              */
+    float *batch_l1;  /* [NET_BATCH][ld_1]                                                    */
+    float *batch_l2;  /* [NET_BATCH][ld_2]: what net_forward_batch() leaves                   */
     uint32_t n_2_max; /* classes that it has room for                                         */
 };
 
@@ -112,8 +115,14 @@ void workspace_free(struct workspace *ws);
 void net_forward(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels,
                  struct workspace *ws);
 
-/* net_argmax - index of the largest l^2, lowest on a tie. */
-uint32_t net_argmax(const struct net *net, const struct workspace *ws);
+/* net_forward_batch - l^2 of n images, 1..NET_BATCH of them, in ws->batch_l2: the same bits as net_forward() of each, in
+ * less time, since w01 is read once for all. Leaves l0, winner, l1 and l2 of ws undefined. Shapes: pixels [n][n_input]. */
+#define NET_BATCH 4u
+void net_forward_batch(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels, size_t n,
+                       struct workspace *ws);
+
+/* net_argmax - index of the largest of l2 [n_2], lowest on a tie. */
+uint32_t net_argmax(const struct net *net, const float *l2);
 
 /* net_loss - e for that label, from ws->l2. */
 float net_loss(const struct arith *arith, const struct net *net, const struct workspace *ws, uint32_t label);

@@ -60,7 +60,7 @@ static void count_db(struct evaluation *e, struct learner *learner, const struct
     for (uint32_t i = 0; i < batch->n; i++) {
         const struct sample *sample = &batch->samples[i];
         net_forward(learner->arith, &learner->net, learner->settings.mean, sample->pixels, learner->ws);
-        count(e, sample->label, net_argmax(&learner->net, learner->ws),
+        count(e, sample->label, net_argmax(&learner->net, learner->ws->l2),
               (double)net_loss(learner->arith, &learner->net, learner->ws, sample->label));
     }
 }

@@ -69,10 +69,9 @@ static int by_probability(const void *a, const void *b, void *probabilities)
 }
 
 /* "label":..,"confidence":..,"probabilities":{..}: all classes in their order, or the `top` most probable, best first. */
-static void add_prediction(struct text *text, const struct learner *learner, struct scratch *scratch, uint64_t top)
+static void add_prediction(struct text *text, const struct learner *learner, float *p, uint32_t *order, uint64_t top)
 {
-    float *p = scratch->ws->l2;
-    uint32_t best = net_argmax(&learner->net, scratch->ws), n = learner->n_classes;
+    uint32_t best = net_argmax(&learner->net, p), n = learner->n_classes;
     text_add_string(text, "\"label\":");
     text_add_quoted(text, learner->labels[best], strlen(learner->labels[best]));
     text_add_string(text, ",\"confidence\":");
@@ -83,10 +82,10 @@ static void add_prediction(struct text *text, const struct learner *learner, str
             add_member(text, learner->labels[i], p[i], i == 0);
     } else {
         for (uint32_t i = 0; i < n; i++)
-            scratch->order[i] = i;
-        qsort_r(scratch->order, n, sizeof *scratch->order, by_probability, p);
+            order[i] = i;
+        qsort_r(order, n, sizeof *order, by_probability, p);
         for (uint32_t i = 0; i < n && i < top; i++)
-            add_member(text, learner->labels[scratch->order[i]], p[scratch->order[i]], i == 0);
+            add_member(text, learner->labels[order[i]], p[order[i]], i == 0);
     }
     text_add(text, "}", 1);
 }
@@ -103,11 +102,14 @@ static void add_revision(struct text *text, const struct learner *learner)
 static void write_predictions(struct text *text, const struct learner *learner, const struct batch *batch,
                               struct scratch *scratch, uint64_t top)
 {
+    const struct net *net = &learner->net;
     size_t n_input = learner->shape.n_input;
     text_clear(text);
     text_add_string(text, batch->many ? "{\"predictions\":[" : "{");
     for (uint32_t i = 0; i < batch->n; i++) {
-        net_forward(learner->arith, &learner->net, learner->settings.mean, batch->pixels + i * n_input, scratch->ws);
+        if (i % NET_BATCH == 0)
+            net_forward_batch(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input,
+                              batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH, scratch->ws);
         if (batch->many)
             text_add_string(text, i == 0 ? "{" : ",{");
         if (batch->many && batch->files != NULL && batch->files[i][0] != '\0') {
@@ -115,7 +117,7 @@ static void write_predictions(struct text *text, const struct learner *learner, 
             text_add_quoted(text, batch->files[i], strlen(batch->files[i]));
             text_add(text, ",", 1);
         }
-        add_prediction(text, learner, scratch, top);
+        add_prediction(text, learner, scratch->ws->batch_l2 + i % NET_BATCH * net->ld_2, scratch->order, top);
         if (batch->many)
             text_add(text, "}", 1);
     }

@@ -151,6 +151,36 @@ START_TEST(an_unknown_instruction_set_is_not_chosen)
 }
 END_TEST
 
+/* A batch reads w01 once for several images; an answer must not depend on who else was in the batch. */
+START_TEST(an_image_has_the_same_bits_alone_and_in_a_batch)
+{
+    const struct arith *arith;
+    for (unsigned nth = 0; (arith = arith_nth(nth)) != NULL; nth++) {
+        struct learner *learner = trained(odd[_i], arith, 30, 200 + (uint64_t)_i);
+        const size_t n_input = learner->shape.n_input, ld_2 = learner->net.ld_2;
+        const float mean = learner->settings.mean;
+        uint8_t *pixels = malloc(NET_BATCH * n_input);
+        float *alone = malloc(NET_BATCH * ld_2 * sizeof *alone);
+        ck_assert(pixels != NULL && alone != NULL);
+        struct chance chance = {.state = 300 + (uint64_t)_i};
+        chance_pixels(&chance, pixels, NET_BATCH * n_input);
+        for (size_t i = 0; i < NET_BATCH; i++) {
+            net_forward(arith, &learner->net, mean, pixels + i * n_input, learner->ws);
+            memcpy(alone + i * ld_2, learner->ws->l2, ld_2 * sizeof *alone);
+        }
+        for (size_t n = 1; n <= NET_BATCH; n++) {
+            memset(learner->ws->batch_l2, 0xff, NET_BATCH * ld_2 * sizeof *alone);
+            net_forward_batch(arith, &learner->net, mean, pixels, n, learner->ws);
+            ck_assert_msg(memcmp(learner->ws->batch_l2, alone, n * ld_2 * sizeof *alone) == 0,
+                          "%zu images differ on %s", n, arith_name(arith));
+        }
+        free(pixels);
+        free(alone);
+        learner_free(learner);
+    }
+}
+END_TEST
+
 START_TEST(training_learns)
 {
     /* equal bits alone would be satisfied by a net that does nothing */
@@ -173,6 +203,7 @@ int main(void)
     tcase_add_test(tcase, the_digest_of_a_known_run_is_the_same_on_every_machine);
     tcase_add_test(tcase, the_best_instruction_set_comes_first_and_the_portable_one_is_always_there);
     tcase_add_test(tcase, an_unknown_instruction_set_is_not_chosen);
+    tcase_add_loop_test(tcase, an_image_has_the_same_bits_alone_and_in_a_batch, 0, (int)(sizeof odd / sizeof *odd));
     tcase_add_test(tcase, training_learns);
     return run_case(tcase, "bits");
 }

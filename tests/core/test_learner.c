@@ -156,7 +156,7 @@ START_TEST(a_sample_is_judged_before_it_is_learned_from)
     struct chance chance = {.state = 7};
     chance_pixels(&chance, pixels, sizeof pixels);
     net_forward(l->arith, &l->net, l->settings.mean, pixels, l->ws);
-    const uint32_t predicted = net_argmax(&l->net, l->ws);
+    const uint32_t predicted = net_argmax(&l->net, l->ws->l2);
     const float loss = net_loss(l->arith, &l->net, l->ws, 2);
     struct sample sample = model_train(l, 2, pixels);
     ck_assert_uint_eq(sample.predicted, predicted);
