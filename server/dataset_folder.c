@@ -1,4 +1,4 @@
-/* dataset_folder.c - a folder with one sub-folder per class. Names are listed when it is opened, files read when asked for. */
+/* dataset_folder.c - a folder with one sub-folder per class. Names are listed at opening, files read when asked for. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

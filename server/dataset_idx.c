@@ -6,8 +6,8 @@
  *   4 bytes each  the dimensions, big-endian
  *   the rest      the values, the last dimension running fastest
  *
- * zlib's gzread() reads plain and gzipped files alike. A header may lie about what follows, so memory grows with what is
- * really there, and never to what is only said.
+ * zlib's gzread() reads plain and gzipped files alike. A header may lie about what follows, so memory grows with what
+ * is really there, and never to what is only said.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,29 +1,33 @@
 /* image.h - from an uploaded picture to the network's uint8 input, the same way on every machine.
  *
- * Only image_png.c knows libspng and only image_jpeg.c libjpeg-turbo; both are chosen for the limits that can be set on them.
+ * Only image_png.c knows libspng and only image_jpeg.c libjpeg-turbo; both are chosen for the limits that can be set on
+ * them.
+ *
  * The steps, in this order:
  *
  *   decode   PNG of any colour type and depth (palette, grey of 1 to 16 bits, RGB, tRNS, alpha, interlaced; of 16 bits
  *            the upper 8; an index past the palette's end is black) or JPEG (grey or colour, baseline or progressive)
  *            -> 8-bit RGBA. Numbers are taken as they are: no gamma, no colour profile, and EXIF orientation is not
  *            applied. CMYK is refused.
- *   invert?  decided now, done last. INVERT_AUTO looks at the picture's outermost pixels: when their mean grey, weighted
- *            by alpha, is over 127.5, it is dark ink on light paper, and inverted. Where those pixels are mostly
- *            transparent (mean alpha under 127.5) the ink decides: inverted when the mean grey of the whole picture,
- *            weighted by alpha, is under 127.5.
- *   alpha    channels 1 and 3: laid over black, or over white when it will be inverted, so that ink on a transparent ground
- *            stays ink: c' = (c a + ground (255 - a) + 127) / 255. Channels 2 and 4 keep alpha as a plane of its own
+ *   invert?  decided now, done last. INVERT_AUTO looks at the picture's outermost pixels: when their mean grey,
+ *            weighted by alpha, is over 127.5, it is dark ink on light paper, and inverted. Where those pixels are
+ *            mostly transparent (mean alpha under 127.5) the ink decides: inverted when the mean grey of the whole
+ *            picture, weighted by alpha, is under 127.5.
+ *   alpha    channels 1 and 3: laid over black, or over white when it will be inverted, so that ink on a transparent
+ *            ground stays ink: c' = (c a + ground (255 - a) + 127) / 255. Channels 2 and 4 keep alpha as a plane of its
+ *            own
  *   grey     channels 1 and 2: (299 R + 587 G + 114 B + 500) / 1000
  *   planes   channels 1: grey; 2: grey, alpha; 3: R, G, B; 4: R, G, B, alpha
  *   fit      the picture's w x h onto the input's W x H:
  *              stretch   all of it onto all of it
- *              contain   all of it onto the largest rectangle of its aspect that fits, sides rounded to whole pixels and
- *                        at least 1, in the middle (an odd pixel more to the right and below); around it the border
+ *              contain   all of it onto the largest rectangle of its aspect that fits, sides rounded to whole pixels
+ *                        and at least 1, in the middle (an odd pixel more to the right and below); around it the border
  *                        colour: each plane's rounded mean over the picture's outermost pixels
- *              cover     the largest rectangle of the input's aspect out of its middle, rounded likewise, onto all of it
- *            by area averaging: each pixel is the mean of the area of picture under it, pixels that it touches in part
- *            counted in part, exactly and rounded once, halves up. So the same size gives the same pixels, and enlarging
- *            gives squares
+ *              cover     the largest rectangle of the input's aspect out of its middle, rounded likewise, onto all of
+ *                        it
+ *            by area averaging: each pixel is the mean of the area of picture under it, pixels that it touches in
+ *            part counted in part, exactly and rounded once, halves up. So the same size gives the same pixels, and
+ *            enlarging gives squares
  *   invert   255 - v on every plane but alpha
  *
  * All in integers: no float, no rounding mode, no instruction set can change a bit. Any thread may call any of these.
@@ -54,8 +58,8 @@ struct picture {
  * No memory for pixels is taken before the header's width x height was found to be at most pixels_max.
  * Costs some 5 us for 28x28; at most 4 bytes a pixel for a PNG, about 12 for a progressive JPEG.
  * Errors: ERR_EMPTY (no bytes), ERR_MEDIA_TYPE (not PNG or JPEG, or CMYK; names what it seems to be), ERR_IMAGE
- * (truncated, corrupt; the checksum that ends a PNG covers nothing and may be missing), ERR_IMAGE_LIMIT (pixels, chunks, scans; says the
- * limit), ERR_MEMORY. */
+ * (truncated, corrupt; the checksum that ends a PNG covers nothing and may be missing), ERR_IMAGE_LIMIT (pixels,
+ * chunks, scans; says the limit), ERR_MEMORY. */
 int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 void picture_fini(struct picture *picture);
 

@@ -11,7 +11,8 @@
 int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 
-/* picture_alloc - memory for width x height, neither 0. Errors: ERR_IMAGE_LIMIT when the product is over pixels_max, ERR_MEMORY. */
+/* picture_alloc - memory for width x height, neither 0. Errors: ERR_IMAGE_LIMIT when the product is over pixels_max,
+ * ERR_MEMORY. */
 int picture_alloc(struct picture *out, uint32_t width, uint32_t height, uint64_t pixels_max, struct err *err);
 
 #endif

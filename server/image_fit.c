@@ -1,9 +1,10 @@
 /* image_fit.c - from a picture to the input's planes: the steps of image.h after "decode".
  *
- * Rows of the picture come in one after another; each is turned to planes, summed along x into the columns of the target, and those
- * sums are added to the target rows that it lies under. Weights are whole numbers, so nothing is rounded on the way:
- * with a source of s pixels over a target of t, pixel i covers [i t, (i + 1) t) and target pixel x covers [x s, (x + 1) s),
- * and a pixel counts with the length of the overlap. All weights under a target pixel add up to s.
+ * Rows of the picture come in one after another; each is turned to planes, summed along x into the columns of the
+ * target, and those sums are added to the target rows that it lies under. Weights are whole numbers, so nothing is
+ * rounded on the way: with a source of s pixels over a target of t, pixel i covers [i t, (i + 1) t) and target pixel x
+ * covers [x s, (x + 1) s), and a pixel counts with the length of the overlap. All weights under a target pixel
+ * add up to s.
  */
 #include <assert.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* image_jpeg.c - JPEG, in. The one file that knows libjpeg-turbo.
  *
- * The header is read and its size checked before memory is taken. LIMITSCANS ends a progressive file after 500 scans: 76 KB
- * can otherwise ask for seconds. STOPONWARNING makes a truncated file an error, not a half grey picture.
+ * The header is read and its size checked before memory is taken. LIMITSCANS ends a progressive file after 500 scans:
+ * 76 KB can otherwise ask for seconds. STOPONWARNING makes a truncated file an error, not a half grey picture.
  */
 #include <string.h>
 #include <turbojpeg.h>

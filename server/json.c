@@ -1,11 +1,11 @@
 /* json.c - see json.h. The one file that knows cJSON.
  *
- * cJSON by itself takes trailing garbage, control characters as white space, "01", invalid UTF-8, and recurses a thousand
- * levels deep; json_scan() has refused all that before cJSON_Parse sees a byte. (cJSON also notes the place of its
- * last error in a static variable; nobody reads it, and after the scan there is no error but want of memory.)
+ * cJSON by itself takes trailing garbage, control characters as white space, "01", invalid UTF-8, and recurses a
+ * thousand levels deep; json_scan() has refused all that before cJSON_Parse sees a byte. (cJSON also notes the place of
+ * its last error in a static variable; nobody reads it, and after the scan there is no error but want of memory.)
  *
- * A failed allocation while building marks the parent by the type cJSON_Invalid, which cJSON_Print refuses to print: so the
- * error travels to json_print() without a flag of its own.
+ * A failed allocation while building marks the parent by the type cJSON_Invalid, which cJSON_Print refuses to print: so
+ * the error travels to json_print() without a flag of its own.
  */
 #include "server/json.h"
 

@@ -33,7 +33,7 @@ void json_free(struct json *root); /* NULL is fine */
 enum json_type json_type(const struct json *value);
 const char *json_type_name(const struct json *value); /* "a string", for messages; "nothing" for NULL       */
 
-/* json_get - NULL: no such member, or not an object. Walks the members: cheap for the small objects of this interface. */
+/* json_get - NULL: no such member, or not an object. Walks the members: cheap for small objects. */
 const struct json *json_get(const struct json *object, const char *name);
 
 /* json_length walks too: ask once. 0 for what is neither array nor object, as for an empty one. */

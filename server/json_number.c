@@ -1,8 +1,8 @@
 /* json_number.c - a number as text: see json_number_print() in json.h.
  *
  * printf with %g would do, but not when an answer has ten probabilities and a prediction takes 13 us: the shortest of
- * 6 to 9 digits costs four rounds of printf and strtof, ten times as much. In the range that matters the digits come from
- * one product of doubles by an exact power of ten instead.
+ * 6 to 9 digits costs four rounds of printf and strtof, ten times as much. In the range that matters the digits come
+ * from one product of doubles by an exact power of ten instead.
  */
 #include "server/json.h"
 
@@ -52,7 +52,7 @@ static size_t put_decimal(char *text, bool negative, uint64_t digits, int point)
     return at;
 }
 
-/* Any positive finite number, slowly: nine digits by printf, taken out of its text so that no locale's point matters. */
+/* Any positive finite number, slowly: nine digits by printf, taken out of its text: no locale's point matters. */
 static size_t put_slow(char *text, bool negative, double a)
 {
     char e[64];
@@ -91,7 +91,7 @@ size_t json_number_print(char text[JSON_NUMBER_BYTES], double number)
     int point = DIGITS - 1 - first;
     uint64_t digits = (uint64_t)(a * powers[point] + 0.5);
     if ((double)(float)a == a) {
-        /* Division of two exact doubles is what a reader's strtod gives for that text: if it is this float, it will be. */
+        /* A quotient of two exact doubles is what a reader's strtod gives for that text. */
         uint64_t unit = 1000; /* 6 digits, 7, 8; nine always do */
         for (int dropped = 3; dropped > 0; dropped--, unit /= 10) {
             uint64_t fewer = (digits + unit / 2) / unit;

@@ -7,8 +7,9 @@
 #include "core/err.h"
 
 /* json_scan - 0 when the bytes are one JSON text by RFC 8259: UTF-8 (RFC 3629), white space only of the four kinds, no
- * control characters in strings, escapes complete, surrogates paired, no "\u0000", numbers by the grammar (and of at most
- * 63 characters, which is what cJSON's buffer holds), nothing after the value, within JSON_DEPTH_MAX and JSON_VALUES_MAX.
+ * control characters in strings, escapes complete, surrogates paired, no "\u0000", numbers by the grammar (and of at
+ * most 63 characters, which is what cJSON's buffer holds), nothing after the value, within JSON_DEPTH_MAX and
+ * JSON_VALUES_MAX.
  *
  * What passes here, cJSON can only refuse for want of memory.
  * Errors: as json_parse(). Costs one pass, no memory, and JSON_DEPTH_MAX small stack frames. */

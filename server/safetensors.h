@@ -1,8 +1,8 @@
 /* safetensors.h - the model in the safetensors format, both ways.
  *
  *   8 bytes    n, little-endian: length of the header
- *   n bytes    header: JSON, {"__metadata__": {...}, "<tensor>": {"dtype", "shape", "data_offsets": [begin, end]}, ...},
- *              ended with spaces so that the data begin at a multiple of 8
+ *   n bytes    header: JSON, {"__metadata__": {...}, "<tensor>": {"dtype", "shape", "data_offsets": [begin, end]},
+ *              ...}, ended with spaces so that the data begin at a multiple of 8
  *   the rest   data: every byte belongs to exactly one tensor
  *
  * Tensors, all F32 little-endian, row-major: `kernels` [N, channels, kernel height, kernel width] (absent when N = 0),
@@ -24,8 +24,8 @@ int safetensors_encode(uint8_t **bytes, size_t *n_bytes, const struct learner *l
 /* What a file says about a model to be made from it. */
 struct safetensors {
     /* A create event, with its tensors and labels: what learner_create() takes once the caller has filled in what the
-     * file does not say. From the tensors' shapes: kernels, kernel_width, kernel_height, channels, hidden, n_classes, and
-     * in shape.n_0 the rows of w01, which shape_check() must come to as well. From the metadata, else 0: width,
+     * file does not say. From the tensors' shapes: kernels, kernel_width, kernel_height, channels, hidden, n_classes,
+     * and in shape.n_0 the rows of w01, which shape_check() must come to as well. From the metadata, else 0: width,
      * height, stride, and with N = 0 channels; else 0..n2-1: labels; else settings_default(): settings. */
     struct event create;
     bool has_width, has_height, has_stride;

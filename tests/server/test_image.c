@@ -1,6 +1,7 @@
 /* test_image.c - server/image.h: decoding, fitting, writing PNG.
  *
- * The pictures are made by scripts/make-image-fixtures; sample() is the formula of their pixels. Run from the tree's root.
+ * The pictures are made by scripts/make-image-fixtures; sample() is the formula of their pixels.
+ * Run from the tree's root.
  */
 #include <check.h>
 #include <stdbool.h>
