@@ -18,6 +18,13 @@ UNITDIR   ?= $(PREFIX)/lib/systemd/system
 
 PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd
 
+# Each command as one short line; make V=1 shows them whole.
+ifeq ($(V),1)
+say        =
+else
+say        = @printf '  %-4s %s\n' '$(1)' '$@';
+endif
+
 # ---- flags ----
 # Same bits everywhere: no contraction, no fast-math, in every object that is linked.
 WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wformat=2 -Wstrict-prototypes \
@@ -91,19 +98,19 @@ TESTS        := $(CORE_TESTS) $(STORE_TESTS) $(SERVER_TESTS)
 all: $(BUILD)/convd
 
 $(BUILD)/convd: $(BUILD)/server/main.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
 
 $(BUILD)/libcore.a: $(CORE_OBJ)
 $(BUILD)/libstore.a: $(STORE_OBJ)
 $(BUILD)/libserver.a: $(SERVER_OBJ)
 $(BUILD)/lib%.a:
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR) $(AR) rcs $@ $^
 
 # Only for these: the pattern alone would also make arith_choose.o from arith.c.
 $(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(OPT_ARITH) $(ARCH_$*) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(ALL_CFLAGS) $(OPT_ARITH) $(ARCH_$*) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
 
 $(BUILD)/core/arith_choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
 
@@ -112,21 +119,21 @@ $(BUILD)/server/%.o: ALL_CFLAGS += $(PKG_CFLAGS)
 # The SQL of every migration, as one C array of strings: the store needs no file at run time.
 $(BUILD)/store/schema.c: $(SCHEMA_SQL) scripts/embed-sql
 	@mkdir -p $(@D)
-	scripts/embed-sql $(SCHEMA_SQL) > $@.tmp && mv $@.tmp $@
+	$(call say,SQL) scripts/embed-sql $(SCHEMA_SQL) > $@.tmp && mv $@.tmp $@
 $(BUILD)/store/schema.o: $(BUILD)/store/schema.c
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # ---- tests: each layer's link only that layer and those below; that they link is half of the proof ----
 $(CORE_TESTS): $(BUILD)/tests/core/%: $(BUILD)/tests/core/%.o $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcore.a $(CORE_LIBS) $(CHECK_LIBS) -lm
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcore.a $(CORE_LIBS) $(CHECK_LIBS) -lm
 $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libstore.a $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
 $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
 
 .PHONY: tests
 tests: $(TESTS) ## build the C tests of VARIANT without running them
@@ -166,9 +173,9 @@ test: ## everything that CI runs; make test STAGES="build check" for some of it
 # ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
 MNIST     ?= ../shared/data/mnist
 $(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
 $(BUILD)/bench/bare: $(BUILD)/bench/bare.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
 .PHONY: bench
 bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTorch, a bare HTTP handler and the goals (MNIST=DIR)
 	@bench/deps

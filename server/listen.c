@@ -58,6 +58,25 @@ int listen_parse(struct listen_address *out, const char *text, bool anywhere, st
     return out->loopback || anywhere ? 0 : refuse_anywhere(text, err);
 }
 
+/* "127.0.0.1" or "[::1]", as it stands in a URL; the port beside it. "": neither kind of address. */
+static unsigned address_host(char host[INET6_ADDRSTRLEN + 2], const struct sockaddr_storage *address)
+{
+    host[0] = '\0';
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+        (void)inet_ntop(AF_INET, &in->sin_addr, host, INET6_ADDRSTRLEN);
+        return ntohs(in->sin_port);
+    }
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)address;
+        char bare[INET6_ADDRSTRLEN] = "";
+        (void)inet_ntop(AF_INET6, &in->sin6_addr, bare, sizeof bare);
+        (void)snprintf(host, INET6_ADDRSTRLEN + 2, "[%s]", bare);
+        return ntohs(in->sin6_port);
+    }
+    return 0;
+}
+
 int listen_open(int *out, const struct listen_address *address, struct err *err)
 {
     int on = 1, fd = socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -68,8 +87,11 @@ int listen_open(int *out, const struct listen_address *address, struct err *err)
         *out = fd;
         return 0;
     }
-    err_set(err, ERR_NETWORK, "cannot listen: %s%s", strerror(errno),
-            errno == EADDRINUSE ? "; another program does; choose another port, or 0 for a free one" : "");
+    const int why = errno;
+    char host[INET6_ADDRSTRLEN + 2];
+    const unsigned port = address_host(host, &address->address);
+    err_set(err, ERR_NETWORK, "cannot listen on %s:%u: %s%s", host, port, strerror(why),
+            why == EADDRINUSE ? "; another program does; choose another port, or 0 for a free one" : "");
     close(fd);
     return -1;
 }
@@ -81,22 +103,15 @@ int listen_describe(char url[LISTEN_URL_BYTES], struct guard *guard, int fd, boo
     if (getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         return err_set(err, ERR_NETWORK, "not a socket: %s", strerror(errno));
     *guard = (struct guard){0};
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address;
-        (void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        (void)snprintf(guard->listen_host, sizeof guard->listen_host, "%s", host);
-        (void)snprintf(url, LISTEN_URL_BYTES, "http://%s:%u", host, ntohs(in->sin_port));
-    } else if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)&address;
-        (void)inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
-        (void)snprintf(guard->listen_host, sizeof guard->listen_host, "[%s]", host);
-        (void)snprintf(url, LISTEN_URL_BYTES, "http://[%s]:%u", host, ntohs(in->sin6_port));
-    } else {
+    char host[INET6_ADDRSTRLEN + 2];
+    const unsigned port = address_host(host, &address);
+    if (host[0] == '\0') {
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address;
         (void)snprintf(url, LISTEN_URL_BYTES, "unix:%s", n > sizeof un->sun_family ? un->sun_path : "");
         return 0; /* a proxy's name is in Host, whatever that is: no guard */
     }
+    (void)snprintf(guard->listen_host, sizeof guard->listen_host, "%s", host);
+    (void)snprintf(url, LISTEN_URL_BYTES, "http://%s:%u", host, port);
     guard->loopback_only = is_loopback(&address);
     return guard->loopback_only || anywhere ? 0 : refuse_anywhere(url, err);
 }
