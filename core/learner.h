@@ -48,7 +48,7 @@ struct learner {
 /* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).
  * arith NULL: the best. Errors: ERR_VALUE, ERR_LIMIT, ERR_LABEL_INVALID, ERR_CONFLICT (label twice), ERR_MEMORY.
  * Owns: the caller; learner_free(). */
-struct learner *learner_create(const struct event *create, const struct arith *arith, uint32_t capacity,
+struct learner *learner_create(const struct event *event, const struct arith *arith, uint32_t capacity,
                                struct err *err);
 void learner_free(struct learner *learner);
 

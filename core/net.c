@@ -147,7 +147,7 @@ static void cut_all(struct workspace *ws, struct cutter *cutter, const struct sh
     ws->ends = cut(cutter, (size_t)s->kernels * 4, sizeof(uint32_t));
     ws->frame = cut(cutter, s->n_k, sizeof(uint32_t));
     ws->patch = cut(cutter, s->kernels == 0 ? 0 : s->n_0, sizeof(uint32_t));
-    ws->row = cut(cutter, s->channels * s->kernel_height, sizeof(uint32_t));
+    ws->row = cut(cutter, (size_t)s->channels * s->kernel_height, sizeof(uint32_t));
 }
 
 /* The three tables that say where things lie. A plane (c, kx) holds, phase by phase, the rows y = phase, phase + stride, ..;

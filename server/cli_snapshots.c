@@ -100,10 +100,11 @@ static void print_row(const struct json *s)
     if (accuracy != NULL && json_type(accuracy) == JSON_NUMBER)
         (void)snprintf(share, sizeof share, "%.2f %%", 100 * json_number(accuracy));
     /* of the time, whole seconds: 2026-01-31T12:00:00 */
-    (void)printf("%6.0f  %10.0f  %10.0f  %-20.19s  %-8s  %9s  %s%s\n", json_number(json_get(s, "id")),
+    (void)printf("%6.0f  %10.0f  %10.0f  %-20.19s  %-8s  %9s", json_number(json_get(s, "id")),
                  json_number(json_get(s, "revision")), json_number(json_get(s, "step")), created != NULL ? created : "",
-                 reason != NULL ? reason : "", share, pinned != NULL && json_bool(pinned) ? "(pinned) " : "",
-                 note != NULL ? note : "");
+                 reason != NULL ? reason : "", share);
+    (void)printf("%s%s%s\n", pinned != NULL && json_bool(pinned) ? "  (pinned)" : "",
+                 note != NULL && note[0] != '\0' ? "  " : "", note != NULL ? note : "");
 }
 
 static int print_answer(const struct order *order, struct json *answer, struct err *err)

@@ -23,7 +23,7 @@ struct listen_address {
 int listen_parse(struct listen_address *out, const char *text, bool anywhere, struct err *err);
 
 /* listen_open - binds and listens. Errors: ERR_NETWORK. */
-int listen_open(int *fd, const struct listen_address *address, struct err *err);
+int listen_open(int *out, const struct listen_address *address, struct err *err);
 
 /* listen_describe - what the socket is bound to: its URL ("http://127.0.0.1:8080"; "unix:/run/x" for a path), the guard's
  * settings, and, for sockets from elsewhere, whether that is allowed without `anywhere`. Errors: ERR_USAGE, ERR_NETWORK. */

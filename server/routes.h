@@ -92,7 +92,7 @@ struct json *call_json(const struct call *call, bool may_be_empty);
 bool call_not_modified(const struct call *call, uint64_t revision);
 
 void route_predict(const struct call *call);
-void scratch_free(void *scratch); /* destructor of routes.scratch */
+void scratch_free(void *memory); /* destructor of routes.scratch */
 void route_train(const struct call *call);
 void route_model_get(const struct call *call);
 void route_model_patch(const struct call *call);

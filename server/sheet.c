@@ -8,13 +8,14 @@
 #include "server/canvas.h"
 #include "server/image.h"
 
-#define MARGIN      28u
-#define TILE_SIDE   72u /* about; a weight is a square of whole pixels */
-#define TILE_GAP    3u  /* between the channels of a kernel            */
-#define GROUP_GAP   20u /* between kernels                             */
-#define LABEL_GAP   7u  /* between a tile and what is under it         */
-#define LEGEND_SIDE 14u /* height of the scale                         */
-#define LEGEND_LONG 241u
+#define MARGIN        28u
+#define TILE_SIDE     72u /* about; a weight is a square of whole pixels */
+#define TILE_GAP      3u  /* between the channels of a kernel            */
+#define GROUP_GAP     20u /* between kernels                             */
+#define LABEL_GAP     7u  /* between a tile and what is under it         */
+#define LEGEND_SIDE   14u /* height of the scale                         */
+#define LEGEND_LONG   241u
+#define LEGEND_MIDDLE 120.0F
 
 static const struct colour white = {255, 255, 255}, frame = {208, 213, 220}, dark = {45, 52, 64},
                            soft = {110, 119, 131};
@@ -159,7 +160,7 @@ static void draw_legend(struct canvas *canvas, const struct layout *l, float lim
     const uint32_t y = l->height - MARGIN - CANVAS_TEXT_HEIGHT - LABEL_GAP - LEGEND_SIDE;
     canvas_fill(canvas, x - 1, y - 1, LEGEND_LONG + 2, LEGEND_SIDE + 2, frame);
     for (uint32_t i = 0; i < LEGEND_LONG; i++)
-        canvas_fill(canvas, x + i, y, 1, LEGEND_SIDE, shade((float)i - (LEGEND_LONG - 1) / 2, (LEGEND_LONG - 1) / 2));
+        canvas_fill(canvas, x + i, y, 1, LEGEND_SIDE, shade((float)i - LEGEND_MIDDLE, LEGEND_MIDDLE));
     char end[24];
     const uint32_t below = y + LEGEND_SIDE + LABEL_GAP;
     (void)snprintf(end, sizeof end, "-%.3g", (double)limit);
@@ -177,7 +178,7 @@ int sheet_kernels(uint8_t **png, size_t *n_png, const struct learner *learner, s
     int status = -1;
     struct layout l = lay_out(learner);
     struct canvas canvas = {.width = l.width, .height = l.height, .rgb = malloc((size_t)l.width * l.height * 3)};
-    float *k = malloc((size_t)s->kernels * s->n_k * sizeof *k); /* [N][n_k], of the net's [n_k][ld_k] */
+    float *k = calloc((size_t)s->kernels * s->n_k, sizeof *k); /* [N][n_k], of the net's [n_k][ld_k] */
     if (canvas.rgb == NULL || k == NULL) {
         err_set(err, ERR_MEMORY, "out of memory for a picture of the kernels");
         goto out;

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import ROOT, Daemon
+from .daemon import SANITIZED, ROOT, Daemon
 from .pictures import BODY_KINDS, CURL, FORM, b64, form, jpeg, picture, pixel_list, png, to_json
 from .reference import Network, read_safetensors
 
@@ -40,7 +40,7 @@ def test_probabilities_sum_to_one_and_the_label_is_the_most_probable(reader: Dae
 def test_a_trained_model_reads_most_digits(reader: Daemon, digits):
     answer = reader.predict(digits.test_images[:200].tobytes())
     right = sum(p["label"] == str(l) for p, l in zip(answer["predictions"], digits.test_labels))
-    assert right > 120
+    assert right > (60 if SANITIZED else 150)  # a sanitized run's model has seen 500 digits only; chance is 20
 
 
 @pytest.mark.core

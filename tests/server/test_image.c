@@ -412,6 +412,7 @@ START_TEST(stretching_is_the_exact_rounded_area_mean)
 {
     for (int round = 0; round < 150; round++) {
         unsigned w = 1 + draw(40), h = 1 + draw(40), W = 1 + draw(12), H = 1 + draw(12);
+        ck_assert(w > 0 && h > 0);
         struct picture p = random_picture(w, h, true);
         uint8_t input[3 * 12 * 12];
         fit(input, W, H, 3, FIT_STRETCH, INVERT_NEVER, &p);
