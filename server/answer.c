@@ -1,7 +1,6 @@
 /* answer.c - see answer.h */
 #include "server/answer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +23,12 @@ void answer_free(struct answer *answer)
 
 void answer_revision(struct answer *answer, uint64_t revision)
 {
-    (void)snprintf(answer->etag, sizeof answer->etag, "\"r%llu\"", (unsigned long long)revision);
+    char *at = answer->etag; /* by hand: printf would take a twentieth of all that /predict does beside the network */
+    *at++ = '"';
+    *at++ = 'r';
+    at += text_print_u64(at, revision);
+    *at++ = '"';
+    *at = '\0';
 }
 
 void answer_json(struct answer *answer, unsigned status, struct json *document)

@@ -39,6 +39,16 @@
 enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
 enum pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
 
+/* A response of libmicrohttpd is a dozen small allocations. The last one of a connection serves again for an answer with the same
+ * headers, in the same place and of the same length, whatever its bytes are: they are read when they are sent. */
+struct kept {
+    struct MHD_Response *response; /* NULL: none */
+    const char *bytes, *type;
+    size_t n;
+    enum answer_cache cache;
+    char etag[sizeof((struct answer *)NULL)->etag];
+};
+
 struct http_connection {
     struct http *http;
     struct MHD_Connection *mhd;
@@ -54,6 +64,7 @@ struct http_connection {
     enum err_code body_failed; /* ERR_MEMORY or ERR_BUSY while the body came in */
     struct request request;
     struct answer answer;
+    struct kept kept;
     struct http_pending *pending; /* http->lock */
 };
 
@@ -105,6 +116,28 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
     return ok;
 }
 
+/* Whether it has no headers but those that struct kept remembers. */
+static bool is_common(const struct answer *answer)
+{
+    return answer->status == 200 && answer->blob == NULL && answer->location[0] == '\0' && answer->allow[0] == '\0' &&
+           answer->disposition == NULL && answer->retry_after == 0 && !answer->close;
+}
+
+static bool serves_again(const struct kept *kept, const struct answer *answer)
+{
+    return kept->response != NULL && kept->n == answer->text.n && kept->bytes == answer->text.bytes &&
+           kept->type == answer->type && kept->cache == answer->cache && strcmp(kept->etag, answer->etag) == 0;
+}
+
+/* Takes the response over. */
+static void keep(struct kept *kept, struct MHD_Response *response, const struct answer *answer)
+{
+    if (kept->response != NULL)
+        MHD_destroy_response(kept->response);
+    *kept = (struct kept){response, answer->text.bytes, answer->type, answer->text.n, answer->cache, ""};
+    memcpy(kept->etag, answer->etag, sizeof kept->etag);
+}
+
 /* MHD_NO closes the connection without an answer: what is left when even the answer finds no memory. */
 static enum MHD_Result send_answer(struct http_connection *connection)
 {
@@ -113,6 +146,11 @@ static enum MHD_Result send_answer(struct http_connection *connection)
         answer->close = true;
     if (answer->status == 204 || answer->status == 304)
         text_clear(&answer->text);
+    const bool common = is_common(answer);
+    if (common && serves_again(&connection->kept, answer)) {
+        connection->phase = PHASE_ANSWERED;
+        return MHD_queue_response(connection->mhd, answer->status, connection->kept.response);
+    }
     struct MHD_Response *response = NULL;
     if (answer->blob != NULL) {
         response = MHD_create_response_from_buffer(answer->n_blob, answer->blob, MHD_RESPMEM_MUST_FREE);
@@ -128,7 +166,10 @@ static enum MHD_Result send_answer(struct http_connection *connection)
     connection->phase = PHASE_ANSWERED;
     if (add_headers(response, answer))
         result = MHD_queue_response(connection->mhd, answer->status, response);
-    MHD_destroy_response(response);
+    if (common && result == MHD_YES)
+        keep(&connection->kept, response, answer);
+    else
+        MHD_destroy_response(response);
     return result;
 }
 
@@ -427,6 +468,8 @@ static void connection_close(struct http_connection *connection)
     text_free(&connection->target);
     text_free(&connection->body);
     answer_free(&connection->answer);
+    if (connection->kept.response != NULL)
+        MHD_destroy_response(connection->kept.response);
     free(connection);
 }
 

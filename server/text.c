@@ -82,15 +82,32 @@ void text_add_format(struct text *text, const char *format, ...)
     va_end(again);
 }
 
-void text_add_u64(struct text *text, uint64_t number)
+size_t text_print_u64(char to[TEXT_U64_BYTES], uint64_t number)
 {
-    char digits[20];
+    char digits[TEXT_U64_BYTES];
     size_t at = sizeof digits;
     do {
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
     } while (number != 0);
-    text_add(text, digits + at, sizeof digits - at);
+    memcpy(to, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
+void text_add_u64(struct text *text, uint64_t number)
+{
+    if (text_reserve(text, TEXT_U64_BYTES))
+        text->n += text_print_u64(text->bytes + text->n, number);
+}
+
+/* Two digits, of a number below 100. */
+static void put_pair(char *to, uint32_t pair)
+{
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445"
+        "46474849505152535455565758596061626364656667686970717273747576777879808182838485868788899091"
+        "9293949596979899";
+    memcpy(to, pairs + (size_t)2 * pair, 2);
 }
 
 void text_add_fixed9(struct text *text, double number)
@@ -103,16 +120,23 @@ void text_add_fixed9(struct text *text, double number)
         text_add_format(text, "%.9g", number);
         return;
     }
+    if (!text_reserve(text, TEXT_U64_BYTES + 10))
+        return;
     uint64_t units = (uint64_t)(number * 1e9 + 0.5);
-    text_add_u64(text, units / 1000000000u);
-    char decimals[10];
+    char *at = text->bytes + text->n;
+    if (units < 1000000000u)
+        *at++ = '0'; /* a probability: no division by 1e9 */
+    else
+        at += text_print_u64(at, units / 1000000000u);
     uint32_t rest = (uint32_t)(units % 1000000000u);
-    for (size_t i = 9; i > 0; i--) {
-        decimals[i] = (char)('0' + rest % 10);
-        rest /= 10;
-    }
-    decimals[0] = '.';
-    text_add(text, decimals, sizeof decimals);
+    uint32_t high = rest / 100000, low = rest % 100000; /* four digits and five */
+    *at = '.';
+    put_pair(at + 1, high / 100);
+    put_pair(at + 3, high % 100);
+    at[5] = (char)('0' + low / 10000);
+    put_pair(at + 6, low / 100 % 100);
+    put_pair(at + 8, low % 100);
+    text->n = (size_t)(at + 10 - text->bytes);
 }
 
 /* Length of the UTF-8 sequence at `at` (RFC 3629), or 0 where there is none. */
@@ -163,23 +187,35 @@ static void add_escaped(struct text *text, unsigned char c)
 void text_add_quoted(struct text *text, const char *bytes, size_t n_bytes)
 {
     const unsigned char *at = (const unsigned char *)bytes;
-    text_add(text, "\"", 1);
-    for (size_t i = 0; i < n_bytes;) {
-        size_t run = i;
+    if (n_bytes <= SIZE_MAX / 2 &&
+        text_reserve(text, n_bytes + 2)) { /* as it is, until something turns up that is not */
+        char *to = text->bytes + text->n;
+        size_t n = 0;
+        *to++ = '"';
+        for (; n < n_bytes && is_plain(at[n]); n++)
+            to[n] = bytes[n];
+        text->n += n + 1;
+        at += n;
+        n_bytes -= n;
+    }
+    while (n_bytes > 0 && !text->failed) {
+        size_t run = 0, length = 0;
         while (run < n_bytes && is_plain(at[run]))
             run++;
-        text_add(text, bytes + i, run - i);
-        i = run;
-        if (i == n_bytes)
+        text_add(text, at, run);
+        at += run;
+        n_bytes -= run;
+        if (n_bytes == 0)
             break;
-        size_t length = utf8_length(at + i, n_bytes - i);
+        length = utf8_length(at, n_bytes);
         if (length == 0)
             text_add_string(text, "\\ufffd");
         else if (length == 1)
-            add_escaped(text, at[i]);
+            add_escaped(text, at[0]);
         else
-            text_add(text, bytes + i, length);
-        i += length == 0 ? 1 : length;
+            text_add(text, at, length);
+        at += length == 0 ? 1 : length;
+        n_bytes -= length == 0 ? 1 : length;
     }
     text_add(text, "\"", 1);
 }

@@ -33,6 +33,10 @@ void text_add_string(struct text *text, const char *string);
 void text_add_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_u64(struct text *text, uint64_t number);
 
+/* text_print_u64 - its digits into `to`, not zero-terminated; returns how many. */
+#define TEXT_U64_BYTES 20u
+size_t text_print_u64(char to[TEXT_U64_BYTES], uint64_t number);
+
 /* text_add_fixed9 - a finite number from 0 to 1e9 with nine decimals ("0.054321000"): exact to half a unit of 1e-9, by integer
  * arithmetic, in a tenth of printf's time. Negative, larger or not finite numbers: what "%.9g" gives, or null. */
 void text_add_fixed9(struct text *text, double number);
