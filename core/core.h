@@ -16,13 +16,17 @@
  *   label.h     what may name a class
  *   event.h     what can happen
  *   net.h       the equations, the parameters, forward and step
+ *   draw.h      random bits by counter
+ *   jitter.h    a past image, a little displaced
  *   learner.h   the state and apply()
  */
 #ifndef CONVD_CORE_CORE_H
 #define CONVD_CORE_CORE_H
 
+#include "core/draw.h"
 #include "core/err.h"
 #include "core/event.h"
+#include "core/jitter.h"
 #include "core/label.h"
 #include "core/learner.h"
 #include "core/net.h"
