@@ -78,7 +78,7 @@ struct batch {
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
 void batch_fini(struct batch *batch);
 
-/* ---- between body.c and body_json.c ---- */
+/* ---- between body.c, body_json.c and body_plain.c ---- */
 
 /* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY. */
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
@@ -94,5 +94,10 @@ int body_json(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const s
               bool labels_given, struct err *err);
 int body_ndjson(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
                 bool labels_given, struct err *err);
+
+/* body_plain - a JSON body of pixels in its plainest form (lists: also "images" or "samples"), read without a tree, 20 times as fast.
+ * false: it is not plain, or not right, or memory is out; then the batch holds what it held, and body_json() has the word. */
+bool body_plain(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+                bool labels_given, bool lists);
 
 #endif
