@@ -121,8 +121,10 @@ int main(int argc, char **argv)
                     train.as.train.samples = &sample;
                     if (learner_apply(l, &train, &err) != 0)
                         return 1;
-                } else if (learner_rehearse(l, sample.label, sample.pixels, &err) != 0) {
-                    return 1;
+                } else {
+                    const struct rehearse_step how = {.rate = l->settings.rate};
+                    if (learner_rehearse(l, sample.label, sample.pixels, &how, &err) != 0)
+                        return 1;
                 }
             }
             if (pass == 0)

@@ -2,8 +2,11 @@
 #include "core/learner.h"
 
 #include <assert.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/jitter.h"
 
 /* ---- memory: everything is taken here, at creation and in learner_reserve() ---- */
 
@@ -12,10 +15,12 @@ struct buffers {
     uint32_t *confusion;
     float *params;
     struct workspace *ws;
+    uint8_t *displaced;
 };
 
 static void buffers_free(struct buffers *b)
 {
+    free(b->displaced);
     free(b->labels);
     free(b->confusion);
     free(b->params);
@@ -30,7 +35,9 @@ static int buffers_create(struct buffers *b, const struct shape *shape, uint32_t
     b->confusion = calloc((size_t)capacity * capacity, sizeof *b->confusion);
     b->params = aligned_alloc(64, n_params);
     b->ws = with_workspace ? workspace_create(shape, capacity) : NULL;
-    if (b->labels == NULL || b->confusion == NULL || b->params == NULL || (with_workspace && b->ws == NULL)) {
+    b->displaced = with_workspace ? malloc(shape->n_input) : NULL;
+    if (b->labels == NULL || b->confusion == NULL || b->params == NULL ||
+        (with_workspace && (b->ws == NULL || b->displaced == NULL))) {
         buffers_free(b);
         *b = (struct buffers){0};
         return err_set(err, ERR_MEMORY, "no memory for a model of %zu bytes", n_params);
@@ -60,6 +67,7 @@ static struct learner *learner_empty(const struct shape *shape, const struct ari
     l->tally.confusion = b.confusion;
     l->params = b.params;
     l->ws = b.ws;
+    l->displaced = b.displaced;
     l->net = net_view(shape, n_classes, b.params);
     return l;
 }
@@ -68,7 +76,7 @@ void learner_free(struct learner *l)
 {
     if (l == NULL)
         return;
-    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws};
+    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
     buffers_free(&b);
     free(l);
 }
@@ -190,11 +198,12 @@ int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
                l->n_classes * sizeof *b.confusion);
     memcpy(b.params, l->params, net_floats(&l->shape, l->n_classes) * sizeof *b.params);
 
-    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws};
+    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
     l->labels = b.labels;
     l->tally.confusion = b.confusion;
     l->params = b.params;
     l->ws = b.ws;
+    l->displaced = b.displaced;
     l->capacity = capacity;
     l->net = net_view(&l->shape, l->n_classes, l->params);
     buffers_free(&old);
@@ -312,13 +321,32 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
     return 0;
 }
 
-int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, struct err *err)
+static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
+{
+    struct settings settings = l->settings;
+    settings.rate = how->rate;
+    if (how->jitter > 0.0F || how->rotation > 0.0F) {
+        jitter_apply(l->displaced, pixels, &l->shape, how->jitter, how->rotation, how->draw);
+        pixels = l->displaced;
+    }
+    net_forward(l->arith, &l->net, settings.mean, pixels, l->ws);
+    net_step(l->arith, &l->net, &settings, label, l->ws);
+    l->step++;
+}
+
+int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how,
+                     struct err *err)
 {
     if (label >= l->n_classes)
         return err_set(err, ERR_LABEL_UNKNOWN, "a sample of class %u, but the model has %u classes", label,
                        l->n_classes);
-    struct sample sample = {.label = label, .pixels = pixels};
-    learn(l, &sample);
+    /* Comparisons that a NaN fails, too. */
+    if (!(how->rate >= 0.0F && how->rate <= FLT_MAX) ||
+        !(how->jitter >= 0.0F && (double)how->jitter <= JITTER_SHIFT_MAX) ||
+        !(how->rotation >= 0.0F && (double)how->rotation <= JITTER_DEGREES_MAX))
+        return err_set(err, ERR_VALUE, "a rehearsal with rate %g, jitter %g and rotation %g", (double)how->rate,
+                       (double)how->jitter, (double)how->rotation);
+    rehearse(l, label, pixels, how);
     return 0;
 }
 

@@ -43,6 +43,7 @@ struct learner {
     struct net net;       /* views into params; its n_2 is n_classes */
     float *params;        /* capacity for `capacity` classes         */
     struct workspace *ws; /* NULL in a copy that only predicts       */
+    uint8_t *displaced;   /* [n_input] the image that is being rehearsed; NULL likewise */
 };
 
 /* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).
@@ -66,9 +67,18 @@ int learner_apply(struct learner *learner, struct event *event, struct err *err)
 /* learner_check - the errors that learner_apply() would give, without applying. */
 int learner_check(const struct learner *learner, const struct event *event, struct err *err);
 
-/* learner_rehearse - one step on a past sample; the tally does not count it (it has been seen). The caller sets
- * revision when the whole event is done. */
-int learner_rehearse(struct learner *learner, uint32_t label, const uint8_t *pixels, struct err *err);
+/* How a past sample is rehearsed. */
+struct rehearse_step {
+    float rate;             /* step size, in place of the setting; finite, at least 0  */
+    float jitter, rotation; /* pixels, degrees: within the limits of core/jitter.h     */
+    uint64_t draw;          /* which displacement of those                             */
+};
+
+/* learner_rehearse - one step on a past sample, displaced as *how says; the tally does not count it (it has been seen). The
+ * caller sets revision when the whole event is done. Errors (the state is as before): ERR_LABEL_UNKNOWN, ERR_VALUE. */
+int learner_rehearse(struct learner *learner, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how,
+                     struct err *err);
+#define HAVE_STEP 1
 
 /* learner_order - the place, in 0..n-1, of the i-th item in the order that `seed` draws: a permutation, by a
  * counter-based generator (a Feistel network with cycle walking), so that no list is kept. */

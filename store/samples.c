@@ -84,6 +84,7 @@ int store_rehearse(struct store *store, struct learner *learner, const struct ev
 {
     size_t n_input = learner->shape.n_input;
     struct selection selection = {0};
+    const struct rehearse_step how = {.rate = learner->settings.rate};
     int status = -1;
     uint8_t *pixels = malloc(n_input);
     if (pixels == NULL) {
@@ -99,7 +100,7 @@ int store_rehearse(struct store *store, struct learner *learner, const struct ev
         int found = store_sample(store, id, &label, pixels, n_input, err);
         if (found == 0)
             err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)id);
-        if (found != 1 || learner_rehearse(learner, label, pixels, err) != 0)
+        if (found != 1 || learner_rehearse(learner, label, pixels, &how, err) != 0)
             goto out;
         if (progress != NULL && progress(context, i + 1, selection.n) != 0) {
             err_set(err, ERR_STOPPING, "stopped after %llu of %llu samples", (unsigned long long)i + 1,

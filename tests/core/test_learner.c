@@ -1,5 +1,6 @@
 /* test_learner.c - the fold: what train, class and tune events do to the state, and what they leave alone. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -277,6 +278,13 @@ START_TEST(the_recent_outcomes_are_the_last_thousand)
 }
 END_TEST
 
+/* A step as a training step is: with the model's rate, nothing displaced. */
+static int rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, struct err *err)
+{
+    const struct rehearse_step how = {.rate = l->settings.rate};
+    return learner_rehearse(l, label, pixels, &how, err);
+}
+
 START_TEST(a_rehearsal_learns_but_does_not_touch_the_tally)
 {
     struct learner *l = small();
@@ -286,7 +294,7 @@ START_TEST(a_rehearsal_learns_but_does_not_touch_the_tally)
     struct hex digest = model_digest(l);
     uint8_t pixels[30] = {9, 8, 7};
     struct err err;
-    ck_assert_int_eq(learner_rehearse(l, 1, pixels, &err), 0);
+    ck_assert_int_eq(rehearse(l, 1, pixels, &err), 0);
     ck_assert_uint_eq(l->step, 21);
     ck_assert_uint_eq(l->revision, 21); /* the caller's affair */
     ck_assert_int_eq(memcmp(&before, &l->tally, sizeof before), 0);
@@ -304,7 +312,7 @@ START_TEST(a_rehearsal_leaves_the_weights_of_a_training_step)
     struct learner *a = small(), *b = small();
     uint8_t pixels[30] = {200, 100, 50};
     struct err err;
-    ck_assert_int_eq(learner_rehearse(a, 1, pixels, &err), 0);
+    ck_assert_int_eq(rehearse(a, 1, pixels, &err), 0);
     (void)model_train(b, 1, pixels);
     ck_assert_int_eq(memcmp(a->params, b->params, net_floats(&a->shape, 3) * sizeof(float)), 0);
     learner_free(a);
@@ -318,8 +326,51 @@ START_TEST(rehearsing_a_sample_of_no_class_is_refused)
     struct hex before = model_digest(l);
     uint8_t pixels[30] = {0};
     struct err err;
-    ck_assert_int_eq(learner_rehearse(l, 3, pixels, &err), -1);
+    ck_assert_int_eq(rehearse(l, 3, pixels, &err), -1);
     ck_assert_int_eq(err.code, ERR_LABEL_UNKNOWN);
+    ck_assert_str_eq(before.text, model_digest(l).text);
+    learner_free(l);
+}
+END_TEST
+
+START_TEST(a_rehearsal_is_of_the_displaced_image_at_the_rate_it_is_told)
+{
+    struct learner *a = small(), *b = small();
+    uint8_t pixels[30], displaced[30];
+    struct chance chance = {.state = 31};
+    struct err err;
+    chance_pixels(&chance, pixels, sizeof pixels);
+    for (uint32_t draw = 0; draw < 20; draw++) {
+        const struct rehearse_step how = {.rate = 0.3F, .jitter = 1.5F, .rotation = 20.0F, .draw = draw};
+        ck_assert_int_eq(learner_rehearse(a, draw % 3, pixels, &how, &err), 0);
+        jitter_apply(displaced, pixels, &b->shape, 1.5F, 20.0F, draw);
+        struct settings settings = b->settings;
+        settings.rate = 0.3F;
+        net_forward(b->arith, &b->net, settings.mean, displaced, b->ws);
+        net_step(b->arith, &b->net, &settings, draw % 3, b->ws);
+        ck_assert_mem_ne(displaced, pixels, sizeof pixels);
+    }
+    ck_assert_mem_eq(a->params, b->params, net_floats(&a->shape, 3) * sizeof(float));
+    ck_assert(a->settings.rate == b->settings.rate);
+    learner_free(a);
+    learner_free(b);
+}
+END_TEST
+
+START_TEST(a_rehearsal_with_numbers_out_of_range_is_refused)
+{
+    struct learner *l = small();
+    struct hex before = model_digest(l);
+    const uint8_t pixels[30] = {1, 2, 3};
+    static const struct rehearse_step wrong[] = {
+        {.rate = -1.0F}, {.rate = INFINITY},  {.rate = NAN},       {.jitter = -0.5F}, {.jitter = 16.5F},
+        {.jitter = NAN}, {.rotation = -1.0F}, {.rotation = 45.5F}, {.rotation = NAN},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct err err = {0};
+        ck_assert_int_eq(learner_rehearse(l, 1, pixels, &wrong[i], &err), -1);
+        ck_assert_int_eq(err.code, ERR_VALUE);
+    }
     ck_assert_str_eq(before.text, model_digest(l).text);
     learner_free(l);
 }
@@ -514,6 +565,8 @@ int main(void)
     tcase_add_test(tcase, a_rehearsal_learns_but_does_not_touch_the_tally);
     tcase_add_test(tcase, a_rehearsal_leaves_the_weights_of_a_training_step);
     tcase_add_test(tcase, rehearsing_a_sample_of_no_class_is_refused);
+    tcase_add_test(tcase, a_rehearsal_is_of_the_displaced_image_at_the_rate_it_is_told);
+    tcase_add_test(tcase, a_rehearsal_with_numbers_out_of_range_is_refused);
     tcase_add_test(tcase, tuning_changes_the_settings_and_no_weight);
     tcase_add_test(tcase, every_setting_counts_in_the_digest);
     tcase_add_test(tcase, a_tuned_rate_is_the_rate_of_the_next_step);

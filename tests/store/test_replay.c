@@ -144,7 +144,8 @@ START_TEST(a_rehearsal_passes_over_gaps_in_the_ids)
         uint32_t label;
         uint8_t pixels[MODEL_PIXELS];
         ck_assert_int_eq(store_sample(m.store, ids[learner_order(7, 24, i)], &label, pixels, sizeof pixels, &m.err), 1);
-        must(&m, learner_rehearse(expected, label, pixels, &m.err));
+        const struct rehearse_step how = {.rate = expected->settings.rate};
+        must(&m, learner_rehearse(expected, label, pixels, &how, &m.err));
     }
     struct event event = next_event(&m, EVENT_REHEARSE);
     event.as.rehearse.first_id = 1;
