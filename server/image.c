@@ -113,6 +113,12 @@ void picture_fini(struct picture *picture)
 int image_to_input(uint8_t *input, const struct shape *shape, const struct settings *settings, const uint8_t *bytes,
                    size_t n_bytes, uint64_t pixels_max, struct err *err)
 {
+    if (shape->channels == 1 && (uint64_t)shape->width * shape->height <= pixels_max &&
+        image_sniff(bytes, n_bytes) == IMAGE_PNG &&
+        image_decode_png_grey(input, shape->width, shape->height, bytes, n_bytes)) {
+        image_fit_grey(input, shape, settings->invert);
+        return 0;
+    }
     struct picture picture;
     if (image_decode(&picture, bytes, n_bytes, pixels_max, err) != 0)
         return -1;

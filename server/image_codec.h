@@ -1,15 +1,25 @@
-/* image_codec.h - what the two decoders give image.c. Private to image*.c.
+/* image_codec.h - what the two decoders and the fit give image.c. Private to image*.c.
  *
- * Both take *out zeroed, check the header against pixels_max before they take memory, and leave in *out only what
+ * image_decode_png() and _jpeg() take *out zeroed, check the header against pixels_max before they take memory, and leave in *out only what
  * picture_fini() may release, whether they succeed or not. Errors: as image_decode().
  */
 #ifndef CONVD_SERVER_IMAGE_CODEC_H
 #define CONVD_SERVER_IMAGE_CODEC_H
 
+#include <stdbool.h>
+
 #include "server/image.h"
 
 int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
+
+/* image_decode_png_grey - a PNG of 8-bit grey without transparency and of exactly that size, as it is, into grey [height][width]: a third
+ * of the time of image_decode() and image_fit(), for what programs send that know the model's input.
+ * false: it is another kind of file, or damaged, or memory is out; then image_decode() has the word. grey is written either way. */
+bool image_decode_png_grey(uint8_t *grey, uint32_t width, uint32_t height, const uint8_t *bytes, size_t n_bytes);
+
+/* image_fit_grey - what image_fit() does to an opaque grey picture of the input's own size: inverts it in place, or not. */
+void image_fit_grey(uint8_t *input, const struct shape *shape, enum invert invert);
 
 /* picture_alloc - memory for width x height, neither 0. Errors: ERR_IMAGE_LIMIT when the product is over pixels_max,
  * ERR_MEMORY. */

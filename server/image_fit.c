@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
+#include "server/image_codec.h"
 
 /* A rectangle of source pixels and the rectangle of the input that it fills. */
 struct placing {
@@ -243,12 +243,36 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
         for (unsigned c = 0; c < planes.channels; c++)
             memset(input + c * n_plane, (int)((border.sum[c] + border.pixels / 2) / border.pixels), n_plane);
     }
-    if (average(input, shape, &planes, &p, picture, err) != 0)
+    if (p.source_w == shape->width && p.source_h == shape->height && p.target_w == p.source_w &&
+        p.target_h == p.source_h) {
+        for (uint32_t y = 0; y < p.source_h; y++) /* each pixel is its own average */
+            to_planes(input + (size_t)y * shape->width, n_plane,
+                      picture->rgba + ((size_t)(p.source_y + y) * picture->width + p.source_x) * 4, p.source_w,
+                      &planes);
+    } else if (average(input, shape, &planes, &p, picture, err) != 0) {
         return -1;
+    }
     if (planes.inverted) {
         const size_t n_colours = (planes.keeps_alpha ? planes.channels - 1 : planes.channels) * n_plane;
         for (size_t i = 0; i < n_colours; i++)
             input[i] = (uint8_t)(255 - input[i]);
     }
     return 0;
+}
+
+void image_fit_grey(uint8_t *input, const struct shape *shape, enum invert invert)
+{
+    const size_t w = shape->width, h = shape->height;
+    bool inverted = invert == INVERT_ALWAYS;
+    if (invert == INVERT_AUTO) { /* see is_dark_on_light(), with alpha 255 everywhere */
+        uint64_t sum = 0, n = 0;
+        for (size_t y = 0; y < h; y++) {
+            const size_t step = y == 0 || y == h - 1 || w == 1 ? 1 : w - 1;
+            for (size_t x = 0; x < w; x += step, n++)
+                sum += input[y * w + x];
+        }
+        inverted = 2 * sum > 255 * n;
+    }
+    for (size_t i = 0; inverted && i < w * h; i++)
+        input[i] = (uint8_t)(255 - input[i]);
 }
