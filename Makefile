@@ -16,7 +16,7 @@ DATADIR   ?= $(PREFIX)/share/convd
 DOCDIR    ?= $(PREFIX)/share/doc/convd
 UNITDIR   ?= $(PREFIX)/lib/systemd/system
 
-PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd
+PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd gnutls
 
 # Each command as one short line; make V=1 shows them whole.
 ifeq ($(V),1)

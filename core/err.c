@@ -87,6 +87,7 @@ const char *err_code_name(enum err_code code)
         [ERR_METHOD] = "method",
         [ERR_CONFLICT] = "conflict",
         [ERR_KEY_REUSED] = "key-reused",
+        [ERR_UNAUTHORIZED] = "unauthorized",
         [ERR_FORBIDDEN] = "forbidden",
         [ERR_LIMIT] = "limit",
         [ERR_TIMEOUT] = "timeout",

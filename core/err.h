@@ -31,7 +31,8 @@ enum err_code {
     ERR_METHOD,        /* the route exists, the method does not          */
     ERR_CONFLICT,      /* the state forbids it: class exists, key busy   */
     ERR_KEY_REUSED,    /* Idempotency-Key seen with another request      */
-    ERR_FORBIDDEN,     /* foreign origin or host                         */
+    ERR_UNAUTHORIZED,  /* no token, or one that is not known             */
+    ERR_FORBIDDEN,     /* foreign origin or host, lesser token           */
     ERR_LIMIT,         /* a stated limit of the model: classes, sizes    */
     ERR_TIMEOUT,       /* the client was too slow                        */
     /* what the world did */

@@ -32,6 +32,7 @@ struct answer {
     char location[64];       /* of what was made, or ""         */
     char allow[64];          /* methods, or ""                  */
     const char *disposition; /* static, or NULL                 */
+    const char *challenge;   /* WWW-Authenticate; static, NULL  */
     unsigned retry_after;    /* seconds; 0: none                */
     bool close;              /* close the connection afterwards */
 };

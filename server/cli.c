@@ -63,6 +63,7 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_METHOD:
     case ERR_CONFLICT:
     case ERR_KEY_REUSED:
+    case ERR_UNAUTHORIZED:
     case ERR_FORBIDDEN:
     case ERR_LIMIT:
     case ERR_TIMEOUT:

@@ -12,21 +12,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/acceptor.h"
+#include "server/auth.h"
 #include "server/http.h"
 #include "server/image.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/routes.h"
+#include "server/tls.h"
 #include "server/watchdog.h"
 
-#define DRAIN_MS 10000 /* for requests in progress at a stop */
-#define FLUSH_MS 2000  /* for the answers that the trainer's stop set free */
-#define LOOK_MS  250   /* how often the main thread looks round */
+#define DRAIN_MS        10000 /* for requests in progress at a stop */
+#define FLUSH_MS        2000  /* for the answers that the trainer's stop set free */
+#define LOOK_MS         250   /* how often the main thread looks round */
+#define OWN_DESCRIPTORS 128u  /* database, sockets, epoll, those that linger */
 
 struct daemon {
     const struct daemon_config *config;
@@ -36,10 +40,15 @@ struct daemon {
     struct trainer *trainer;
     struct routes *routes;
     struct http *http;
+    struct auth *auth;
+    struct tls tls;
+    struct listen_address addresses[ACCEPTOR_SOCKETS_MAX]; /* our own */
+    unsigned n_addresses;
     int fds[ACCEPTOR_SOCKETS_MAX];
     unsigned n_fds;
-    char url[LISTEN_URL_BYTES];
-    struct guard guard;
+    struct listen_place places[ACCEPTOR_SOCKETS_MAX]; /* what the descriptors are bound to */
+    unsigned n_places;
+    bool terminal; /* stderr was one at the start */
     struct watchdog watchdog;
     int64_t told_ms; /* when recovery last told of its progress */
 };
@@ -49,6 +58,7 @@ struct daemon_config daemon_config_default(void)
     return (struct daemon_config){
         .db = "convd.db",
         .listen = "127.0.0.1:8080",
+        .socket_mode = "0660",
         .threads = 2,
         .connections = 256,
         .idle_seconds = 60,
@@ -69,11 +79,13 @@ static void stop_signals(sigset_t *set)
     sigaddset(set, SIGINT);
 }
 
-/* Takes a stop signal that comes within that time; 0: none did. */
-static int wait_for_signal(int milliseconds)
+/* Takes one of our signals that comes within that time; 0: none did. */
+static int wait_for_signal(int milliseconds, bool hangup)
 {
     sigset_t set;
     stop_signals(&set);
+    if (hangup)
+        sigaddset(&set, SIGHUP);
     struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000L};
     int signal = sigtimedwait(&set, NULL, &time);
     return signal > 0 ? signal : 0;
@@ -81,7 +93,7 @@ static int wait_for_signal(int milliseconds)
 
 static bool second_signal(void)
 {
-    return wait_for_signal(0) != 0;
+    return wait_for_signal(0, false) != 0;
 }
 
 /* ---- the model ---- */
@@ -135,8 +147,9 @@ static int open_model(struct daemon *daemon, struct err *err)
 /* ---- start ---- */
 
 /* systemd's sockets where it passed some, else our own. */
-static int open_sockets(struct daemon *daemon, const struct listen_address *address, struct err *err)
+static int open_sockets(struct daemon *daemon, struct err *err)
 {
+    mode_t mode = 0;
     int n = sd_listen_fds(1);
     if (n < 0)
         return err_set(err, ERR_NETWORK, "the sockets passed by systemd cannot be used: %s", strerror(-n));
@@ -148,28 +161,53 @@ static int open_sockets(struct daemon *daemon, const struct listen_address *addr
             return err_set(err, ERR_NETWORK, "descriptor %d passed by systemd is not a listening stream socket", fd);
         daemon->fds[daemon->n_fds++] = fd;
     }
-    if (n == 0) {
-        if (listen_open(&daemon->fds[0], address, err) != 0)
+    if (n == 0 && listen_parse_mode(&mode, daemon->config->socket_mode, err) != 0)
+        return -1;
+    for (unsigned i = 0; i < daemon->n_addresses && n == 0; i++) {
+        if (listen_open(&daemon->fds[i], &daemon->addresses[i], mode, err) != 0)
             return -1;
-        daemon->n_fds = 1;
-    }
-    /* One guard for all: the strictest that is true of each. */
-    for (unsigned i = 0; i < daemon->n_fds; i++) {
-        char url[LISTEN_URL_BYTES];
-        struct guard guard;
-        if (listen_describe(url, &guard, daemon->fds[i], daemon->config->listen_anywhere, err) != 0)
-            return -1;
-        if (i == 0) {
-            memcpy(daemon->url, url, sizeof url);
-            daemon->guard = guard;
-        } else if (!guard.loopback_only) {
-            daemon->guard.loopback_only = false;
-        }
+        daemon->n_fds++;
     }
     return 0;
 }
 
-static int start(struct daemon *daemon, const struct listen_address *address, struct err *err)
+/* What the sockets are, and so what http.c's guard must look at: one guard for all, the strictest that is true of each. */
+static int look_at_sockets(struct daemon *daemon, struct guard *guard, struct err *err)
+{
+    const bool tls = daemon->tls.certificate != NULL;
+    bool clear = false;
+    *guard = (struct guard){.loopback_only = true, .tls = tls};
+    for (unsigned i = 0; i < daemon->n_fds; i++) {
+        struct listen_place *place = &daemon->places[i];
+        if (listen_describe(place, daemon->fds[i], tls, daemon->config->listen_anywhere || auth_on(daemon->auth),
+                            err) != 0)
+            return -1;
+        guard->loopback_only = guard->loopback_only && place->loopback;
+        clear = clear || (!place->loopback && !tls);
+        daemon->n_places++;
+    }
+    if (clear && auth_on(daemon->auth))
+        log_line(LOG_LINE_WARNING, "tokens and pictures travel in clear beyond this machine: --tls-cert and --tls-key, "
+                                   "or a proxy that speaks TLS, would hide them");
+    return 0;
+}
+
+/* Room for as many descriptors as connections were asked for, as far as the system allows. */
+static void raise_descriptors(const struct daemon_config *config)
+{
+    struct rlimit limit;
+    const rlim_t wanted = (rlim_t)config->connections + OWN_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+        log_line(LOG_LINE_WARNING,
+                 "%u connections may come, but this process may have only %llu files open: raise its limit",
+                 config->connections, (unsigned long long)limit.rlim_cur);
+}
+
+static int start(struct daemon *daemon, struct err *err)
 {
     const struct daemon_config *config = daemon->config;
     if (open_model(daemon, err) != 0)
@@ -181,8 +219,12 @@ static int start(struct daemon *daemon, const struct listen_address *address, st
         return -1;
     daemon->store = NULL; /* the trainer's now */
     daemon->learner = NULL;
-    daemon->routes = routes_create(daemon->trainer, config->image_pixels, config->batch_images, err);
-    if (daemon->routes == NULL || open_sockets(daemon, address, err) != 0)
+    daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
+    if (daemon->routes == NULL)
+        return -1;
+    daemon->routes->tls = daemon->tls.certificate != NULL;
+    struct guard guard;
+    if (open_sockets(daemon, err) != 0 || look_at_sockets(daemon, &guard, err) != 0)
         return -1;
     struct http_config http = {
         .listen_fds = daemon->fds,
@@ -192,8 +234,11 @@ static int start(struct daemon *daemon, const struct listen_address *address, st
         .idle_seconds = config->idle_seconds,
         .request_seconds = config->request_seconds,
         .body_bytes = config->body_bytes,
-        .guard = daemon->guard,
+        .guard = guard,
+        .certificate = daemon->tls.certificate,
+        .key = daemon->tls.key,
         .context = daemon->routes,
+        .authorize = routes_authorize,
         .handle = routes_handle,
         .completed = routes_completed,
     };
@@ -206,17 +251,39 @@ static int start(struct daemon *daemon, const struct listen_address *address, st
 
 /* ---- between start and stop ---- */
 
+/* SIGHUP: the tokens again. systemd is told, so that `systemctl reload` ends when this has. */
+static void reload(struct daemon *daemon)
+{
+    struct err err = {0};
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld%06ld", (long long)now.tv_sec, now.tv_nsec / 1000);
+    if (!auth_on(daemon->auth))
+        log_line(LOG_LINE_NOTICE, "SIGHUP: there are no tokens to read again; restart to set some");
+    else if (auth_reload(daemon->auth, &err) == 0)
+        log_line(LOG_LINE_NOTICE, "SIGHUP: the tokens have been read again");
+    else
+        log_line(LOG_LINE_ERROR, "SIGHUP: the tokens stay as they were: %s", err.text);
+    (void)sd_notify(0, "READY=1");
+}
+
 static int serve(struct daemon *daemon, struct err *err)
 {
-    (void)printf("listening on %s\n", daemon->url);
+    for (unsigned i = 0; i < daemon->n_places; i++)
+        (void)printf("listening on %s\n", daemon->places[i].url);
     (void)fflush(stdout);
-    (void)sd_notifyf(0, "READY=1\nSTATUS=Serving %s", daemon->url);
-    watchdog_init(&daemon->watchdog, daemon->http, daemon->trainer, daemon->config->threads);
+    (void)sd_notifyf(0, "READY=1\nSTATUS=Serving %s", daemon->places[0].url);
+    watchdog_init(&daemon->watchdog, daemon->http, daemon->trainer, daemon->config->threads,
+                  daemon->tls.certificate != NULL);
     int signal = 0, status = 0;
     while (signal == 0 && status == 0) {
         uint64_t quarter_ms = daemon->watchdog.interval_us / 4000;
         bool soon = quarter_ms > 0 && quarter_ms < LOOK_MS;
-        signal = wait_for_signal(soon ? (int)quarter_ms : LOOK_MS);
+        signal = wait_for_signal(soon ? (int)quarter_ms : LOOK_MS, true);
+        if (signal == SIGHUP && !(daemon->terminal && !isatty(STDERR_FILENO))) {
+            reload(daemon);
+            signal = 0;
+        }
         (void)watchdog_tick(&daemon->watchdog, now_ms());
         /* After a failed sync the kernel may have dropped what was not yet on the disk: only a restart, which reads what is
          * really there, tells. */
@@ -225,7 +292,10 @@ static int serve(struct daemon *daemon, struct err *err)
                 err_set(err, ERR_STORAGE, "a write to the disk failed: stopping, so that the next start can verify");
     }
     if (signal != 0)
-        log_line(LOG_LINE_NOTICE, "%s: stopping", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        log_line(LOG_LINE_NOTICE, "%s: stopping",
+                 signal == SIGTERM  ? "SIGTERM"
+                 : signal == SIGHUP ? "SIGHUP"
+                                    : "SIGINT");
     return status;
 }
 
@@ -251,15 +321,35 @@ static int stop(struct daemon *daemon, struct err *err)
     trainer_free(daemon->trainer);
     for (unsigned i = 0; i < daemon->n_fds; i++)
         close(daemon->fds[i]);
+    for (unsigned i = 0; i < daemon->n_addresses; i++)
+        listen_remove(&daemon->addresses[i]);
     learner_free(daemon->learner);
     store_close(daemon->store);
+    auth_close(daemon->auth);
+    tls_close(&daemon->tls);
     return status;
+}
+
+/* What is known to be wrong before anything is opened. */
+static int prepare(struct daemon *daemon, struct err *err)
+{
+    const struct daemon_config *config = daemon->config;
+    mode_t mode;
+    daemon->arith = arith_choose(config->arith);
+    if (daemon->arith == NULL)
+        return err_set(err, ERR_USAGE, "this processor has no arithmetic \"%.40s\"", config->arith);
+    if (auth_open(&daemon->auth, config->read_token_file, config->write_token_file, err) != 0 ||
+        tls_open(&daemon->tls, config->tls_cert, config->tls_key, err) != 0 ||
+        listen_parse_mode(&mode, config->socket_mode, err) != 0)
+        return -1;
+    raise_descriptors(config);
+    return listen_parse(daemon->addresses, &daemon->n_addresses, ACCEPTOR_SOCKETS_MAX, config->listen,
+                        config->listen_anywhere || auth_on(daemon->auth), err);
 }
 
 int daemon_run(const struct daemon_config *config, struct err *err)
 {
     struct daemon daemon = {.config = config};
-    struct listen_address address;
     log_open();
     /* Few arenas, and large blocks from the kernel and back to it: resident memory stays what is in use. */
     (void)mallopt(M_ARENA_MAX, 2);
@@ -267,16 +357,16 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
     sigset_t set, before;
     stop_signals(&set);
+    sigaddset(&set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &set, &before);
     (void)signal(SIGPIPE, SIG_IGN);
 
     watchdog_clear(&daemon.watchdog);
-    int status = -1;
-    daemon.arith = arith_choose(config->arith);
-    if (daemon.arith == NULL)
-        err_set(err, ERR_USAGE, "this processor has no arithmetic \"%.40s\"", config->arith);
-    else if (listen_parse(&address, config->listen, config->listen_anywhere, err) == 0 &&
-             (status = start(&daemon, &address, err)) == 0)
+    daemon.terminal = isatty(STDERR_FILENO) != 0;
+    int status = prepare(&daemon, err);
+    if (status == 0)
+        status = start(&daemon, err);
+    if (status == 0)
         status = serve(&daemon, err);
     struct err stop_err = {0};
     if (stop(&daemon, &stop_err) != 0) {

@@ -1,8 +1,10 @@
 /* daemon.h - `convd serve`: from a database file to a listening daemon and back down.
  *
- * Start: open the store (or make a default model), recover, start the trainer, listen (or take systemd's socket), print
- * "listening on http://ADDRESS:PORT", tell systemd READY=1. Stop (SIGTERM, SIGINT): stop listening, answer what is queued,
- * take a snapshot, close. A second signal ends the wait for slow clients.
+ * Start: read tokens and certificate, open the store (or make a default model), recover, start the trainer, listen (or take
+ * systemd's sockets), print "listening on http://ADDRESS:PORT", a line for each socket, tell systemd READY=1.
+ * SIGHUP: read the tokens again; where that fails, the log says why and the old ones stay. But SIGHUP from a terminal that
+ * is gone stops. Stop (SIGTERM, SIGINT): stop listening, answer what is queued, take a snapshot, close. A second signal ends the
+ * wait for slow clients.
  */
 #ifndef CONVD_SERVER_DAEMON_H
 #define CONVD_SERVER_DAEMON_H
@@ -14,24 +16,28 @@
 #include "server/trainer.h"
 
 struct daemon_config {
-    const char *db;        /* database file; made with a default model where it does not exist                     */
-    const char *listen;    /* "127.0.0.1:8080", "[::1]:0"; port 0 picks a free one. Loopback, unless listen_anywhere */
-    bool listen_anywhere;  /* the operator's explicit word that others may reach an unprotected daemon              */
-    unsigned threads;      /* of the HTTP pool                                                                     */
-    unsigned connections;  /* at most, all threads together                                                        */
-    unsigned idle_seconds; /* a connection without activity is closed after this                                    */
-    unsigned
-        request_seconds;   /* absolute deadline of one request, from its first byte                                 */
-    uint64_t body_bytes;   /* largest request body; larger: 413 before it is read                                   */
-    uint64_t image_pixels; /* largest decoded picture                                                              */
-    uint32_t batch_images; /* most images or samples in one request                                                */
-    const char *arith;     /* instruction set by name; NULL: the best                                              */
+    const char *db;     /* database file; made with a default model where it does not exist                          */
+    const char *listen; /* "127.0.0.1:8080", "[::1]:0", "unix:/path", or several with commas; port 0 picks a free one */
+    bool listen_anywhere;    /* the operator's explicit word that others may reach an unprotected daemon; without it,
+                                addresses other than loopback need a token                                            */
+    const char *socket_mode; /* of UNIX sockets, in octal                                                             */
+    const char *read_token_file, *write_token_file; /* see auth.h; NULL: the credential, where there is one           */
+    const char *tls_cert, *tls_key;                 /* files, see tls.h; NULL: no TLS                                 */
+    unsigned threads;         /* of the HTTP pool                                                                     */
+    unsigned connections;     /* at most, all threads together                                                        */
+    unsigned idle_seconds;    /* a connection without activity is closed after this                                   */
+    unsigned request_seconds; /* absolute deadline of one request, from its first byte                                */
+    uint64_t body_bytes;      /* largest request body; larger: 413 before it is read                                  */
+    uint64_t image_pixels;    /* largest decoded picture                                                              */
+    uint32_t batch_images;    /* most images or samples in one request                                                */
+    const char *arith;        /* instruction set by name; NULL: the best                                              */
     struct trainer_config trainer;
 };
 
 struct daemon_config daemon_config_default(void);
 
-/* daemon_run - blocks until told to stop. 0 after a clean stop. Errors: those of store_open, store_recover, listening (ERR_NETWORK). */
+/* daemon_run - blocks until told to stop. 0 after a clean stop. Errors: those of auth_open, tls_open, store_open,
+ * store_recover, listening (ERR_NETWORK). */
 int daemon_run(const struct daemon_config *config, struct err *err);
 
 #endif

@@ -38,7 +38,8 @@ bool host_is_loopback(const char *host)
         struct in6_addr v6;
         memcpy(address, host + 1, n - 2);
         address[n - 2] = '\0';
-        return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+        return inet_pton(AF_INET6, address, &v6) == 1 &&
+               (IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
     }
     struct in_addr v4;
     memcpy(address, host, n);
@@ -46,25 +47,24 @@ bool host_is_loopback(const char *host)
     return inet_pton(AF_INET, address, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
 
-static bool same_origin(const char *origin, const char *host)
+static bool same_origin(const char *origin, const char *host, bool tls)
 {
-    size_t scheme = strncasecmp(origin, "http://", 7) == 0 ? 7 : strncasecmp(origin, "https://", 8) == 0 ? 8 : 0;
+    size_t scheme = strncasecmp(origin, "https://", 8) == 0          ? 8
+                    : !tls && strncasecmp(origin, "http://", 7) == 0 ? 7
+                                                                     : 0;
     return scheme != 0 && host != NULL && strcasecmp(origin + scheme, host) == 0;
 }
 
-int guard_check(const struct guard *guard, const struct request *request, struct err *err)
+int guard_check(const struct guard *guard, bool local, const struct request *request, struct err *err)
 {
-    if (guard->loopback_only && request->host != NULL && !host_is_loopback(request->host)) {
-        size_t n = host_length(request->host), n_listen = strlen(guard->listen_host);
-        if (n != n_listen || strncasecmp(request->host, guard->listen_host, n) != 0 || !port_ok(request->host + n))
-            return err_set(err, ERR_FORBIDDEN,
-                           "this daemon listens on loopback and does not answer for the host \"%.80s\"; use localhost "
-                           "or 127.0.0.1",
-                           request->host);
-    }
+    if (guard->loopback_only && !local && request->host != NULL && !host_is_loopback(request->host))
+        return err_set(err, ERR_FORBIDDEN,
+                       "this daemon listens on loopback and does not answer for the host \"%.80s\"; use localhost "
+                       "or 127.0.0.1",
+                       request->host);
     if (request->method != METHOD_POST && request->method != METHOD_PATCH && request->method != METHOD_DELETE)
         return 0;
-    if (request->origin != NULL && !same_origin(request->origin, request->host))
+    if (request->origin != NULL && !same_origin(request->origin, request->host, guard->tls && !local))
         return err_set(err, ERR_FORBIDDEN, "requests from pages of another origin (%.80s) are refused",
                        request->origin);
     if (request->fetch_site != NULL && strcmp(request->fetch_site, "same-origin") != 0 &&

@@ -29,6 +29,7 @@
 #include "server/acceptor.h"
 #include "server/http_headers.h"
 #include "server/problem.h"
+#include "server/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
 #define CONNECTION_MEMORY_BYTES 20480u
@@ -53,6 +54,7 @@ struct http_connection {
     struct http *http;
     struct MHD_Connection *mhd;
     int fd;
+    bool local;                              /* over a UNIX socket */
     struct http_connection *previous, *next; /* http->lock */
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
     atomic_bool busy;
@@ -70,7 +72,8 @@ struct http_connection {
 
 struct http {
     struct http_config config;
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemon; /* of TCP connections; of all of them without TLS */
+    struct MHD_Daemon *local;  /* of UNIX sockets, where the other speaks TLS; else NULL */
     struct acceptor *acceptor;
     pthread_mutex_t lock;
     struct http_connection *connections;
@@ -105,6 +108,8 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
         ok = ok && add(response, "Location", answer->location);
     if (answer->allow[0] != '\0')
         ok = ok && add(response, "Allow", answer->allow);
+    if (answer->challenge != NULL)
+        ok = ok && add(response, "WWW-Authenticate", answer->challenge);
     if (answer->disposition != NULL)
         ok = ok && add(response, "Content-Disposition", answer->disposition);
     if (answer->retry_after != 0) {
@@ -259,18 +264,24 @@ static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
-static int check_request(struct http_connection *connection, const struct http_headers *headers, struct err *err)
+/* What can be said of a request before its body comes; -1: the answer says what is wrong. */
+static int check_request(struct http_connection *connection, const struct http_headers *headers)
 {
     struct http *http = connection->http;
-    if (connection->target.failed)
-        return err_set(err, ERR_MEMORY, "no memory for the request line");
-    if (request_target(&connection->request, connection->target.bytes, err) != 0 ||
-        guard_check(&http->config.guard, &connection->request, err) != 0)
-        return -1;
-    if (headers->content_length > http->config.body_bytes)
-        return err_set(err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
-                       (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
-    return 0;
+    struct err err;
+    if (connection->target.failed) {
+        err_set(&err, ERR_MEMORY, "no memory for the request line");
+    } else if (request_target(&connection->request, connection->target.bytes, &err) == 0 &&
+               guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
+        if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
+            return -1;
+        if (headers->content_length <= http->config.body_bytes)
+            return 0;
+        err_set(&err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
+                (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
+    }
+    answer_problem(&connection->answer, &err);
+    return -1;
 }
 
 static enum MHD_Result begin(struct http_connection *connection, const char *method, const char *version)
@@ -291,8 +302,7 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
                            &err);
         return refuse(connection, true); /* nothing is known of where this request ends */
     }
-    if (check_request(connection, &headers, &err) != 0) {
-        answer_problem(&connection->answer, &err);
+    if (check_request(connection, &headers) != 0) {
         if (headers.chunked || headers.content_length > 0)
             return refuse(connection, true);
         /* no body: the connection is as good as before, so libmicrohttpd may call again for the answer */
@@ -443,6 +453,8 @@ static void connection_open(struct http *http, struct MHD_Connection *mhd, void 
     connection->http = http;
     connection->mhd = mhd;
     connection->fd = info->connect_fd;
+    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    connection->local = info != NULL && info->client_addr != NULL && info->client_addr->sa_family == AF_UNIX;
     atomic_init(&connection->since_ms, now_ms());
     pthread_mutex_lock(&http->lock);
     connection->next = http->connections;
@@ -499,7 +511,9 @@ static void admit(void *context, int fd, const struct sockaddr *address, socklen
     atomic_fetch_add(&http->n_total, 1);
     if (atomic_load(&http->n_now) >= http->config.connections) {
         atomic_fetch_add(&http->n_refused, 1);
-        ssize_t ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t ignored = 0;
+        if (http->local == NULL || address->sa_family == AF_UNIX) /* in TLS it could not be read */
+            ignored = send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)ignored;
         (void)shutdown(fd, SHUT_WR);
         acceptor_linger(http->acceptor, fd);
@@ -510,13 +524,15 @@ static void admit(void *context, int fd, const struct sockaddr *address, socklen
         address = (const struct sockaddr *)&local;
         n_address = sizeof local;
     }
-    (void)MHD_add_connection(http->daemon, fd, address, n_address); /* closes fd when it fails */
+    struct MHD_Daemon *daemon = http->local != NULL && address->sa_family == AF_UNIX ? http->local : http->daemon;
+    (void)MHD_add_connection(daemon, fd, address, n_address); /* closes fd when it fails */
 }
 
-bool http_attach(struct http *http, int fd)
+bool http_attach(struct http *http, int fd, bool local)
 {
-    struct sockaddr_un local = {.sun_family = AF_UNIX};
-    return MHD_add_connection(http->daemon, fd, (const struct sockaddr *)&local, sizeof local) == MHD_YES;
+    struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+    struct MHD_Daemon *daemon = local && http->local != NULL ? http->local : http->daemon;
+    return MHD_add_connection(daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) == MHD_YES;
 }
 
 /* reap - what has gone on for too long ends: a waiting client is told so, a trickling one is cut. */
@@ -553,23 +569,32 @@ static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text
     return strlen(text); /* request.c decodes its own copy */
 }
 
-static struct MHD_Daemon *start_daemon(struct http *http)
+static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool tls)
 {
     const struct http_config *config = &http->config;
-    unsigned pool = config->threads > 1 ? config->threads : 1;
+    unsigned pool = threads > 1 ? threads : 1, n = 3;
     /* The limit is divided by the pool's size, so it is given for each thread; the one that counts is in admit(). */
     unsigned limit = (config->connections + EXTRA_CONNECTIONS) * pool;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_seconds, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)CONNECTION_MEMORY_BYTES, NULL},
-        {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)pool, NULL},
+        {MHD_OPTION_END, 0, NULL}, /* up to four more */
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    if (pool == 1)
-        options[3] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
-                            NULL, NULL, on_request, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    if (pool > 1)
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)pool, NULL};
+    if (tls) { /* libmicrohttpd only reads them, though its table says void * */
+        flags |= MHD_USE_TLS;
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, (char *)(uintptr_t)config->certificate};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (char *)(uintptr_t)config->key};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)(uintptr_t)TLS_PRIORITIES};
+    }
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_URI_LOG_CALLBACK, on_uri, http,
                             MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_ARRAY, options,
                             MHD_OPTION_END);
@@ -583,10 +608,13 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     http->config = *config;
     http->body_budget = config->body_bytes * 4 > BODY_BUDGET_BYTES ? config->body_bytes * 4 : BODY_BUDGET_BYTES;
     pthread_mutex_init(&http->lock, NULL);
-    http->daemon = start_daemon(http);
+    bool tls = config->certificate != NULL;
+    http->daemon = start_daemon(http, config->threads, tls);
+    if (tls && http->daemon != NULL)
+        http->local = start_daemon(http, 1, false);
     struct acceptor_calls calls = {.context = http, .admit = admit, .tick = reap};
     int status = 0;
-    if (http->daemon == NULL)
+    if (http->daemon == NULL || (tls && http->local == NULL))
         status = err_set(err, ERR_NETWORK, "cannot start the HTTP server: %s", strerror(errno));
     else
         status = acceptor_start(&http->acceptor, config->listen_fds, config->n_listen_fds, &calls, err);
@@ -632,6 +660,8 @@ void http_stop(struct http *http)
         for (int i = 0; i < 500 && atomic_load(&http->n_suspended) > 0; i++)
             (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         MHD_stop_daemon(http->daemon);
+        if (http->local != NULL)
+            MHD_stop_daemon(http->local);
     }
     pthread_mutex_destroy(&http->lock);
     free(http);

@@ -7,6 +7,9 @@
  *   pool threads    libmicrohttpd's epoll loops; parse requests, collect bodies, call handle(), send answers.
  *   other threads   http_pending_done(), when what a request waited for has happened.
  *
+ * With TLS there are two of libmicrohttpd's daemons: one that speaks it, for TCP, and one with a single thread that does not, for
+ * UNIX sockets and the watchdog.
+ *
  * What never reaches a route, since libmicrohttpd would let it through: both Content-Length and Transfer-Encoding, several
  * of one of them or of Host, HTTP/1.1 without Host, NUL or bare LF among header lines, folded headers (400, close); other transfer
  * codings than chunked (501, close); bodies over the limit (413, before they are read when their length is known).
@@ -51,8 +54,11 @@ struct http_config {
     unsigned idle_seconds, request_seconds;
     uint64_t body_bytes;
     struct guard guard;
+    const char *certificate, *key; /* PEM, for TLS on all TCP sockets; NULL: none. Live until http_stop()  */
 
-    void *context; /* of the two below */
+    void *context; /* of the three below */
+    /* Asked in a pool thread when the headers are there and sound, before any body is: 0, or -1 with the refusal in answer. */
+    int (*authorize)(void *context, struct request *request, struct answer *answer);
     /* Answers one request, in a pool thread; or sets *pending. */
     void (*handle)(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
     /* Every answer that was begun, with the time from the request line to the answer's last byte. */
@@ -71,8 +77,9 @@ int http_start(struct http **out, const struct http_config *config, struct err *
 struct http_counts http_counts(struct http *http);
 
 /* http_attach - serves a connected stream socket, which http then owns: what the watchdog listens to the HTTP threads' hearts
- * with. Thread number fd % threads serves it. false: refused and closed. */
-bool http_attach(struct http *http, int fd);
+ * with. Thread number fd % threads serves it, with TLS where there is a certificate; or, where `local`, the thread of the UNIX
+ * sockets. false: refused and closed. */
+bool http_attach(struct http *http, int fd, bool local);
 
 /* http_drain - stops listening, lets requests in progress end (each answer says Connection: close), closes idle
  * connections; returns when there are none left, or after that many milliseconds, or as soon as hurry(), asked a hundred

@@ -57,8 +57,12 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
             request->content_type = value;
         break;
     case 13:
-        if (strcasecmp(name, "If-None-Match") == 0)
+        if (strcasecmp(name, "If-None-Match") == 0) {
             request->if_none_match = value;
+        } else if (strcasecmp(name, "Authorization") == 0) {
+            headers->n_authorization++;
+            request->authorization = value;
+        }
         break;
     case 14:
         if (strcasecmp(name, "Content-Length") == 0)
@@ -96,8 +100,9 @@ int http_headers_check(const struct http_headers *headers, bool http_1_1, struct
         return err_set(err, ERR_SYNTAX, "a header's name has characters that are not allowed");
     if (headers->bad_number)
         return err_set(err, ERR_SYNTAX, "Content-Length is not a number");
-    if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1)
-        return err_set(err, ERR_SYNTAX, "Content-Length, Transfer-Encoding and Host may be given once");
+    if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1 ||
+        headers->n_authorization > 1)
+        return err_set(err, ERR_SYNTAX, "Content-Length, Transfer-Encoding, Host and Authorization may be given once");
     if (headers->n_content_length > 0 && headers->n_transfer_encoding > 0)
         return err_set(err, ERR_SYNTAX, "Content-Length and Transfer-Encoding exclude each other");
     if (http_1_1 && headers->n_host == 0)

@@ -18,7 +18,7 @@
 struct http_headers {
     struct request *request; /* gets the views that routes use */
     const char *value_end;   /* of the last one, NULL before    */
-    unsigned n_content_length, n_transfer_encoding, n_host;
+    unsigned n_content_length, n_transfer_encoding, n_host, n_authorization;
     uint64_t content_length;
     bool chunked, unknown_coding, bad_framing, bad_name, bad_number;
 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* The statuses that convd gives; anything else is counted under the last, 0, and would show as "other". */
-static const unsigned statuses[] = {200, 201, 204, 304, 400, 403, 404, 405, 408,
+static const unsigned statuses[] = {200, 201, 204, 304, 400, 401, 403, 404, 405, 408,
                                     409, 413, 415, 422, 500, 501, 503, 507, 0};
 #define N_STATUSES (sizeof statuses / sizeof statuses[0])
 

@@ -21,6 +21,7 @@ static const struct problem problems[ERR_N] = {
     [ERR_METHOD] = {ERR_METHOD, 405, "Method not allowed", NULL},
     [ERR_CONFLICT] = {ERR_CONFLICT, 409, "The model's state forbids it", NULL},
     [ERR_KEY_REUSED] = {ERR_KEY_REUSED, 422, "Idempotency-Key used before with another request", NULL},
+    [ERR_UNAUTHORIZED] = {ERR_UNAUTHORIZED, 401, "Token needed", NULL},
     [ERR_FORBIDDEN] = {ERR_FORBIDDEN, 403, "Foreign origin or host", NULL},
     [ERR_LIMIT] = {ERR_LIMIT, 422, "Over a limit of the model", NULL},
     [ERR_TIMEOUT] = {ERR_TIMEOUT, 408, "The request took too long to arrive", NULL},

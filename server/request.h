@@ -14,6 +14,9 @@
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
 
+/* What a request may do, or needs to be allowed: each includes the ones before it. See auth.h. */
+enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE };
+
 #define REQUEST_PATH_BYTES 256u /* longer paths are none of ours: 404 */
 #define REQUEST_PARAMS_MAX 16u
 
@@ -27,8 +30,9 @@ struct request {
     struct param params[REQUEST_PARAMS_MAX];
     unsigned n_params;
     /* headers; NULL: absent */
-    const char *content_type, *if_none_match, *idempotency_key, *host, *origin, *fetch_site;
-    struct text *body; /* whole; a route may text_take() it */
+    const char *content_type, *if_none_match, *idempotency_key, *host, *origin, *fetch_site, *authorization;
+    struct text *body;   /* whole; a route may text_take() it */
+    enum access granted; /* by its token, or its lack */
     /* for the metrics; set by the routes */
     unsigned route;
 };

@@ -10,19 +10,27 @@
 
 #define PARAMS_MAX 3
 
+/* What a request needs to be allowed. A row without a word gets the strictest of them. */
+enum need {
+    NEED_BY_METHOD, /* reading for GET, HEAD and OPTIONS; writing for all else */
+    NEED_READ,      /* reading: POST only computes                            */
+    NEED_NOTHING,   /* open to all: holds nothing of the model                */
+};
+
 struct route {
     const char *path; /* "{id}" stands for a decimal number */
     void (*get)(const struct call *call);
     void (*post)(const struct call *call);
     void (*patch)(const struct call *call);
     void (*delete_)(const struct call *call);
+    enum need need;
     const char *params[PARAMS_MAX]; /* of the query, for POST; ended by NULL */
 };
 
 /* The first stands for what is none of ours, in the metrics. */
 static const struct route routes_table[] = {
     {.path = "other"},
-    {.path = "/predict", .post = route_predict, .params = {"top"}},
+    {.path = "/predict", .post = route_predict, .need = NEED_READ, .params = {"top"}},
     {.path = "/train", .post = route_train, .params = {"label", "labels"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},
@@ -32,10 +40,10 @@ static const struct route routes_table[] = {
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
-    {.path = "/healthz", .get = route_healthz},
-    {.path = "/readyz", .get = route_readyz},
+    {.path = "/healthz", .get = route_healthz, .need = NEED_NOTHING},
+    {.path = "/readyz", .get = route_readyz, .need = NEED_NOTHING},
     {.path = "/metrics", .get = route_metrics},
-    {.path = "/", .get = route_index},
+    {.path = "/", .get = route_index, .need = NEED_NOTHING},
 };
 #define N_ROUTES ((unsigned)(sizeof routes_table / sizeof routes_table[0]))
 
@@ -71,15 +79,38 @@ static void list_methods(char *text, size_t size, const struct route *route)
                    route->delete_ != NULL ? "DELETE, " : "");
 }
 
+/* The route of a path, 0 where there is none; *id: what its {id} stands for. */
+static unsigned route_find(const char *path, int64_t *id)
+{
+    unsigned r = 1;
+    while (r < N_ROUTES && !path_matches(routes_table[r].path, path, id))
+        r++;
+    return r < N_ROUTES ? r : 0;
+}
+
+int routes_authorize(void *context, struct request *request, struct answer *answer)
+{
+    struct routes *routes = context;
+    int64_t id = 0;
+    if (!auth_on(routes->auth)) {
+        request->granted = ACCESS_WRITE;
+        return 0;
+    }
+    bool looks = request->method == METHOD_GET || request->method == METHOD_HEAD || request->method == METHOD_OPTIONS;
+    unsigned r = route_find(request->path, &id);
+    request->route = r; /* for the metrics: a refusal is counted where it belongs */
+    const enum need need = routes_table[r].need;
+    enum access needed = need == NEED_READ || looks ? ACCESS_READ : ACCESS_WRITE;
+    return auth_check(routes->auth, need == NEED_NOTHING && looks ? ACCESS_NONE : needed, request, answer);
+}
+
 void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending)
 {
     struct routes *routes = context;
     struct call call = {.routes = routes, .request = request, .answer = answer, .pending = pending};
     struct err err;
-    unsigned r = 1;
-    while (r < N_ROUTES && !path_matches(routes_table[r].path, request->path, &call.id))
-        r++;
-    if (r == N_ROUTES) {
+    unsigned r = route_find(request->path, &call.id);
+    if (r == 0) {
         err_set(&err, ERR_NOT_FOUND, "there is nothing at %.80s; GET / lists what there is", request->path);
         answer_problem(answer, &err);
         return;
@@ -241,7 +272,8 @@ struct work *call_submit(const struct call *call, enum job_kind kind, void (*ren
 
 /* ---- from start to stop ---- */
 
-struct routes *routes_create(struct trainer *trainer, uint64_t image_pixels, uint32_t batch_images, struct err *err)
+struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_t image_pixels, uint32_t batch_images,
+                             struct err *err)
 {
     struct routes *routes = calloc(1, sizeof *routes);
     for (unsigned r = 0; r < N_ROUTES; r++)
@@ -256,6 +288,7 @@ struct routes *routes_create(struct trainer *trainer, uint64_t image_pixels, uin
         return NULL;
     }
     routes->trainer = trainer;
+    routes->auth = auth;
     routes->model = trainer_model(trainer);
     routes->image_pixels = image_pixels;
     routes->batch_images = batch_images;

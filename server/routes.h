@@ -1,6 +1,6 @@
 /* routes.h - what the daemon answers: the table of routes, and what they share.
  *
- *   routes.c            the table, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
+ *   routes.c            the table, who may, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
  *   routes_predict.c    POST /predict, in the HTTP thread, on the published revision
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "server/answer.h"
+#include "server/auth.h"
 #include "server/body.h"
 #include "server/http.h"
 #include "server/metrics.h"
@@ -35,6 +36,8 @@ struct routes {
     uint64_t image_pixels;
     uint32_t batch_images;
     _Atomic(struct http *) http; /* for /metrics; set when it has started */
+    bool tls;                    /* for the links on / */
+    struct auth *auth;           /* the tokens; borrowed */
     struct metrics *metrics;
     pthread_key_t scratch; /* routes_predict.c's, one for each thread */
     int64_t started_us;
@@ -43,10 +46,12 @@ struct routes {
 };
 
 /* routes_create - NULL: out of memory. routes_free() - when no thread answers any more. */
-struct routes *routes_create(struct trainer *trainer, uint64_t image_pixels, uint32_t batch_images, struct err *err);
+struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_t image_pixels, uint32_t batch_images,
+                             struct err *err);
 void routes_free(struct routes *routes);
 
-/* routes_handle, routes_completed - http_config's callbacks; context: the struct routes. */
+/* routes_authorize, routes_handle, routes_completed - http_config's callbacks; context: the struct routes. */
+int routes_authorize(void *context, struct request *request, struct answer *answer);
 void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
 

@@ -131,30 +131,39 @@ void route_index(const struct call *call)
     if (host == NULL ||
         host[strspn(host, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:[]")] != '\0')
         host = "127.0.0.1:8080";
+    char base[280]; /* a longer Host is cut */
+    (void)snprintf(base, sizeof base, "%s://%.256s", call->routes->tls ? "https" : "http", host);
+    text_add_string(&call->answer->text,
+                    "convd " CONVD_VERSION ": an image classifier that learns while it answers.\n");
+    /* The page is open to all, what the model is only to those who may read. */
+    if (call->request->granted >= ACCESS_READ)
+        text_add_format(&call->answer->text,
+                        "%u x %u pixels, %u channel%s, %u classes; learned from %llu samples; revision %llu.\n",
+                        s->width, s->height, s->channels, s->channels == 1 ? "" : "s", learner->n_classes,
+                        (unsigned long long)learner->step, (unsigned long long)learner->revision);
+    else
+        text_add_string(&call->answer->text, "Add to each line: -H \"Authorization: Bearer TOKEN\"\n");
     text_add_format(&call->answer->text,
-                    "convd " CONVD_VERSION ": an image classifier that learns while it answers.\n"
-                    "%u x %u pixels, %u channel%s, %u classes; learned from %llu samples; revision %llu.\n"
                     "\n"
-                    "predict     curl --data-binary @7.png http://%s/predict\n"
-                    "several     curl -F a=@7.png -F b=@8.png 'http://%s/predict?top=3'\n"
-                    "train       curl --data-binary @7.png 'http://%s/train?label=7'\n"
-                    "several     curl -F 7=@a.png -F 8=@b.png http://%s/train\n"
-                    "model       curl http://%s/model\n"
-                    "tune        curl -X PATCH -d '{\"rate\": 0.02}' http://%s/model\n"
-                    "classes     curl http://%s/classes\n"
-                    "add one     curl -d '{\"label\": \"x\"}' http://%s/classes\n"
-                    "rename      curl -X PATCH -d '{\"from\": \"x\", \"to\": \"y\"}' http://%s/classes\n"
-                    "statistics  curl http://%s/stats\n"
-                    "snapshot    curl -X POST http://%s/snapshots\n"
-                    "list        curl http://%s/snapshots\n"
-                    "go back     curl -X POST http://%s/snapshots/1/activate\n"
-                    "drop        curl -X DELETE http://%s/snapshots/2\n"
-                    "take away   curl -O http://%s/model.safetensors\n"
-                    "see         curl -O http://%s/model/kernels.png\n"
-                    "operate     curl http://%s/metrics   (also /healthz, /readyz)\n",
-                    s->width, s->height, s->channels, s->channels == 1 ? "" : "s", learner->n_classes,
-                    (unsigned long long)learner->step, (unsigned long long)learner->revision, host, host, host, host,
-                    host, host, host, host, host, host, host, host, host, host, host, host, host);
+                    "predict     curl --data-binary @7.png %s/predict\n"
+                    "several     curl -F a=@7.png -F b=@8.png '%s/predict?top=3'\n"
+                    "train       curl --data-binary @7.png '%s/train?label=7'\n"
+                    "several     curl -F 7=@a.png -F 8=@b.png %s/train\n"
+                    "model       curl %s/model\n"
+                    "tune        curl -X PATCH -d '{\"rate\": 0.02}' %s/model\n"
+                    "classes     curl %s/classes\n"
+                    "add one     curl -d '{\"label\": \"x\"}' %s/classes\n"
+                    "rename      curl -X PATCH -d '{\"from\": \"x\", \"to\": \"y\"}' %s/classes\n"
+                    "statistics  curl %s/stats\n"
+                    "snapshot    curl -X POST %s/snapshots\n"
+                    "list        curl %s/snapshots\n"
+                    "go back     curl -X POST %s/snapshots/1/activate\n"
+                    "drop        curl -X DELETE %s/snapshots/2\n"
+                    "take away   curl -O %s/model.safetensors\n"
+                    "see         curl -O %s/model/kernels.png\n"
+                    "operate     curl %s/metrics   (also /healthz, /readyz)\n",
+                    base, base, base, base, base, base, base, base, base, base, base, base, base, base, base, base,
+                    base);
     model_release(call->routes->model, revision);
     answer_text_done(call->answer, 200, ANSWER_TEXT);
 }

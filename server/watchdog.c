@@ -8,6 +8,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "server/tls.h"
+
 /* A thread's share of the connections is those whose descriptor is its number modulo the threads (http_attach): look for a
  * descriptor of that kind by copying the one we have. */
 static int descriptor_for(int fd, unsigned thread, unsigned threads)
@@ -23,14 +25,21 @@ static int descriptor_for(int fd, unsigned thread, unsigned threads)
     return fd;
 }
 
+/* The last one, with TLS: it serves UNIX sockets, and does not speak it. */
+static bool is_local(const struct watchdog *watchdog, unsigned thread)
+{
+    return watchdog->tls && thread + 1 == watchdog->threads;
+}
+
 static void open_one(struct watchdog *watchdog, unsigned thread)
 {
     int pair[2];
     watchdog->fds[thread] = -1;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return;
-    int theirs = descriptor_for(pair[1], thread, watchdog->threads);
-    if (theirs >= 0 && http_attach(watchdog->http, theirs))
+    bool local = is_local(watchdog, thread);
+    int theirs = local ? pair[1] : descriptor_for(pair[1], thread, watchdog->threads - (watchdog->tls ? 1 : 0));
+    if (theirs >= 0 && http_attach(watchdog->http, theirs, local))
         watchdog->fds[thread] = pair[0];
     else
         close(pair[0]);
@@ -41,7 +50,11 @@ static void ping(struct watchdog *watchdog, unsigned thread)
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     if (watchdog->fds[thread] < 0)
         open_one(watchdog, thread);
-    if (watchdog->fds[thread] >= 0)
+    if (watchdog->fds[thread] < 0)
+        return;
+    if (watchdog->tls && !is_local(watchdog, thread))
+        (void)tls_hello(watchdog->fds[thread]);
+    else
         (void)!send(watchdog->fds[thread], request, sizeof request - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -59,6 +72,10 @@ static void listen_for(struct watchdog *watchdog, unsigned thread)
             return;
         }
         watchdog->answered[thread] = true;
+        if (watchdog->tls && !is_local(watchdog, thread)) { /* a handshake is begun once only */
+            close(watchdog->fds[thread]);
+            watchdog->fds[thread] = -1;
+        }
     }
 }
 
@@ -69,12 +86,14 @@ void watchdog_clear(struct watchdog *watchdog)
         watchdog->fds[i] = -1;
 }
 
-void watchdog_init(struct watchdog *watchdog, struct http *http, struct trainer *trainer, unsigned threads)
+void watchdog_init(struct watchdog *watchdog, struct http *http, struct trainer *trainer, unsigned threads, bool tls)
 {
     watchdog_clear(watchdog);
     watchdog->http = http;
     watchdog->trainer = trainer;
-    watchdog->threads = threads < 1 ? 1 : threads < WATCHDOG_THREADS_MAX ? threads : WATCHDOG_THREADS_MAX;
+    unsigned most = WATCHDOG_THREADS_MAX - (tls ? 1 : 0);
+    watchdog->threads = (threads < 1 ? 1 : threads < most ? threads : most) + (tls ? 1 : 0);
+    watchdog->tls = tls;
     if (sd_watchdog_enabled(0, &watchdog->interval_us) <= 0)
         watchdog->interval_us = 0;
     for (unsigned i = 0; i < watchdog->threads && watchdog->interval_us > 0; i++)

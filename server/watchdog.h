@@ -2,7 +2,8 @@
  *
  * A timer that says "alive" proves that timers work. Here WATCHDOG=1 is sent when, since the last time, the trainer's progress
  * counter has grown (its loop ticks even when idle) and every HTTP thread has answered GET /healthz on a connection of its
- * own, which was opened at the start, so that it needs no free place among the connections when they are all taken.
+ * own, which was opened at the start, so that it needs no free place among the connections when they are all taken. A thread that
+ * speaks TLS is asked by the beginning of a handshake, each time on a new connection: that it says anything is enough.
  */
 #ifndef CONVD_SERVER_WATCHDOG_H
 #define CONVD_SERVER_WATCHDOG_H
@@ -19,7 +20,8 @@ struct watchdog {
     uint64_t interval_us; /* what systemd expects; 0: nobody listens, and all of this does nothing */
     struct http *http;
     struct trainer *trainer;
-    unsigned threads;
+    unsigned threads; /* those of the pool, and with TLS one more: that of the UNIX sockets */
+    bool tls;
     int fds[WATCHDOG_THREADS_MAX];       /* our ends; -1: closed                        */
     bool answered[WATCHDOG_THREADS_MAX]; /* since the last WATCHDOG=1                   */
     uint64_t progress;                   /* of the trainer, at the last WATCHDOG=1      */
@@ -27,7 +29,7 @@ struct watchdog {
 };
 
 /* watchdog_init - asks the environment (WATCHDOG_USEC) whether systemd wants to know. */
-void watchdog_init(struct watchdog *watchdog, struct http *http, struct trainer *trainer, unsigned threads);
+void watchdog_init(struct watchdog *watchdog, struct http *http, struct trainer *trainer, unsigned threads, bool tls);
 void watchdog_fini(struct watchdog *watchdog);
 
 /* watchdog_clear - one that does nothing, and that watchdog_fini() accepts. */

@@ -186,7 +186,7 @@ START_TEST(snapshots_over_http_are_those_of_the_database)
     char second[32];
     (void)snprintf(second, sizeof second, "%.0f", output_number("id"));
     WORKS("snapshots", "--url", url);
-    ck_assert_ptr_nonnull(strstr(output, "(pinned) a \"note\""));
+    ck_assert_ptr_nonnull(strstr(output, "(pinned)  a \"note\""));
     WORKS("snapshots", "drop", second, "--url", url);
     ck_assert_ptr_nonnull(strstr(output, "dropped snapshot"));
     FAILS(1, "snapshot", "snapshots", "drop", second, "--url", url);
