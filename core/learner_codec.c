@@ -11,7 +11,8 @@
  *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
  *     u32  confusion, row by row, number of classes squared
  *
- * Settings go by name so that a later version can add one: those that the bytes do not name have their defaults.
+ * Settings go by name so that a later version can add one: those that came after the first version (SETTING_LATE) are
+ * named only where they are not 0, so that a model which does not use them has the bytes, and the digest, that it had.
  * The digest is SHA-256 over these bytes, then k [N][n_k], w01 [n_0][n_1], w12 [n_1][n_2] as f32.
  */
 #include "core/learner.h"
@@ -83,6 +84,11 @@ static void put_tally(struct sink *sink, const struct learner *l)
         put(sink, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
 }
 
+static bool is_named(const struct settings *settings, enum setting which)
+{
+    return which < SETTING_LATE || settings_get(settings, which) != 0.0;
+}
+
 static void put_rest(struct sink *sink, const struct learner *l)
 {
     const struct shape *s = &l->shape;
@@ -90,8 +96,13 @@ static void put_rest(struct sink *sink, const struct learner *l)
     const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
                               s->kernel_width, s->kernel_height, s->stride,   s->hidden};
     put(sink, sides, sizeof sides);
-    put_u32(sink, SETTING_N);
+    uint32_t n_settings = 0;
+    for (int i = 0; i < SETTING_N; i++)
+        n_settings += is_named(&l->settings, (enum setting)i);
+    put_u32(sink, n_settings);
     for (int i = 0; i < SETTING_N; i++) {
+        if (!is_named(&l->settings, (enum setting)i))
+            continue;
         put_text(sink, setting_table[i].name);
         put_f64(sink, settings_get(&l->settings, (enum setting)i));
     }
@@ -187,7 +198,7 @@ static void get_text(struct source *source, char *text, size_t size)
 
 static int get_settings(struct source *source, struct settings *settings, struct err *err)
 {
-    *settings = settings_default();
+    *settings = settings_unnamed();
     const uint32_t n = get_u32(source);
     for (uint32_t i = 0; i < n && !source->short_; i++) {
         char name[64];

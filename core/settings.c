@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/jitter.h"
+
 static const char *const gradient_words[] = {"diagonal", "jacobian", NULL};
 static const char *const fit_words[] = {"contain", "cover", "stretch", NULL};
 static const char *const invert_words[] = {"never", "always", "auto", NULL};
@@ -19,6 +21,11 @@ const struct setting_info setting_table[SETTING_N] = {
                           1, gradient_words},
     [SETTING_FIT] = {"fit", "how pictures of another size are fitted to the input", true, 0, 2, fit_words},
     [SETTING_INVERT] = {"invert", "exchange dark and light in uploaded pictures", true, 0, 2, invert_words},
+    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one", true, 0.0, 64.0, NULL},
+    [SETTING_JITTER] = {"jitter", "pixels that a rehearsed sample is shifted, at most", true, 0.0, JITTER_SHIFT_MAX,
+                        NULL},
+    [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", true, 0.0,
+                          JITTER_DEGREES_MAX, NULL},
 };
 
 struct settings settings_default(void)
@@ -31,6 +38,15 @@ struct settings settings_default(void)
         .fit = FIT_CONTAIN,
         .invert = INVERT_NEVER,
     };
+}
+
+struct settings settings_unnamed(void)
+{
+    struct settings s = settings_default();
+    s.rehearsal = 0;
+    s.jitter = 0.0F;
+    s.rotation = 0.0F;
+    return s;
 }
 
 enum setting settings_find(const char *name)
@@ -56,6 +72,12 @@ double settings_get(const struct settings *s, enum setting which)
         return (double)s->fit;
     case SETTING_INVERT:
         return (double)s->invert;
+    case SETTING_REHEARSAL:
+        return (double)s->rehearsal;
+    case SETTING_JITTER:
+        return (double)s->jitter;
+    case SETTING_ROTATION:
+        return (double)s->rotation;
     case SETTING_N:
         break;
     }
@@ -70,7 +92,7 @@ const char *settings_word(const struct settings *s, enum setting which)
 
 static bool is_whole(enum setting which)
 {
-    return which == SETTING_SEED || setting_table[which].words != NULL;
+    return which == SETTING_SEED || which == SETTING_REHEARSAL || setting_table[which].words != NULL;
 }
 
 /* "one of diagonal, jacobian" or "a number from 0 to 100" */
@@ -122,6 +144,15 @@ int settings_set(struct settings *s, enum setting which, double value, struct er
         break;
     case SETTING_INVERT:
         s->invert = (enum invert)value;
+        break;
+    case SETTING_REHEARSAL:
+        s->rehearsal = (uint32_t)value;
+        break;
+    case SETTING_JITTER:
+        s->jitter = (float)value;
+        break;
+    case SETTING_ROTATION:
+        s->rotation = (float)value;
         break;
     case SETTING_N:
         return err_set(err, ERR_INTERNAL, "no such setting");

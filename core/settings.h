@@ -40,9 +40,26 @@ struct settings {
     enum gradient gradient;
     enum fit fit;
     enum invert invert;
+    uint32_t rehearsal; /* steps on past samples of the pool for each new one                    */
+    float jitter;       /* pixels: how far a rehearsed sample is shifted, at most                 */
+    float rotation;     /* degrees: how far it is turned, at most                                 */
 };
 
-enum setting { SETTING_RATE, SETTING_MEAN, SETTING_SEED, SETTING_GRADIENT, SETTING_FIT, SETTING_INVERT, SETTING_N };
+enum setting {
+    SETTING_RATE,
+    SETTING_MEAN,
+    SETTING_SEED,
+    SETTING_GRADIENT,
+    SETTING_FIT,
+    SETTING_INVERT,
+    SETTING_REHEARSAL,
+    SETTING_JITTER,
+    SETTING_ROTATION,
+    SETTING_N
+};
+
+/* Logs, snapshots and daemons of the first version name none from here on: there, missing means 0. */
+#define SETTING_LATE SETTING_REHEARSAL
 
 struct setting_info {
     const char *name;         /* "rate": the name in JSON, in the log and, after "--", on the command line */
@@ -58,6 +75,10 @@ extern const struct setting_info setting_table[SETTING_N];
 /* settings_default - the defaults; README "Learning" says how they were chosen. */
 struct settings settings_default(void);
 
+/* settings_unnamed - what they are where a log or snapshot does not name them: the defaults, and 0 from SETTING_LATE on. It
+ * stays so when a default changes. */
+struct settings settings_unnamed(void);
+
 /* settings_find - the setting with that name, or SETTING_N. */
 enum setting settings_find(const char *name);
 
@@ -67,7 +88,7 @@ double settings_get(const struct settings *settings, enum setting which);
 /* settings_word - the value as a word; NULL when the setting is a number. */
 const char *settings_word(const struct settings *settings, enum setting which);
 
-/* settings_set - sets a number, after a range check (NaN and infinities are refused; seeds must be whole).
+/* settings_set - sets a number, after a range check (NaN and infinities are refused; seed and rehearsal must be whole).
  * Does not look at `tunable`: the caller knows whether the model is being made.
  * Errors: ERR_VALUE, pointer "/<name>". */
 int settings_set(struct settings *settings, enum setting which, double value, struct err *err);

@@ -64,6 +64,9 @@ static const struct cli_flag flags[] = {
     SETTING("gradient", "WORD", "of the softmax: diagonal (as derived) or jacobian (exact)"),
     SETTING("fit", "WORD", "pictures of another size: contain, cover or stretch"),
     SETTING("invert", "WORD", "dark and light of pictures: never, always or auto"),
+    SETTING("rehearsal", "N", "steps on past samples for each new one, against forgetting"),
+    SETTING("jitter", "X", "shift rehearsed samples by up to so many pixels"),
+    SETTING("rotation", "X", "turn rehearsed samples by up to so many degrees"),
     CLI_FLAG_JSON,
     CLI_FLAG_END,
 };

@@ -84,11 +84,11 @@ static int read_shape(struct shape *shape, const struct json *model, uint32_t n_
 static int read_settings(struct settings *settings, const struct json *model, struct err *err)
 {
     const struct json *members = json_get(model, "settings");
-    *settings = settings_default();
+    *settings = settings_unnamed();
     for (int i = 0; i < SETTING_N; i++) {
         const struct json *member = json_get(members, setting_table[i].name);
         const char *word = json_string(member);
-        int status = -1;
+        int status = member == NULL && i >= SETTING_LATE ? 0 : -1; /* an older daemon does without */
         if (member != NULL && word != NULL)
             status = settings_set_text(settings, (enum setting)i, word, NULL);
         else if (member != NULL && json_type(member) == JSON_NUMBER)

@@ -85,11 +85,12 @@ START_TEST(nan_and_infinities_are_refused)
 }
 END_TEST
 
-START_TEST(a_seed_must_be_whole)
+START_TEST(seeds_words_and_counts_must_be_whole)
 {
     struct settings s = settings_default();
     expect_refused(&s, SETTING_SEED, 1.5);
     expect_refused(&s, SETTING_GRADIENT, 0.5);
+    expect_refused(&s, SETTING_REHEARSAL, 1.5);
 }
 END_TEST
 
@@ -221,6 +222,18 @@ START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
     ck_assert(setting_table[SETTING_GRADIENT].tunable);
     ck_assert(setting_table[SETTING_FIT].tunable);
     ck_assert(setting_table[SETTING_INVERT].tunable);
+    ck_assert(setting_table[SETTING_REHEARSAL].tunable);
+    ck_assert(setting_table[SETTING_JITTER].tunable);
+    ck_assert(setting_table[SETTING_ROTATION].tunable);
+}
+END_TEST
+
+START_TEST(a_setting_that_old_logs_do_not_name_was_0_there)
+{
+    struct settings s = settings_unnamed(), d = settings_default();
+    for (int i = 0; i < SETTING_N; i++)
+        ck_assert_double_eq(settings_get(&s, (enum setting)i),
+                            i < SETTING_LATE ? settings_get(&d, (enum setting)i) : 0.0);
 }
 END_TEST
 
@@ -234,7 +247,7 @@ int main(void)
     tcase_add_loop_test(tcase, both_ends_of_a_range_are_allowed, 0, SETTING_N);
     tcase_add_loop_test(tcase, a_number_out_of_range_is_refused_and_named, 0, SETTING_N);
     tcase_add_loop_test(tcase, nan_and_infinities_are_refused, 0, SETTING_N);
-    tcase_add_test(tcase, a_seed_must_be_whole);
+    tcase_add_test(tcase, seeds_words_and_counts_must_be_whole);
     tcase_add_test(tcase, the_largest_seed_that_json_holds_is_kept_exactly);
     tcase_add_test(tcase, a_float_comes_back_exactly_through_get_and_set);
     tcase_add_loop_test(tcase, every_word_of_a_setting_is_taken_and_given_back, 0, SETTING_N);
@@ -245,5 +258,6 @@ int main(void)
     tcase_add_test(tcase, text_that_is_not_a_decimal_number_is_refused);
     tcase_add_test(tcase, a_refused_text_of_any_length_fits_the_error);
     tcase_add_test(tcase, what_a_pixel_and_an_initial_weight_are_cannot_be_tuned);
+    tcase_add_test(tcase, a_setting_that_old_logs_do_not_name_was_0_there);
     return run_case(tcase, "settings");
 }

@@ -22,6 +22,7 @@ def test_the_model_tells_geometry_classes_settings_and_where_it_stands(reader: D
     assert settings["gradient"] == "diagonal" and settings["fit"] == "contain" and settings["invert"] == "never"
     assert settings["rate"] == pytest.approx(0.05) and settings["mean"] == pytest.approx(0.13)
     assert settings["seed"] == 42
+    assert settings["rehearsal"] == 0 and settings["jitter"] == 0 and settings["rotation"] == 0
     assert len(model["digest"]) == 64 and int(model["digest"], 16) > 0
     assert model["step"] > 0 and model["revision"] > 1
 
@@ -42,7 +43,7 @@ def test_a_changed_model_is_answered_in_full(daemon: Daemon, seven):
 # ---- PATCH ----
 
 @pytest.mark.core
-@pytest.mark.parametrize("change", [{"rate": 0.02}, {"gradient": "jacobian"}, {"fit": "cover"}, {"invert": "auto"},
+@pytest.mark.parametrize("change", [{"rate": 0.02}, {"rehearsal": 4, "jitter": 1.5, "rotation": 10}, {"gradient": "jacobian"}, {"fit": "cover"}, {"invert": "auto"},
                                     {"rate": 0.5, "gradient": "jacobian", "fit": "stretch", "invert": "always"}])
 def test_a_tunable_setting_is_changed_and_survives_kill_9(small: Daemon, change):
     before = small.model()
@@ -71,7 +72,9 @@ def test_a_rate_of_zero_learns_nothing(daemon: Daemon, digits):
     ({"rate": 1e6}, "rate"),
     ({"rate": None}, "rate"), ({"rate": [0.1]}, "rate"), ({"gradient": "exact"}, "gradient"),
     ({"gradient": 1}, "gradient"),
-    ({"invert": True}, "invert"), ({"rate": 0.1, "mean": 0.5}, "mean")])
+    ({"invert": True}, "invert"), ({"rehearsal": 65}, "rehearsal"), ({"rehearsal": 1.5}, "rehearsal"),
+    ({"jitter": -1}, "jitter"), ({"rotation": 46}, "rotation"), ({"rotation": "10"}, "rotation"),
+    ({"rate": 0.1, "mean": 0.5}, "mean")])
 def test_a_setting_that_is_fixed_unknown_or_out_of_range_is_refused(reader: Daemon, change, name):
     problem = reader.send_json("PATCH", "/model", change).problem(422, pointer=f"/{name}")
     assert name in problem["detail"]

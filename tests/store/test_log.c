@@ -145,7 +145,7 @@ START_TEST(the_bodies_are_json_that_people_can_read)
                      "{\"action\":\"add\",\"index\":3,\"label\":\"it's \\\"new\\\"\"}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 4"),
                      "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"gradient\":\"jacobian\","
-                     "\"fit\":\"contain\",\"invert\":\"never\"}}");
+                     "\"fit\":\"contain\",\"invert\":\"never\",\"rehearsal\":0.0,\"jitter\":0.0,\"rotation\":0.0}}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"), "{\"first\":1,\"last\":2,\"seed\":77}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 6"), "{\"revision\":5}");
     model_fini(&m);
