@@ -37,6 +37,7 @@ struct daemon {
     const struct arith *arith;
     struct store *store;
     struct learner *learner;
+    struct err damage; /* code ERR_NONE: none; else training is off */
     struct trainer *trainer;
     struct routes *routes;
     struct http *http;
@@ -126,14 +127,34 @@ static int recovering(void *context, uint64_t done, uint64_t total)
     return second_signal() ? 1 : 0;
 }
 
+/* A damaged log stops training, not predicting: what can be proved of it is served, and the file stays as it is. */
+static int salvage(struct daemon *daemon, struct store_recovery *report, struct err *err)
+{
+    daemon->damage = *err;
+    store_close(daemon->store);
+    daemon->store = NULL;
+    if (store_salvage(&daemon->store, daemon->config->db, daemon->arith, recovering, daemon, &daemon->learner, report,
+                      err) != 0)
+        return -1;
+    log_line(LOG_LINE_ERROR, "the log is damaged: %s", daemon->damage.text);
+    log_line(LOG_LINE_ERROR,
+             "training is off; predictions are answered as of revision %llu, the last that can be proved",
+             (unsigned long long)daemon->learner->revision);
+    return 0;
+}
+
 static int open_model(struct daemon *daemon, struct err *err)
 {
     const char *db = daemon->config->db;
     if (access(db, F_OK) != 0 && errno == ENOENT)
         return make_default_model(daemon, err);
     struct store_recovery report = {0};
-    if (store_open(&daemon->store, db, false, err) != 0 ||
-        store_recover(daemon->store, daemon->arith, recovering, daemon, &daemon->learner, &report, err) != 0)
+    int status = store_open(&daemon->store, db, false, err);
+    if (status == 0)
+        status = store_recover(daemon->store, daemon->arith, recovering, daemon, &daemon->learner, &report, err);
+    if (status != 0 && err->code == ERR_DB_CORRUPT)
+        status = salvage(daemon, &report, err);
+    if (status != 0)
         return -1;
     if (report.passed_over > 0)
         log_line(LOG_LINE_WARNING, "passed over %u damaged snapshot%s: %s", report.passed_over,
@@ -214,6 +235,7 @@ static int start(struct daemon *daemon, struct err *err)
         return -1;
     struct trainer_config trainer = config->trainer;
     trainer.render_answer = train_render_answer;
+    trainer.training_off = daemon->damage.code == ERR_NONE ? NULL : daemon->damage.text;
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;

@@ -38,7 +38,10 @@ static const struct problem problems[ERR_N] = {
     [ERR_DB_LOCKED] = {ERR_DB_LOCKED, 500, "Storage failed", OURS},
     [ERR_DB_READONLY] = {ERR_DB_READONLY, 500, "Storage is read-only",
                          "the model cannot be written, so nothing was trained; predictions go on"},
-    [ERR_DB_CORRUPT] = {ERR_DB_CORRUPT, 500, "Stored data damaged", OURS},
+    [ERR_DB_CORRUPT] =
+        {ERR_DB_CORRUPT, 500, "Stored data damaged",
+         "what is stored of the model is damaged, so this was not done and nothing was trained; predictions "
+         "go on, and the daemon's log and convd verify name the place"},
     [ERR_FILE] = {ERR_FILE, 500, "Internal error", OURS},
     [ERR_NETWORK] = {ERR_NETWORK, 500, "Internal error", OURS},
     [ERR_USAGE] = {ERR_USAGE, 500, "Internal error", OURS},

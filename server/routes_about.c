@@ -25,6 +25,13 @@ void route_readyz(const struct call *call)
             "the storage failed, and training goes on only after a restart; predictions are answered"};
         err_set(&err, ERR_STORAGE, "storage failed");
         answer_problem_row(call->answer, &not_ready, &err);
+    } else if (stats.training_off) {
+        static const struct problem not_ready = {
+            ERR_DB_CORRUPT, 503, "Training is off",
+            "the log of the model is damaged: predictions are answered as of the last revision that can be proved, and "
+            "nothing is trained; the daemon's log and convd verify name the row"};
+        err_set(&err, ERR_DB_CORRUPT, "training is off");
+        answer_problem_row(call->answer, &not_ready, &err);
     } else {
         text_add_string(&call->answer->text, "{\"status\":\"ready\"}\n");
         answer_text_done(call->answer, 200, ANSWER_JSON);
@@ -65,6 +72,8 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     metrics_write_counter(text, "convd_storage_errors_total", "Failed writes to the database.",
                           (double)s->storage_errors);
     metrics_write_gauge(text, "convd_storage_failed", "1: training has stopped for good.", s->storage_failed ? 1 : 0);
+    metrics_write_gauge(text, "convd_training_off", "1: the log is damaged, nothing is trained.",
+                        s->training_off ? 1 : 0);
     metrics_write_gauge(text, "convd_storage_wal_bytes", "Size of the write-ahead log.", (double)s->wal_bytes);
     metrics_write_counter(text, "convd_snapshots_total", "Snapshots taken since the start.", (double)s->snapshots);
     metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds", "When the last was taken; 0: none yet.",

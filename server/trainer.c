@@ -396,6 +396,12 @@ static void run_round(struct trainer *t, struct job *jobs)
 /* What need not be done at once: snapshots that are due, checkpoints, old keys. */
 static void upkeep(struct trainer *t, bool idle)
 {
+    if (t->config.training_off != NULL) { /* the file stays as it is */
+        (void)pthread_mutex_lock(&t->lock);
+        t->stats.progress++;
+        (void)pthread_mutex_unlock(&t->lock);
+        return;
+    }
     const uint64_t now = clock_us();
     const struct trainer_config *c = &t->config;
     const bool changed = t->work->revision != t->snapshot_revision;
@@ -462,7 +468,7 @@ static void *trainer_main(void *argument)
             run_round(t, jobs);
         upkeep(t, idle);
     }
-    if (t->work->revision != t->snapshot_revision)
+    if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
         t->stop_status = snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
     store_close(t->store);
     t->store = NULL;
@@ -493,6 +499,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->config = *config;
     t->last = &t->first;
+    t->stats.training_off = config->training_off != NULL;
     t->model = model_create(learner, err);
     if (t->model == NULL) {
         free(t);
@@ -543,6 +550,8 @@ int trainer_submit(struct trainer *t, struct job *job, struct err *err)
     } else if (s->storage_failed) {
         status =
             err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
+    } else if (s->training_off && job->kind != JOB_SNAPSHOTS) {
+        status = err_set(err, ERR_DB_CORRUPT, "training is off: %.280s", t->config.training_off);
     } else if (full) {
         s->refused_busy++;
         status = err_set(err, ERR_BUSY, "%llu samples wait to be learned; try again in a moment",

@@ -68,6 +68,9 @@ struct trainer_config {
     unsigned snapshot_seconds;           /* and after so many seconds with changes, 0: never             */
     unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
     unsigned key_seconds;                /* how long idempotency keys are kept                           */
+    const char
+        *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
+                               * job but JOB_SNAPSHOTS is refused with ERR_DB_CORRUPT, which says this; borrowed */
     /* Renders the answer that is stored under an Idempotency-Key; returns malloc'ed text, NULL: out of memory. */
     char *(*render_answer)(const struct job *job);
 };
@@ -80,7 +83,8 @@ struct trainer_stats {
     uint64_t apply_us;      /* sum of the time in learner_apply                                        */
     uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
     int64_t last_snapshot_us;
-    bool storage_failed; /* training is stopped for good: a sync failed or the log is damaged       */
+    bool storage_failed; /* training is stopped for good: a sync failed                             */
+    bool training_off;   /* the log was found damaged at the start: trainer_config.training_off     */
     uint64_t wal_bytes;
 };
 
@@ -94,7 +98,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 struct model *trainer_model(struct trainer *trainer);
 
 /* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE,
- * ERR_VALUE (key too long). */
+ * ERR_VALUE (key too long), ERR_DB_CORRUPT (trainer_config.training_off). */
 int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 
 /* trainer_stats - any thread. */

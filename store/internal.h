@@ -12,6 +12,7 @@
  *   thin          which snapshots may go
  *   line          which events lead to a revision
  *   replay        recover, state_at
+ *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
  *   store         create, open, close
  */
@@ -111,6 +112,12 @@ void log_read_close(struct log_reader *reader);
 /* log_chain_at - the chain of a row; zeros for 0. */
 int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err);
 
+/* ---- store.c ---- */
+
+/* What is read when a file is opened: the create event, and where the log ends. Errors: ERR_DB_CORRUPT names the row. */
+int store_read_origin(struct store *store, struct err *err);
+int store_read_end(struct store *store, struct err *err);
+
 /* ---- classes.c: the class table, in the open group ---- */
 
 int classes_create(struct store *store, const struct event *create, struct err *err);
@@ -130,6 +137,10 @@ struct line {
 
 /* line_init - the line that leads to a revision (1 up to the last). Owns: the caller; line_fini(), also after failure. */
 int line_init(struct line *line, struct store *store, uint64_t revision, struct err *err);
+/* line_find - the same, but where a damaged activate event does not say where it goes, the line ends there, at a stretch that
+ * does not begin with revision 1: enough for who starts from a snapshot that is on it. line_check() tells: ERR_DB_CORRUPT. */
+int line_find(struct line *line, struct store *store, uint64_t revision, struct err *err);
+int line_check(const struct line *line, struct err *err);
 void line_fini(struct line *line);
 bool line_has(const struct line *line, uint64_t revision);
 
@@ -141,10 +152,16 @@ int snapshot_write(struct store *store, const struct learner *learner, const cha
 /* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. */
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
 
+/* snapshot_shape - the shape that a snapshot's state says, before any digest. Errors: ERR_DB_CORRUPT, ERR_MEMORY, ERR_STORAGE. */
+int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err);
+
 /* ---- replay.c ---- */
 
 /* replay_origin - the state of revision 1, from nothing but the log (and, for given weights, their pinned snapshot). */
 int replay_origin(struct learner **out, struct store *store, const struct arith *arith, struct err *err);
+/* replay_state_at - as store_state_at(); fills *report, whose `good` holds after an error as well. */
+int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
+                    store_progress *progress, void *context, struct store_recovery *report, struct err *err);
 /* replay_check_end - ERR_DB_CORRUPT where a snapshot or a sample knows of a later revision than the log has. */
 int replay_check_end(struct store *store, struct err *err);
 

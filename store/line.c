@@ -12,7 +12,7 @@
 
 #include "store/internal.h"
 
-int line_init(struct line *line, struct store *store, uint64_t revision, struct err *err)
+int line_find(struct line *line, struct store *store, uint64_t revision, struct err *err)
 {
     int status;
     size_t room = 0;
@@ -36,10 +36,20 @@ int line_init(struct line *line, struct store *store, uint64_t revision, struct 
     if (status != 0)
         return -1;
     assert(line->n > 0); /* the query's first row needs no table */
-    if (line->stretches[line->n - 1].first != 1)
-        return err_set(err, ERR_DB_CORRUPT, "revision %llu: it goes back to a revision that is not before it",
-                       (unsigned long long)line->stretches[line->n - 1].first);
     return 0;
+}
+
+int line_check(const struct line *line, struct err *err)
+{
+    uint64_t first = line->stretches[line->n - 1].first;
+    return first == 1 ? 0
+                      : err_set(err, ERR_DB_CORRUPT, "revision %llu: it goes back to a revision that is not before it",
+                                (unsigned long long)first);
+}
+
+int line_init(struct line *line, struct store *store, uint64_t revision, struct err *err)
+{
+    return line_find(line, store, revision, err) == 0 ? line_check(line, err) : -1;
 }
 
 void line_fini(struct line *line)

@@ -121,7 +121,13 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
             pass_over(report, id, revision, "its chain is not that of the log");
             continue;
         }
-        if (snapshot_read(out, store, id, arith, &why) == 0) {
+        if (snapshot_read(out, store, id, arith, &why) == 0 && (*out)->revision != revision) {
+            /* The list came by an index, the revision from the row itself. */
+            learner_free(*out);
+            *out = NULL;
+            err_set(&why, ERR_DB_CORRUPT, "its row and the index of snapshots do not agree");
+        }
+        if (*out != NULL) {
             report->snapshot = id;
             report->snapshot_revision = *after = revision;
             break;
@@ -138,7 +144,25 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
     if (status < 0 || *out != NULL)
         return status < 0 ? -1 : 0;
     *after = 0;
+    if (line_check(line, err) != 0)
+        return -1;
     return replay_origin(out, store, arith, err);
+}
+
+/* The line was found by an index, and by rows that nobody had checked: now that the link of this one has been, it must
+ * turn off where the line does, and only there. */
+static int check_turn(const struct line *line, const struct event *event, struct err *err)
+{
+    for (size_t i = 0; i + 1 < line->n; i++)
+        if (line->stretches[i].first == event->revision)
+            return event->kind == EVENT_ACTIVATE && event->as.activate.revision == line->stretches[i + 1].last
+                       ? 0
+                       : err_set(err, ERR_DB_CORRUPT, "revision %llu: the index of events does not agree with it",
+                                 (unsigned long long)event->revision);
+    if (event->kind != EVENT_ACTIVATE)
+        return 0;
+    return err_set(err, ERR_DB_CORRUPT, "revision %llu is missing from the index of events",
+                   (unsigned long long)event->revision);
 }
 
 /* All rows after `after` up to the line's end: checked; those on the line: applied. */
@@ -151,6 +175,7 @@ static int follow(struct store *store, struct learner *learner, uint64_t after, 
     int status = log_chain_at(store, after, chain, err);
     if (status != 0)
         return -1;
+    report->good = after;
     log_read_open(&reader, store, after, chain);
     while (status == 0 && reader.event.revision < last) {
         status = log_read_next(&reader, err);
@@ -161,14 +186,17 @@ static int follow(struct store *store, struct learner *learner, uint64_t after, 
             break;
         }
         const struct event *event = &reader.event;
-        status = 0;
-        if (event->kind == EVENT_ACTIVATE && line_has(line, event->revision))
+        bool on_line = line_has(line, event->revision);
+        status = on_line ? check_turn(line, event, err) : 0;
+        if (status == 0 && on_line && event->kind == EVENT_ACTIVATE) {
             learner->revision = event->revision; /* the line led to the state that it went back to */
-        else if (event->kind != EVENT_CREATE && line_has(line, event->revision)) {
+        } else if (status == 0 && on_line && event->kind != EVENT_CREATE) {
             status = replay_event(store, learner, &reader, err);
             report->events++;
             report->samples += event->kind == EVENT_TRAIN ? event->as.train.n : 0;
         }
+        if (status == 0)
+            report->good = event->revision;
         if (status == 0 && progress != NULL && progress(context, event->revision - after, last - after) != 0)
             status = err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)event->revision);
     }
@@ -176,13 +204,14 @@ static int follow(struct store *store, struct learner *learner, uint64_t after, 
     return status;
 }
 
-static int state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
+int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
                     store_progress *progress, void *context, struct store_recovery *report, struct err *err)
 {
     struct line line;
     uint64_t after = 0;
     *out = NULL;
-    int status = line_init(&line, store, revision, err);
+    *report = (struct store_recovery){0};
+    int status = line_find(&line, store, revision, err);
     if (status == 0)
         status = find_start(out, &after, store, &line, arith, report, err);
     if (status == 0)
@@ -220,20 +249,19 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
 {
     struct store_recovery ignored;
     report = report != NULL ? report : &ignored;
-    *report = (struct store_recovery){0};
     *out = NULL;
     if (replay_check_end(store, err) != 0)
         return -1;
-    return state_at(out, store, store->end.revision, arith, progress, context, report, err);
+    return replay_state_at(out, store, store->end.revision, arith, progress, context, report, err);
 }
 
 int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
                    struct err *err)
 {
-    struct store_recovery ignored = {0};
+    struct store_recovery ignored;
     *out = NULL;
     if (revision < 1 || revision > store->end.revision)
         return err_set(err, ERR_NOT_FOUND, "there is no revision %llu; the last is %llu", (unsigned long long)revision,
                        (unsigned long long)store->end.revision);
-    return state_at(out, store, revision, arith, NULL, NULL, &ignored, err);
+    return replay_state_at(out, store, revision, arith, NULL, NULL, &ignored, err);
 }

@@ -234,6 +234,19 @@ int snapshot_read(struct learner **out, struct store *store, int64_t id, const s
     return 0;
 }
 
+int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err)
+{
+    struct learner *learner = read_state(store, id, arith, err);
+    if (learner == NULL) {
+        if (err->code != ERR_MEMORY && err->code != ERR_STORAGE)
+            err->code = ERR_DB_CORRUPT;
+        return -1;
+    }
+    *shape = learner->shape;
+    learner_free(learner);
+    return 0;
+}
+
 int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
                         struct err *err)
 {

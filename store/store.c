@@ -14,7 +14,7 @@
 
 /* ---- opening ---- */
 
-static int read_origin(struct store *store, struct err *err)
+int store_read_origin(struct store *store, struct err *err)
 {
     struct db *db = store->db;
     char *body = NULL;
@@ -31,7 +31,7 @@ static int read_origin(struct store *store, struct err *err)
     return status == 0 ? 0 : err_wrap(err, "%s: revision 1", db_path(db));
 }
 
-static int read_end(struct store *store, struct err *err)
+int store_read_end(struct store *store, struct err *err)
 {
     struct db *db = store->db;
     size_t n_chain = 0;
@@ -60,8 +60,8 @@ int store_open(struct store **out, const char *path, bool read_only, struct err 
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for a store");
-    if (db_open(&store->db, path, read_only ? DB_READ : DB_WRITE, err) != 0 || read_origin(store, err) != 0 ||
-        read_end(store, err) != 0) {
+    if (db_open(&store->db, path, read_only ? DB_READ : DB_WRITE, err) != 0 || store_read_origin(store, err) != 0 ||
+        store_read_end(store, err) != 0) {
         store_close(store);
         return -1;
     }

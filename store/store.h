@@ -128,12 +128,21 @@ struct store_recovery {
     uint64_t events, samples;     /* replayed                                                    */
     unsigned passed_over;         /* snapshots whose digest did not verify                       */
     char warning[ERR_TEXT_BYTES]; /* the last such, or ""                                      */
+    uint64_t good; /* up to here every row that was read is as it was written: also told after an error */
 };
 
 /* store_recover - the state as of the last event. arith NULL: the best.
  * Errors: ERR_DB_CORRUPT (names the first bad row), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                   struct learner **out, struct store_recovery *report, struct err *err);
+
+/* store_salvage - for a file that store_open() or store_recover() refused with ERR_DB_CORRUPT: opens it for reading only, and
+ * gives the newest state that can still be proved: a good snapshot plus replay up to the row before the first bad one.
+ * It was acknowledged as it is, at the revision that it says; what came after it is left out. The store refuses to
+ * write, and the file stays as it is.
+ * Errors: ERR_DB_CORRUPT (nothing can be proved), and those of store_open() and store_recover(). *out as from store_open(). */
+int store_salvage(struct store **out, const char *path, const struct arith *arith, store_progress *progress,
+                  void *context, struct learner **learner, struct store_recovery *report, struct err *err);
 
 /* store_state_at - the state as of that revision: newest good snapshot at or before it, plus replay.
  * Activate events are followed: what counts is the line of events that leads to the revision. */
