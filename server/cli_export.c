@@ -1,4 +1,4 @@
-/* cli_export.c - convd export: the model as a safetensors file, its kernels as a picture. */
+/* cli_export.c - convd export: the model as a file in one of several formats, its kernels as a picture. */
 #include "server/cli.h"
 
 #include <stdio.h>
@@ -8,6 +8,8 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/client.h"
+#include "server/npz.h"
+#include "server/onnx.h"
 #include "server/safetensors.h"
 #include "server/sheet.h"
 
@@ -15,6 +17,8 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
     {.name = "safetensors", .kind = CLI_TEXT, .argument = "OUT", .help = "write the parameters; \"-\": stdout"},
+    {.name = "onnx", .kind = CLI_TEXT, .argument = "OUT", .help = "write the network, for ONNX Runtime and others"},
+    {.name = "npz", .kind = CLI_TEXT, .argument = "OUT", .help = "write the parameters, for numpy"},
     {.name = "kernels",
      .kind = CLI_TEXT,
      .argument = "OUT.png",
@@ -29,6 +33,8 @@ static const struct format {
     const char *path;
 } formats[] = {
     {"safetensors", safetensors_encode, "/model.safetensors"},
+    {"onnx", onnx_encode, "/model.onnx"},
+    {"npz", npz_encode, "/model.npz"},
     {"kernels", sheet_kernels, "/model/kernels.png"},
 };
 
@@ -69,9 +75,9 @@ static int run(const struct cli_args *args, struct err *err)
         to_stdout += path != NULL && strcmp(path, "-") == 0;
     }
     if (wanted == 0)
-        return err_set(err, ERR_USAGE, "nothing to write: give --safetensors OUT, --kernels OUT.png or both");
+        return err_set(err, ERR_USAGE, "nothing to write: give --safetensors, --onnx, --npz or --kernels and a file");
     if (to_stdout > 1)
-        return err_set(err, ERR_USAGE, "only one of --safetensors and --kernels can go to stdout");
+        return err_set(err, ERR_USAGE, "only one file can go to stdout");
     if (cli_url(&url, args, err) != 0)
         return -1;
 
@@ -91,12 +97,14 @@ static int run(const struct cli_args *args, struct err *err)
 
 const struct cli_verb cli_export = {
     .name = "export",
-    .purpose = "write the model as safetensors, or its kernels as a picture",
+    .purpose = "write the model as safetensors, ONNX or npz, or its kernels as a picture",
     .operands = "",
     .details =
         "The tensors are `kernels` [N, channels, kernel height, kernel width], `w01` [n0, n1] and `w12` [n1, n2], "
         "F32;\n"
-        "the metadata has classes, geometry and settings, so that `convd init --from` makes an equal model of it.\n"
+        "the metadata has classes, geometry and settings, so that `convd init --from` makes an equal model of a "
+        "safetensors\n"
+        "file. ONNX has the whole network: uint8 pixels [batch, channels, height, width] in, probabilities out.\n"
         "A file appears complete or not at all.\n",
     .examples = "  convd export --db digits.db --safetensors digits.safetensors --kernels kernels.png\n"
                 "  convd export --url http://127.0.0.1:8080 --safetensors - | sha256sum\n",

@@ -34,6 +34,8 @@ static const struct route routes_table[] = {
     {.path = "/train", .post = route_train, .params = {"label", "labels"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},
+    {.path = "/model.onnx", .get = route_model_onnx},
+    {.path = "/model.npz", .get = route_model_npz},
     {.path = "/model/kernels.png", .get = route_model_kernels},
     {.path = "/classes", .get = route_classes_get, .post = route_classes_post, .patch = route_classes_patch},
     {.path = "/stats", .get = route_stats},

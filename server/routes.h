@@ -102,6 +102,8 @@ void route_train(const struct call *call);
 void route_model_get(const struct call *call);
 void route_model_patch(const struct call *call);
 void route_model_safetensors(const struct call *call);
+void route_model_onnx(const struct call *call);
+void route_model_npz(const struct call *call);
 void route_model_kernels(const struct call *call);
 void route_classes_get(const struct call *call);
 void route_classes_post(const struct call *call);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/npz.h"
+#include "server/onnx.h"
 #include "server/routes.h"
 #include "server/safetensors.h"
 #include "server/sheet.h"
@@ -153,7 +155,7 @@ void route_model_patch(const struct call *call)
 
 /* ---- files ---- */
 
-/* What the two encoders have in common. */
+/* What the encoders have in common. */
 static void answer_file(const struct call *call, const char *type, const char *disposition,
                         int (*encode)(uint8_t **, size_t *, const struct learner *, struct err *))
 {
@@ -175,6 +177,16 @@ static void answer_file(const struct call *call, const char *type, const char *d
 void route_model_safetensors(const struct call *call)
 {
     answer_file(call, "application/octet-stream", "attachment; filename=\"model.safetensors\"", safetensors_encode);
+}
+
+void route_model_onnx(const struct call *call)
+{
+    answer_file(call, "application/octet-stream", "attachment; filename=\"model.onnx\"", onnx_encode);
+}
+
+void route_model_npz(const struct call *call)
+{
+    answer_file(call, "application/octet-stream", "attachment; filename=\"model.npz\"", npz_encode);
 }
 
 void route_model_kernels(const struct call *call)

@@ -1,0 +1,22 @@
+/* metadata.h - what a file of the model says beside its tensors, the same in every format: safetensors, ONNX, npz.
+ *
+ * Names and texts, since that is what all three can hold: classes (a JSON array of labels), width, height, channels,
+ * stride (not when N = 0), every setting of settings.h by its name, step, revision, digest, arithmetic, convd (version).
+ * The same state gives the same texts in the same order.
+ */
+#ifndef CONVD_SERVER_METADATA_H
+#define CONVD_SERVER_METADATA_H
+
+#include <stdbool.h>
+
+#include "core/core.h"
+#include "server/json.h"
+
+/* metadata_add - adds them to `object` as strings. false: out of memory; json_print() of the document would tell as well. */
+bool metadata_add(struct json *object, const struct learner *learner);
+
+/* floats_to_little_endian - in place: a float of this machine becomes four bytes, the lowest first, as all three formats
+ * have it. No instruction on a little-endian machine. */
+void floats_to_little_endian(float *values, size_t n);
+
+#endif
