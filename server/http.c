@@ -61,6 +61,7 @@ struct http_connection {
     enum phase phase;
     uint64_t started_ns;
     struct text target, body;
+    const char *line_target; /* libmicrohttpd's, of which target is a copy */
     uint64_t body_received, body_charged;
     bool body_too_large;
     enum err_code body_failed; /* ERR_MEMORY or ERR_BUSY while the body came in */
@@ -253,6 +254,7 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     atomic_store_explicit(&connection->busy, true, memory_order_relaxed);
     text_clear(&connection->target);
     text_add(&connection->target, uri, strlen(uri) + 1);
+    connection->line_target = uri;
     return connection;
 }
 
@@ -269,10 +271,8 @@ static int check_request(struct http_connection *connection, const struct http_h
 {
     struct http *http = connection->http;
     struct err err;
-    if (connection->target.failed) {
-        err_set(&err, ERR_MEMORY, "no memory for the request line");
-    } else if (request_target(&connection->request, connection->target.bytes, &err) == 0 &&
-               guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
+    if (request_target(&connection->request, connection->target.bytes, &err) == 0 &&
+        guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
         if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
             return -1;
         if (headers->content_length <= http->config.body_bytes)
@@ -287,6 +287,8 @@ static int check_request(struct http_connection *connection, const struct http_h
 static enum MHD_Result begin(struct http_connection *connection, const char *method, const char *version)
 {
     struct http_headers headers = {.request = &connection->request};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct err err;
     connection->request = (struct request){.method = method_parse(method), .body = &connection->body};
     connection->body_received = 0;
@@ -294,9 +296,16 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     connection->body_failed = ERR_NONE;
     answer_reset(&connection->answer);
     text_clear(&connection->body);
+    if (connection->target.failed) {
+        err_set(&err, ERR_MEMORY, "no memory for the request line");
+        answer_problem(&connection->answer, &err);
+        return refuse(connection, true);
+    }
+    http_headers_line(&headers, method, connection->target.bytes, connection->line_target, connection->target.n - 1,
+                      version);
     (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
-    http_headers_end(&headers);
-    if (http_headers_check(&headers, strcmp(version, "HTTP/1.1") == 0, &err) != 0) {
+    http_headers_end(&headers, info != NULL ? info->header_size : 0);
+    if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
         static const struct problem not_implemented = {ERR_SYNTAX, 501, "Transfer coding not supported", NULL};
         answer_problem_row(&connection->answer, headers.unknown_coding ? &not_implemented : problem_find(err.code),
                            &err);
@@ -309,6 +318,9 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         connection->phase = PHASE_ANSWERED;
         return MHD_YES;
     }
+    /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
+     * follows a chunked body is ever taken for a request. */
+    connection->answer.close = headers.chunked;
     connection->phase = PHASE_BODY;
     return MHD_YES;
 }

@@ -11,8 +11,10 @@
  * UNIX sockets and the watchdog.
  *
  * What never reaches a route, since libmicrohttpd would let it through: both Content-Length and Transfer-Encoding, several
- * of one of them or of Host, HTTP/1.1 without Host, NUL or bare LF among header lines, folded headers (400, close); other transfer
- * codings than chunked (501, close); bodies over the limit (413, before they are read when their length is known).
+ * of one of them or of Host, HTTP/1.1 without Host, HTTP/1.0 with Transfer-Encoding, NUL, bare LF, bare CR or other control
+ * characters among the request line and headers, folded headers, blanks in the target (400, close); other transfer codings than
+ * chunked (501, close); bodies over the limit (413, before they are read when their length is known). After a chunked
+ * body the connection is closed: how chunks were spelled is not to be seen, and nothing behind them can then be smuggled in.
  * Their connections linger for a moment, draining what the client still sends, so that it can read the answer.
  *
  * A request that has to wait (for the trainer) hands a struct http_pending to http.c. Its connection sleeps, at no cost but memory,

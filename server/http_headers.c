@@ -15,6 +15,30 @@ static bool is_name(const char *name, size_t n)
     return n > 0;
 }
 
+/* RFC 9110, 5.5: no control characters but tabs. */
+static bool is_value(const char *value, size_t n)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)value[i];
+        bad |= (unsigned)(c < 0x20 && c != '\t') | (unsigned)(c == 0x7f);
+    }
+    return bad == 0;
+}
+
+void http_headers_line(struct http_headers *headers, const char *method, const char *target, const char *start,
+                       size_t n_target, const char *version)
+{
+    headers->start = method;
+    headers->value_end = version + strlen(version);
+    /* Neither blanks nor control characters; bytes from 0x80 on are let through, since curl sends what it was given. */
+    unsigned bad = 0;
+    for (size_t i = 0; i < n_target; i++)
+        bad |= (unsigned)((unsigned char)target[i] <= 0x20) | (unsigned)(target[i] == 0x7f);
+    headers->bad_line = bad != 0 || (uintptr_t)method + strlen(method) + 1 != (uintptr_t)start ||
+                        (uintptr_t)start + n_target + 1 != (uintptr_t)version;
+}
+
 static void content_length(struct http_headers *headers, const char *value)
 {
     uint64_t length = 0;
@@ -34,11 +58,12 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
         return;
     /* Pointers are compared as numbers: a folded value lives in another place altogether. */
     uintptr_t start = (uintptr_t)name, body = (uintptr_t)value;
-    if (headers->value_end != NULL && start != (uintptr_t)headers->value_end + 2)
+    if (start != (uintptr_t)headers->value_end + 2)
         headers->bad_framing = true;
     if (body < start + n_name + 1)
         headers->bad_framing = true;
     headers->bad_name = headers->bad_name || !is_name(name, n_name);
+    headers->bad_value = headers->bad_value || !is_value(value, n_value);
     headers->value_end = value + n_value;
 
     switch (n_name) { /* most headers of most clients are none of ours: one comparison tells */
@@ -86,18 +111,26 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
     }
 }
 
-void http_headers_end(struct http_headers *headers)
+void http_headers_end(struct http_headers *headers, size_t n_block)
 {
-    if (headers->value_end != NULL && !headers->bad_framing && headers->value_end[1] != '\0')
+    if ((uintptr_t)headers->start + n_block != (uintptr_t)headers->value_end + 4)
         headers->bad_framing = true;
 }
 
 int http_headers_check(const struct http_headers *headers, bool http_1_1, struct err *err)
 {
+    if (headers->bad_line)
+        return err_set(err, ERR_SYNTAX,
+                       "the request line must be a method, a target without blanks or control characters, "
+                       "and a version, with one blank between them");
     if (headers->bad_framing)
-        return err_set(err, ERR_SYNTAX, "header lines must end in CR LF, and have neither NUL nor continuation lines");
+        return err_set(
+            err, ERR_SYNTAX,
+            "the request line and header lines must end in CR LF, and have neither NUL nor continuation lines");
     if (headers->bad_name)
         return err_set(err, ERR_SYNTAX, "a header's name has characters that are not allowed");
+    if (headers->bad_value)
+        return err_set(err, ERR_SYNTAX, "a header's value has control characters");
     if (headers->bad_number)
         return err_set(err, ERR_SYNTAX, "Content-Length is not a number");
     if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1 ||
@@ -105,6 +138,8 @@ int http_headers_check(const struct http_headers *headers, bool http_1_1, struct
         return err_set(err, ERR_SYNTAX, "Content-Length, Transfer-Encoding, Host and Authorization may be given once");
     if (headers->n_content_length > 0 && headers->n_transfer_encoding > 0)
         return err_set(err, ERR_SYNTAX, "Content-Length and Transfer-Encoding exclude each other");
+    if (!http_1_1 && headers->n_transfer_encoding > 0)
+        return err_set(err, ERR_SYNTAX, "HTTP/1.0 knows no Transfer-Encoding");
     if (http_1_1 && headers->n_host == 0)
         return err_set(err, ERR_SYNTAX, "HTTP/1.1 needs a Host header");
     if (headers->unknown_coding)
