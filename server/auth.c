@@ -40,20 +40,21 @@ static bool is_token(const char *text, size_t n)
     return body > 0 && body + strspn(text + body, "=") == n;
 }
 
-static int check_line(const char *path, const char *line, size_t n, struct err *err)
+int token_check(const char *text, const char *where, struct err *err)
 {
+    size_t n = strlen(text);
     if (n < TOKEN_BYTES_MIN)
         return err_set(err, ERR_USAGE,
                        "%.120s: a token of %zu characters can be guessed; at least %u are needed: openssl rand -hex 32 "
                        "makes a good one",
-                       path, n, TOKEN_BYTES_MIN);
+                       where, n, TOKEN_BYTES_MIN);
     if (n > TOKEN_BYTES_MAX)
-        return err_set(err, ERR_USAGE, "%.120s: the first line is longer than %u characters", path, TOKEN_BYTES_MAX);
-    if (!is_token(line, n))
+        return err_set(err, ERR_USAGE, "%.120s: the token is longer than %u characters", where, TOKEN_BYTES_MAX);
+    if (!is_token(text, n))
         return err_set(err, ERR_USAGE,
                        "%.120s: a token is of letters, digits and - . _ ~ + / only (= at its end): openssl rand -hex "
                        "32 makes a good one",
-                       path);
+                       where);
     return 0;
 }
 
@@ -91,7 +92,8 @@ int token_read(char token[TOKEN_BYTES_MAX + 1], const char *path, struct err *er
     if (n > 0 && line[n - 1] == '\r')
         n--;
     line[n] = '\0';
-    status = check_line(path, line, n, err);
+    status = strlen(line) == n ? token_check(line, path, err)
+                               : err_set(err, ERR_USAGE, "%.120s: the token has a zero byte in it", path);
     if (status == 0)
         memcpy(token, line, n + 1);
 out:

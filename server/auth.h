@@ -48,6 +48,9 @@ enum access auth_grant(struct auth *auth, const char *authorization);
  * that is not known) or 403 (the reading token, where the writing one is needed), both with WWW-Authenticate. */
 int auth_check(struct auth *auth, enum access needed, struct request *request, struct answer *answer);
 
+/* token_check - whether text is fit for one; where: what it is called in the error. Errors: ERR_USAGE. */
+int token_check(const char *text, const char *where, struct err *err);
+
 /* token_read - the token in a file, for a client as for the daemon. token: zero-terminated. Errors: ERR_USAGE. */
 int token_read(char token[TOKEN_BYTES_MAX + 1], const char *path, struct err *err);
 

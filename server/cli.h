@@ -56,16 +56,24 @@ const struct cli_verb *cli_verb_nth(size_t n);
 /* cli_exit_code - the one table from error code to exit code. */
 enum cli_exit cli_exit_code(enum err_code code);
 
-/* Rows that several verbs' tables share. */
+/* Rows that several verbs' tables share; a verb with --url asks cli_url() for it, which sees to its two companions. */
 #define CLI_FLAG_DB                                                                                                    \
     {                                                                                                                  \
         .name = "db", .kind = CLI_TEXT, .argument = "FILE", .fallback = "convd.db",                                    \
         .help = "database file of the model"                                                                           \
     }
 #define CLI_FLAG_URL                                                                                                   \
+    {.name = "url",                                                                                                    \
+     .kind = CLI_TEXT,                                                                                                 \
+     .argument = "URL",                                                                                                \
+     .help = "ask the daemon there (or at unix:/PATH) instead of opening a database"},                                 \
+        {.name = "token-file",                                                                                         \
+         .kind = CLI_TEXT,                                                                                             \
+         .argument = "FILE",                                                                                           \
+         .help = "with --url: the token to show; else CONVD_TOKEN, or CONVD_TOKEN_FILE"},                              \
     {                                                                                                                  \
-        .name = "url", .kind = CLI_TEXT, .argument = "URL",                                                            \
-        .help = "ask the daemon there instead of opening a database"                                                   \
+        .name = "ca", .kind = CLI_TEXT, .argument = "FILE",                                                            \
+        .help = "with --url https://: certificates that may vouch for the daemon (default: the system's)"              \
     }
 #define CLI_FLAG_JSON                                                                                                  \
     {                                                                                                                  \

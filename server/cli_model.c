@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/auth.h"
 #include "server/cli_io.h"
+#include "server/client.h"
 #include "server/progress.h"
 
 #define LABELS_NAMED 5 /* in an error's text */
@@ -40,11 +42,37 @@ int cli_arith(const struct arith **out, const struct cli_args *args, struct err 
     return err_set(err, ERR_USAGE, "--arith is \"%.40s\", but this machine can run: %s", name, known);
 }
 
+/* What the client shows and trusts: see CLI_FLAG_URL. */
+static int set_access(const struct cli_args *args, struct err *err)
+{
+    char token[TOKEN_BYTES_MAX + 1] = "";
+    const char *file = cli_text(args, "token-file"), *variable = NULL;
+    if (file == NULL) {
+        variable = getenv("CONVD_TOKEN");
+        if (variable == NULL || variable[0] == '\0') {
+            variable = NULL;
+            file = getenv("CONVD_TOKEN_FILE");
+        }
+    }
+    if (variable == NULL && file != NULL && file[0] != '\0') {
+        if (token_read(token, file, err) != 0)
+            return -1;
+        variable = token;
+    }
+    int status = client_access(variable, cli_text(args, "ca"), err);
+    explicit_bzero(token, sizeof token);
+    return status;
+}
+
 int cli_url(const char **url, const struct cli_args *args, struct err *err)
 {
     *url = cli_text(args, "url");
     if (*url != NULL && cli_given(args, "db"))
         return err_set(err, ERR_USAGE, "--db and --url cannot both be given: either a database or a daemon is asked");
+    if (*url != NULL)
+        return set_access(args, err);
+    if (cli_given(args, "token-file") || cli_given(args, "ca"))
+        return err_set(err, ERR_USAGE, "--token-file and --ca go with --url: there is no daemon to show a token to");
     return 0;
 }
 

@@ -9,8 +9,10 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/core.h"
+#include "server/auth.h"
 #include "server/json.h"
 #include "server/problem.h"
 
@@ -24,7 +26,8 @@
 
 struct client {
     CURL *curl;
-    char *url; /* without the last slash */
+    char *url;    /* without the last slash */
+    char *socket; /* path of a UNIX socket, or NULL */
     unsigned patience_seconds;
     const volatile sig_atomic_t *stop;
     bool may_break; /* the request under way is safe: a wish to stop breaks it off at once */
@@ -38,20 +41,40 @@ struct received {
     bool too_large;
 };
 
+/* client_access() */
+static char authorization[sizeof "Authorization: Bearer " + TOKEN_BYTES_MAX];
+static char ca_file[4096];
+
+int client_access(const char *token, const char *ca, struct err *err)
+{
+    authorization[0] = ca_file[0] = '\0';
+    if (token != NULL && token_check(token, "the token", err) != 0)
+        return -1;
+    if (ca != NULL && (strlen(ca) >= sizeof ca_file || access(ca, R_OK) != 0))
+        return err_set(err, ERR_USAGE, "cannot read the certificates in %.120s: %s", ca, strerror(errno));
+    if (token != NULL)
+        (void)snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", token);
+    if (ca != NULL)
+        (void)snprintf(ca_file, sizeof ca_file, "%s", ca);
+    return 0;
+}
+
 int client_open(struct client **out, const char *url, unsigned patience_seconds, const volatile sig_atomic_t *stop,
                 struct err *err)
 {
     *out = NULL;
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
-        return err_set(err, ERR_USAGE, "--url is \"%.80s\", but must begin with http:// or https://", url);
+    const char *path = strncmp(url, "unix:", 5) == 0 ? url + 5 : NULL;
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0 && (path == NULL || path[0] == '\0'))
+        return err_set(err, ERR_USAGE, "--url is \"%.80s\", but must begin with http://, https:// or unix:/", url);
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return err_set(err, ERR_MEMORY, "not enough memory for a client");
     client->patience_seconds = patience_seconds;
     client->stop = stop;
     client->curl = curl_easy_init();
-    client->url = strdup(url);
-    if (client->curl == NULL || client->url == NULL) {
+    client->url = strdup(path != NULL ? "http://localhost" : url);
+    client->socket = path != NULL ? strdup(path) : NULL;
+    if (client->curl == NULL || client->url == NULL || (path != NULL && client->socket == NULL)) {
         client_close(client);
         return err_set(err, ERR_MEMORY, "not enough memory for a client");
     }
@@ -67,6 +90,7 @@ void client_close(struct client *client)
         return;
     curl_easy_cleanup(client->curl);
     free(client->url);
+    free(client->socket);
     free(client);
 }
 
@@ -136,7 +160,8 @@ static CURLcode attempt(struct client *client, const struct client_request *requ
     (void)snprintf(key, sizeof key, "Idempotency-Key: %s", request->key != NULL ? request->key : "");
     /* "Expect:" and "Content-Type:" without a value keep curl from sending its own */
     if (!add_header(&headers, "Expect:") || !add_header(&headers, request->type != NULL ? type : "Content-Type:") ||
-        (request->key != NULL && !add_header(&headers, key)))
+        (request->key != NULL && !add_header(&headers, key)) ||
+        (authorization[0] != '\0' && !add_header(&headers, authorization)))
         goto out;
 
     curl_easy_reset(curl); /* keeps the connection */
@@ -147,6 +172,11 @@ static CURLcode attempt(struct client *client, const struct client_request *requ
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (client->socket != NULL)
+        (void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
+    if (ca_file[0] != '\0')
+        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "convd/" CONVD_VERSION);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);

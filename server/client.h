@@ -7,7 +7,7 @@
  * beginning is told at once.
  *
  * Redirects are not followed and proxies of the environment are not used: the daemon is the machine that the URL names.
- * Only http and https. One thread.
+ * Only http and https, and http over a UNIX socket. One thread.
  */
 #ifndef CONVD_SERVER_CLIENT_H
 #define CONVD_SERVER_CLIENT_H
@@ -22,6 +22,11 @@
 #define CLIENT_PATIENCE_SECONDS 60u
 
 struct client;
+
+/* client_access - what every client of this process that is opened later shows and trusts. token: sent as "Authorization: Bearer",
+ * NULL: none. ca: a file of certificates in PEM form, one of which must vouch for the daemon's; NULL: the system's.
+ * Errors: ERR_USAGE: not a token, or no such file. */
+int client_access(const char *token, const char *ca, struct err *err);
 
 struct client_request {
     const char *method; /* "GET", "POST", "PATCH", "DELETE"                       */
@@ -40,7 +45,8 @@ struct client_reply {
     size_t n_body;
 };
 
-/* client_open - connects to nothing yet. url: "http://127.0.0.1:8080", with or without a last slash.
+/* client_open - connects to nothing yet. url: "http://127.0.0.1:8080", "https://..", with or without a last slash;
+ * or "unix:/run/convd.sock".
  * stop: where it becomes non-zero, waiting ends with ERR_STOPPING; NULL: never. Errors: ERR_USAGE (url), ERR_MEMORY. */
 int client_open(struct client **out, const char *url, unsigned patience_seconds, const volatile sig_atomic_t *stop,
                 struct err *err);
