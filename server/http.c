@@ -27,14 +27,13 @@
 #include <unistd.h>
 
 #include "server/acceptor.h"
+#include "server/http_body.h"
 #include "server/http_headers.h"
 #include "server/problem.h"
 #include "server/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
 #define CONNECTION_MEMORY_BYTES 20480u
-#define BODY_SMALL_BYTES        32768u /* kept by a connection; larger bodies count against the budget */
-#define BODY_BUDGET_BYTES       ((uint64_t)64 << 20)
 #define EXTRA_CONNECTIONS       64u /* our own (watchdog), and those that are being closed          */
 
 enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
@@ -60,11 +59,16 @@ struct http_connection {
     atomic_bool busy;
     enum phase phase;
     uint64_t started_ns;
+<<<<<<< Updated upstream
     struct text target, body;
     const char *line_target; /* libmicrohttpd's, of which target is a copy */
     uint64_t body_received, body_charged;
     bool body_too_large;
     enum err_code body_failed; /* ERR_MEMORY or ERR_BUSY while the body came in */
+=======
+    struct text target;
+    struct http_body body;
+>>>>>>> Stashed changes
     struct request request;
     struct answer answer;
     struct kept kept;
@@ -79,8 +83,8 @@ struct http {
     pthread_mutex_t lock;
     struct http_connection *connections;
     atomic_bool draining;
-    uint64_t body_budget;
-    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_suspended, n_body_bytes;
+    struct http_bodies bodies;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_suspended;
 };
 
 static uint64_t now_ns(void)
@@ -191,54 +195,6 @@ static enum MHD_Result refuse(struct http_connection *connection, bool has_body)
     return send_answer(connection);
 }
 
-/* ---- the body ---- */
-
-static void uncharge(struct http_connection *connection)
-{
-    if (connection->body_charged > 0)
-        atomic_fetch_sub(&connection->http->n_body_bytes, connection->body_charged);
-    connection->body_charged = 0;
-}
-
-/* Room for n more bytes, within the budget of all connections together: memory must not grow with their number. */
-static bool body_reserve(struct http_connection *connection, size_t n)
-{
-    struct http *http = connection->http;
-    size_t before = connection->body.size;
-    if (n > before - connection->body.n && connection->body.n + n > BODY_SMALL_BYTES) {
-        /* what text_reserve() is about to take */
-        uint64_t size = before * 2 > connection->body.n + n ? before * 2 : connection->body.n + n;
-        uint64_t more = size - connection->body_charged;
-        if (atomic_fetch_add(&http->n_body_bytes, more) + more > http->body_budget) {
-            atomic_fetch_sub(&http->n_body_bytes, more);
-            connection->body_failed = ERR_BUSY;
-            return false;
-        }
-        connection->body_charged += more;
-    }
-    if (!text_reserve(&connection->body, n)) {
-        connection->body_failed = ERR_MEMORY;
-        return false;
-    }
-    return true;
-}
-
-/* What came is counted always, kept as long as it is of use; false: cut the connection. */
-static bool take_body(struct http_connection *connection, const char *bytes, size_t n)
-{
-    uint64_t limit = connection->http->config.body_bytes;
-    connection->body_received += n;
-    if (connection->body_received > limit) {
-        connection->body_too_large = true;
-        text_shrink(&connection->body, BODY_SMALL_BYTES);
-        uncharge(connection);
-        return connection->body_received / 2 <= limit; /* only a chunked body gets here: it may end soon */
-    }
-    if (connection->body_failed == ERR_NONE && body_reserve(connection, n))
-        text_add(&connection->body, bytes, n);
-    return true;
-}
-
 /* ---- a request ---- */
 
 static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
@@ -290,11 +246,9 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct err err;
-    connection->request = (struct request){.method = method_parse(method), .body = &connection->body};
-    connection->body_received = 0;
-    connection->body_too_large = false;
-    connection->body_failed = ERR_NONE;
+    connection->request = (struct request){.method = method_parse(method), .body = &connection->body.text};
     answer_reset(&connection->answer);
+<<<<<<< Updated upstream
     text_clear(&connection->body);
     if (connection->target.failed) {
         err_set(&err, ERR_MEMORY, "no memory for the request line");
@@ -303,6 +257,8 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     }
     http_headers_line(&headers, method, connection->target.bytes, connection->line_target, connection->target.n - 1,
                       version);
+=======
+>>>>>>> Stashed changes
     (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
     http_headers_end(&headers, info != NULL ? info->header_size : 0);
     if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
@@ -318,9 +274,13 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         connection->phase = PHASE_ANSWERED;
         return MHD_YES;
     }
+<<<<<<< Updated upstream
     /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
      * follows a chunked body is ever taken for a request. */
     connection->answer.close = headers.chunked;
+=======
+    http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
+>>>>>>> Stashed changes
     connection->phase = PHASE_BODY;
     return MHD_YES;
 }
@@ -344,11 +304,7 @@ static enum MHD_Result complete_request(struct http_connection *connection)
     struct http *http = connection->http;
     struct http_pending *pending = NULL;
     struct err err;
-    if (connection->body_too_large) {
-        err_set(&err, ERR_TOO_LARGE, "the body is larger than %llu bytes", (unsigned long long)http->config.body_bytes);
-        answer_problem(&connection->answer, &err);
-    } else if (connection->body_failed != ERR_NONE) {
-        err_set(&err, connection->body_failed, "too many large requests at once; try again");
+    if (http_body_check(&connection->body, &http->bodies, &err) != 0) {
         answer_problem(&connection->answer, &err);
     } else {
         http->config.handle(http->config.context, &connection->request, &connection->answer, &pending);
@@ -403,7 +359,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
     case PHASE_BODY:
         if (*n_bytes == 0)
             return complete_request(connection);
-        if (!take_body(connection, bytes, *n_bytes))
+        if (!http_body_add(&connection->body, &connection->http->bodies, bytes, *n_bytes))
             return MHD_NO;
         *n_bytes = 0;
         return MHD_YES;
@@ -446,9 +402,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
             pending->free(pending);
     }
     connection->phase = PHASE_IDLE;
-    uncharge(connection);
-    if (connection->body.size > BODY_SMALL_BYTES)
-        text_free(&connection->body);
+    http_body_end(&connection->body, &http->bodies);
     atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
     atomic_store_explicit(&connection->busy, false, memory_order_relaxed);
 }
@@ -488,9 +442,8 @@ static void connection_close(struct http_connection *connection)
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     pthread_mutex_unlock(&http->lock);
-    uncharge(connection);
     text_free(&connection->target);
-    text_free(&connection->body);
+    http_body_fini(&connection->body, &http->bodies);
     answer_free(&connection->answer);
     if (connection->kept.response != NULL)
         MHD_destroy_response(connection->kept.response);
@@ -618,7 +571,7 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     if (http == NULL)
         return err_set(err, ERR_MEMORY, "no memory for the HTTP server");
     http->config = *config;
-    http->body_budget = config->body_bytes * 4 > BODY_BUDGET_BYTES ? config->body_bytes * 4 : BODY_BUDGET_BYTES;
+    http_bodies_init(&http->bodies, config->body_bytes, config->threads);
     pthread_mutex_init(&http->lock, NULL);
     bool tls = config->certificate != NULL;
     http->daemon = start_daemon(http, config->threads, tls);
@@ -646,7 +599,7 @@ struct http_counts http_counts(struct http *http)
         .refused = atomic_load(&http->n_refused),
         .reaped = atomic_load(&http->n_reaped),
         .suspended_now = atomic_load(&http->n_suspended),
-        .body_bytes_now = atomic_load(&http->n_body_bytes),
+        .body_bytes_now = atomic_load(&http->bodies.n_bytes),
     };
 }
 
@@ -675,6 +628,7 @@ void http_stop(struct http *http)
         if (http->local != NULL)
             MHD_stop_daemon(http->local);
     }
+    http_bodies_fini(&http->bodies);
     pthread_mutex_destroy(&http->lock);
     free(http);
 }
