@@ -59,16 +59,9 @@ struct http_connection {
     atomic_bool busy;
     enum phase phase;
     uint64_t started_ns;
-<<<<<<< Updated upstream
-    struct text target, body;
-    const char *line_target; /* libmicrohttpd's, of which target is a copy */
-    uint64_t body_received, body_charged;
-    bool body_too_large;
-    enum err_code body_failed; /* ERR_MEMORY or ERR_BUSY while the body came in */
-=======
     struct text target;
+    const char *line_target; /* libmicrohttpd's, of which target is a copy */
     struct http_body body;
->>>>>>> Stashed changes
     struct request request;
     struct answer answer;
     struct kept kept;
@@ -248,8 +241,6 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     struct err err;
     connection->request = (struct request){.method = method_parse(method), .body = &connection->body.text};
     answer_reset(&connection->answer);
-<<<<<<< Updated upstream
-    text_clear(&connection->body);
     if (connection->target.failed) {
         err_set(&err, ERR_MEMORY, "no memory for the request line");
         answer_problem(&connection->answer, &err);
@@ -257,8 +248,6 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     }
     http_headers_line(&headers, method, connection->target.bytes, connection->line_target, connection->target.n - 1,
                       version);
-=======
->>>>>>> Stashed changes
     (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
     http_headers_end(&headers, info != NULL ? info->header_size : 0);
     if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
@@ -274,13 +263,10 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         connection->phase = PHASE_ANSWERED;
         return MHD_YES;
     }
-<<<<<<< Updated upstream
     /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
      * follows a chunked body is ever taken for a request. */
     connection->answer.close = headers.chunked;
-=======
     http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
->>>>>>> Stashed changes
     connection->phase = PHASE_BODY;
     return MHD_YES;
 }
