@@ -71,6 +71,17 @@ void answer_problem(struct answer *answer, const struct err *err)
     answer_problem_row(answer, problem_find(err->code), err);
 }
 
+/* One more member of a document that is there. */
+static void add_oip_error(struct text *text, const char *detail)
+{
+    if (text->failed)
+        return;
+    text->n -= 2; /* "}\n" */
+    text_add_string(text, ",\"error\":");
+    text_add_quoted(text, detail, strlen(detail));
+    text_add_string(text, "}\n");
+}
+
 void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err)
 {
     free(answer->blob);
@@ -78,6 +89,7 @@ void answer_problem_row(struct answer *answer, const struct problem *problem, co
     answer->n_blob = 0;
     answer->etag[0] = answer->location[0] = '\0';
     answer->disposition = NULL;
+    answer->n_json = 0;
     answer->cache = CACHE_NO_STORE;
     answer->status = problem->status;
     answer->type = ANSWER_PROBLEM;
@@ -85,6 +97,8 @@ void answer_problem_row(struct answer *answer, const struct problem *problem, co
         answer->retry_after = 1;
     text_clear(&answer->text);
     problem_write(&answer->text, problem, err);
+    if (answer->oip)
+        add_oip_error(&answer->text, problem->detail != NULL ? problem->detail : err->text);
     if (answer->text.failed) /* not even room for the excuse: the status alone */
         text_clear(&answer->text);
 }

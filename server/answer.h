@@ -34,6 +34,8 @@ struct answer {
     const char *disposition; /* static, or NULL                 */
     const char *challenge;   /* WWW-Authenticate; static, NULL  */
     unsigned retry_after;    /* seconds; 0: none                */
+    size_t n_json;           /* Inference-Header-Content-Length, see oip.h; 0: none     */
+    bool oip;                /* problems carry the `error` of that protocol as well     */
     bool close;              /* close the connection afterwards */
 };
 

@@ -244,6 +244,7 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
+    v2_name(daemon->routes->v2, config->db);
     daemon->routes->tls = daemon->tls.certificate != NULL;
     struct guard guard;
     if (open_sockets(daemon, err) != 0 || look_at_sockets(daemon, &guard, err) != 0)

@@ -29,6 +29,7 @@
 #include "server/acceptor.h"
 #include "server/http_body.h"
 #include "server/http_headers.h"
+#include "server/oip.h"
 #include "server/problem.h"
 #include "server/tls.h"
 
@@ -96,7 +97,7 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
 
 static bool add_headers(struct MHD_Response *response, const struct answer *answer)
 {
-    char seconds[16];
+    char number[24];
     bool ok = add(response, "Cache-Control", answer->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
     if (answer->status != 204 && answer->status != 304)
         ok = ok && add(response, "Content-Type", answer->type) && add(response, "X-Content-Type-Options", "nosniff");
@@ -111,8 +112,12 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
     if (answer->disposition != NULL)
         ok = ok && add(response, "Content-Disposition", answer->disposition);
     if (answer->retry_after != 0) {
-        (void)snprintf(seconds, sizeof seconds, "%u", answer->retry_after);
-        ok = ok && add(response, "Retry-After", seconds);
+        (void)snprintf(number, sizeof number, "%u", answer->retry_after);
+        ok = ok && add(response, "Retry-After", number);
+    }
+    if (answer->n_json != 0) {
+        (void)snprintf(number, sizeof number, "%zu", answer->n_json);
+        ok = ok && add(response, "Inference-Header-Content-Length", number);
     }
     if (answer->close)
         ok = ok && add(response, "Connection", "close");
@@ -123,7 +128,7 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
 static bool is_common(const struct answer *answer)
 {
     return answer->status == 200 && answer->blob == NULL && answer->location[0] == '\0' && answer->allow[0] == '\0' &&
-           answer->disposition == NULL && answer->retry_after == 0 && !answer->close;
+           answer->disposition == NULL && answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
 }
 
 static bool serves_again(const struct kept *kept, const struct answer *answer)
@@ -215,12 +220,19 @@ static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
+static int take_target(struct http_connection *connection, struct err *err)
+{
+    int status = request_target(&connection->request, connection->target.bytes, err);
+    connection->answer.oip = status == 0 && oip_owns(connection->request.path);
+    return status;
+}
+
 /* What can be said of a request before its body comes; -1: the answer says what is wrong. */
 static int check_request(struct http_connection *connection, const struct http_headers *headers)
 {
     struct http *http = connection->http;
     struct err err;
-    if (request_target(&connection->request, connection->target.bytes, &err) == 0 &&
+    if (take_target(connection, &err) == 0 &&
         guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
         if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
             return -1;

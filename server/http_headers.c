@@ -106,6 +106,10 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
             headers->unknown_coding = headers->unknown_coding || !headers->chunked;
         }
         break;
+    case 31:
+        if (strcasecmp(name, "Inference-Header-Content-Length") == 0)
+            request->json_length = value;
+        break;
     default:
         break;
     }

@@ -31,8 +31,9 @@ struct request {
     unsigned n_params;
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *host, *origin, *fetch_site, *authorization;
-    struct text *body;   /* whole; a route may text_take() it */
-    enum access granted; /* by its token, or its lack */
+    const char *json_length; /* Inference-Header-Content-Length: oip.h */
+    struct text *body;       /* whole; a route may text_take() it */
+    enum access granted;     /* by its token, or its lack */
     /* for the metrics; set by the routes */
     unsigned route;
 };

@@ -18,7 +18,7 @@ enum need {
 };
 
 struct route {
-    const char *path; /* "{id}" stands for a decimal number */
+    const char *path; /* "{id}" stands for a decimal number, "{name}" for anything but a slash */
     void (*get)(const struct call *call);
     void (*post)(const struct call *call);
     void (*patch)(const struct call *call);
@@ -45,6 +45,19 @@ static const struct route routes_table[] = {
     {.path = "/healthz", .get = route_healthz, .need = NEED_NOTHING},
     {.path = "/readyz", .get = route_readyz, .need = NEED_NOTHING},
     {.path = "/metrics", .get = route_metrics},
+    {.path = "/v2", .get = route_v2, .need = NEED_NOTHING},
+    {.path = "/v2/", .get = route_v2, .need = NEED_NOTHING},
+    {.path = "/v2/health/live", .get = route_v2_live, .need = NEED_NOTHING},
+    {.path = "/v2/health/ready", .get = route_v2_ready, .need = NEED_NOTHING},
+    {.path = "/v2/models/stats", .get = route_v2_stats},
+    {.path = "/v2/models/{name}", .get = route_v2_model},
+    {.path = "/v2/models/{name}/ready", .get = route_v2_model_ready},
+    {.path = "/v2/models/{name}/stats", .get = route_v2_stats},
+    {.path = "/v2/models/{name}/infer", .post = route_v2_infer, .need = NEED_READ},
+    {.path = "/v2/models/{name}/versions/{id}", .get = route_v2_model},
+    {.path = "/v2/models/{name}/versions/{id}/ready", .get = route_v2_model_ready},
+    {.path = "/v2/models/{name}/versions/{id}/stats", .get = route_v2_stats},
+    {.path = "/v2/models/{name}/versions/{id}/infer", .post = route_v2_infer, .need = NEED_READ},
     {.path = "/", .get = route_index, .need = NEED_NOTHING},
 };
 #define N_ROUTES ((unsigned)(sizeof routes_table / sizeof routes_table[0]))
@@ -59,6 +72,14 @@ static bool path_matches(const char *pattern, const char *path, int64_t *id)
         if (*pattern != '{') {
             if (*pattern++ != *path++)
                 return false;
+            continue;
+        }
+        if (pattern[1] == 'n') {
+            size_t n = strcspn(path, "/");
+            if (n == 0)
+                return false;
+            path += n;
+            pattern = strchr(pattern, '}') + 1;
             continue;
         }
         int64_t number = 0;
@@ -280,12 +301,17 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
     struct routes *routes = calloc(1, sizeof *routes);
     for (unsigned r = 0; r < N_ROUTES; r++)
         route_names[r] = routes_table[r].path;
-    if (routes != NULL)
+    if (routes != NULL) {
         routes->metrics = metrics_create(route_names, N_ROUTES);
-    if (routes == NULL || routes->metrics == NULL || pthread_key_create(&routes->scratch, scratch_free) != 0) {
+        routes->v2 = v2_create();
+    }
+    if (routes == NULL || routes->metrics == NULL || routes->v2 == NULL ||
+        pthread_key_create(&routes->scratch, scratch_free) != 0) {
         err_set(err, ERR_MEMORY, "no memory for the routes");
-        if (routes != NULL)
+        if (routes != NULL) {
             metrics_free(routes->metrics);
+            v2_free(routes->v2);
+        }
         free(routes);
         return NULL;
     }
@@ -304,5 +330,6 @@ void routes_free(struct routes *routes)
         return;
     (void)pthread_key_delete(routes->scratch);
     metrics_free(routes->metrics);
+    v2_free(routes->v2);
     free(routes);
 }

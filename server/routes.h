@@ -5,6 +5,7 @@
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_snapshots.c  /snapshots
+ *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, /
  *
  * Bodies of routes that take JSON (an unknown member is refused, 422):
@@ -39,6 +40,7 @@ struct routes {
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
     struct metrics *metrics;
+    struct v2 *v2;         /* routes_v2.c's: the model's name in /v2, and its statistics */
     pthread_key_t scratch; /* routes_predict.c's, one for each thread */
     int64_t started_us;
     atomic_bool stopping;     /* /readyz says so */
@@ -54,6 +56,11 @@ void routes_free(struct routes *routes);
 int routes_authorize(void *context, struct request *request, struct answer *answer);
 void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
+
+/* v2_create - NULL: out of memory. v2_name - what /v2 calls the model, after its database; before anybody asks. */
+struct v2 *v2_create(void);
+void v2_free(struct v2 *v2);
+void v2_name(struct v2 *v2, const char *db);
 
 /* train_render_answer - the answer to /train, for trainer_config.render_answer. */
 char *train_render_answer(const struct job *job);
@@ -114,6 +121,13 @@ void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
+void route_v2(const struct call *call);
+void route_v2_live(const struct call *call);
+void route_v2_ready(const struct call *call);
+void route_v2_model(const struct call *call);
+void route_v2_model_ready(const struct call *call);
+void route_v2_infer(const struct call *call);
+void route_v2_stats(const struct call *call);
 void route_healthz(const struct call *call);
 void route_readyz(const struct call *call);
 void route_metrics(const struct call *call);

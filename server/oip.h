@@ -1,0 +1,74 @@
+/* oip.h - Open Inference Protocol v2 (KServe's, Triton's), the REST half: its tensors in, its tensors out.
+ *
+ * The model has one input and two outputs, with the names that onnx.h has:
+ *
+ *   pixels         UINT8 [n, channels, height, width], as raw bodies have them; or
+ *                  FP32, same shape: pixel values 0..255, rounded to whole ones, halves up. Values in 0..1 are sent with the
+ *                  parameter "scale": 255 on the input; value x scale is what must lie in 0..255; or
+ *                  BYTES [n] or [n, 1]: pictures, PNG or JPEG of any size (or raw images), in base64 where the data are JSON
+ *   probabilities  FP32 [n, n2], in the order of the classes
+ *   label          BYTES [n]: the most probable class
+ *
+ * UINT8 and FP32 may also come as [channels, height, width] (n = 1), flattened to [n, n_input] or [n_input], and with one
+ * channel as [n, height, width] or [height, width].
+ *
+ * Extensions: `binary_tensor_data` (Inference-Header-Content-Length, binary_data_size, binary_data, binary_data_output),
+ * `classification` (k on `probabilities`: BYTES [n, k] of "value:index:label", best first), `statistics`. Parameters that are
+ * none of ours are passed over, as the protocol wants; misspelt members of what is ours are not: unknown tensors, types
+ * and shapes are errors (status 422, pointer /inputs/0/shape).
+ *
+ * The model's name is the stem of its database's file, and `convd` always works as well. Its version is the revision: the live
+ * one is the only one there is to be asked.
+ */
+#ifndef CONVD_SERVER_OIP_H
+#define CONVD_SERVER_OIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "server/body.h"
+#include "server/json.h"
+#include "server/text.h"
+
+#define OIP_NAME_BYTES 128u
+#define OIP_NO_HEADER  UINT64_MAX /* the body is JSON and nothing else */
+
+enum oip_tensor { OIP_PROBABILITIES, OIP_LABEL, OIP_TENSOR_N };
+
+struct oip_output {
+    enum oip_tensor tensor;
+    bool binary;
+    uint32_t classes; /* classification: the k best; 0: the tensor itself */
+};
+
+struct oip_request {
+    struct batch batch;    /* the images                                                        */
+    struct json *document; /* what `id` points into                                             */
+    const char *id;        /* NULL: none                                                        */
+    struct oip_output outputs[OIP_TENSOR_N];
+    unsigned n_outputs;
+};
+
+/* oip_decode - an inference request. n_json: what Inference-Header-Content-Length says, or OIP_NO_HEADER; binary tensors of
+ * UINT8 are not copied: `body` must live as long as the request. *out is released by oip_request_fini(), also after an error.
+ * Errors: those of body_decode() but the labels'. */
+int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint64_t n_json,
+               const struct body_rules *rules, struct err *err);
+void oip_request_fini(struct oip_request *request);
+
+/* oip_write_answer - an inference response; returns the length of its JSON where binary tensors follow it, else 0.
+ * Shapes: probabilities [n][stride], which is only read; order: memory for n_classes numbers. */
+size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
+                        const struct learner *learner, float *probabilities, size_t stride, uint32_t *order);
+
+/* oip_write_metadata - of the model. */
+void oip_write_metadata(struct text *text, const char *model, const struct learner *learner);
+
+/* oip_model_name - the stem of the path of a database; "convd" where that is empty or too long. */
+void oip_model_name(char name[OIP_NAME_BYTES], const char *db);
+
+/* oip_owns - whether that path belongs to the protocol: its problems carry the protocol's `error` as well. */
+bool oip_owns(const char *path);
+
+#endif

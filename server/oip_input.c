@@ -1,0 +1,197 @@
+/* oip_input.c - see oip_input.h */
+#include "server/oip_input.h"
+
+#include <math.h>
+#include <nettle/base64.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One number of FP32 as a pixel. */
+static bool to_pixel(uint8_t *out, double value)
+{
+    if (!(value >= 0 && value <= 255))
+        return false;
+    *out = (uint8_t)floor(value + 0.5);
+    return true;
+}
+
+static int bad_value(const struct oip_input *input, uint64_t i, struct err *err)
+{
+    err_set(err, ERR_VALUE,
+            input->datatype == OIP_UINT8
+                ? "a pixel is a whole number from 0 to 255 (value %llu is not)"
+                : "value x scale must be from 0 to 255 (value %llu is not; the scale is 1 where the "
+                  "parameter \"scale\" says nothing)",
+            (unsigned long long)i);
+    return err_at(err, "/data");
+}
+
+static int wrong_number(uint64_t n, uint64_t expected, struct err *err)
+{
+    err_set(err, ERR_INPUT_SIZE, "the shape asks for %llu values, but data has %llu%s", (unsigned long long)expected,
+            (unsigned long long)n, n > expected ? " or more" : "");
+    return err_at(err, "/data");
+}
+
+/* Numbers of a list, nested or flat, in their order, into at[*done..total]. */
+static int take_numbers(uint8_t *at, uint64_t *done, uint64_t total, const struct json *list,
+                        const struct oip_input *input, struct err *err)
+{
+    for (const struct json *item = json_first(list); item != NULL; item = json_next(item)) {
+        if (json_type(item) == JSON_ARRAY) {
+            if (take_numbers(at, done, total, item, input, err) != 0)
+                return -1;
+            continue;
+        }
+        double value = json_type(item) == JSON_NUMBER ? json_number(item) * input->scale : -1;
+        if (*done == total)
+            return wrong_number(total + 1, total, err);
+        if (!to_pixel(&at[*done], value) || (input->datatype == OIP_UINT8 && value != floor(value)))
+            return bad_value(input, *done, err);
+        ++*done;
+    }
+    return 0;
+}
+
+static int too_many(const struct body_rules *rules, struct err *err)
+{
+    return err_set(err, ERR_TOO_LARGE, "at most %u images are taken in one request", rules->images_max);
+}
+
+/* Room for all images at once, within the limits. */
+static uint8_t *add_images(struct batch *batch, uint64_t n, const struct body_rules *rules, struct err *err)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (batch_add(batch, rules, err) == NULL)
+            return NULL;
+    return batch->owned;
+}
+
+static int take_json_numbers(struct batch *batch, const struct oip_input *input, const struct body_rules *rules,
+                             struct err *err)
+{
+    uint64_t done = 0;
+    if (input->n > rules->images_max)
+        return too_many(rules, err);
+    uint8_t *at = add_images(batch, input->n, rules, err); /* what the shape only claims is never written to */
+    if (at == NULL)
+        return -1;
+    uint64_t total = input->n * rules->learner->shape.n_input;
+    if (take_numbers(at, &done, total, input->data, input, err) != 0)
+        return -1;
+    return done == total ? 0 : wrong_number(done, total, err);
+}
+
+static int take_binary_numbers(struct batch *batch, const struct oip_input *input, const struct body_rules *rules,
+                               struct err *err)
+{
+    const size_t n_input = rules->learner->shape.n_input, width = input->datatype == OIP_FP32 ? 4 : 1;
+    if (input->n_bytes / (n_input * width) != input->n || input->n_bytes % (n_input * width) != 0) {
+        err_set(err, ERR_INPUT_SIZE, "the shape asks for %llu images of %zu bytes, but there are %zu bytes",
+                (unsigned long long)input->n, n_input * width, input->n_bytes);
+        return err_at(err, "/parameters/binary_data_size");
+    }
+    if (input->n > rules->images_max)
+        return too_many(rules, err);
+    if (input->datatype == OIP_UINT8) {
+        batch->n = (uint32_t)input->n;
+        batch->pixels = input->bytes;
+        return 0;
+    }
+    uint8_t *at = add_images(batch, input->n, rules, err);
+    for (size_t i = 0; at != NULL && i < input->n * n_input; i++) {
+        const uint8_t *b = input->bytes + 4 * i;
+        uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (!to_pixel(&at[i], (double)value * input->scale))
+            return bad_value(input, i, err);
+    }
+    return at != NULL ? 0 : -1;
+}
+
+static int take_picture(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+                        struct err *err)
+{
+    uint32_t i = batch->n;
+    uint8_t *at = batch_add(batch, rules, err);
+    if (at != NULL && body_image(at, bytes, n_bytes, rules, err) == 0)
+        return 0;
+    return at == NULL ? -1 : err_at(err, "/data/%u", i);
+}
+
+static int take_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
+{
+    size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
+    uint8_t *bytes = malloc(n + 1);
+    if (bytes == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for %zu bytes of base64", n);
+    struct base64_decode_ctx base64;
+    base64_decode_init(&base64);
+    int status = -1;
+    if (base64_decode_update(&base64, &n, bytes, n_text, text) == 1 && base64_decode_final(&base64) == 1) {
+        status = take_picture(batch, bytes, n, rules, err);
+    } else {
+        err_set(err, ERR_SYNTAX, "this is not base64");
+        err_at(err, "/data/%u", batch->n);
+    }
+    free(bytes);
+    return status;
+}
+
+/* Strings of a list, nested or flat: [["..."], ["..."]] is the form of [n, 1]. */
+static int take_json_pictures(struct batch *batch, const struct json *list, const struct oip_input *input,
+                              const struct body_rules *rules, struct err *err)
+{
+    for (const struct json *item = json_first(list); item != NULL; item = json_next(item)) {
+        const char *text = json_string(item);
+        int status = 0;
+        if (json_type(item) == JSON_ARRAY) {
+            status = take_json_pictures(batch, item, input, rules, err);
+        } else if (batch->n == input->n) {
+            status = wrong_number(input->n + 1, input->n, err);
+        } else if (text == NULL) {
+            err_set(err, ERR_VALUE, "a picture is a string of base64, but this is %s", json_type_name(item));
+            status = err_at(err, "/data/%u", batch->n);
+        } else {
+            status = take_base64(batch, text, rules, err);
+        }
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Elements of a binary BYTES tensor: four bytes of length, little-endian, and as many bytes. */
+static int take_binary_pictures(struct batch *batch, const struct oip_input *input, const struct body_rules *rules,
+                                struct err *err)
+{
+    const uint8_t *at = input->bytes, *end = at + input->n_bytes;
+    while (at < end && batch->n < input->n) {
+        size_t left = (size_t)(end - at);
+        uint32_t n =
+            left < 4 ? 0 : (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+        if (left < 4 || n > left - 4) {
+            err_set(err, ERR_INPUT_SIZE, "element %u is longer than what is left of the tensor", batch->n);
+            return err_at(err, "/parameters/binary_data_size");
+        }
+        if (take_picture(batch, at + 4, n, rules, err) != 0)
+            return -1;
+        at += 4 + n;
+    }
+    if (at == end)
+        return 0;
+    err_set(err, ERR_INPUT_SIZE, "the tensor has more than the %llu elements of its shape",
+            (unsigned long long)input->n);
+    return err_at(err, "/parameters/binary_data_size");
+}
+
+int oip_input_take(struct batch *batch, const struct oip_input *input, const struct body_rules *rules, struct err *err)
+{
+    if (input->datatype != OIP_BYTES)
+        return input->data != NULL ? take_json_numbers(batch, input, rules, err)
+                                   : take_binary_numbers(batch, input, rules, err);
+    int status = input->data != NULL ? take_json_pictures(batch, input->data, input, rules, err)
+                                     : take_binary_pictures(batch, input, rules, err);
+    return status != 0 || batch->n == input->n ? status : wrong_number(batch->n, input->n, err);
+}
