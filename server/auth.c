@@ -87,8 +87,9 @@ int token_read(char token[TOKEN_BYTES_MAX + 1], const char *path, struct err *er
             break;
         n += (size_t)got;
     }
-    line[n] = '\0';
-    n = strcspn(line, "\n");
+    const char *end = memchr(line, '\n', n);
+    if (end != NULL)
+        n = (size_t)(end - line);
     if (n > 0 && line[n - 1] == '\r')
         n--;
     line[n] = '\0';

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,7 @@ static int parse_one(struct listen_address *out, const char *text, bool anywhere
     if (strncmp(text, unix_prefix, strlen(unix_prefix)) == 0)
         return parse_path(out, text + strlen(unix_prefix), strlen(text + strlen(unix_prefix)), err);
     if (n_port == 0 || n_port > 5 || strspn(digits, "0123456789") != n_port || n_host >= sizeof host ||
-        (!bracketed && memchr(text, ':', n_host) != NULL))
+        (!bracketed && memchr(text, ':', n_host) != NULL) || strtoul(digits, NULL, 10) > UINT16_MAX)
         return err_set(err, ERR_USAGE,
                        "\"%.80s\" is not an address to listen on: 127.0.0.1:8080, [::1]:8080 or unix:/run/convd.sock "
                        "would be",
@@ -201,7 +202,9 @@ void listen_remove(const struct listen_address *address)
     if (address->family != AF_UNIX || address->inode == 0)
         return;
     const char *path = ((const struct sockaddr_un *)(const void *)&address->address)->sun_path;
-    if (lstat(path, &about) == 0 && about.st_dev == address->device && about.st_ino == address->inode)
+    /* The number of a file that was removed is soon another's: only one behind which nobody is can be ours. */
+    if (lstat(path, &about) == 0 && about.st_dev == address->device && about.st_ino == address->inode &&
+        !is_answered(address))
         (void)unlink(path);
 }
 

@@ -37,7 +37,8 @@ int listen_parse_mode(mode_t *out, const char *text, struct err *err);
 /* listen_open - binds and listens; mode: of a UNIX socket's file. Errors: ERR_NETWORK. */
 int listen_open(int *out, struct listen_address *address, mode_t mode, struct err *err);
 
-/* listen_remove - removes the file of a UNIX socket that listen_open() made, unless it is another's by now. */
+/* listen_remove - removes the file of a UNIX socket that listen_open() made, unless it is another's by now. The socket itself
+ * must have been closed. */
 void listen_remove(const struct listen_address *address);
 
 /* What a listening socket is bound to. */
