@@ -8,7 +8,7 @@ wrk.body = file:read("*a")
 file:close()
 wrk.headers["Content-Type"] = os.getenv("BENCH_TYPE") or "application/octet-stream"
 
--- Times in microseconds. errors.status counts answers outside 2xx and 3xx; bench/load.py refuses a run with any error.
+-- Times in microseconds. errors.status counts answers outside 2xx and 3xx; bench/procs.py refuses a run with any error.
 function done(summary, latency, requests)
    local e = summary.errors
    io.write(string.format(

@@ -1,4 +1,4 @@
-"""picture.py - bench.png: the report at a glance. Four panels: arithmetic, learning, service, memory; what was not measured is left out."""
+"""picture.py - bench.png: the report at a glance. Panels: arithmetic, learning, service, peer, memory; what was not measured says so."""
 from pathlib import Path
 
 import matplotlib
@@ -108,29 +108,42 @@ def learning(axes: Axes, report: Report) -> None:
 
 
 def service(axes: Axes, report: Report) -> None:
-    dress(axes, "POST /predict, raw 28x28, 16 connections, one machine")
-    row = report.find("serve-rate")
-    if row is None or row.convd is None:
+    dress(axes, "POST /predict against a bare handler")
+    names = {"raw": "raw", "png": "PNG", "json": "JSON"}
+    rows = {kind: row for kind in names if (row := report.find(f"serve-{kind}")) and row.peer}
+    if not rows:
         return nothing(axes)
+    labels, values, colors, texts, goals = [], [], [], [], {}
+    for kind, row in rows.items():
+        goals[len(values) + 1] = row.goal.figure * row.peer
+        labels += [f"{names[kind]}, bare", f"{names[kind]}, convd"]
+        values += [row.peer, row.convd]
+        colors += [PEER, OURS]
+        texts += [f"{row.peer / 1e3:.0f},000/s", f"{row.convd / 1e3:.0f},000/s   {times(row.ratio)}"]
+    bars(axes, labels, values, colors, texts, goals=goals)
+    axes.set_xlim(0, max(values) * 1.42)
+    most = report.raw.get("serve", {}).get("bound", {}).get("raw")
+    if most and "raw" in rows:
+        axes.plot([most * rows["raw"].peer] * 2, [0.6, 1.4], color=INK, linewidth=1.2, linestyle=(0, (2, 1.5)))
+    axes.set_xlabel("red: the goal; dotted: a bare handler that also\ncomputes the network, with wrk on the same cores", fontsize=9, color=INK)
 
-    def text(value: float, which: str) -> str:
-        p50, p99 = (getattr(report.find(f"serve-{p}"), which) for p in ("p50", "p99"))
-        return f"{value:,.0f}/s\np50 {p50:.0f} us, p99 {p99:,.0f} us"
 
-    labels, values, colors = ["bare handler", "convd"], [row.peer, row.convd], [PEER, OURS]
-    texts = [text(row.peer, "peer"), text(row.convd, "convd")]
-    for connections in (16, 1):
-        if train := report.find(f"serve-train-{connections}"):
-            labels.append(f"convd, POST /train,\n{connections} connection{'s' if connections > 1 else ''}")
-            values.append(train.convd)
-            colors.append(OURS)
-            texts.append(f"{train.convd:,.0f}/s, durable")
-    bars(axes, labels, values, colors, texts, goals={1: row.goal.figure * row.peer})
-    axes.set_xlim(0, max(values) * 1.5)
+def peer(axes: Axes, report: Report) -> None:
+    dress(axes, "Against FastAPI + PyTorch (logarithmic)")
+    names = {"peer-predict": "predict,\n16 connections", "peer-train-16": "train, durable,\n16 connections",
+             "peer-train-1": "train, durable,\n1 connection", "peer-memory": "memory"}
+    rows = [(row, name) for i, name in names.items() if (row := report.find(i)) and row.ratio]
+    if not rows:
+        return nothing(axes)
+    texts = [f"{times(row.ratio)}{' less' if row.unit == 'MiB' else ''}\n{with_unit(row.convd, row.unit)} : {with_unit(row.peer, row.unit)}" for row, _ in rows]
+    bars(axes, [name for _, name in rows], [row.ratio for row, _ in rows], [OURS] * len(rows), texts, log=True,
+         goals={i: row.goal.figure for i, (row, _) in enumerate(rows) if row.goal})
+    axes.set_xlim(1, max(row.ratio for row, _ in rows) * 14)
+    axes.set_xlabel("times as fast, or as small; red: the goal.\nThe peer keeps nothing on disk.", fontsize=9, color=INK)
 
 
 def memory(axes: Axes, report: Report) -> None:
-    dress(axes, "Resident memory under predictions")
+    dress(axes, "Resident memory")
     points = report.raw.get("serve", {}).get("memory")
     if not points:
         return nothing(axes)
@@ -147,12 +160,13 @@ def memory(axes: Axes, report: Report) -> None:
 
 def draw(report: Report, path: Path) -> None:
     plt.rcParams["font.family"] = "DejaVu Sans"
-    figure, panels = plt.subplots(2, 2, figsize=(12.5, 8.2), facecolor="white", gridspec_kw={"height_ratios": [1.15, 1]})
-    for axes, panel in zip(panels.flat, (arithmetic, learning, service, memory)):
-        panel(axes, report)
+    figure = plt.figure(figsize=(14, 9), facecolor="white")
+    grid = figure.add_gridspec(2, 6, height_ratios=[1.1, 1])
+    for panel, place in ((arithmetic, grid[0, :3]), (learning, grid[0, 3:]), (service, grid[1, :2]), (peer, grid[1, 2:4]), (memory, grid[1, 4:])):
+        panel(figure.add_subplot(place), report)
     cores, cpu = report.machine["cores"], report.machine["cpu"]
     figure.suptitle("convd, measured", x=0.015, y=0.985, ha="left", fontsize=16, fontweight="bold", color=INK)
-    figure.text(0.015, 0.925, f"{cpu}, {cores} cores; every ratio from one run; {report.summary().splitlines()[0]}", fontsize=10, color="#666666")
-    figure.tight_layout(rect=(0, 0, 1, 0.92), h_pad=2.5, w_pad=3)
+    figure.text(0.015, 0.932, f"{cpu}, {cores} cores; every ratio from one run; {report.summary().splitlines()[0]}", fontsize=10, color="#666666")
+    figure.tight_layout(rect=(0, 0, 1, 0.93), h_pad=2.5, w_pad=2)
     figure.savefig(path, dpi=110)
     plt.close(figure)

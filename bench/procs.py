@@ -3,6 +3,7 @@ import json
 import os
 import platform
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -92,11 +93,11 @@ class Server:
             self.process.wait()
 
 
-def exchange(url: str, method: str, body: bytes = b"") -> bytes:
+def exchange(url: str, method: str, body: bytes = b"", content_type: str = "application/octet-stream") -> bytes:
     """One request; the whole answer, headers and all, as it came over the wire."""
     parts = urlsplit(url)
     target = parts.path + ("?" + parts.query if parts.query else "")
-    head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((parts.hostname, parts.port), 5) as connection:
         connection.sendall(head.encode() + body)
         answer = b""
@@ -111,17 +112,44 @@ def exchange(url: str, method: str, body: bytes = b"") -> bytes:
 
 # ---- wrk ----
 
-def load(url: str, body: Path, seconds: float, connections: int) -> dict:
-    """wrk with one thread: requests, duration_us, p50_us, p99_us and rate. Any error fails the run."""
+DISTURBED = 0.1  # of the machine's processor time, taken by others
+FEWEST = 3  # undisturbed rounds that a figure needs
+
+
+def busy_seconds() -> float:
+    """Processor time that all processes of the machine have had, and what the hypervisor took."""
+    user, nice, system, _, _, _, _, steal = (int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def load(server: Server, path: str, body: Path, seconds: int, connections: int, content_type: str = "application/octet-stream") -> dict:
+    """wrk with one thread: requests, duration_us, p50_us, p99_us, rate; server_us and wrk_us, their processor time a request; others, the part of
+    the machine that neither had but somebody else. Any error fails the run."""
+    url = server.url + path
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", HERE / "load.lua", url]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | {"BENCH_BODY": str(body)})
+    before, children, busy = server.cpu_seconds(), resource.getrusage(resource.RUSAGE_CHILDREN), busy_seconds()
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | {"BENCH_BODY": str(body), "BENCH_TYPE": content_type})
+    served, after, busy = server.cpu_seconds() - before, resource.getrusage(resource.RUSAGE_CHILDREN), busy_seconds() - busy
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
         raise BenchError(f"wrk on {url} failed: {done.stdout}{done.stderr}")
     result = json.loads(lines[-1])
     if result["errors"] or not result["requests"]:
         raise BenchError(f"wrk on {url}: {result['errors']} of {result['requests']} requests failed: {done.stdout}")
-    return result | {"rate": result["requests"] / result["duration_us"] * 1e6}
+    sent = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+    cores, duration = len(os.sched_getaffinity(0)), result["duration_us"] / 1e6
+    return result | {
+        "rate": result["requests"] / duration, "server_us": served / result["requests"] * 1e6, "wrk_us": sent / result["requests"] * 1e6,
+        "others": max(0.0, busy - served - sent) / duration / cores,
+    }
+
+
+def undisturbed(rounds: list[dict]) -> tuple[list[dict], str]:
+    """The rounds during which others left the machine alone, and ""; where there are too few, all of them and a word on that."""
+    quiet = [r for r in rounds if r["others"] <= DISTURBED]
+    if len(quiet) >= FEWEST:
+        return quiet, ""
+    return rounds, f"DISTURBED: others took {100 * sum(r['others'] for r in rounds) / len(rounds):.0f} % of the cores; not judged"
 
 
 # ---- the machine ----

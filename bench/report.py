@@ -45,7 +45,7 @@ class Row:
     ratio: float | None = None
     goal: Goal | None = None
     note: str = ""
-    judged: bool = True  # false: the figure is not what the goal is about (no MNIST, say)
+    judged: bool = True  # false: the figure is not what the goal is about (no MNIST, or a machine that others used)
 
     @property
     def met(self) -> bool | None:
