@@ -199,6 +199,9 @@ LANES_INLINE struct f16 lanes_gt_select(struct f16 a, struct f16 b, struct f16 x
 #if LANES_PART == 16
         __mmask16 mask = _mm512_cmp_ps_mask((__m512)a.part[i_], (__m512)b.part[i_], _CMP_GT_OQ);
         y.part[i_] = (lanes_vf)_mm512_mask_mov_ps((__m512)y.part[i_], mask, (__m512)x.part[i_]);
+#elif LANES_PART == 8
+        __m256 mask = _mm256_cmp_ps((__m256)a.part[i_], (__m256)b.part[i_], _CMP_GT_OQ);
+        y.part[i_] = (lanes_vf)_mm256_blendv_ps((__m256)y.part[i_], (__m256)x.part[i_], mask);
 #else
         lanes_vi mask = a.part[i_] > b.part[i_];
         y.part[i_] = (lanes_vf)(((lanes_vi)x.part[i_] & mask) | ((lanes_vi)y.part[i_] & ~mask));
@@ -214,6 +217,9 @@ LANES_INLINE struct i16 lanes_gt_select_int(struct f16 a, struct f16 b, struct i
 #if LANES_PART == 16
         __mmask16 mask = _mm512_cmp_ps_mask((__m512)a.part[i_], (__m512)b.part[i_], _CMP_GT_OQ);
         y.part[i_] = (lanes_vi)_mm512_mask_mov_epi32((__m512i)y.part[i_], mask, (__m512i)x.part[i_]);
+#elif LANES_PART == 8
+        __m256 mask = _mm256_cmp_ps((__m256)a.part[i_], (__m256)b.part[i_], _CMP_GT_OQ);
+        y.part[i_] = (lanes_vi)_mm256_blendv_ps((__m256)y.part[i_], (__m256)x.part[i_], mask);
 #else
         lanes_vi mask = a.part[i_] > b.part[i_];
         y.part[i_] = (x.part[i_] & mask) | (y.part[i_] & ~mask);
@@ -250,6 +256,14 @@ LANES_INLINE struct f16 lanes_from_bytes(const uint8_t *p)
     __m128i bytes;
     memcpy(&bytes, p, sizeof bytes);
     r.part[0] = (lanes_vf)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+    return r;
+#elif LANES_PART == 8
+    struct f16 r;
+    LANES_EACH
+    {
+        __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * i_));
+        r.part[i_] = (lanes_vf)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+    }
     return r;
 #else
     float f[16];
@@ -300,6 +314,46 @@ LANES_INLINE void lanes_sum4(float *out, struct f16 a, struct f16 b, struct f16 
     out[2] = lanes_sum(c);
     out[3] = lanes_sum(d);
 #endif
+}
+
+/* ---- every fourth ---- */
+
+/* Four by four, turned about its diagonal. */
+typedef float lanes_vq __attribute__((vector_size(16)));
+
+LANES_INLINE void lanes_turn4(lanes_vq v[4])
+{
+    lanes_vq a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+    lanes_vq c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+    v[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    v[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    v[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+    v[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
+/* lanes_split4 - 16 floats into four runs: to[c][i] = x[4 i + c]; lanes_join4 - back. */
+LANES_INLINE void lanes_split4(float *const to[4], const float *x)
+{
+    lanes_vq v[4];
+    LANES_UNROLL
+    for (int i = 0; i < 4; i++)
+        memcpy(&v[i], x + 4 * i, sizeof v[i]); /* one by one, or gcc goes through memory */
+    lanes_turn4(v);
+    LANES_UNROLL
+    for (int c = 0; c < 4; c++)
+        memcpy(to[c], &v[c], sizeof v[c]);
+}
+
+LANES_INLINE void lanes_join4(float *x, const float *const from[4])
+{
+    lanes_vq v[4];
+    LANES_UNROLL
+    for (int c = 0; c < 4; c++)
+        memcpy(&v[c], from[c], sizeof v[c]);
+    lanes_turn4(v);
+    LANES_UNROLL
+    for (int i = 0; i < 4; i++)
+        memcpy(x + 4 * i, &v[i], sizeof v[i]);
 }
 
 /* ---- half vectors: 8 lanes, for kernel rows of at most 8, where 16 would be mostly idle ---- */

@@ -197,6 +197,8 @@ int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
         memcpy(b.confusion + (size_t)i * capacity, l->tally.confusion + (size_t)i * l->capacity,
                l->n_classes * sizeof *b.confusion);
     memcpy(b.params, l->params, net_floats(&l->shape, l->n_classes) * sizeof *b.params);
+    if (l->ws != NULL)
+        workspace_share(b.ws, l->ws->team, l->ws->team_least);
 
     struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
     l->labels = b.labels;

@@ -136,9 +136,9 @@ void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
         for (uint32_t m = 0; m < l->shape.n_k; m++)
             put(&sink, &net->k[m * net->ld_k + i], sizeof(float));
     for (uint32_t p = 0; p < l->shape.n_0; p++)
-        put(&sink, net->w01 + p * net->ld_1, l->shape.n_1 * sizeof(float));
+        put(&sink, net->w01 + net_row(l->shape.n_0, p) * net->ld_1, l->shape.n_1 * sizeof(float));
     for (uint32_t t = 0; t < l->shape.n_1; t++)
-        put(&sink, net->w12 + t * net->ld_2, l->n_classes * sizeof(float));
+        put(&sink, net->w12 + net_row(l->shape.n_1, t) * net->ld_2, l->n_classes * sizeof(float));
     sha256_digest(&hash, DIGEST_BYTES, digest);
 }
 

@@ -68,7 +68,7 @@ void net_init(struct net *net, uint64_t seed)
     const float scale = 0.7F / sqrtf((float)s->n_0);
     for (uint32_t p = 0; p < s->n_0; p++)
         for (uint32_t t = 0; t < s->n_1; t++)
-            net->w01[p * net->ld_1 + t] = scale * normal(seed, TENSOR_W01, p, t);
+            net->w01[net_row(s->n_0, p) * net->ld_1 + t] = scale * normal(seed, TENSOR_W01, p, t);
     for (uint32_t m = 0; m < net->n_2; m++)
         net_init_class(net, seed, m);
 }
@@ -77,7 +77,8 @@ void net_init_class(struct net *net, uint64_t seed, uint32_t class_index)
 {
     const float scale = 1.84F / sqrtf((float)net->shape.n_1);
     for (uint32_t t = 0; t < net->shape.n_1; t++)
-        net->w12[t * net->ld_2 + class_index] = scale * normal(seed, TENSOR_W12, t, class_index);
+        net->w12[net_row(net->shape.n_1, t) * net->ld_2 + class_index] =
+            scale * normal(seed, TENSOR_W12, t, class_index);
 }
 
 /* ---- the world's layout ---- */
@@ -89,9 +90,9 @@ void net_export(const struct net *net, float *k, float *w01, float *w12)
         for (uint32_t m = 0; m < s->n_k; m++)
             *k++ = net->k[m * net->ld_k + i];
     for (uint32_t p = 0; p < s->n_0; p++, w01 += s->n_1)
-        memcpy(w01, net->w01 + p * net->ld_1, s->n_1 * sizeof *w01);
+        memcpy(w01, net->w01 + net_row(s->n_0, p) * net->ld_1, s->n_1 * sizeof *w01);
     for (uint32_t t = 0; t < s->n_1; t++, w12 += net->n_2)
-        memcpy(w12, net->w12 + t * net->ld_2, net->n_2 * sizeof *w12);
+        memcpy(w12, net->w12 + net_row(s->n_1, t) * net->ld_2, net->n_2 * sizeof *w12);
 }
 
 void net_import(struct net *net, const float *k, const float *w01, const float *w12)
@@ -102,9 +103,9 @@ void net_import(struct net *net, const float *k, const float *w01, const float *
         for (uint32_t m = 0; m < s->n_k; m++)
             net->k[m * net->ld_k + i] = *k++;
     for (uint32_t p = 0; p < s->n_0; p++, w01 += s->n_1)
-        memcpy(net->w01 + p * net->ld_1, w01, s->n_1 * sizeof *w01);
+        memcpy(net->w01 + net_row(s->n_0, p) * net->ld_1, w01, s->n_1 * sizeof *w01);
     for (uint32_t t = 0; t < s->n_1; t++, w12 += net->n_2)
-        memcpy(net->w12 + t * net->ld_2, w12, net->n_2 * sizeof *w12);
+        memcpy(net->w12 + net_row(s->n_1, t) * net->ld_2, w12, net->n_2 * sizeof *w12);
 }
 
 /* ---- workspace ---- */
@@ -140,6 +141,10 @@ static void cut_all(struct workspace *ws, struct cutter *cutter, const struct sh
     ws->d1 = cut(cutter, n_1, sizeof(float));
     ws->d2 = cut(cutter, n_2, sizeof(float));
     ws->u = cut(cutter, widest, sizeof(float));
+    ws->chains = cut(cutter, 4 * widest, sizeof(float));
+    ws->l0_rows = cut(cutter, n_0, sizeof(float));
+    ws->l1_rows = cut(cutter, n_1, sizeof(float));
+    ws->g_rows = cut(cutter, n_0 > n_1 ? n_0 : n_1, sizeof(float));
     ws->batch_l0 = cut(cutter, NET_BATCH * n_0, sizeof(float));
     ws->batch_l1 = cut(cutter, NET_BATCH * n_1, sizeof(float));
     ws->batch_l2 = cut(cutter, NET_BATCH * n_2, sizeof(float));
@@ -189,6 +194,25 @@ struct workspace *workspace_create(const struct shape *shape, uint32_t n_2_max)
 void workspace_free(struct workspace *ws)
 {
     free(ws);
+}
+
+/* ---- the team ---- */
+
+void workspace_share(struct workspace *ws, struct team *team, size_t least)
+{
+    assert(team == NULL || team->n >= 1);
+    ws->team = team;
+    ws->team_least = least;
+}
+
+size_t net_largest_phase(const struct shape *s, uint32_t n_2)
+{
+    const size_t phases[] = {(size_t)s->n_0 * s->n_k * s->kernels, (size_t)s->n_0 * lanes_up(s->n_1),
+                             (size_t)s->n_1 * lanes_up(n_2)};
+    size_t largest = 0;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
+        largest = phases[i] > largest ? phases[i] : largest;
+    return largest;
 }
 
 /* ---- the passes ---- */

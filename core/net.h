@@ -36,6 +36,7 @@
 
 #include "core/settings.h"
 #include "core/shape.h"
+#include "core/team.h"
 
 #define ARITHMETIC_VERSION "convd-1"
 
@@ -61,13 +62,25 @@ const struct arith *arith_nth(unsigned n);
  *   k    [n_k][ld_k]   transposed: row m holds element m of every kernel, so that forward broadcasts from one line
  *   w01  [n_0][ld_1]
  *   w12  [n_1][ld_2]
- * ld_x is the row's length rounded up to 16. Padding is zero and stays zero. */
+ * ld_x is the row's length rounded up to 16. Padding is zero and stays zero.
+ * The rows of w01 and w12 lie in memory chain by chain, those of p = 0 mod 4 first: row p is row net_row(n_0, p). */
 struct net {
     struct shape shape;
     uint32_t n_2;
     size_t ld_k, ld_1, ld_2;
     float *k, *w01, *w12;
 };
+
+/* net_chain - where the rows p = c mod 4 begin, of n_in; c in 0..4. net_row - where row p lies. */
+static inline size_t net_chain(size_t n_in, size_t c)
+{
+    return c * (n_in / 4) + (c < n_in % 4 ? c : n_in % 4);
+}
+
+static inline size_t net_row(size_t n_in, size_t p)
+{
+    return net_chain(n_in, p % 4) + p / 4;
+}
 
 /* net_floats - length of the block for that shape and number of classes; net_view - views into a block.
  * The shape must have passed shape_check() with that n_2. */
@@ -99,16 +112,34 @@ struct workspace {
     uint32_t *frame;  /* [n_k] offset of row m of F in planes                                 */
     uint32_t *patch;  /* [n_0] offset of position p's patch in image                          */
     uint32_t *row;    /* [channels * kernel_height] offset of that row of a patch             */
+    float *l0_rows;   /* [n_0] l0 in the order of w01's rows                                  */
+    float *l1_rows;   /* [n_1] likewise                                                       */
+    float *g_rows;    /* [the larger of n_0, n_1] d of a layer in the order of rows           */
+    float *chains;    /* [4][the larger of ld_1, ld_2]: a dense layer's four chains           */
     float *batch_l0;  /* [NET_BATCH][n_0 padded]                                              */
     float *batch_l1;  /* [NET_BATCH][ld_1]                                                    */
     float *batch_l2;  /* [NET_BATCH][ld_2]: what net_forward_batch() leaves                   */
     uint32_t n_2_max; /* classes that it has room for                                         */
+
+    struct team *team; /* borrowed; NULL: its thread works alone                               */
+    size_t team_least; /* multiply-adds of a phase that is given to the team                   */
 };
 
 /* workspace_create - for nets of that shape with at most n_2_max classes. NULL when memory is out.
  * Owns: the caller, who calls workspace_free() (NULL is fine). */
 struct workspace *workspace_create(const struct shape *shape, uint32_t n_2_max);
 void workspace_free(struct workspace *ws);
+
+/* workspace_share - from now on, large phases of net_forward(), net_step() and net_gradient() with this workspace are shared with
+ * that team (NULL: with nobody), those of `least` multiply-adds or more. The same bits, whatever the team and `least`.
+ * Owns: nothing; the team must outlive the workspace or be taken away. net_forward_batch() works alone always.
+ *
+ * TEAM_LEAST: where sharing begins to pay, by measurement (bench/NOTES.md): a phase of so many takes about 10 us alone. */
+#define TEAM_LEAST ((size_t)250000)
+void workspace_share(struct workspace *ws, struct team *team, size_t least);
+
+/* net_largest_phase - multiply-adds of the largest phase of a step: where it is below TEAM_LEAST no team is of use. */
+size_t net_largest_phase(const struct shape *shape, uint32_t n_2);
 
 /* net_forward - fills ws->l0, winner, l1 and l2 for one image.
  * Shapes: pixels [channels][height][width]. Errors: none. Threads: any number, each with its own workspace. */

@@ -1,6 +1,7 @@
 /* test_bits.c - the same bits everywhere: after thousands of steps, every instruction set of this machine has the same parameters,
  * tally and digest; and one short run has the digest that is written down here, whatever the machine. */
 #include <check.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static struct learner *trained(struct model_options options, const struct arith 
 {
     options.arith = arith;
     struct learner *learner = model_create(&options);
-    ck_assert_ptr_eq(learner->arith, arith);
+    ck_assert_ptr_eq(learner->arith, arith != NULL ? arith : arith_nth(0));
     model_train_random(learner, steps, seed);
     return learner;
 }
@@ -181,6 +182,139 @@ START_TEST(an_image_has_the_same_bits_alone_and_in_a_batch)
 }
 END_TEST
 
+/* ---- teams ---- */
+
+/* A team as plain as can be: a thread for every part of every phase. server/team.c has one that is fast, with a test of its own. */
+struct threads {
+    struct team team;
+    unsigned calls; /* of run() */
+};
+
+struct thread_part {
+    void (*task)(void *context, unsigned part, unsigned n);
+    void *context;
+    unsigned part, n;
+};
+
+static void *thread_main(void *argument)
+{
+    const struct thread_part *p = argument;
+    p->task(p->context, p->part, p->n);
+    return NULL;
+}
+
+#define THREADS_MAX 8u
+
+static void threads_run(struct team *team, void (*task)(void *context, unsigned part, unsigned n), void *context)
+{
+    struct threads *threads = (struct threads *)(void *)team; /* its first member */
+    pthread_t thread[THREADS_MAX];
+    struct thread_part parts[THREADS_MAX];
+    threads->calls++;
+    ck_assert_uint_le(team->n, THREADS_MAX);
+    for (unsigned part = 0; part < team->n; part++) {
+        parts[part] = (struct thread_part){task, context, part, team->n};
+        ck_assert_int_eq(pthread_create(&thread[part], NULL, thread_main, &parts[part]), 0);
+    }
+    for (unsigned part = 0; part < team->n; part++)
+        ck_assert_int_eq(pthread_join(thread[part], NULL), 0);
+}
+
+static struct threads threads_of(unsigned n)
+{
+    return (struct threads){.team = {.n = n, .run = threads_run}};
+}
+
+/* Beside odd[]: many kernels and rows wider than a narrow layer's; more of everything than members. */
+static const struct model_options shared[] = {
+    {21, 19, 2, 37, 3, 4, 1, 300, 21, GRADIENT_JACOBIAN, 0, NULL},
+    {40, 33, 1, 16, 5, 5, 1, 128, 10, GRADIENT_DIAGONAL, 0, NULL},
+    {12, 12, 1, 6, 3, 3, 1, 530, 300, GRADIENT_JACOBIAN, 0, NULL},
+};
+#define N_ODD    (sizeof odd / sizeof *odd)
+#define N_SHARED (sizeof shared / sizeof *shared)
+
+START_TEST(any_number_of_threads_has_the_same_bits)
+{
+    static const unsigned members[] = {1, 2, 3, 4, 5, 8};
+    const uint32_t steps = SLOW_BUILD && !run_exhaustive() ? 4 : 25;
+    struct model_options options = (size_t)_i < N_ODD ? odd[_i] : shared[(size_t)_i - N_ODD];
+    for (unsigned nth = 0; arith_nth(nth) != NULL; nth++) {
+        struct learner *alone = trained(options, arith_nth(nth), steps, 400 + (uint64_t)_i);
+        for (size_t m = 0; m < sizeof members / sizeof *members; m++) {
+            struct threads threads = threads_of(members[m]);
+            options.arith = arith_nth(nth);
+            struct learner *together = model_create(&options);
+            workspace_share(together->ws, &threads.team, 0);
+            model_train_random(together, steps, 400 + (uint64_t)_i);
+            expect_same_bits(alone, together);
+            const uint32_t phases = options.kernels > 0 ? 7 : 4; /* of a step */
+            ck_assert_uint_eq(threads.calls, members[m] == 1 ? 0 : phases * steps);
+            learner_free(together);
+        }
+        learner_free(alone);
+    }
+}
+END_TEST
+
+START_TEST(a_gradient_has_the_same_bits_from_any_number_of_threads)
+{
+    struct learner *l = trained(shared[0], NULL, 20, 9);
+    const size_t n = net_floats(&l->shape, l->n_classes);
+    float *alone = aligned_alloc(64, (n * sizeof *alone + 63) / 64 * 64);
+    float *together = aligned_alloc(64, (n * sizeof *together + 63) / 64 * 64);
+    uint8_t *pixels = calloc(l->shape.n_input, 1);
+    ck_assert(alone != NULL && together != NULL && pixels != NULL);
+    struct chance chance = {.state = 10};
+    chance_pixels(&chance, pixels, l->shape.n_input);
+    for (unsigned members = 1; members <= 5; members++) {
+        struct threads threads = threads_of(members);
+        workspace_share(l->ws, &threads.team, 0);
+        float *block = members == 1 ? alone : together;
+        memset(block, 0, n * sizeof *block);
+        struct net g = net_view(&l->shape, l->n_classes, block);
+        net_forward(l->arith, &l->net, l->settings.mean, pixels, l->ws);
+        net_gradient(l->arith, &l->net, GRADIENT_JACOBIAN, 3, &g, l->ws);
+        ck_assert_int_eq(memcmp(block, alone, n * sizeof *alone), 0);
+    }
+    free(alone);
+    free(together);
+    free(pixels);
+    learner_free(l);
+}
+END_TEST
+
+START_TEST(a_small_model_never_waits_for_a_thread)
+{
+    struct threads threads = threads_of(2);
+    struct learner *l = trained(model_digits(), NULL, 1, 1);
+    workspace_share(l->ws, &threads.team, TEAM_LEAST);
+    model_train_random(l, 3, 2);
+    ck_assert_uint_eq(threads.calls, 0);
+    ck_assert_uint_lt(net_largest_phase(&l->shape, l->n_classes), TEAM_LEAST);
+    /* and one of a size that pays does */
+    workspace_share(l->ws, &threads.team, net_largest_phase(&l->shape, l->n_classes));
+    model_train_random(l, 3, 3);
+    ck_assert_uint_eq(threads.calls, 3); /* the convolution of each */
+    learner_free(l);
+}
+END_TEST
+
+START_TEST(a_model_that_makes_room_for_classes_keeps_its_team)
+{
+    struct threads threads = threads_of(2);
+    struct err err;
+    struct learner *l = trained(odd[0], NULL, 1, 1);
+    workspace_share(l->ws, &threads.team, 7);
+    ck_assert_int_eq(learner_reserve(l, l->capacity + 1, &err), 0);
+    ck_assert_ptr_eq(l->ws->team, &threads.team);
+    ck_assert_uint_eq(l->ws->team_least, 7);
+    model_train_random(l, 1, 2);
+    ck_assert_uint_gt(threads.calls, 0);
+    learner_free(l);
+}
+END_TEST
+
 START_TEST(training_learns)
 {
     /* equal bits alone would be satisfied by a net that does nothing */
@@ -204,6 +338,10 @@ int main(void)
     tcase_add_test(tcase, the_best_instruction_set_comes_first_and_the_portable_one_is_always_there);
     tcase_add_test(tcase, an_unknown_instruction_set_is_not_chosen);
     tcase_add_loop_test(tcase, an_image_has_the_same_bits_alone_and_in_a_batch, 0, (int)(sizeof odd / sizeof *odd));
+    tcase_add_loop_test(tcase, any_number_of_threads_has_the_same_bits, 0, (int)(N_ODD + N_SHARED));
+    tcase_add_test(tcase, a_gradient_has_the_same_bits_from_any_number_of_threads);
+    tcase_add_test(tcase, a_small_model_never_waits_for_a_thread);
+    tcase_add_test(tcase, a_model_that_makes_room_for_classes_keeps_its_team);
     tcase_add_test(tcase, training_learns);
     return run_case(tcase, "bits");
 }
