@@ -170,6 +170,11 @@ run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LIST
 test: ## everything that CI runs; make test STAGES="build check" for some of it
 	@scripts/test $(STAGES)
 
+.PHONY: hostile-test
+hostile-test: all ## the hostile clients, each for HOSTILE_SECONDS=20, with HOSTILE_IDLE=10000 idle ones; tells latencies
+	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-20} HOSTILE_IDLE=$${HOSTILE_IDLE:-10000} CONVD=$(BUILD)/convd \
+	    $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_hostile.py
+
 # ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
 MNIST     ?= ../shared/data/mnist
 $(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a

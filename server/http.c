@@ -35,7 +35,9 @@
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
 #define CONNECTION_MEMORY_BYTES 20480u
-#define EXTRA_CONNECTIONS       64u /* our own (watchdog), and those that are being closed          */
+#define EXTRA_CONNECTIONS       96u /* our own (watchdog), and those that are being closed          */
+#define MAKE_ROOM_CONNECTIONS   16u /* closed at a time for newer ones                              */
+#define MAKE_ROOM_IDLE_MS       2000
 
 enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
 enum pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
@@ -58,6 +60,7 @@ struct http_connection {
     struct http_connection *previous, *next; /* http->lock */
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
     atomic_bool busy;
+    bool leaves; /* http->lock: make_room() has shut it down */
     enum phase phase;
     uint64_t started_ns;
     struct text target;
@@ -78,7 +81,7 @@ struct http {
     struct http_connection *connections;
     atomic_bool draining;
     struct http_bodies bodies;
-    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_suspended;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended;
 };
 
 static uint64_t now_ns(void)
@@ -464,6 +467,35 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
     }
 }
 
+/* make_room - all places are taken: those that have been idle for longest leave, so that nobody can keep others out by doing
+ * nothing. Accept thread only. Some at a time, since each look takes all of the list. Returns whether there is room now, or is
+ * about to be. */
+static bool make_room(struct http *http)
+{
+    unsigned n = 0;
+    int64_t now = now_ms(), longest = MAKE_ROOM_IDLE_MS;
+    if (atomic_load(&http->n_now) >= http->config.connections + MAKE_ROOM_CONNECTIONS)
+        return false; /* those who were told to leave are not gone yet */
+    pthread_mutex_lock(&http->lock);
+    for (int look = 0; look < 2; look++) { /* for how long the longest has been idle; then those with half of that */
+        for (struct http_connection *c = http->connections; c != NULL && n < MAKE_ROOM_CONNECTIONS; c = c->next) {
+            int64_t idle = now - atomic_load_explicit(&c->since_ms, memory_order_relaxed);
+            if (c->leaves || c->pending != NULL || atomic_load_explicit(&c->busy, memory_order_relaxed))
+                continue;
+            if (look == 0) {
+                longest = idle > longest ? idle : longest;
+            } else if (idle >= MAKE_ROOM_IDLE_MS && idle >= longest / 2) {
+                c->leaves = true;
+                (void)shutdown(c->fd, SHUT_RDWR);
+                n++;
+            }
+        }
+    }
+    pthread_mutex_unlock(&http->lock);
+    atomic_fetch_add(&http->n_displaced, n);
+    return n > 0;
+}
+
 static void admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address)
 {
     static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -472,7 +504,7 @@ static void admit(void *context, int fd, const struct sockaddr *address, socklen
                                "\"detail\":\"too many connections; try again\"}\n";
     struct http *http = context;
     atomic_fetch_add(&http->n_total, 1);
-    if (atomic_load(&http->n_now) >= http->config.connections) {
+    if (atomic_load(&http->n_now) >= http->config.connections && !make_room(http)) {
         atomic_fetch_add(&http->n_refused, 1);
         ssize_t ignored = 0;
         if (http->local == NULL || address->sa_family == AF_UNIX) /* in TLS it could not be read */
@@ -596,6 +628,7 @@ struct http_counts http_counts(struct http *http)
         .connections_total = atomic_load(&http->n_total),
         .refused = atomic_load(&http->n_refused),
         .reaped = atomic_load(&http->n_reaped),
+        .displaced = atomic_load(&http->n_displaced),
         .suspended_now = atomic_load(&http->n_suspended),
         .body_bytes_now = atomic_load(&http->bodies.n_bytes),
     };

@@ -1,9 +1,10 @@
 /* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. http.c is the only file that knows libmicrohttpd.
  *
  * Who does what
- *   accept thread   accepts (so that stopping to listen is one line and races with nothing), counts connections, turns one
- *                   too many away with 503, and is the reaper: every quarter of a second it cuts connections whose
- *                   request has been going on for longer than request_seconds, however busily its bytes trickle.
+ *   accept thread   accepts (so that stopping to listen is one line and races with nothing) and counts connections. One too
+ *                   many takes the place of one that has been idle for two seconds, or is turned away with 503. It is the
+ *                   reaper too: every quarter of a second it cuts connections whose request has been going on for
+ *                   longer than request_seconds, however busily its bytes trickle.
  *   pool threads    libmicrohttpd's epoll loops; parse requests, collect bodies, call handle(), send answers.
  *   other threads   http_pending_done(), when what a request waited for has happened.
  *
@@ -68,7 +69,7 @@ struct http_config {
 };
 
 struct http_counts {
-    uint64_t connections_now, connections_total, refused, reaped, suspended_now, body_bytes_now;
+    uint64_t connections_now, connections_total, refused, reaped, displaced, suspended_now, body_bytes_now;
 };
 
 struct http;

@@ -49,6 +49,8 @@ static void write_http(struct text *text, struct http *http)
     metrics_write_counter(text, "convd_http_connections_total", "Accepted connections.", (double)c.connections_total);
     metrics_write_counter(text, "convd_http_connections_refused_total", "Turned away: too many at once.",
                           (double)c.refused);
+    metrics_write_counter(text, "convd_http_connections_displaced_total", "Idle ones closed to make room for new ones.",
+                          (double)c.displaced);
     metrics_write_counter(text, "convd_http_requests_reaped_total", "Cut or given up: over the deadline.",
                           (double)c.reaped);
     metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait for the trainer.",
