@@ -86,7 +86,7 @@ STORE_SRC  := $(wildcard store/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 CORE_OBJ   := $(CORE_SRC:%.c=$(BUILD)/%.o) $(ARITHS:%=$(BUILD)/core/arith_%.o)
 STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o
-SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o)
+SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o
 SCHEMA_SQL := $(sort $(wildcard schema/*.sql))
 
 CORE_TESTS   := $(patsubst tests/core/%.c,$(BUILD)/tests/core/%,$(wildcard tests/core/test_*.c))
@@ -121,6 +121,13 @@ $(BUILD)/store/schema.c: $(SCHEMA_SQL) scripts/embed-sql
 	@mkdir -p $(@D)
 	$(call say,SQL) scripts/embed-sql $(SCHEMA_SQL) > $@.tmp && mv $@.tmp $@
 $(BUILD)/store/schema.o: $(BUILD)/store/schema.c
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The OpenAPI document likewise: GET /openapi.json.
+$(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file
+	@mkdir -p $(@D)
+	$(call say,FILE) scripts/embed-file openapi_json server/openapi.h $< > $@.tmp && mv $@.tmp $@
+$(BUILD)/server/openapi.o: $(BUILD)/server/openapi.c
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c

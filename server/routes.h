@@ -131,6 +131,7 @@ void route_v2_stats(const struct call *call);
 void route_healthz(const struct call *call);
 void route_readyz(const struct call *call);
 void route_metrics(const struct call *call);
+void route_openapi(const struct call *call);
 void route_index(const struct call *call);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/openapi.h"
 #include "server/routes.h"
 
 /* Alive: this thread answers. Whether the trainer does is the watchdog's to find out, and readiness's to say. */
@@ -128,6 +129,12 @@ void route_metrics(const struct call *call)
     write_process(text, routes->started_us);
     model_release(routes->model, revision);
     answer_text_done(call->answer, 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void route_openapi(const struct call *call)
+{
+    text_add(&call->answer->text, openapi_json, openapi_json_bytes);
+    answer_text_done(call->answer, 200, ANSWER_JSON);
 }
 
 /* ---- / ---- */

@@ -2,8 +2,6 @@
 and by numpy. ONNX Runtime comes from npm; where that cannot be had, its tests say so and are skipped."""
 import io
 import json
-import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from . import onnx_numpy
-from .daemon import ROOT, Daemon, convd
+from . import npm, onnx_numpy
+from .daemon import Daemon, convd
 from .reference import read_safetensors
 
 GEOMETRIES = {
@@ -123,51 +121,26 @@ def test_numpy_gets_convds_answers_from_every_geometry(daemons, noise, flags):
 
 # ---- ONNX Runtime ----
 
-@pytest.fixture(scope="session")
-def onnxruntime() -> Path:
-    """Installed once, into build/."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed, so ONNX Runtime cannot be had: numpy alone has run the graph")
-    folder = ROOT / "build" / "onnxruntime"
-    lock = (ROOT / "tests" / "onnxruntime" / "package-lock.json").read_bytes()
-    if not (folder / "installed").exists() or (folder / "installed").read_bytes() != lock:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(ROOT / "tests" / "onnxruntime", folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=60000"]
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
-        unreachable = any(word in done.stderr for word in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH",
-                                                           "ERR_SOCKET_TIMEOUT", "ECONNRESET"))
-        if done.returncode != 0 and unreachable:
-            pytest.skip("npm reaches no registry, so ONNX Runtime cannot be had: numpy alone has run the graph")
-        assert done.returncode == 0, done.stderr
-        (folder / "installed").write_bytes(lock)
-    shutil.copyfile(ROOT / "tests" / "onnxruntime" / "run.mjs", folder / "run.mjs")
-    return folder
-
-
-def run(onnxruntime: Path, tmp_path: Path, model: bytes, images: np.ndarray) -> np.ndarray:
+def run(tmp_path: Path, model: bytes, images: np.ndarray) -> np.ndarray:
     (tmp_path / "model.onnx").write_bytes(model)
     (tmp_path / "pixels").write_bytes(images.tobytes())
-    done = subprocess.run(["node", onnxruntime / "run.mjs", tmp_path / "model.onnx", json.dumps(images.shape),
-                           tmp_path / "pixels", tmp_path / "answers"], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(npm.run("onnxruntime", tmp_path / "model.onnx", json.dumps(images.shape), tmp_path / "pixels",
+                              tmp_path / "answers"))
     assert (told["inputs"], told["outputs"], told["type"]) == (["pixels"], ["probabilities"], "float32")
     return np.fromfile(tmp_path / "answers", "<f4").reshape(told["shape"])
 
 
-def test_onnxruntime_gets_convds_answers_on_a_thousand_digits(reader: Daemon, digits, onnxruntime, tmp_path):
+def test_onnxruntime_gets_convds_answers_on_a_thousand_digits(reader: Daemon, digits, tmp_path):
     images = digits.test_images[:1000].reshape(-1, 1, 28, 28)
-    computed = run(onnxruntime, tmp_path, reader.get("/model.onnx").body, images)
+    computed = run(tmp_path, reader.get("/model.onnx").body, images)
     assert computed.shape == (1000, 10)
     assert np.abs(computed - answers(reader, images)).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("flags", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_onnxruntime_gets_convds_answers_from_every_geometry(daemons, noise, onnxruntime, tmp_path, flags):
+def test_onnxruntime_gets_convds_answers_from_every_geometry(daemons, noise, tmp_path, flags):
     daemon, images = trained(daemons, noise, flags)
-    computed = run(onnxruntime, tmp_path, daemon.get("/model.onnx").body, images)
+    computed = run(tmp_path, daemon.get("/model.onnx").body, images)
     assert np.abs(computed - answers(daemon, images)).max() < TOLERANCE
 
 

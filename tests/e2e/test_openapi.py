@@ -1,0 +1,366 @@
+"""schema/openapi.json is true: every route, method, status, header and field of it is had from running daemons, and nothing
+comes from them that is not in it. And it is an OpenAPI document, of this version of the program.
+
+Who adds a route, a status or a field: document it there, and ask for it in walk() below.
+"""
+import base64
+import json
+import re
+
+import jsonschema
+import pytest
+
+from . import npm, oip
+from .conftest import Daemons
+from .daemon import ROOT, Answer, Daemon
+from .openapi import Document, anonymous, fields_of
+from .pictures import CURL, FORM, form, pixel_list, png
+
+DOCUMENT = Document(ROOT / "schema" / "openapi.json")
+OPERATIONS = [(method, path) for method, path, _ in DOCUMENT.operations()]
+OCTETS = "application/octet-stream"
+READING, WRITING = "reading-token-0123456789", "writing-token-0123456789"
+
+
+def concrete(path: str, **values) -> str:
+    return re.sub(r"\{(\w+)\}", lambda m: str(values[m[1]]), path)
+
+
+class Seen:
+    """What has come from the daemons, each answer held against the document when it comes."""
+
+    def __init__(self):
+        self.responses: set[tuple[str, str, str, str]] = set()  # method, path, status as documented, media type
+        self.fields: dict[tuple[str, str, str, str], set[str]] = {}
+        self.parameters: set[tuple[str, str, str]] = set()
+        self.request_fields: dict[tuple[str, str], set[str]] = {}
+        self.request_media: set[tuple[str, str, str]] = set()
+        self.wrong: list[str] = []
+
+    def ask(self, daemon: Daemon, method: str, path: str, status: int, *, body: bytes | None = None, query: str = "",
+            document=None, headers: dict | None = None, values: dict | None = None) -> Answer:
+        headers = dict(headers or {})
+        if document is not None:
+            body = json.dumps(document).encode()
+            headers.setdefault("Content-Type", "application/json")
+        if body is None and method in ("POST", "PATCH"):
+            body = b""
+        answer = daemon.request(method, concrete(path, **(values or {})) + query, body, headers)
+        try:
+            assert answer.status == status, f"{answer.status}, not {status}: {answer.body[:300]!r}"
+            self.note(method, path, answer)
+            if status < 300:
+                self.note_request(method, path, query, body, document, headers)
+        except (AssertionError, jsonschema.ValidationError) as error:
+            self.wrong.append(f"{method} {path}{query}: {str(error)[:600]}")
+        return answer
+
+    def note(self, method: str, path: str, answer: Answer) -> None:
+        name, documented = DOCUMENT.response(method, path, answer.status)
+        assert name != "default", f"{answer.status} is not documented"
+        media = (answer.header("Content-Type") or "").split(";")[0]
+        content = documented.get("content", {})
+        assert media in content if content else not answer.body, f"{media} is not documented for {answer.status}"
+        self.responses.add((method, path, name, media))
+        for header, entry in documented.get("headers", {}).items():
+            value, entry = answer.header(header), DOCUMENT.resolve(entry)
+            assert value is not None or not entry.get("required"), f"{header} is missing"
+            if value is not None:
+                DOCUMENT.check(entry["schema"], value)
+        for header in ("ETag", "Location", "WWW-Authenticate", "Inference-Header-Content-Length"):
+            assert answer.header(header) is None or header in documented.get("headers", {}), f"{header} is not documented"
+        length = answer.header("Inference-Header-Content-Length")
+        if media.endswith("json") or length is not None:  # then JSON comes first, and binary tensors after it
+            media = "application/json" if length is not None else media
+            value = json.loads(answer.body[:None if length is None else int(length)])
+            DOCUMENT.check(content[media]["schema"], value)
+            assert ("error" in value) == path.startswith("/v2") or media != "application/problem+json"
+            self.fields.setdefault((method, path, name, media), set()).update(fields_of(value))
+
+    def note_request(self, method: str, path: str, query: str, body: bytes | None, document, headers: dict) -> None:
+        for place, given in (("query", re.findall(r"[?&](\w+)=", query)), ("header", headers)):
+            known = DOCUMENT.parameters(method, path, place)
+            self.parameters |= {(method, path, name) for name in known if name in given}
+            assert place == "header" or set(given) <= set(known), f"{given} are taken, but not documented"
+        content = DOCUMENT.operation(method, path).get("requestBody", {}).get("content", {})
+        if body:
+            media = headers.get("Content-Type", OCTETS).split(";")[0]
+            assert media in content or media == CURL, f"{media} is taken, but not documented"
+            self.request_media.add((method, path, media))
+        if document is not None:
+            DOCUMENT.check(content["application/json"]["schema"], document, closed=False)
+            self.request_fields.setdefault((method, path), set()).update(fields_of(document))
+
+
+# ---- the walk ----
+
+def walk(daemons, digits) -> Seen:
+    seen = Seen()
+    daemon = daemons.start(daemons.copy())
+    walk_pictures(seen, daemon, digits)
+    walk_model(seen, daemon)
+    walk_snapshots(seen, daemon)
+    walk_v2(seen, daemon, digits)
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
+        seen.ask(daemon, "GET", path, 200)
+    walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
+    walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
+    walk_tokens(seen, daemons)
+    return seen
+
+
+def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
+    image = digits.one(7)
+    two = digits.test_images[:2]
+    picture = png(image)
+    b64 = {"b64": base64.b64encode(picture).decode()}
+    pixels, nested = pixel_list(image), {"pixels": image.tolist()}
+    for path, query in (("/predict", ""), ("/train", "?label=7")):
+        def ask(**kwargs):
+            return seen.ask(daemon, "POST", path, 200, **{"query": query, **kwargs})
+        ask(body=picture, headers={"Content-Type": "image/png"})
+        ask(body=picture, headers={"Content-Type": "image/jpeg"})  # told by its bytes
+        ask(body=picture, headers={"Content-Type": CURL})
+        ask(body=image.tobytes())
+        ask(body=two.tobytes(), query="?top=3" if path == "/predict" else "?labels=7,2")
+        for document in ({"image": b64}, {"image": pixels}, {"image": nested}, {"images": [b64, nested]}):
+            ask(document=document)
+        ask(body=form(("7", "a.png", picture), ("2", "b.png", picture)), headers={"Content-Type": FORM}, query="")
+    seen.ask(daemon, "POST", "/predict", 200, body=json.dumps({"image": b64}).encode(),
+             headers={"Content-Type": "application/x-ndjson"})
+    seen.ask(daemon, "POST", "/train", 200, body=json.dumps({"label": "7", "image": b64}).encode(),
+             headers={"Content-Type": "application/x-ndjson"})
+    for document in ({"label": "7", "image": b64}, {"samples": [{"label": "7", "image": b64}, {"label": "2", "image": pixels}]}):
+        seen.ask(daemon, "POST", "/train", 200, document=document)
+    for _ in range(2):
+        seen.ask(daemon, "POST", "/train", 200, body=picture, query="?label=7", headers={"Idempotency-Key": "k1"})
+    for path, query in (("/predict", ""), ("/train", "?label=7")):
+        seen.ask(daemon, "POST", path, 415, body=b"GIF89a not a picture of ours", query=query, headers={"Content-Type": CURL})
+        seen.ask(daemon, "POST", path, 422, query=query, body=picture[:-30], headers={"Content-Type": "image/png"})
+        seen.ask(daemon, "POST", path, 422, query=query, document={"image": {"pixels": [0] * 783}})
+
+
+def walk_model(seen: Seen, daemon: Daemon) -> None:
+    etag = seen.ask(daemon, "GET", "/model", 200).header("ETag")
+    for method, path, operation in DOCUMENT.operations():
+        if method == "GET" and "304" in operation["responses"]:
+            seen.ask(daemon, "GET", path, 200, headers={"If-None-Match": '"r1"'})
+            seen.ask(daemon, "GET", path, 304, headers={"If-None-Match": etag})
+    settings = daemon.model()["settings"]
+    tunable = {name: settings[name] for name in DOCUMENT.root["components"]["schemas"]["Tune"]["properties"]}
+    seen.ask(daemon, "PATCH", "/model", 200, document=tunable)
+    seen.ask(daemon, "PATCH", "/model", 422, document={"mean": 0})
+    seen.ask(daemon, "POST", "/classes", 201, document={"label": "x"})
+    seen.ask(daemon, "POST", "/classes", 409, document={"label": "x"})
+    seen.ask(daemon, "PATCH", "/classes", 200, document={"from": "x", "to": "y"})
+    seen.ask(daemon, "PATCH", "/classes", 409, document={"from": "y", "to": "1"})
+    seen.ask(daemon, "PATCH", "/classes", 422, document={"from": "nobody", "to": "z"})
+
+
+def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
+    passing = seen.ask(daemon, "POST", "/snapshots", 201).ok(201)["id"]
+    taken = seen.ask(daemon, "POST", "/snapshots", 201, document={"note": "of the walk", "pinned": True}).ok(201)["id"]
+    seen.ask(daemon, "GET", "/snapshots", 200)
+    for method, path in (("GET", "/snapshots/{id}"), ("DELETE", "/snapshots/{id}"), ("POST", "/snapshots/{id}/activate")):
+        seen.ask(daemon, method, path, 404, values={"id": 999999})
+    seen.ask(daemon, "GET", "/snapshots/{id}", 200, values={"id": taken})
+    seen.ask(daemon, "POST", "/snapshots/{id}/activate", 200, values={"id": taken})
+    seen.ask(daemon, "DELETE", "/snapshots/{id}", 409, values={"id": taken})  # it is pinned
+    seen.ask(daemon, "DELETE", "/snapshots/{id}", 204, values={"id": passing})
+
+
+def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
+    image = digits.one(7).reshape(1, 1, 28, 28)
+    values = {"name": "digits", "version": daemon.model()["revision"]}
+    described = oip.tensor(image.astype(float) / 255, "FP32", scale=255)
+    asked = oip.request(described, id="4", parameters={"binary_data_output": False},
+                        outputs=[{"name": "probabilities", "parameters": {"classification": 3}},
+                                 {"name": "label", "parameters": {"binary_data": True}}])
+    for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        def ask(method: str, tail: str, status: int, **kwargs):
+            return seen.ask(daemon, method, base + tail, status, **{"values": values, **kwargs})
+        ask("POST", "/infer", 200, document=oip.request(oip.tensor(image), id="4"))
+        ask("POST", "/infer", 200, document=asked)
+        body, headers = oip.binary_request("UINT8", [1, 784], image.tobytes())
+        ask("POST", "/infer", 200, body=body, headers=headers)
+        ask("POST", "/infer", 200, document=oip.request(
+            {"name": "pixels", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(png(image[0, 0])).decode()]}))
+        ask("POST", "/infer", 415, document=oip.request({"name": "pixels", "datatype": "BYTES", "shape": [1], "data": ["R0lG"]}))
+        ask("POST", "/infer", 422, document=oip.request(oip.tensor(image[:, :, :27])))
+        ask("POST", "/infer", 404, document=asked, values=values | {"name": "nobody"})
+        for tail in ("", "/ready", "/stats"):
+            ask("GET", tail, 200)
+            ask("GET", tail, 404, values=values | {"name": "nobody"})
+    for path in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats"):
+        seen.ask(daemon, "GET", path, 200)
+
+
+def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:
+    """What every operation refuses alike."""
+    values = {"id": 1, "name": "digits", "version": 1}
+    seen.ask(dense, "GET", "/model/kernels.png", 404)
+    for method, path, operation in DOCUMENT.operations():
+        has_body = "requestBody" in operation
+        seen.ask(daemon, method, path, 403, values=values, headers={"Host": "evil.example"}, body=b"{" if has_body else None)
+        seen.ask(daemon, method, path, 422, values=values, query="?no-such-parameter=1", body=b"{}" if has_body else None)
+        if has_body:
+            seen.ask(daemon, method, path, 400, body=b"{", headers={"Content-Type": "application/json"},
+                     values=values | {"version": daemon.model()["revision"]})
+
+
+def walk_limits(seen: Seen, daemon: Daemon) -> None:
+    for method, path, operation in DOCUMENT.operations():
+        if "requestBody" in operation:
+            seen.ask(daemon, method, path, 413, body=b"12345", values={"id": 1, "name": "digits", "version": 1})
+
+
+def walk_tokens(seen: Seen, daemons) -> None:
+    files = []
+    for name, token in (("read", READING), ("write", WRITING)):
+        path = daemons.directory / f"{name}.token"
+        path.write_text(token + "\n")
+        path.chmod(0o600)
+        files += [f"--{name}-token-file", path]
+    daemon = daemons.start(daemons.copy("closed.db"), *files)
+    values = {"id": 1, "name": "nobody", "version": 1}
+    for method, path, operation in DOCUMENT.operations():
+        schemes = {name for entry in operation["security"] for name in entry}
+        if not schemes:
+            seen.ask(daemon, method, path, 200, values=values)
+            continue
+        seen.ask(daemon, method, path, 401, values=values)
+        reading = daemon.request(method, concrete(path, **values), b"" if method == "POST" else None,
+                                 {"Authorization": f"Bearer {READING}"})
+        if (reading.status == 403) == ("reading" in schemes):
+            seen.wrong.append(f"{method} {path}: {sorted(schemes)} may use it, says the document; the reading token gets {reading.status}")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory, trained_db, digits):
+    made = Daemons(tmp_path_factory.mktemp("walk"), trained_db)
+    yield walk(made, digits)
+    made.close()
+
+
+# ---- the daemon is as documented ----
+
+def test_every_answer_was_as_documented(seen: Seen):
+    assert not seen.wrong, "\n".join(seen.wrong)
+
+
+@pytest.mark.parametrize("method, path", OPERATIONS)
+def test_every_documented_answer_comes(seen: Seen, method, path):
+    documented = set()
+    for status, response in DOCUMENT.operation(method, path)["responses"].items():
+        if status != "default":
+            content = DOCUMENT.resolve(response).get("content") or {"": {}}
+            documented |= {(status, media) for media in content}
+    assert documented == {(status, media) for m, p, status, media in seen.responses if (m, p) == (method, path)}
+
+
+@pytest.mark.parametrize("method, path", OPERATIONS)
+def test_every_documented_field_comes(seen: Seen, method, path):
+    for status, response in DOCUMENT.operation(method, path)["responses"].items():
+        for media, entry in DOCUMENT.resolve(response).get("content", {}).items():
+            if status == "default" or not media.endswith("json"):
+                continue
+            missing = DOCUMENT.fields(entry["schema"]) - seen.fields.get((method, path, status, media), set())
+            if media == "application/problem+json":
+                missing -= {"pointer"} | (set() if path.startswith("/v2") else {"error"})
+            assert not missing, f"{status}: {sorted(missing)} are documented, but never came"
+
+
+@pytest.mark.parametrize("method, path", OPERATIONS)
+def test_every_documented_parameter_field_and_type_of_a_request_is_taken(seen: Seen, method, path):
+    names = {*DOCUMENT.parameters(method, path, "query"), *DOCUMENT.parameters(method, path, "header")}
+    assert names == {name for m, p, name in seen.parameters if (m, p) == (method, path)}
+    content = DOCUMENT.operation(method, path).get("requestBody", {}).get("content", {})
+    assert set(content) == {media for m, p, media in seen.request_media if (m, p) == (method, path)} - {CURL}
+    schema = content.get("application/json", {}).get("schema")
+    if schema is not None:
+        taken = seen.request_fields.get((method, path), set())
+        if path.endswith("/infer"):
+            taken |= {"inputs[].parameters.binary_data_size"}  # it comes in the binary form
+        assert not DOCUMENT.fields(schema) - taken
+
+
+def test_a_problem_has_every_documented_member_somewhere(seen: Seen):
+    came = set().union(*(fields for key, fields in seen.fields.items() if key[3] == "application/problem+json"))
+    assert came == DOCUMENT.fields({"$ref": "#/components/schemas/Problem"})
+
+
+# ---- the daemon's routes and the document's ----
+
+def routes_of_the_source() -> dict[str, tuple[set[str], set[str]]]:
+    """The table of server/routes.c: path -> methods, parameters of the query."""
+    source = (ROOT / "server" / "routes.c").read_text()
+    rows = re.findall(r"^    \{\.path = .*?\},$", source, re.MULTILINE | re.DOTALL)
+    assert len(rows) == source.count("{.path = ")
+    table = {}
+    for row in rows:
+        methods = {name.rstrip("_").upper() for name in re.findall(r"\.(get|post|patch|delete_|put) = ", row)}
+        params = re.search(r"\.params = \{(.*?)\}", row)
+        table[re.search(r'\.path = "(.*?)"', row)[1]] = methods, set(re.findall(r'"(.*?)"', params[1] if params else ""))
+    assert table.pop("other") == (set(), set())
+    return table
+
+
+def test_the_daemons_routes_are_the_documents():
+    documented = {anonymous(path): {m for m, p in OPERATIONS if p == path} for path in DOCUMENT.root["paths"]}
+    assert {anonymous(path): methods for path, (methods, _) in routes_of_the_source().items()} == documented
+
+
+def test_the_daemons_parameters_are_the_documents():
+    for path, (_, params) in routes_of_the_source().items():
+        documented = {name for method, p in OPERATIONS if anonymous(p) == anonymous(path)
+                      for name in DOCUMENT.parameters(method, p, "query")}
+        assert documented == params, path
+
+
+@pytest.mark.parametrize("path", DOCUMENT.root["paths"])
+def test_options_tells_the_documented_methods(reader: Daemon, path):
+    allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1)).header("Allow")
+    methods = {word.strip() for word in allow.split(",")} - {"OPTIONS"}
+    assert methods - {"HEAD"} == {m for m, p in OPERATIONS if p == path}
+    assert ("HEAD" in methods) == ("GET" in methods)
+
+
+# ---- the document ----
+
+@pytest.mark.core
+def test_the_daemon_serves_the_document_in_the_source(reader: Daemon):
+    assert reader.get("/openapi.json").ok() == DOCUMENT.root
+    assert DOCUMENT.root["info"]["version"] == reader.model()["convd"]
+
+
+def test_it_is_openapi_3_1_with_sound_schemas():
+    root = DOCUMENT.root
+    assert root["openapi"] == "3.1.0" and {"info", "paths", "components"} <= set(root)
+    for place, schema in DOCUMENT.schemas():
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            raise AssertionError(f"{place}: {error.message}") from error
+    identifiers = [operation["operationId"] for _, _, operation in DOCUMENT.operations()]
+    assert len(set(identifiers)) == len(identifiers)
+    tags = {tag["name"] for tag in root["tags"]}
+    for method, path, operation in DOCUMENT.operations():
+        assert set(operation["tags"]) <= tags and operation["summary"] and "default" in operation["responses"]
+        assert set(DOCUMENT.parameters(method, path, "path")) == set(re.findall(r"\{(\w+)\}", path))
+        for response in operation["responses"].values():
+            assert DOCUMENT.resolve(response)["description"]
+
+
+def test_a_validator_of_openapi_takes_it():
+    told = json.loads(npm.run("openapi", ROOT / "schema" / "openapi.json"))
+    assert told == {"version": "3.1", "valid": True}
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used():
+    text = json.dumps(DOCUMENT.root)
+    used = set(re.findall(r'"\$ref": "(.*?)"', text))
+    for reference in used:
+        assert DOCUMENT.at(reference)
+    components = DOCUMENT.root["components"]
+    there = {f"#/components/{kind}/{name}" for kind in components for name in components[kind] if kind != "securitySchemes"}
+    assert there == used
