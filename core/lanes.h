@@ -160,8 +160,12 @@ LANES_INLINE float lanes_fma1_exact(float a, float b, float c)
 }
 #endif
 
-/* lanes_fma - a * b + c, rounded once. */
+/* lanes_fma - a * b + c, rounded once. Computed, it is so long that copies of it everywhere would take minutes to compile. */
+#if !defined(__FMA__) && !defined(LANES_NEON)
+static __attribute__((noinline)) struct f16 lanes_fma(struct f16 a, struct f16 b, struct f16 c)
+#else
 LANES_INLINE struct f16 lanes_fma(struct f16 a, struct f16 b, struct f16 c)
+#endif
 {
     LANES_EACH
     {
