@@ -21,7 +21,7 @@ from .prometheus import parse as parse_metrics, value
 
 pytestmark = pytest.mark.core
 
-SECONDS = float(os.environ.get("HOSTILE_SECONDS", "1"))
+SECONDS = float(os.environ.get("HOSTILE_SECONDS", "0.5"))
 LONG = "HOSTILE_SECONDS" in os.environ
 IDLE = int(os.environ.get("HOSTILE_IDLE", "300" if SANITIZED else "2000"))
 CROWD = 40

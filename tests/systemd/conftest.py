@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.request
@@ -53,15 +54,36 @@ class Daemon:
     def __init__(self, process: subprocess.Popen, port: int, log: Path):
         self.process, self.port, self.log = process, port, log
 
+    trusted: Path | None = None  # its certificate, where it speaks TLS
+    token: str | None = None
+
     def get(self, path: str, body: bytes | None = None, timeout_s: float = 10) -> tuple[int, bytes]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=body)
+        scheme, context = ("https", ssl.create_default_context(cafile=self.trusted)) if self.trusted else ("http", None)
+        request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.port}{path}", data=body)
         request.add_header("Content-Type", "application/octet-stream")
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, timeout=timeout_s, context=context) as answer:
             return answer.status, answer.read()
 
     def stop(self, timeout_s: float = 60) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> tuple[tuple[str, ...], Path, str]:
+    """Flags for TLS and a writing token; the certificate, and the token."""
+    cert, key, token = tmp_path / "convd.crt", tmp_path / "convd.key", tmp_path / "token"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                   check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    token.write_text("writing-0123456789abcdef\n")
+    for path in (key, token):
+        path.chmod(0o600)
+    flags = ("--tls-cert", str(cert), "--tls-key", str(key), "--write-token-file", str(token))
+    return flags, cert, "writing-0123456789abcdef"
 
 
 @pytest.fixture
@@ -75,7 +97,7 @@ def start(convd: Path, tmp_path: Path):
     daemons: list[Daemon] = []
 
     def start_daemon(db: Path, notify: NotifySocket | None = None, watchdog_s: float | None = None,
-                     wrapper: tuple[str, ...] = ()) -> Daemon:
+                     wrapper: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> Daemon:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
@@ -95,7 +117,7 @@ def start(convd: Path, tmp_path: Path):
         log = tmp_path / f"daemon-{len(daemons)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*wrapper, "bash", "-c", script, "bash", str(convd), "serve", "--db", str(db)],
+                [*wrapper, "bash", "-c", script, "bash", str(convd), "serve", "--db", str(db), *flags],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, pass_fds=[fd],
             )
         os.close(fd)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sqlite3
+import ssl
 import subprocess
 import time
 import traceback
@@ -155,6 +156,71 @@ def a_second_model_has_an_address_and_a_directory_of_its_own_and_sees_no_other()
     for model in ("digits", "faces"):
         seen = Path(f"/proc/{main_pid(f'convd@{model}.service')}/root/var/lib/private/convd")
         assert [p.name for p in seen.iterdir()] == [model]
+
+
+@scenario
+def tokens_and_tls_come_as_credentials_and_work_under_the_filter():
+    Path("/etc/convd").mkdir(exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", "/etc/convd/safe.key", "-out", "/etc/convd/safe.crt", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    for kind in ("read", "write"):
+        Path(f"/etc/convd/safe.{kind}-token").write_text(f"{kind}-0123456789abcdef\n")
+    for path in Path("/etc/convd").glob("safe.*"):
+        path.chmod(0o600)
+    # the example of the unit itself
+    text = Path(systemctl("show", "--property", "FragmentPath", "--value", DIGITS)).read_text()
+    example = [line[6:] for line in text.splitlines() if line.startswith("#     ")]
+    example = [line for line in example if line.startswith(("[Service]", "LoadCredential=", "Environment="))]
+    assert len(example) == 6, example
+    drop_in("convd@safe.service", "\n".join(example) + "\nWatchdogSec=2s\n")
+    # an address beyond loopback: with tokens that is allowed
+    drop_in("convd@safe.socket", "[Socket]\nListenStream=\nListenStream=0.0.0.0:8443\n")
+    systemctl("start", "convd@safe.socket")
+
+    def ask(path: str, token: str | None, body: bytes | None = None) -> int:
+        context = ssl.create_default_context(cafile="/etc/convd/safe.crt")
+        query = urllib.request.Request(f"https://127.0.0.1:8443{path}", data=body)
+        query.add_header("Content-Type", "application/octet-stream")
+        if token:
+            query.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(query, timeout=30, context=context) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert ask("/healthz", None) == 200
+    assert [ask("/model", None), ask("/model", "read-0123456789abcdef")] == [401, 200]
+    assert ask("/train?label=1", "read-0123456789abcdef", bytes(784)) == 403
+    assert ask("/train?label=1", "write-0123456789abcdef", bytes(784)) == 200
+    pid = main_pid("convd@safe.service")
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+    time.sleep(5)
+    assert main_pid("convd@safe.service") == pid, "the watchdog ended a healthy daemon"
+    systemctl("stop", "convd@safe.service", "convd@safe.socket")
+    assert show("convd@safe.service", "Result") == "success"
+
+
+@scenario
+def without_tokens_an_address_that_others_can_reach_is_refused():
+    drop_in("convd@open.socket", "[Socket]\nListenStream=\nListenStream=0.0.0.0:8082\n")
+    systemctl("start", "convd@open.service", check=False)
+    assert (show("convd@open.service", "Result"), show("convd@open.service", "ExecMainStatus")) == ("exit-code", "2")
+    systemctl("stop", "convd@open.socket")
+    systemctl("reset-failed")
+
+
+@scenario
+def a_unix_socket_of_the_socket_unit_is_served():
+    drop_in("convd@near.socket", "[Socket]\nListenStream=\nListenStream=/run/convd/near.sock\nSocketMode=0660\n")
+    systemctl("start", "convd@near.socket")
+    done = subprocess.run(["curl", "-sS", "--max-time", "30", "--unix-socket", "/run/convd/near.sock", "http://localhost/model"],
+                          capture_output=True, text=True)
+    assert json.loads(done.stdout)["revision"] == 1, done.stderr
+    assert Path("/run/convd/near.sock").stat().st_mode & 0o777 == 0o660
+    systemctl("stop", "convd@near.service", "convd@near.socket")
 
 
 @scenario

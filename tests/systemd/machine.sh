@@ -56,6 +56,8 @@ UNIT
     cd "$root"
     pivot_root . before
     umount --lazy /before
+    # systemd does this itself where it does not see that it is contained: mounts that it makes for credentials must be seen here.
+    mount --make-rshared /
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=convd-test \
         /lib/systemd/systemd --system --unit=driver.service --log-target=journal --show-status=0
     ;;

@@ -23,6 +23,10 @@ def events(db: Path) -> int:
         return connection.execute("SELECT max(revision) FROM event").fetchone()[0]
 
 
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def test_daemon_serves_on_the_socket_that_it_is_handed(start, notify, tmp_path):
     daemon = start(tmp_path / "model.db", notify)
     notify.expect("READY=1", 60)
@@ -45,6 +49,33 @@ def test_watchdog_is_petted_more_often_than_it_bites(start, notify, tmp_path):
         now = notify.expect("WATCHDOG=1", 2)
         assert now - last < 2
         last = now
+
+
+def test_watchdog_is_petted_over_tls_too_by_every_thread(start, notify, tmp_path, secured):
+    """Each thread of the pool begins a handshake with it, the one of the UNIX sockets answers plainly."""
+    flags, certificate, token = secured
+    daemon = start(tmp_path / "model.db", notify, watchdog_s=2, flags=(*flags, "--threads", "3"))
+    daemon.trusted, daemon.token = certificate, token
+    notify.expect("READY=1", 60)
+    before = open_files(daemon.process.pid)
+    last = time.monotonic()
+    for _ in range(8):
+        now = notify.expect("WATCHDOG=1", 2)
+        assert now - last < 2
+        last = now
+    assert daemon.get("/train?label=1", bytes(784))[0] == 200
+    assert open_files(daemon.process.pid) <= before + 10, "handshakes that were begun are left lying about"
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        while True:
+            notify.expect("WATCHDOG=1", 1.5)
+            assert len(notify.received) < 50
+    except AssertionError as silence:
+        assert "no WATCHDOG=1" in str(silence)
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    notify.expect("WATCHDOG=1", 10)
+    assert daemon.stop() == 0
 
 
 def test_watchdog_is_silent_where_it_was_not_asked_for(start, notify, tmp_path):

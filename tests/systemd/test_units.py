@@ -104,16 +104,20 @@ def allowed_syscalls(unit: Path) -> set[str]:
     return allowed
 
 
-def test_unit_allows_every_system_call_that_the_daemon_makes(unit_dir, start, notify, tmp_path, convd):
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls and tokens"])
+def test_unit_allows_every_system_call_that_the_daemon_makes(unit_dir, start, notify, tmp_path, convd, secured, tls):
     if "build/convd" not in convd.as_posix():
         pytest.skip("a sanitizer's runtime makes system calls of its own")
     trace = tmp_path / "trace"
     tracer = ("strace", "-f", "-qq", "-o", str(trace), "--")
-    daemon = start(tmp_path / "model.db", notify, watchdog_s=1, wrapper=tracer)
+    flags, certificate, token = secured if tls else ((), None, None)
+    daemon = start(tmp_path / "model.db", notify, watchdog_s=1, wrapper=tracer, flags=flags)
+    daemon.trusted, daemon.token = certificate, token
     notify.expect("READY=1", 60)
     assert daemon.get("/train?label=7", bytes(784))[0] == 200
     assert daemon.get("/predict", (ROOT / "examples/digits/7.png").read_bytes())[0] == 200
     assert daemon.get("/snapshots", b"")[0] == 201
+    notify.expect("WATCHDOG=1", 10)
     notify.expect("WATCHDOG=1", 10)
     traced = int(trace.read_text().split()[0])  # strace passes no signal on: the daemon itself is told
     os.kill(traced, 15)
