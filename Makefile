@@ -186,12 +186,18 @@ hostile-test: all ## the hostile clients, each for HOSTILE_SECONDS=20, with HOST
 MNIST     ?= ../shared/data/mnist
 $(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(BUILD)/bench/growth: $(BUILD)/bench/growth.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
 $(BUILD)/bench/bare: $(BUILD)/bench/bare.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
 .PHONY: bench
 bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTorch, a bare HTTP handler and the goals (MNIST=DIR)
 	@bench/deps
 	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
+
+.PHONY: bench-growth
+bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with the geometry
+	$(BUILD)/bench/growth --json $(BUILD)/bench/growth.json
 
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))

@@ -107,11 +107,16 @@ double floor_fma(const char *arith)
     return CHAINS * lanes * (double)n / (cpu_ns() - start);
 }
 
+static int rounds_over(size_t n_bytes)
+{
+    return 1 + (int)(((size_t)300 << 20) / n_bytes);
+}
+
 double floor_read(const char *arith, const float *block, size_t n_bytes)
 {
     assert(floor_has(arith) && n_bytes % 512 == 0);
     const bool wide = is_512(arith);
-    const int rounds = 1000;
+    const int rounds = rounds_over(n_bytes);
     double start = cpu_ns();
     for (int i = 0; i < rounds; i++) {
         if (wide)
@@ -126,7 +131,7 @@ double floor_update(const char *arith, float *block, size_t n_bytes)
 {
     assert(floor_has(arith) && n_bytes % 512 == 0);
     const bool wide = is_512(arith);
-    const int rounds = 1000;
+    const int rounds = rounds_over(n_bytes);
     double start = cpu_ns();
     for (int i = 0; i < rounds; i++) {
         if (wide)

@@ -22,7 +22,7 @@ bool floor_has(const char *arith);
 double floor_fma(const char *arith);
 
 /* floor_read, floor_update - bytes in a nanosecond, over and over the same block of n_bytes: read; read, added to and
- * written back. block must be 64-byte aligned, n_bytes a multiple of 512. Takes about 4 ms. */
+ * written back. block must be 64-byte aligned, n_bytes a multiple of 512. Takes about 4 ms where the block lives in the second-level cache. */
 double floor_read(const char *arith, const float *block, size_t n_bytes);
 double floor_update(const char *arith, float *block, size_t n_bytes);
 

@@ -9,6 +9,7 @@
 #include "server/cli_io.h"
 #include "server/client.h"
 #include "server/progress.h"
+#include "server/team.h"
 
 #define LABELS_NAMED 5 /* in an error's text */
 
@@ -111,8 +112,19 @@ int offline_open(struct offline *out, const struct cli_args *args, bool read_onl
 void offline_close(struct offline *offline)
 {
     learner_free(offline->learner);
+    team_free(offline->team);
     store_close(offline->store);
     *offline = (struct offline){0};
+}
+
+int offline_share(struct offline *offline, const struct cli_args *args, struct err *err)
+{
+    const struct learner *learner = offline->learner;
+    const unsigned wanted = (unsigned)cli_count(args, "train-threads");
+    if (team_create_for(&offline->team, &learner->shape, learner->n_classes, wanted, err) != 0)
+        return -1;
+    workspace_share(learner->ws, offline->team, TEAM_LEAST);
+    return 0;
 }
 
 static int compare_rows(const void *a, const void *b)

@@ -13,12 +13,16 @@
 struct offline {
     struct store *store;
     struct learner *learner; /* the state as of the last event */
+    struct team *team;       /* of offline_share(), else NULL  */
 };
 
 /* offline_open - opens --db and recovers its state, with progress on stderr unless --quiet is given; a snapshot that had
  * to be passed over is a warning there. Errors: those of store_open() and store_recover(); ERR_USAGE (--arith). */
 int offline_open(struct offline *out, const struct cli_args *args, bool read_only, struct err *err);
 void offline_close(struct offline *offline); /* a zeroed one is fine */
+
+/* offline_share - training shares the steps of a large model among --train-threads. Errors: ERR_MEMORY. */
+int offline_share(struct offline *offline, const struct cli_args *args, struct err *err);
 
 /* cli_show_or_stop - a store_progress (store.h): draws `progress`, a struct progress, and stops the work after SIGINT or
  * SIGTERM where cli_stop_watch() was called. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/daemon.h"
+#include "server/team.h"
 
 /* Where each flag goes. The defaults are daemon_config_default()'s: --help reads them from there too. */
 enum width { TEXT, SWITCH, WIDE, WORD, PLAIN }; /* const char *, bool, uint64_t, uint32_t, unsigned */
@@ -25,6 +26,7 @@ static const struct field {
     {"tls-cert", TEXT, offsetof(struct daemon_config, tls_cert)},
     {"tls-key", TEXT, offsetof(struct daemon_config, tls_key)},
     {"threads", PLAIN, offsetof(struct daemon_config, threads)},
+    {"train-threads", PLAIN, offsetof(struct daemon_config, train_threads)},
     {"connections", PLAIN, offsetof(struct daemon_config, connections)},
     {"idle-seconds", PLAIN, offsetof(struct daemon_config, idle_seconds)},
     {"request-seconds", PLAIN, offsetof(struct daemon_config, request_seconds)},
@@ -80,6 +82,8 @@ static const struct cli_flag flags[] = {
      .help = "certificate in PEM form, its issuers after it: TCP speaks TLS"},
     {.name = "tls-key", .kind = CLI_TEXT, .argument = "FILE", .help = "its private key, not encrypted"},
     COUNT("threads", "N", 1, 256, "threads that serve HTTP"),
+    COUNT("train-threads", "N", 0, TEAM_MEMBERS_MAX,
+          "threads that share the steps of a large model; 0: all processors"),
     COUNT("connections", "N", 1, 100000, "open connections, at most"),
     COUNT("idle-seconds", "N", 1, SECONDS_MAX, "a connection without activity is closed after this time"),
     COUNT("request-seconds", "N", 1, SECONDS_MAX, "a request must have arrived after this time"),

@@ -20,6 +20,7 @@
 #include "server/cli_model.h"
 #include "server/json.h"
 #include "server/progress.h"
+#include "server/team.h"
 #include "server/trainer.h"
 
 #define GROUP_US      200000 /* a commit at least this often: a slow disk's sync costs a few per cent   */
@@ -56,6 +57,13 @@ static const struct cli_flag flags[] = {
      .high = 65536,
      .help = "images in one event of the log, or in one request; the arithmetic is one at a time always"},
     {.name = "add-classes", .kind = CLI_SWITCH, .help = "labels that the model does not know become new classes"},
+    {.name = "train-threads",
+     .kind = CLI_COUNT,
+     .argument = "N",
+     .fallback = "0",
+     .low = 0,
+     .high = TEAM_MEMBERS_MAX,
+     .help = "threads that share the steps of a large model, offline; 0: all processors"},
     CLI_FLAG_ARITH,
     CLI_FLAG_JSON,
     CLI_FLAG_QUIET,
@@ -309,7 +317,7 @@ static int train_db(struct training *training, const struct cli_args *args, stru
         return -1;
     struct progress clock;
     progress_start(&clock, "", 0, true);
-    int status = learn(&run, err);
+    int status = offline_share(&run.model, args, err) == 0 ? learn(&run, err) : -1;
     struct store *store = run.model.store;
     struct learner *learner = run.model.learner;
     if (status == 0)

@@ -24,6 +24,7 @@
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/routes.h"
+#include "server/team.h"
 #include "server/tls.h"
 #include "server/watchdog.h"
 
@@ -37,6 +38,7 @@ struct daemon {
     const struct arith *arith;
     struct store *store;
     struct learner *learner;
+    struct team *team; /* the trainer's; NULL: it works alone */
     struct err damage; /* code ERR_NONE: none; else training is off */
     struct trainer *trainer;
     struct routes *routes;
@@ -236,6 +238,10 @@ static int start(struct daemon *daemon, struct err *err)
     struct trainer_config trainer = config->trainer;
     trainer.render_answer = train_render_answer;
     trainer.training_off = daemon->damage.code == ERR_NONE ? NULL : daemon->damage.text;
+    struct learner *learner = daemon->learner;
+    if (team_create_for(&daemon->team, &learner->shape, learner->n_classes, config->train_threads, err) != 0)
+        return -1;
+    workspace_share(learner->ws, daemon->team, TEAM_LEAST);
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;
@@ -342,6 +348,7 @@ static int stop(struct daemon *daemon, struct err *err)
     }
     routes_free(daemon->routes);
     trainer_free(daemon->trainer);
+    team_free(daemon->team);
     for (unsigned i = 0; i < daemon->n_fds; i++)
         close(daemon->fds[i]);
     for (unsigned i = 0; i < daemon->n_addresses; i++)

@@ -30,6 +30,7 @@ struct daemon_config {
     uint64_t body_bytes;      /* largest request body; larger: 413 before it is read                                  */
     uint64_t image_pixels;    /* largest decoded picture                                                              */
     uint32_t batch_images;    /* most images or samples in one request                                                */
+    unsigned train_threads;   /* that share the steps of a large model, the trainer one of them; 0: all processors    */
     const char *arith;        /* instruction set by name; NULL: the best                                              */
     struct trainer_config trainer;
 };

@@ -1,4 +1,6 @@
 """The same events give the same bits: on two daemons, on every instruction set, through the wire or offline."""
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,27 @@ def test_every_instruction_set_gives_the_same_bits(daemons, digits, tmp_path):
 def test_the_instruction_set_can_be_chosen_by_environment(daemons):
     daemon = daemons.start(daemons.init(), env={"CONVD_ARITH": "portable"})
     assert daemon.model()["instruction_set"] == "portable"
+
+
+def test_any_number_of_threads_learns_the_same_bits(daemons, noise, tmp_path):
+    """A model so large that its steps are shared; the daemon really has the threads, and small models have none."""
+    geometry = ("--width", "40", "--height", "40", "--kernels", "24", "--hidden", "300", "--classes", "0,1,2,3,4,5,6,7,8,9")
+    images = noise.integers(0, 256, (30, 40, 40), dtype=np.uint8)
+    labels = noise.integers(0, 10, 30)
+    files = write_idx(tmp_path, images, labels)
+    digests, n_tasks = [], []
+    for n in ("1", "2", "5"):
+        offline = daemons.init(*geometry, name=f"offline{n}.db")
+        convd("train", "--db", offline, *files, "--train-threads", n, "--quiet")
+        digests.append(convd_json("verify", "--db", offline)["digest"])
+        daemon = daemons.start(daemons.init(*geometry, name=f"{n}.db"), "--train-threads", n)
+        daemon.post("/train?labels=" + ",".join(map(str, labels)), images.tobytes()).ok()
+        digests.append(daemon.digest())
+        n_tasks.append(len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir())))
+    assert len(set(digests)) == 1
+    assert [n - n_tasks[0] for n in n_tasks] == [0, 1, 4]
+    small = daemons.start(daemons.init(name="small.db"), "--train-threads", "5")
+    assert len(list(Path(f"/proc/{small.process.pid}/task").iterdir())) == n_tasks[0]
 
 
 def test_an_instruction_set_that_is_none_is_a_usage_error(daemons):
