@@ -201,7 +201,7 @@ bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with
 
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
-SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* tests/*/*.sh 2>/dev/null)
+SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh 2>/dev/null)
 ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
 .PHONY: lint
@@ -249,6 +249,8 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 	done
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
+	install -m 644 examples/README.md examples/convd.sh examples/picture.py $(DESTDIR)$(DATADIR)/examples
+	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
 uninstall: ## remove what install put there; models and /etc/convd stay
 	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)

@@ -1,0 +1,210 @@
+"""examples/: the scripts do what they say, against a real daemon; the models in numpy and PyTorch answer what convd answers."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .daemon import ROOT, Daemon, clean_environment, convd, convd_json
+from .pictures import jpeg, png
+
+EXAMPLES = ROOT / "examples"
+DIGITS = [EXAMPLES / "digits" / f"{i}.png" for i in range(10)]
+
+
+def run(daemon: Daemon | None, name: str, *args: str | Path, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    interpreter = [sys.executable] if name.endswith(".py") else []
+    url = {"PYTHONDONTWRITEBYTECODE": "1"} | ({} if daemon is None else {"CONVD_URL": daemon.url})
+    done = subprocess.run([*interpreter, str(EXAMPLES / name), *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, env=clean_environment(url | env), timeout=120)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+# ---- with curl ----
+
+def test_predict_tells_class_confidence_and_file(reader: Daemon):
+    lines = [line.split("\t") for line in run(reader, "predict.sh", *DIGITS).stdout.splitlines()]
+    assert [line[2] for line in lines] == [str(path) for path in DIGITS]
+    for (label, confidence, _), path in zip(lines, DIGITS):
+        answer = reader.predict(path.read_bytes())
+        assert label == answer["label"] and float(confidence) == pytest.approx(answer["confidence"], abs=1e-8)
+
+
+def test_predict_says_what_is_wrong_with_a_picture(reader: Daemon, tmp_path):
+    done = run(reader, "predict.sh", write(tmp_path / "x.png", b"no picture"), check=False)
+    assert done.returncode != 0 and "urn:convd:problem:media-type" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["predict.sh", "train-folder.sh", "add-class.sh", "snapshot-and-back.sh"])
+def test_a_script_without_arguments_says_how_it_is_used(name):
+    done = run(None, name, check=False)
+    assert done.returncode == 2 and done.stderr.startswith(name)
+
+
+def test_train_folder_learns_from_every_picture_and_adds_what_is_new(daemon: Daemon, digits, tmp_path):
+    folder = tmp_path / "my pictures"
+    for label in "38":
+        for n in range(30):
+            write(folder / label / f"{n}.png", png(digits.one(int(label), n)))
+    for n in range(5):
+        write(folder / "blank page" / f"a {n}.JPG", jpeg(np.full((28, 28), 5 * n, np.uint8)))
+    write(folder / "3" / "notes.txt", b"not a picture")
+    before = daemon.model()
+    done = run(daemon, "train-folder.sh", folder)
+    after = daemon.model()
+    assert after["classes"] == [*before["classes"], "blank page"] and "new class: blank page" in done.stdout
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [answer["accepted"] for answer in answers] == [50, 15]
+    assert after["step"] == before["step"] + 65
+    counts = {c["label"]: c["seen"] for c in daemon.get("/classes").ok()["classes"]}
+    assert counts["blank page"] == 5
+
+
+def test_train_folder_stops_at_a_broken_picture_and_trains_nothing_of_its_request(daemon: Daemon, digits, tmp_path):
+    write(tmp_path / "all" / "3" / "good.png", png(digits.one(3)))
+    write(tmp_path / "all" / "3" / "bad.png", png(digits.one(3))[:70])
+    before = daemon.model()
+    done = run(daemon, "train-folder.sh", tmp_path / "all", check=False)
+    assert done.returncode != 0 and "bad.png" in done.stderr
+    assert daemon.model() == before
+
+
+def test_add_class_adds_and_teaches_it(daemon: Daemon, tmp_path):
+    cross = np.zeros((28, 28), np.uint8)
+    cross[12:16, 4:24] = cross[4:24, 12:16] = 250
+    pictures = [write(tmp_path / f"{n}.png", png(np.roll(cross, n - 1, axis=1))) for n in range(3)]
+    step = daemon.model()["step"]
+    run(daemon, "add-class.sh", "cross", *pictures, REPEAT="12")
+    assert daemon.model()["classes"][-1] == "cross" and daemon.model()["step"] == step + 36
+    assert run(daemon, "predict.sh", pictures[1]).stdout.startswith("cross\t")
+    run(daemon, "add-class.sh", "cross", pictures[0], REPEAT="1")  # it is there already
+    assert daemon.model()["step"] == step + 37
+
+
+def test_snapshot_and_back_goes_back_where_the_command_fails(daemon: Daemon, seven):
+    learn = f"curl -sS --fail --data-binary @{DIGITS[7]} '{daemon.url}/train?label=1'"
+    before = daemon.model()
+    done = run(daemon, "snapshot-and-back.sh", "sh", "-c", f"{learn} && exit 3", check=False)
+    assert done.returncode == 3 and "it failed (3)" in done.stdout
+    after = daemon.model()
+    assert after["digest"] == before["digest"] and after["revision"] > before["revision"]
+    done = run(daemon, "snapshot-and-back.sh", "sh", "-c", learn)
+    assert "it worked" in done.stdout and daemon.model()["step"] == before["step"] + 1
+    notes = [s for s in daemon.get("/snapshots").ok()["snapshots"] if s["note"] == "before snapshot-and-back.sh"]
+    assert len(notes) == 2 and all(s["pinned"] for s in notes)
+
+
+def test_camera_tells_what_it_sees_when_that_changes(reader: Daemon, tmp_path):
+    camera = tmp_path / "camera"
+    camera.write_text(f"""#!/bin/sh
+n=$(cat {tmp_path}/n 2>/dev/null || echo 0)
+echo $((n + 1)) >{tmp_path}/n
+case $n in 0|1) cp {DIGITS[7]} "$1" ;; *) cp {DIGITS[0]} "$1" ;; esac
+""")
+    camera.chmod(0o755)
+    done = run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="0.5")
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["7", "0"]
+    assert (tmp_path / "n").read_text() == "4\n"
+    (tmp_path / "n").unlink()
+    assert run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="1.1").stdout == ""
+
+
+def test_the_scripts_show_their_token(daemons, tmp_path):
+    tokens = {}
+    for name in ("read", "write"):
+        tokens[name] = write(tmp_path / f"{name}.token", f"{name}-token-0123456789\n".encode())
+        tokens[name].chmod(0o600)
+    daemon = daemons.start(daemons.copy(), "--read-token-file", tokens["read"], "--write-token-file", tokens["write"])
+    assert "unauthorized" in run(daemon, "predict.sh", DIGITS[7], check=False).stderr
+    assert run(daemon, "predict.sh", DIGITS[7], CONVD_TOKEN_FILE=str(tokens["read"])).stdout.startswith("7\t")
+    refused = run(daemon, "add-class.sh", "x", DIGITS[7], check=False, CONVD_TOKEN_FILE=str(tokens["read"]))
+    assert refused.returncode != 0 and "forbidden" in refused.stderr
+    run(daemon, "add-class.sh", "x", DIGITS[7], CONVD_TOKEN_FILE=str(tokens["write"]))
+
+
+# ---- the model elsewhere ----
+
+def pictures_of_many_kinds(folder: Path) -> list[Path]:
+    noise = np.random.default_rng(7)
+    paths = list(DIGITS)
+    for n, shape in enumerate([(28, 28, 3), (28, 28, 4), (60, 20, 4), (13, 90, 3), (5, 5, 4), (1, 1, 3), (100, 100, 4)]):
+        paths.append(write(folder / f"{n}.png", png(noise.integers(0, 256, shape, np.uint8))))
+    ink = np.full((70, 50), 240, np.uint8)
+    ink[10:60, 20:28] = 20
+    paths.append(write(folder / "paper.png", png(ink)))
+    paths.append(write(folder / "palette.png", png(noise.integers(0, 256, (30, 30), np.uint8), mode="P")))
+    paths.append(write(folder / "bits.png", png(noise.integers(0, 2, (30, 30), np.uint8) * 255, mode="1")))
+    transparent = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    transparent.paste((10, 30, 20, 255), (15, 5, 22, 35))
+    paths.append(write(folder / "clear.png", png(np.asarray(transparent))))
+    return paths
+
+
+MODELS = {
+    "digits": None,
+    "cover, inverted": ["--fit", "cover", "--invert", "always"],
+    "stretch, auto": ["--fit", "stretch", "--invert", "auto", "--width", "11", "--height", "7", "--stride", "2"],
+    "colour": ["--channels", "3", "--invert", "auto"],
+    "with alpha": ["--channels", "4", "--fit", "cover", "--invert", "always"],
+    "grey with alpha": ["--channels", "2", "--invert", "auto"],
+    "without kernels": ["--kernels", "0"],
+}
+
+
+IN_PYTORCH = ("digits", "colour", "without kernels")  # its import alone takes seconds
+ELSEWHERE = [("numpy_model.py", "npz", name) for name in MODELS] + [("pytorch_model.py", "safetensors", n) for n in IN_PYTORCH]
+
+
+@pytest.mark.parametrize("example, suffix, name", ELSEWHERE)
+def test_a_model_elsewhere_answers_what_convd_answers(daemons, tmp_path, example, suffix, name):
+    flags = MODELS[name]
+    if example == "pytorch_model.py":
+        pytest.importorskip("torch", reason="PyTorch is not installed (Debian: python3-torch)")
+    daemon = daemons.start(daemons.copy() if flags is None else daemons.init(*flags))
+    if flags is not None:
+        for label, path in zip("abc", DIGITS):
+            daemon.train(label, path.read_bytes(), "image/png").ok()
+    model = write(tmp_path / f"model.{suffix}", daemon.get(f"/model.{suffix}").body)
+    pictures = pictures_of_many_kinds(tmp_path)
+    answers = [json.loads(line) for line in run(None, example, model, *pictures).stdout.splitlines()]
+    assert [answer["file"] for answer in answers] == [str(path) for path in pictures]
+    for answer, path in zip(answers, pictures):
+        told = daemon.predict(path.read_bytes(), "image/png")
+        assert answer["label"] == told["label"] and list(answer["probabilities"]) == list(told["probabilities"])
+        difference = max(abs(answer["probabilities"][c] - told["probabilities"][c]) for c in told["probabilities"])
+        assert difference < 1e-5, path
+
+
+def test_what_pytorch_writes_becomes_a_model_of_convd(reader: Daemon, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed (Debian: python3-torch)")
+    source = write(tmp_path / "model.safetensors", reader.get("/model.safetensors").body)
+    code = ("import sys, torch; from pytorch_model import Model, write_safetensors\n"
+            "model = Model(sys.argv[1])\n"
+            "model.w12.data *= 2\n"
+            "write_safetensors(sys.argv[2], dict(model.named_parameters()), model.metadata)\n")
+    subprocess.run([sys.executable, "-c", code, source, tmp_path / "out.safetensors"], check=True, timeout=120,
+                   env=clean_environment({"PYTHONPATH": str(EXAMPLES), "PYTHONDONTWRITEBYTECODE": "1"}))
+    convd("init", "--db", tmp_path / "new.db", "--from", tmp_path / "out.safetensors")
+    answer = convd_json("predict", "--db", tmp_path / "new.db", DIGITS[7])["predictions"][0]
+    told = reader.predict(DIGITS[7].read_bytes())
+    doubled = np.array(list(told["probabilities"].values())) ** 2  # twice the logits: squares, made to sum to one
+    assert answer["label"] == told["label"] and answer["confidence"] == pytest.approx(doubled.max() / doubled.sum(), abs=1e-5)
+
+
+def test_every_example_is_in_the_table():
+    listed = (EXAMPLES / "README.md").read_text()
+    for path in EXAMPLES.iterdir():
+        assert f"`{path.name}" in listed or path.name in ("README.md", "convd.sh", "__pycache__"), path
+        if path.suffix in (".sh", ".py") and path.name not in ("convd.sh", "picture.py"):
+            assert os.access(path, os.X_OK), path
