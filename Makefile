@@ -139,6 +139,7 @@ $(CORE_TESTS): $(BUILD)/tests/core/%: $(BUILD)/tests/core/%.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcore.a $(CORE_LIBS) $(CHECK_LIBS) -lm
 $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
+$(BUILD)/tests/store/test_power: $(BUILD)/tests/store/power_disk.o
 $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
 
@@ -177,10 +178,16 @@ run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LIST
 test: ## everything that CI runs; make test STAGES="build check" for some of it
 	@scripts/test $(STAGES)
 
-.PHONY: hostile-test
+# ---- proofs by breaking things; short forms run in `make test` ----
+N ?= 10000
+.PHONY: hostile-test power-test damage-test
 hostile-test: all ## the hostile clients, each for HOSTILE_SECONDS=20, with HOSTILE_IDLE=10000 idle ones; tells latencies
 	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-20} HOSTILE_IDLE=$${HOSTILE_IDLE:-10000} CONVD=$(BUILD)/convd \
 	    $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_hostile.py
+power-test: $(BUILD)/tests/store/test_power ## N power cuts, and as many that must be caught losing (synchronous=NORMAL)
+	POWER_CUTS=$(N) $<
+damage-test: $(BUILD)/tests/store/test_damage ## every byte of a small database, and of its WAL, damaged in turn
+	DAMAGE_BYTES=all $<
 
 # ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
 MNIST     ?= ../shared/data/mnist
