@@ -17,7 +17,7 @@ enum event_kind {
     EVENT_TRAIN,      /* the labelled images of one request, in order                    */
     EVENT_CLASS,      /* a class is added or renamed                                     */
     EVENT_TUNE,       /* the tunable settings as they are from now on                    */
-    EVENT_REHEARSE,   /* train again on past samples, in an order drawn from a seed      */
+    EVENT_REHEARSE,   /* one chunk of training again on past samples                      */
     EVENT_ACTIVATE,   /* the state of an earlier revision is the live one again          */
     EVENT_KIND_N
 };
@@ -58,9 +58,17 @@ struct event {
         struct {
             struct settings settings; /* mean and seed must be those of the model                          */
         } tune;
+        /* One chunk of a rehearsal. Let s_0 .. s_(n-1) be the samples of the live line whose ids are in the range, as they
+         * were before this event, by id. Place i of a pass is s_learner_order(seed, n, i): by rank, not by id, so that
+         * the event has one meaning also in an edited log. The chunk is the places begin .. end - 1, in this order. */
         struct {
-            int64_t first_id, last_id; /* samples of the log, both ends included; gaps are passed over      */
-            uint64_t seed;             /* of the order                                                      */
+            int64_t first_id, last_id; /* the range, both ends included                                     */
+            uint64_t n;                /* samples of the live line in it; 0: an event of schema version 1, see
+                                        * store_rehearse(), whose members below mean nothing but the seed   */
+            uint64_t seed;             /* of this pass's order, and of the jitter                           */
+            uint64_t begin, end;       /* places, begin < end <= n                                          */
+            float rate;                /* step size, in place of the setting                                */
+            float jitter, rotation;    /* pixels, degrees                                                   */
         } rehearse;
         struct {
             uint64_t revision; /* whose state becomes live                                                  */

@@ -1,4 +1,5 @@
-/* cli_train_url.c - convd train --url: the data set to a running daemon, as raw inputs with ?label= or ?labels=.
+/* cli_train_url.c - convd train --url: the data set to a running daemon, as raw inputs with ?label= or ?labels=; then a job of
+ * the daemon for the later passes, watched until its end.
  *
  * The client fits the pictures, by the settings of the model and with the daemon's own code, so one way of sending serves
  * all files. Every request has an Idempotency-Key of its own: where the connection breaks and nobody knows whether the
@@ -7,9 +8,11 @@
 #include "server/cli_train.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/cli_batch.h"
 #include "server/cli_io.h"
@@ -17,7 +20,8 @@
 #include "server/cli_remote.h"
 #include "server/progress.h"
 
-#define PATH_BYTES_MAX 4000u /* of the request line: the daemon reads longer ones, too, but not without end */
+#define LOOK_NS        200000000L /* between two looks at a job */
+#define PATH_BYTES_MAX 4000u      /* of the request line: the daemon reads longer ones, too, but not without end */
 
 struct upload {
     struct remote remote;
@@ -67,15 +71,21 @@ static int add_classes(struct remote *remote, const struct dataset *dataset, str
     return status == 0 && added > 0 ? remote_refresh(remote, err) : status;
 }
 
-static int tune_rate(struct remote *remote, const char *text, struct err *err)
+static int tune_rate(struct remote *remote, double rate, struct err *err)
+{
+    if (rate == settings_get(&remote->settings, SETTING_RATE))
+        return 0;
+    if (post_member(remote, "PATCH", "/model", "rate", NULL, rate, err) != 0)
+        return -1;
+    return settings_set(&remote->settings, SETTING_RATE, rate, err);
+}
+
+static int tune_as_asked(struct remote *remote, const char *text, struct err *err)
 {
     struct settings wanted = remote->settings;
     if (settings_set_text(&wanted, SETTING_RATE, text, err) != 0)
         return -1;
-    double rate = settings_get(&wanted, SETTING_RATE);
-    if (rate == settings_get(&remote->settings, SETTING_RATE))
-        return 0;
-    return post_member(remote, "PATCH", "/model", "rate", NULL, rate, err);
+    return tune_rate(remote, settings_get(&wanted, SETTING_RATE), err);
 }
 
 /* Writes "/train?labels=7,2,1" for as many of the samples as fit; returns how many. A comma in a label would read as two
@@ -207,6 +217,141 @@ out:
     return status;
 }
 
+/* ---- the later passes ---- */
+
+static char *rehearse_body(const struct rehearse_ask *ask)
+{
+    struct json *root = json_object();
+    json_add_number(root, "passes", (double)ask->passes);
+    json_add_number(root, "rate", ask->rate);
+    json_add_number(root, "decay", ask->decay);
+    if (!isnan(ask->jitter))
+        json_add_number(root, "jitter", ask->jitter);
+    if (!isnan(ask->rotation))
+        json_add_number(root, "rotation", ask->rotation);
+    if (ask->last_id != 0) {
+        struct json *samples = json_add_array(root, "samples");
+        json_add_number(samples, NULL, (double)ask->first_id);
+        json_add_number(samples, NULL, (double)ask->last_id);
+    }
+    char *body = json_print(root, false);
+    json_free(root);
+    return body;
+}
+
+/* What GET /jobs/{id} says. */
+struct remote_job {
+    uint64_t id, steps, steps_total, pass, passes, revision;
+    char state[16], error[200];
+};
+
+static int read_job(struct remote_job *job, const struct json *root, struct err *err)
+{
+    const char *state = json_string(json_get(root, "state")), *error = json_string(json_get(root, "error"));
+    *job = (struct remote_job){0};
+    if (state == NULL)
+        return err_set(err, ERR_NETWORK, "the answer is not that of a job");
+    (void)snprintf(job->state, sizeof job->state, "%s", state);
+    (void)snprintf(job->error, sizeof job->error, "%s", error != NULL ? error : "somebody ended it");
+    if (remote_count(&job->id, root, "id", err) != 0 || remote_count(&job->steps, root, "steps", err) != 0 ||
+        remote_count(&job->steps_total, root, "steps_total", err) != 0 ||
+        remote_count(&job->pass, root, "pass", err) != 0 || remote_count(&job->passes, root, "passes", err) != 0)
+        return -1;
+    return remote_count(&job->revision, root, "revision", err);
+}
+
+static int ask_job(struct remote_job *job, struct remote *remote, const char *method, const char *path,
+                   const char *body, struct err *err)
+{
+    struct json *root = NULL;
+    int status = remote_json(&root, remote->client, method, path, body, err);
+    if (status == 0)
+        status = read_job(job, root, err);
+    json_free(root);
+    return status;
+}
+
+/* The step size of the pass that it came to, as the daemon counts it. */
+static double last_rate(const struct rehearse_ask *ask, const struct remote_job *job)
+{
+    float rate = (float)ask->rate;
+    for (uint64_t pass = 1; pass < job->pass; pass++)
+        rate = (float)((double)rate * ask->decay);
+    return (double)rate;
+}
+
+static void take_job(struct training *t, const struct remote_job *job, uint64_t steps, uint64_t passes)
+{
+    const bool done = strcmp(job->state, "done") == 0;
+    t->rehearsed = job->steps_total / job->passes;
+    t->steps = steps + job->steps;
+    t->passes = passes + (done ? job->passes : job->pass - 1);
+}
+
+/* Looks five times a second until the job has ended, or ends it when the person wishes to stop. */
+static int follow_job(struct remote_job *job, struct upload *upload, const struct cli_args *args, struct err *err)
+{
+    struct training *t = upload->training;
+    const uint64_t steps = t->steps, passes = t->passes;
+    char path[40], what[TRAIN_WHAT_BYTES];
+    struct progress progress;
+    int status = 0;
+    (void)snprintf(path, sizeof path, "/jobs/%llu", (unsigned long long)job->id);
+    progress_start(&progress, what, job->steps_total, cli_quiet(args));
+    take_job(t, job, steps, passes);
+    while (status == 0 && strcmp(job->state, "running") == 0) {
+        (void)train_what(what, passes + job->pass, passes + job->passes);
+        progress_update(&progress, job->steps, NULL);
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL); /* a signal ends it early */
+        status = cli_stop() ? -1 : ask_job(job, &upload->remote, "GET", path, NULL, err);
+        if (status != 0 && cli_stop()) {
+            status = ask_job(job, &upload->remote, "DELETE", path, NULL, err);
+            if (status != 0 && err->code == ERR_CONFLICT) {
+                status = 0; /* it ended in this very moment */
+                break;
+            }
+        }
+        if (status == 0)
+            take_job(t, job, steps, passes);
+    }
+    progress_finish(&progress);
+    if (status != 0)
+        return err_wrap(err, "job %llu was at step %llu of %llu, then", (unsigned long long)job->id,
+                        (unsigned long long)job->steps, (unsigned long long)job->steps_total);
+    if (strcmp(job->state, "done") != 0 && !cli_stop())
+        return err_set(err, ERR_NETWORK, "job %llu %s: %s", (unsigned long long)job->id, job->state, job->error);
+    return 0;
+}
+
+static int rehearse(struct upload *upload, const struct rehearse_ask *ask, const struct cli_args *args, struct err *err)
+{
+    struct remote *remote = &upload->remote;
+    struct training *t = upload->training;
+    struct remote_job job;
+    struct progress clock;
+    char *body = rehearse_body(ask);
+    if (body == NULL)
+        return err_set(err, ERR_MEMORY, "not enough memory for a request");
+    progress_start(&clock, "", 0, true);
+    int status = ask_job(&job, remote, "POST", "/rehearse", body, err);
+    free(body);
+    if (status == 0)
+        status = follow_job(&job, upload, args, err);
+    t->seconds += progress_seconds(&clock);
+    if (status != 0)
+        return -1;
+    if (ask->decay < 1 && job.steps > 0 && tune_rate(remote, last_rate(ask, &job), err) != 0)
+        return -1;
+    if (cli_stop() || remote_refresh(remote, err) != 0) { /* after a wish to stop, nothing more is asked */
+        t->revision = job.revision;
+        t->step += job.steps;
+        return cli_stop() ? 0 : -1;
+    }
+    t->revision = remote->revision;
+    t->step = remote->step;
+    return 0;
+}
+
 int train_url(struct training *training, const char *url, const struct cli_args *args, struct dataset *dataset,
               struct err *err)
 {
@@ -219,9 +364,13 @@ int train_url(struct training *training, const char *url, const struct cli_args 
     if (status == 0 && cli_on(args, "add-classes"))
         status = add_classes(&upload.remote, dataset, err);
     if (status == 0 && cli_given(args, "rate"))
-        status = tune_rate(&upload.remote, cli_text(args, "rate"), err);
-    if (status == 0)
+        status = tune_as_asked(&upload.remote, cli_text(args, "rate"), err);
+    if (status == 0 && dataset != NULL)
         status = send_all(&upload, args, dataset, err);
+    struct rehearse_ask ask;
+    if (status == 0 && train_ask(&ask, training, args, upload.remote.settings.rate) && !cli_stop())
+        status = rehearse(&upload, &ask, args, err);
+    training->interrupted = cli_stop();
     remote_close(&upload.remote);
     return status;
 }

@@ -250,6 +250,7 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
+    daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     v2_name(daemon->routes->v2, config->db);
     daemon->routes->tls = daemon->tls.certificate != NULL;
     struct guard guard;
@@ -336,6 +337,8 @@ static int stop(struct daemon *daemon, struct err *err)
     watchdog_fini(&daemon->watchdog);
     if (daemon->routes != NULL)
         atomic_store(&daemon->routes->stopping, true);
+    if (daemon->trainer != NULL)
+        trainer_quiesce(daemon->trainer);
     if (daemon->http != NULL)
         http_drain(daemon->http, DRAIN_MS, second_signal);
     if (daemon->trainer != NULL && trainer_stop(daemon->trainer, err) != 0)

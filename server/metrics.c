@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 /* The statuses that convd gives; anything else is counted under the last, 0, and would show as "other". */
-static const unsigned statuses[] = {200, 201, 204, 304, 400, 401, 403, 404, 405, 408,
-                                    409, 413, 415, 422, 500, 501, 503, 507, 0};
+static const unsigned statuses[] = {200, 201, 202, 204, 304, 400, 401, 403, 404, 405,
+                                    408, 409, 413, 415, 422, 500, 501, 503, 507, 0};
 #define N_STATUSES (sizeof statuses / sizeof statuses[0])
 
 /* Upper ends, in nanoseconds: a prediction takes tens of microseconds, a durable step on a slow disk tens of milliseconds. */

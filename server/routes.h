@@ -5,6 +5,7 @@
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_snapshots.c  /snapshots
+ *   routes_rehearse.c   POST /rehearse, and /jobs
  *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, /
  *
@@ -13,6 +14,8 @@
  *   POST  /classes    {"label": "x"}                 201; the new class answers at once, untrained
  *   PATCH /classes    {"from": "x", "to": "y"}       renames
  *   POST  /snapshots  nothing, or {"note": "...", "pinned": true}
+ *   POST  /rehearse   nothing, or any of {"passes": 3, "rate": 0.02, "decay": 0.8, "jitter": 1, "rotation": 10,
+ *                     "samples": [first id, last id]}; 202 and the job, or 200 when Prefer: wait=N saw its end
  */
 #ifndef CONVD_SERVER_ROUTES_H
 #define CONVD_SERVER_ROUTES_H
@@ -36,6 +39,7 @@ struct routes {
     struct model *model;
     uint64_t image_pixels;
     uint32_t batch_images;
+    unsigned wait_seconds;       /* the longest that Prefer: wait is followed: less than a request's deadline */
     _Atomic(struct http *) http; /* for /metrics; set when it has started */
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
@@ -83,6 +87,7 @@ struct work {
     struct job job;
     void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes.c */
     int64_t id;
+    struct job_watch watch; /* of a POST /rehearse that waits */
     /* /train */
     struct batch batch;
     struct text body; /* that batch.pixels may point into */
@@ -121,6 +126,10 @@ void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
+void route_rehearse(const struct call *call);
+void route_jobs_get(const struct call *call);
+void route_job_get(const struct call *call);
+void route_job_delete(const struct call *call);
 void route_v2(const struct call *call);
 void route_v2_live(const struct call *call);
 void route_v2_ready(const struct call *call);

@@ -68,6 +68,8 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     metrics_write_counter(text, "convd_trainer_rounds_total", "Group commits.", (double)s->rounds);
     metrics_write_counter(text, "convd_trainer_samples_total", "Samples learned from since the start.",
                           (double)s->samples);
+    metrics_write_counter(text, "convd_rehearsed_steps_total", "Steps of rehearsals since the start.",
+                          (double)s->rehearsed);
     metrics_write_counter(text, "convd_trainer_commit_seconds_total", "Time in commits.", (double)s->commit_us / 1e6);
     metrics_write_counter(text, "convd_trainer_apply_seconds_total", "Time in learning.", (double)s->apply_us / 1e6);
     metrics_write_gauge(text, "convd_trainer_last_round_seconds", "Duration of the last round.",
@@ -125,6 +127,8 @@ void route_metrics(const struct call *call)
     metrics_write(routes->metrics, text);
     write_http(text, atomic_load(&routes->http));
     write_trainer(text, &stats);
+    metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: 0 or 1.",
+                        jobs_running(trainer_jobs(routes->trainer)) != 0 ? 1 : 0);
     write_model(text, revision->learner);
     write_process(text, routes->started_us);
     model_release(routes->model, revision);

@@ -1,7 +1,6 @@
 /* routes_snapshots.c - /snapshots: list, take, look at, drop, go back to. All through the trainer, who owns the store. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "server/routes.h"
 
@@ -11,23 +10,11 @@ static void add_hex(struct text *text, const uint8_t *bytes, size_t n)
         text_add_format(text, "%02x", bytes[i]);
 }
 
-/* RFC 3339, in UTC, to the microsecond. */
-static void add_time(struct text *text, int64_t us)
-{
-    struct tm tm;
-    time_t seconds = (time_t)(us / 1000000);
-    char date[32];
-    if (gmtime_r(&seconds, &tm) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
-        text_add_string(text, "null");
-    else
-        text_add_format(text, "\"%s.%06dZ\"", date, (int)(us % 1000000));
-}
-
 static void add_snapshot(struct text *text, const struct store_snapshot *s)
 {
     text_add_format(text, "{\"id\":%lld,\"revision\":%llu,\"step\":%llu,\"created\":", (long long)s->id,
                     (unsigned long long)s->revision, (unsigned long long)s->step);
-    add_time(text, s->created_us);
+    text_add_time(text, s->created_us);
     text_add_string(text, ",\"reason\":");
     text_add_quoted(text, s->reason, strlen(s->reason));
     text_add_format(text, ",\"pinned\":%s,\"note\":", s->pinned ? "true" : "false");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FIRST_BYTES 512u
 
@@ -218,6 +219,17 @@ void text_add_quoted(struct text *text, const char *bytes, size_t n_bytes)
         n_bytes -= length == 0 ? 1 : length;
     }
     text_add(text, "\"", 1);
+}
+
+void text_add_time(struct text *text, int64_t us)
+{
+    struct tm tm;
+    time_t seconds = (time_t)(us / 1000000);
+    char date[32];
+    if (gmtime_r(&seconds, &tm) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+        text_add_string(text, "null");
+    else
+        text_add_format(text, "\"%s.%06dZ\"", date, (int)(us % 1000000));
 }
 
 char *text_take(struct text *text)

@@ -44,6 +44,9 @@ void text_add_fixed9(struct text *text, double number);
 /* text_add_quoted - a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, so the result is always valid. */
 void text_add_quoted(struct text *text, const char *bytes, size_t n_bytes);
 
+/* text_add_time - microseconds since 1970 as a JSON string: RFC 3339, in UTC, to the microsecond. */
+void text_add_time(struct text *text, int64_t us);
+
 /* text_take - the bytes, zero-terminated and malloc'ed, which the caller then owns; the text is empty afterwards.
  * NULL when `failed` (the text is freed). */
 char *text_take(struct text *text);

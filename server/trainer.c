@@ -8,9 +8,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/log.h"
+
 #define ROUND_SAMPLES       8192u         /* at most so many in one transaction, so that none waits long    */
 #define WAL_BYTES_MAX       (8u << 20)    /* checkpoint between rounds when the WAL is larger               */
 #define TICK_NS             500000000L    /* how often an idle thread looks round                           */
+#define CHUNK_US            5000          /* of a rehearsal, while others wait for the trainer             */
+#define CHUNK_IDLE_US       20000         /* while nobody does: a slow disk's commit is a fifth of it       */
 #define SECOND_US           1000000       /* microseconds                                                   */
 #define QUEUE_BYTES_DEFAULT (64ULL << 20) /* memory that waiting requests may hold                          */
 
@@ -19,12 +23,13 @@ struct trainer {
     struct store *store;  /* the thread's own */
     struct learner *work; /* the thread's own: the state with everything applied, published or not */
     struct model *model;
+    struct jobs *jobs;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     struct job *first, **last;
-    bool stopping;
+    bool stopping, quiesced;
     struct trainer_stats stats;
 
     /* the thread's own */
@@ -32,6 +37,8 @@ struct trainer {
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
+    bool rehearsing; /* the running job is a rehearsal, and this is its plan */
+    struct rehearse_plan plan;
     struct err stop_err;
     int stop_status;
 };
@@ -118,6 +125,8 @@ struct group {
     bool changed; /* `work` is ahead of what is published */
     struct err err;
     uint64_t samples, apply_us;
+    bool chunk;         /* of the rehearsal, the last thing in it */
+    uint64_t rehearsed; /* steps of it                            */
 };
 
 static void group_init(struct group *g)
@@ -243,6 +252,54 @@ storage:
     g->err = err;
 }
 
+/* Ends the rehearsal that is running; what was committed of it stays. */
+static void rehearsal_end(struct trainer *t, enum job_state state, const struct err *err)
+{
+    if (err != NULL) /* what GET /jobs tells of it is less, and gone after a restart */
+        log_line(state == JOB_STATE_FAILED ? LOG_LINE_ERROR : LOG_LINE_NOTICE,
+                 "rehearsal %s after %llu of %llu steps; it will not be taken up again: %s", job_state_name(state),
+                 (unsigned long long)rehearse_steps(&t->plan), (unsigned long long)rehearse_steps_total(&t->plan),
+                 err->text);
+    t->rehearsing = false;
+    store_rehearse_end(t->store);
+    jobs_end(t->jobs, state, err);
+}
+
+/* After the group that held a chunk. */
+static void rehearsal_report(struct trainer *t, const struct group *g)
+{
+    const bool over = rehearse_over(&t->plan);
+    if (g->failed) {
+        rehearsal_end(t, JOB_STATE_FAILED, &g->err);
+        return;
+    }
+    jobs_progress(t->jobs, rehearse_steps(&t->plan), over ? t->plan.passes : t->plan.pass, t->work->revision);
+    if (over)
+        rehearsal_end(t, JOB_STATE_DONE, NULL);
+}
+
+/* The next chunk of the rehearsal, behind whatever the group holds; several events where passes are short. An error is the
+ * store's, and so the whole group's. */
+static void group_rehearse(struct trainer *t, struct group *g, uint64_t target_us)
+{
+    const uint64_t begin = clock_us();
+    uint64_t steps = rehearse_steps_in(&t->plan, t->work, target_us);
+    if (g->failed)
+        return; /* its turn comes */
+    g->chunk = true;
+    g->failed = !g->open && store_begin(t->store, &g->err) != 0;
+    g->open = g->open || !g->failed;
+    while (!g->failed && steps > 0 && !rehearse_over(&t->plan)) {
+        struct event event;
+        g->changed = true;
+        g->failed = rehearse_chunk(&event, &t->plan, t->store, t->work, steps, &g->err) != 0 ||
+                    store_append(t->store, &event, &g->err) != 0;
+        steps -= event.as.rehearse.end - event.as.rehearse.begin;
+        g->rehearsed += event.as.rehearse.end - event.as.rehearse.begin;
+    }
+    g->apply_us += clock_us() - begin;
+}
+
 /* Commits, publishes and completes what the group holds. */
 static void group_finish(struct trainer *t, struct group *g)
 {
@@ -265,9 +322,10 @@ static void group_finish(struct trainer *t, struct group *g)
     t->stats.commit_us += commit_us;
     t->stats.apply_us += g->apply_us;
     t->stats.samples += g->failed ? 0 : g->samples;
+    t->stats.rehearsed += g->failed ? 0 : g->rehearsed;
     (void)pthread_mutex_unlock(&t->lock);
     if (!g->failed)
-        t->samples_since_snapshot += g->samples;
+        t->samples_since_snapshot += g->samples + g->rehearsed;
 
     for (struct job *job = g->first, *next; job != NULL; job = next) {
         next = job->next;
@@ -278,6 +336,8 @@ static void group_finish(struct trainer *t, struct group *g)
         }
         complete(t, job);
     }
+    if (g->chunk)
+        rehearsal_report(t, g);
     group_init(g);
 }
 
@@ -300,6 +360,40 @@ static int snapshot(struct trainer *t, const char *reason, const char *note, boo
     /* Thinning and truncating are upkeep: the snapshot is there, whatever becomes of them. */
     (void)store_snapshots_thin(t->store, t->config.keep_snapshots, NULL);
     (void)store_checkpoint(t->store, true, NULL);
+    return 0;
+}
+
+/* ---- long work ---- */
+
+static int rehearsal_begin(struct trainer *t, struct job *job, struct err *err)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    const bool quiesced = t->quiesced || t->stopping;
+    (void)pthread_mutex_unlock(&t->lock);
+    if (quiesced)
+        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+    struct rehearse_plan plan;
+    if (rehearse_begin(&plan, &job->rehearse, t->store, t->work, err) != 0)
+        return -1;
+    int64_t id =
+        jobs_begin(t->jobs, "rehearse", rehearse_steps_total(&plan), job->rehearse.passes, t->work->revision, err);
+    if (id < 0)
+        return -1;
+    t->rehearsing = true;
+    t->plan = plan;
+    (void)jobs_find(t->jobs, id, &job->job_status);
+    return 0;
+}
+
+static int rehearsal_cancel(struct trainer *t, struct job *job, struct err *err)
+{
+    if (jobs_find(t->jobs, job->job_id, &job->job_status) == 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no job %lld; GET /jobs lists them", (long long)job->job_id);
+    if (job->job_status.state != JOB_STATE_RUNNING)
+        return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)job->job_id,
+                       job_state_name(job->job_status.state));
+    rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
+    (void)jobs_find(t->jobs, job->job_id, &job->job_status);
     return 0;
 }
 
@@ -326,6 +420,11 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
         t->work->revision = event.revision;
         publish(t);
+        if (t->rehearsing) {
+            struct err why;
+            err_set(&why, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);
+            rehearsal_end(t, JOB_STATE_CANCELLED, &why);
+        }
         job->revision = event.revision;
         job->step = t->work->step;
         /* The event is durable: a failing snapshot costs time at the next start, nothing else. */
@@ -354,6 +453,12 @@ static void run_alone(struct trainer *t, struct job *job)
         break;
     case JOB_DROP:
         status = store_snapshot_drop(t->store, job->snapshot_id, &err);
+        break;
+    case JOB_REHEARSE:
+        status = rehearsal_begin(t, job, &err);
+        break;
+    case JOB_CANCEL:
+        status = rehearsal_cancel(t, job, &err);
         break;
     case JOB_TRAIN:
     case JOB_CLASS:
@@ -387,6 +492,8 @@ static void run_round(struct trainer *t, struct job *jobs)
             run_alone(t, job);
         }
     }
+    if (t->rehearsing)
+        group_rehearse(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
     group_finish(t, &group);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
@@ -420,6 +527,7 @@ static void upkeep(struct trainer *t, bool idle)
         t->keys_clock_us = now;
         (void)store_expire_keys(t->store, store_now_us() - (int64_t)c->key_seconds * SECOND_US, NULL);
     }
+    jobs_wake(t->jobs, (int64_t)(now / 1000));
     (void)pthread_mutex_lock(&t->lock);
     t->stats.wal_bytes = wal;
     t->stats.progress++;
@@ -451,7 +559,7 @@ static void *trainer_main(void *argument)
     for (;;) {
         bool idle = false;
         (void)pthread_mutex_lock(&t->lock);
-        while (t->first == NULL && !t->stopping && !idle) {
+        while (t->first == NULL && !t->stopping && !idle && !t->rehearsing) {
             struct timespec until;
             (void)clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_nsec += TICK_NS;
@@ -460,11 +568,16 @@ static void *trainer_main(void *argument)
             idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
         }
         struct job *jobs = take(t);
-        const bool stop = t->stopping && jobs == NULL;
+        const bool stop = t->stopping && jobs == NULL, quiesced = t->quiesced || t->stopping;
         (void)pthread_mutex_unlock(&t->lock);
+        if (quiesced && t->rehearsing) {
+            struct err why;
+            err_set(&why, ERR_STOPPING, "the daemon is stopping");
+            rehearsal_end(t, JOB_STATE_CANCELLED, &why);
+        }
         if (stop)
             break;
-        if (jobs != NULL)
+        if (jobs != NULL || t->rehearsing)
             run_round(t, jobs);
         upkeep(t, idle);
     }
@@ -501,7 +614,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->last = &t->first;
     t->stats.training_off = config->training_off != NULL;
     t->model = model_create(learner, err);
-    if (t->model == NULL) {
+    t->jobs = t->model != NULL ? jobs_create((int64_t)store_revision(store) + 1, err) : NULL;
+    if (t->jobs == NULL) {
+        model_free(t->model);
         free(t);
         return NULL;
     }
@@ -520,6 +635,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
         err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
         (void)pthread_cond_destroy(&t->wake);
         (void)pthread_mutex_destroy(&t->lock);
+        jobs_free(t->jobs);
         model_free(t->model);
         free(t);
         return NULL;
@@ -530,6 +646,19 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 struct model *trainer_model(struct trainer *t)
 {
     return t->model;
+}
+
+struct jobs *trainer_jobs(struct trainer *t)
+{
+    return t->jobs;
+}
+
+void trainer_quiesce(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->quiesced = true;
+    (void)pthread_cond_signal(&t->wake);
+    (void)pthread_mutex_unlock(&t->lock);
 }
 
 int trainer_submit(struct trainer *t, struct job *job, struct err *err)
@@ -595,6 +724,7 @@ void trainer_free(struct trainer *t)
     assert(t->store == NULL && "trainer_stop() comes first");
     (void)pthread_cond_destroy(&t->wake);
     (void)pthread_mutex_destroy(&t->lock);
+    jobs_free(t->jobs);
     model_free(t->model);
     learner_free(t->work);
     free(t);

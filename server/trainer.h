@@ -5,6 +5,11 @@
  * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
  * completes with the error.
  *
+ * A rehearsal is longer work (jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one
+ * chunk of it, in the same transaction as the round's other jobs. A chunk is about 5 ms of steps while requests come in, and
+ * 20 ms while none do; nothing waits for a rehearsal longer than that. It ends early when it is
+ * cancelled, when the model goes back to a snapshot, when a write fails, and at a stop; what was done until then stays.
+ *
  * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
  */
@@ -12,7 +17,9 @@
 #define CONVD_SERVER_TRAINER_H
 
 #include "core/core.h"
+#include "server/jobs.h"
 #include "server/model.h"
+#include "server/rehearse.h"
 #include "store/store.h"
 
 struct trainer;
@@ -25,6 +32,8 @@ enum job_kind {
     JOB_ACTIVATE,  /* go back to snapshot id; out: snapshot that was taken of the new revision          */
     JOB_SNAPSHOTS, /* out: list                                                                         */
     JOB_DROP,      /* delete snapshot id                                                                */
+    JOB_REHEARSE,  /* start what `rehearse` asks for; out: job_status                                   */
+    JOB_CANCEL,    /* end the running job job_id; out: job_status                                       */
 };
 
 struct job {
@@ -37,10 +46,12 @@ struct job {
         enum setting which[SETTING_N];
         double value[SETTING_N];
     } tune;
-    int64_t snapshot_id; /* JOB_ACTIVATE, JOB_DROP                                                       */
-    char note[201];      /* JOB_SNAPSHOT                                                                 */
-    bool pinned;         /* JOB_SNAPSHOT                                                                 */
-    const char *key;     /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
+    int64_t snapshot_id;          /* JOB_ACTIVATE, JOB_DROP                                                       */
+    char note[201];               /* JOB_SNAPSHOT                                                                 */
+    bool pinned;                  /* JOB_SNAPSHOT                                                                 */
+    struct rehearse_ask rehearse; /* JOB_REHEARSE: checked                                              */
+    int64_t job_id;               /* JOB_CANCEL                                                                  */
+    const char *key;              /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
     uint8_t fingerprint[32];
     uint64_t bytes; /* memory that the job holds: counts against the queue's bound                      */
 
@@ -58,6 +69,7 @@ struct job {
     struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE                                      */
     struct store_snapshot *list;    /* JOB_SNAPSHOTS: malloc'ed; done's owner frees it                 */
     size_t n_list;
+    struct job_status job_status; /* JOB_REHEARSE, JOB_CANCEL                                          */
 
     struct job *next; /* the trainer's */
 };
@@ -79,6 +91,7 @@ struct trainer_stats {
     uint64_t queued_jobs, queued_samples, queued_bytes;
     uint64_t rounds, samples, refused_busy, storage_errors, snapshots;
     uint64_t last_round_us; /* duration of the last round                                              */
+    uint64_t rehearsed;     /* steps of rehearsals                                                   */
     uint64_t commit_us;     /* sum of the time in store_commit                                         */
     uint64_t apply_us;      /* sum of the time in learner_apply                                        */
     uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
@@ -103,6 +116,13 @@ int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 
 /* trainer_stats - any thread. */
 struct trainer_stats trainer_stats(struct trainer *trainer);
+
+/* trainer_jobs - the table of its long work; lives as long as the trainer. */
+struct jobs *trainer_jobs(struct trainer *trainer);
+
+/* trainer_quiesce - long work ends after its chunk (ERR_STOPPING), and none is begun any more; all else goes on. The first thing of
+ * a stop, so that nobody waits for a rehearsal while requests are drained. Any thread. */
+void trainer_quiesce(struct trainer *trainer);
 
 /* trainer_stop - refuses new jobs (ERR_STOPPING), finishes those queued, takes a snapshot (reason "shutdown") when anything changed since
  * the last, closes the store, ends the thread. Then trainer_free(). Errors: the snapshot's; the log is complete all the same. */

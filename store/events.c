@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/jitter.h"
 #include "store/internal.h"
 
 static const char *const action_words[] = {[CLASS_ADD] = "add", [CLASS_RENAME] = "rename"};
@@ -115,6 +116,21 @@ out:
     return status;
 }
 
+static int body_rehearse(char **body, struct db *db, const struct event *event, struct err *err)
+{
+    assert(event->as.rehearse.n > 0); /* 0 stands for what version 1 wrote */
+    db_bind_int(db, SQL_BODY_REHEARSE, 1, event->as.rehearse.first_id);
+    db_bind_int(db, SQL_BODY_REHEARSE, 2, event->as.rehearse.last_id);
+    db_bind_int(db, SQL_BODY_REHEARSE, 3, (int64_t)event->as.rehearse.n);
+    db_bind_int(db, SQL_BODY_REHEARSE, 4, (int64_t)event->as.rehearse.seed);
+    db_bind_int(db, SQL_BODY_REHEARSE, 5, (int64_t)event->as.rehearse.begin);
+    db_bind_int(db, SQL_BODY_REHEARSE, 6, (int64_t)event->as.rehearse.end);
+    db_bind_real(db, SQL_BODY_REHEARSE, 7, shortest(event->as.rehearse.rate));
+    db_bind_real(db, SQL_BODY_REHEARSE, 8, shortest(event->as.rehearse.jitter));
+    db_bind_real(db, SQL_BODY_REHEARSE, 9, shortest(event->as.rehearse.rotation));
+    return take_text(body, db, SQL_BODY_REHEARSE, err);
+}
+
 int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
                struct err *err)
 {
@@ -141,10 +157,7 @@ int event_body(char **body, struct db *db, const struct event *event, const uint
         return status;
     }
     case EVENT_REHEARSE:
-        db_bind_int(db, SQL_BODY_REHEARSE, 1, event->as.rehearse.first_id);
-        db_bind_int(db, SQL_BODY_REHEARSE, 2, event->as.rehearse.last_id);
-        db_bind_int(db, SQL_BODY_REHEARSE, 3, (int64_t)event->as.rehearse.seed);
-        return take_text(body, db, SQL_BODY_REHEARSE, err);
+        return body_rehearse(body, db, event, err);
     case EVENT_ACTIVATE:
         db_bind_int(db, SQL_BODY_ACTIVATE, 1, (int64_t)event->as.activate.revision);
         return take_text(body, db, SQL_BODY_ACTIVATE, err);
@@ -221,6 +234,38 @@ static int parse_class(struct event *event, struct db *db, struct err *err)
     return 0;
 }
 
+/* What is not finite, or no number, is not within. */
+static bool read_float(float *value, const struct db *db, enum statement which, int column, double high)
+{
+    double number = db_is_number(db, which, column) ? db_real(db, which, column) : -1;
+    *value = (float)number;
+    return number >= 0 && number <= high;
+}
+
+static int parse_rehearse(struct event *event, struct db *db, struct err *err)
+{
+    const enum statement which = SQL_READ_REHEARSE;
+    if (!db_is_int(db, which, 0) || !db_is_int(db, which, 1) || !db_is_int(db, which, 2))
+        return damaged(err, "range of samples");
+    event->as.rehearse.first_id = db_int(db, which, 0);
+    event->as.rehearse.last_id = db_int(db, which, 1);
+    event->as.rehearse.seed = (uint64_t)db_int(db, which, 2);
+    if (db_is_null(db, which, 3))
+        return 0; /* version 1: the rest is 0 */
+    if (!is_within(db, which, 3, 1, INT64_MAX) || !is_within(db, which, 5, 1, db_int(db, which, 3)) ||
+        !is_within(db, which, 4, 0, db_int(db, which, 5) - 1))
+        return damaged(err, "range of places");
+    event->as.rehearse.n = (uint64_t)db_int(db, which, 3);
+    event->as.rehearse.begin = (uint64_t)db_int(db, which, 4);
+    event->as.rehearse.end = (uint64_t)db_int(db, which, 5);
+    if (!read_float(&event->as.rehearse.rate, db, which, 6, setting_table[SETTING_RATE].high))
+        return damaged(err, "rate");
+    if (!read_float(&event->as.rehearse.jitter, db, which, 7, JITTER_SHIFT_MAX) ||
+        !read_float(&event->as.rehearse.rotation, db, which, 8, JITTER_DEGREES_MAX))
+        return damaged(err, "jitter or rotation");
+    return 0;
+}
+
 static int parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
                  struct err *err)
 {
@@ -247,12 +292,7 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
     case EVENT_REHEARSE:
         if (read_body(db, SQL_READ_REHEARSE, body, n_body, err) != 0)
             return -1;
-        if (!db_is_int(db, SQL_READ_REHEARSE, 0) || !db_is_int(db, SQL_READ_REHEARSE, 1) ||
-            !db_is_int(db, SQL_READ_REHEARSE, 2))
-            status = damaged(err, "range of samples");
-        event->as.rehearse.first_id = db_int(db, SQL_READ_REHEARSE, 0);
-        event->as.rehearse.last_id = db_int(db, SQL_READ_REHEARSE, 1);
-        event->as.rehearse.seed = (uint64_t)db_int(db, SQL_READ_REHEARSE, 2);
+        status = parse_rehearse(event, db, err);
         db_reset(db, SQL_READ_REHEARSE);
         return status;
     case EVENT_ACTIVATE:

@@ -6,7 +6,8 @@
  *   events        a row's JSON body <-> struct event
  *   log           begin, append, commit; reading the log back, each link checked
  *   classes       table class, kept as the log says
- *   samples       images by id; rehearsals
+ *   samples       images by id
+ *   rehearse      past samples trained on again
  *   keys          idempotency
  *   snapshots     a state written and read whole
  *   thin          which snapshots may go
@@ -38,8 +39,11 @@ struct origin {
     char (*labels)[LABEL_BYTES_MAX + 1];
 };
 
+struct rehearsal; /* rehearse.c's */
+
 struct store {
     struct db *db;
+    struct rehearsal *rehearsal; /* NULL until the first */
     struct origin origin;
     bool in_group;
     struct log_end end, end_at_begin;
@@ -143,6 +147,13 @@ int line_find(struct line *line, struct store *store, uint64_t revision, struct 
 int line_check(const struct line *line, struct err *err);
 void line_fini(struct line *line);
 bool line_has(const struct line *line, uint64_t revision);
+
+/* ---- rehearse.c ---- */
+
+/* rehearsal_reset - forgets which samples are live and their pixels: whenever rows of table sample went or changed. NULL is
+ * fine, as for rehearsal_free(). */
+void rehearsal_reset(struct rehearsal *rehearsal);
+void rehearsal_free(struct rehearsal *rehearsal);
 
 /* ---- snapshots.c ---- */
 

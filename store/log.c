@@ -33,6 +33,7 @@ int log_writable(const struct store *store, struct err *err)
 int log_abandon(struct store *store)
 {
     db_rollback(store->db);
+    rehearsal_reset(store->rehearsal); /* ids of this group will be given again */
     if (store->in_group)
         store->end = store->end_at_begin;
     store->in_group = false;

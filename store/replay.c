@@ -201,6 +201,7 @@ static int follow(struct store *store, struct learner *learner, uint64_t after, 
             status = err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)event->revision);
     }
     log_read_close(&reader);
+    store_rehearse_end(store);
     return status;
 }
 

@@ -41,7 +41,8 @@
     X(BODY_TRAIN,        "SELECT json_object('first', ?1, 'n', ?2)")                                                   \
     X(BODY_CLASS,        "SELECT json_object('action', ?1, 'index', ?2, 'label', ?3)")                                 \
     X(BODY_TUNE,         "SELECT json_object('settings', json(?1))")                                                   \
-    X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'seed', ?3)")                                    \
+    X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'n', ?3, 'seed', ?4, 'begin', ?5, 'end', ?6,"   \
+                         " 'rate', ?7, 'jitter', ?8, 'rotation', ?9)")                                                 \
     X(BODY_ACTIVATE,     "SELECT json_object('revision', ?1)")                                                         \
     X(READ_SHAPE,        "SELECT ?1 ->> '$.shape.width', ?1 ->> '$.shape.height', ?1 ->> '$.shape.channels',"          \
                          " ?1 ->> '$.shape.kernels', ?1 ->> '$.shape.kernel_width', ?1 ->> '$.shape.kernel_height',"   \
@@ -52,7 +53,8 @@
     X(READ_CLASSES,      "SELECT value FROM json_each(?1, '$.classes') ORDER BY key")                                  \
     X(READ_TRAIN,        "SELECT ?1 ->> '$.first', ?1 ->> '$.n'")                                                      \
     X(READ_CLASS,        "SELECT ?1 ->> '$.action', ?1 ->> '$.index', ?1 ->> '$.label'")                               \
-    X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed'")                                  \
+    X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed', ?1 ->> '$.n', ?1 ->> '$.begin',"  \
+                         " ?1 ->> '$.end', ?1 ->> '$.rate', ?1 ->> '$.jitter', ?1 ->> '$.rotation'")                   \
     X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
     /* ---- the log: log.c, samples.c ---- */                                                                          \
     X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
@@ -83,8 +85,11 @@
     X(SAMPLE_FIND,       "SELECT label, image FROM sample WHERE id = ?1")                                              \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
-    X(SAMPLES_PAST,      "SELECT count(*), min(id), max(id) FROM sample WHERE id BETWEEN ?1 AND ?2 AND revision < ?3") \
-    X(SAMPLES_PAST_IDS,  "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND revision < ?3 ORDER BY id")             \
+    /* ---- rehearsals: rehearse.c ---- */                                                                             \
+    X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
+                         " AND revision <= ?1")                                                                        \
+    X(SAMPLES_STRETCH,   "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
+                         " AND id BETWEEN ?3 AND ?4 ORDER BY revision, id")                                            \
     /* ---- the classes as they are: classes.c ---- */                                                                 \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \

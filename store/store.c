@@ -74,6 +74,7 @@ void store_close(struct store *store)
     if (store == NULL)
         return;
     store_rollback(store);
+    rehearsal_free(store->rehearsal);
     db_close(store->db);
     origin_fini(&store->origin);
     free(store);

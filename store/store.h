@@ -17,7 +17,7 @@
  * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
  * sample's test-then-train outcome is durable with it; a failed commit throws the copy away.
  *
- * Tables: see schema/0001.sql. Only store/db.c calls sqlite3.
+ * Tables: see schema/. Only store/db.c calls sqlite3.
  */
 #ifndef CONVD_STORE_STORE_H
 #define CONVD_STORE_STORE_H
@@ -154,11 +154,25 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
 /* store_sample_range - lowest and highest id; both 0 when there is none. */
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
-/* store_rehearse - applies a rehearse event to `learner`, whose samples it reads in the event's order: position i of n is
- * the learner_order(seed, n, i)-th sample of the range that was there before the event. Replay uses the same function.
- * Sets the learner's revision. After an error the learner has seen a part of them: throw it away. */
+/* ---- rehearsals ---- */
+
+/* store_rehearsable - how many samples of the live line have ids from *first_id to *last_id, as of the log's end; narrows the
+ * range to the first and last of them (n 0: leaves it). What a rehearse event needs to know. Reads one index: 60,000 samples
+ * in 10 ms, but remembers the answer, which stays true until the next activate event. */
+int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, uint64_t *n, struct err *err);
+
+/* store_rehearse - applies a rehearse event to `learner`: one step on each of its places' samples, in order. Replay uses the
+ * same function. Sets the learner's revision. `progress` is told steps of this event.
+ * n = 0 stands for an event of schema version 1: all samples of the range that were in the table, at the settings' rate.
+ * After an error the learner has seen a part of them: throw it away. Errors: ERR_DB_CORRUPT (also where the live line
+ * has not `n` samples in the range), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
                    void *context, struct err *err);
+
+/* store_rehearse_memory - how many bytes of pictures may stay in memory from one chunk to the next (default: 4 MiB). Taken
+ * as needed; store_rehearse_end() gives them back, and forgets which samples are live. */
+int store_rehearse_memory(struct store *store, size_t bytes, struct err *err);
+void store_rehearse_end(struct store *store);
 
 struct store_verdict {
     uint64_t revision, step, events, samples; /* walked */

@@ -207,6 +207,7 @@ int store_verify(struct store *store, const struct arith *arith, store_progress 
         *out = v.verdict;
     status = 0;
 out:
+    store_rehearse_end(store);
     log_read_close(&v.reader);
     for (size_t i = 0; i < v.n_targets; i++)
         learner_free(v.targets[i].state);

@@ -100,6 +100,7 @@ def walk(daemons, digits) -> Seen:
     walk_pictures(seen, daemon, digits)
     walk_model(seen, daemon)
     walk_snapshots(seen, daemon)
+    walk_rehearse(seen, daemon, daemons.start(daemons.init("--hidden", "8192", name="slow.db")))
     walk_v2(seen, daemon, digits)
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
         seen.ask(daemon, "GET", path, 200)
@@ -167,6 +168,22 @@ def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
     seen.ask(daemon, "POST", "/snapshots/{id}/activate", 200, values={"id": taken})
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 409, values={"id": taken})  # it is pinned
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 204, values={"id": passing})
+
+
+def walk_rehearse(seen: Seen, daemon: Daemon, slow: Daemon) -> None:
+    seen.ask(slow, "POST", "/rehearse", 409)  # nothing to rehearse
+    ids = slow.train("a", bytes(range(64)) * 256).ok()["samples"]
+    for document in ({}, {"passes": 2, "rate": 0.01, "decay": 0.5, "jitter": 1, "rotation": 10, "samples": ids}):
+        seen.ask(slow, "POST", "/rehearse", 200, document=document, headers={"Prefer": "wait=20"})
+    running = seen.ask(slow, "POST", "/rehearse", 202, document={"passes": 1000}).ok(202)
+    values = {"id": running["id"]}
+    seen.ask(slow, "POST", "/rehearse", 409)
+    seen.ask(slow, "GET", "/jobs", 200)
+    seen.ask(slow, "GET", "/jobs/{id}", 200, values=values)
+    seen.ask(slow, "DELETE", "/jobs/{id}", 200, values=values)
+    seen.ask(slow, "DELETE", "/jobs/{id}", 409, values=values)
+    for method in ("GET", "DELETE"):
+        seen.ask(daemon, method, "/jobs/{id}", 404, values={"id": 999999})
 
 
 def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:

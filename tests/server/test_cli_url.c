@@ -79,6 +79,62 @@ START_TEST(training_over_http_is_training_offline_bit_for_bit)
 }
 END_TEST
 
+START_TEST(later_passes_over_http_are_those_of_a_database_bit_for_bit)
+{
+    char offline[128], online[128];
+    write_idx("", 600, 1);
+    WORKS("init", "--db", "n.db", SMALL);
+    WORKS("train", "--db", "n.db", "images.idx", "labels.idx", "--passes", "4", "--rate", "0.2", "--decay", "0.7",
+          "--jitter", "1", "--rotation", "5", "--json");
+    WORKS("verify", "--db", "n.db", "--json");
+    output_string(offline, sizeof offline, "digest");
+    WORKS("train", "--url", url, "images.idx", "labels.idx", "--passes", "4", "--rate", "0.2", "--decay", "0.7",
+          "--jitter", "1", "--rotation", "5", "--json");
+    ck_assert_double_eq(output_number("samples"), 600);
+    ck_assert_double_eq(output_number("rehearsed"), 600);
+    ck_assert_double_eq(output_number("passes"), 4);
+    ck_assert_double_eq(output_number("steps"), 2400);
+    ck_assert_double_eq(output_number("step"), 2400);
+    stop_daemon();
+    WORKS("verify", "--db", "m.db", "--json");
+    output_string(online, sizeof online, "digest");
+    ck_assert_str_eq(offline, online);
+    ck_assert_double_eq(output_number("samples"), 600); /* stored once */
+}
+END_TEST
+
+START_TEST(without_files_the_daemon_rehearses_what_it_has_learned)
+{
+    write_idx("", 100, 1);
+    FAILS(1, "there is nothing to rehearse", "train", "--url", url, "--passes", "2");
+    WORKS("train", "--url", url, "images.idx", "labels.idx");
+    WORKS("train", "--url", url, "--passes", "5", "--json");
+    ck_assert_double_eq(output_number("rehearsed"), 100);
+    ck_assert_double_eq(output_number("passes"), 5);
+    ck_assert_double_eq(output_number("step"), 600);
+    FAILS(2, "--passes is at most 1000 with --url", "train", "--url", url, "--passes", "1001");
+    FAILS(2, "--arith needs a database", "train", "--url", url, "--passes", "2", "--arith", "portable");
+    stop_daemon();
+}
+END_TEST
+
+START_TEST(an_interrupt_cancels_the_rehearsal_in_the_daemon)
+{
+    write_idx("", 600, 1);
+    WORKS("train", "--url", url, "images.idx", "labels.idx");
+    pid_t pid = start(ARGUMENTS("train", "--url", url, "--passes", "1000", "--json"));
+    (void)usleep(500000);
+    ck_assert_int_eq(kill(pid, SIGINT), 0);
+    ck_assert_int_eq(finish(pid), 130);
+    double steps = output_number("steps");
+    ck_assert(steps > 0 && steps < 600000);
+    ck_assert_double_eq(output_number("step"), 600 + steps);
+    WORKS("evaluate", "--url", url, "images.idx", "labels.idx", "--json");
+    ck_assert_double_eq(output_number("step"), 600 + steps); /* it did stop */
+    stop_daemon();
+}
+END_TEST
+
 START_TEST(evaluating_over_http_gives_the_figures_of_the_database)
 {
     write_idx("", 301, 1); /* the last request has one image: its answer has no list */
@@ -461,6 +517,9 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(daemon, enter_with_daemon, leave_with_daemon);
     tcase_set_timeout(daemon, 120);
     tcase_add_test(daemon, training_over_http_is_training_offline_bit_for_bit);
+    tcase_add_test(daemon, later_passes_over_http_are_those_of_a_database_bit_for_bit);
+    tcase_add_test(daemon, without_files_the_daemon_rehearses_what_it_has_learned);
+    tcase_add_test(daemon, an_interrupt_cancels_the_rehearsal_in_the_daemon);
     tcase_add_test(daemon, evaluating_over_http_gives_the_figures_of_the_database);
     tcase_add_test(daemon, labels_with_commas_and_other_signs_arrive);
     tcase_add_test(daemon, a_rate_is_tuned_over_http);

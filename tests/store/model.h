@@ -162,12 +162,23 @@ UNUSED static void append_tune(struct model *m, float rate, enum gradient gradie
     must(m, store_append(m->store, &event, &m->err));
 }
 
-UNUSED static void append_rehearse(struct model *m, int64_t first, int64_t last, uint64_t seed)
+/* A whole pass over the live samples of that range, at the rate of the settings. */
+UNUSED static struct event rehearse_event(struct model *m, int64_t first, int64_t last, uint64_t seed)
 {
     struct event event = next_event(m, EVENT_REHEARSE);
+    must(m, store_rehearsable(m->store, &first, &last, &event.as.rehearse.n, &m->err));
+    ck_assert_uint_gt(event.as.rehearse.n, 0);
     event.as.rehearse.first_id = first;
     event.as.rehearse.last_id = last;
     event.as.rehearse.seed = seed;
+    event.as.rehearse.end = event.as.rehearse.n;
+    event.as.rehearse.rate = m->learner->settings.rate;
+    return event;
+}
+
+UNUSED static void append_rehearse(struct model *m, int64_t first, int64_t last, uint64_t seed)
+{
+    struct event event = rehearse_event(m, first, last, seed);
     must(m, store_rehearse(m->store, m->learner, &event, NULL, NULL, &m->err));
     must(m, store_append(m->store, &event, &m->err));
 }

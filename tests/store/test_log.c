@@ -146,7 +146,9 @@ START_TEST(the_bodies_are_json_that_people_can_read)
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 4"),
                      "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"gradient\":\"jacobian\","
                      "\"fit\":\"contain\",\"invert\":\"never\",\"rehearsal\":0.0,\"jitter\":0.0,\"rotation\":0.0}}");
-    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"), "{\"first\":1,\"last\":2,\"seed\":77}");
+    ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"),
+                     "{\"first\":1,\"last\":2,\"n\":2,\"seed\":77,\"begin\":0,\"end\":2,\"rate\":0.05,\"jitter\":0.0,"
+                     "\"rotation\":0.0}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 6"), "{\"revision\":5}");
     model_fini(&m);
 }
@@ -397,7 +399,7 @@ START_TEST(a_clean_close_leaves_one_file)
     ck_assert_str_eq(ask(&m, "PRAGMA page_size"), "8192");
     ck_assert_str_eq(ask(&m, "PRAGMA journal_mode"), "wal");
     ck_assert_str_eq(ask(&m, "PRAGMA application_id"), "1668247158");
-    ck_assert_str_eq(ask(&m, "PRAGMA user_version"), "1");
+    ck_assert_str_eq(ask(&m, "PRAGMA user_version"), "2");
     model_fini(&m);
 }
 END_TEST

@@ -93,72 +93,6 @@ START_TEST(a_rehearsal_of_ids_beyond_the_end_means_those_that_were_there_then)
 }
 END_TEST
 
-START_TEST(a_rehearsal_of_nothing_is_an_event)
-{
-    struct model m;
-    model_init(&m);
-    in_group(&m, append_rehearse(&m, 1, 10, 1));
-    train(&m, 2, 2);
-    (void)recovers(&m);
-    verifies(&m);
-    model_fini(&m);
-}
-END_TEST
-
-static int stop_at_seven(void *context, uint64_t done, uint64_t total)
-{
-    (void)context;
-    ck_assert_uint_eq(total, 10);
-    return done == 7;
-}
-
-START_TEST(a_rehearsal_can_be_stopped)
-{
-    struct model m;
-    model_init(&m);
-    train(&m, 10, 1);
-    struct event event = next_event(&m, EVENT_REHEARSE);
-    event.as.rehearse.first_id = 1;
-    event.as.rehearse.last_id = 10;
-    must_fail(&m, ERR_STOPPING, store_rehearse(m.store, m.learner, &event, stop_at_seven, NULL, &m.err));
-    ck_assert_uint_eq(m.learner->step, 17);
-    model_fini(&m);
-}
-END_TEST
-
-/* The order is by the learner's permutation over the samples that exist: proved with gaps, against a direct fold. */
-START_TEST(a_rehearsal_passes_over_gaps_in_the_ids)
-{
-    struct model m;
-    model_init(&m);
-    train(&m, 30, 1);
-    tamper(&m, "DELETE FROM sample WHERE id IN (1, 2, 9, 10, 11, 25)");
-    must(&m, store_open(&m.store, m.path, false, &m.err));
-    int64_t ids[24];
-    size_t n = 0;
-    for (int64_t id = 1; id <= 30; id++)
-        if (id > 2 && !(id >= 9 && id <= 11) && id != 25)
-            ids[n++] = id;
-    struct learner *expected = keep(&m);
-    for (uint64_t i = 0; i < 24; i++) {
-        uint32_t label;
-        uint8_t pixels[MODEL_PIXELS];
-        ck_assert_int_eq(store_sample(m.store, ids[learner_order(7, 24, i)], &label, pixels, sizeof pixels, &m.err), 1);
-        const struct rehearse_step how = {.rate = expected->settings.rate};
-        must(&m, learner_rehearse(expected, label, pixels, &how, &m.err));
-    }
-    struct event event = next_event(&m, EVENT_REHEARSE);
-    event.as.rehearse.first_id = 1;
-    event.as.rehearse.last_id = 30;
-    event.as.rehearse.seed = 7;
-    must(&m, store_rehearse(m.store, m.learner, &event, NULL, NULL, &m.err));
-    expected->revision = event.revision;
-    same_state(m.learner, expected);
-    learner_free(expected);
-    model_fini(&m);
-}
-END_TEST
-
 START_TEST(recovery_follows_a_way_back)
 {
     struct model m;
@@ -403,9 +337,6 @@ int main(void)
     tcase_add_test(t, recovery_follows_tuning);
     tcase_add_test(t, recovery_follows_a_rehearsal);
     tcase_add_test(t, a_rehearsal_of_ids_beyond_the_end_means_those_that_were_there_then);
-    tcase_add_test(t, a_rehearsal_of_nothing_is_an_event);
-    tcase_add_test(t, a_rehearsal_can_be_stopped);
-    tcase_add_test(t, a_rehearsal_passes_over_gaps_in_the_ids);
     tcase_add_test(t, recovery_follows_a_way_back);
     tcase_add_test(t, a_snapshot_that_was_left_behind_is_not_a_start);
     tcase_add_test(t, every_revision_can_be_visited_after_many_ways_back);

@@ -1,0 +1,304 @@
+/* rehearse.c - past samples trained on again: which they are, and their pixels at speed.
+ *
+ * Which: the live line's stretches, each asked by the index on sample.revision, come out as runs of consecutive ids; mostly
+ * there is one run, however many samples. A rank is found in it by bisection, so a list of n ids is never made.
+ *
+ *     run r holds the ids  first_r .. first_r + n_r - 1,  ranks  rank_r .. rank_r + n_r - 1
+ *
+ * One selection is kept from chunk to chunk. It stays right as long as the chunks follow each other on one line: no activate
+ * event comes between, and later samples have ids after the range. A group that is rolled back may have given ids that
+ * are given again, so it takes selection and pictures with it.
+ *
+ * Pixels: a row is found in 3 us, a train step takes 14, so pictures that were read stay in memory as far as they may
+ * (store_rehearse_memory()): place p of a table of m by rank % m. Where all fit, a pass reads none twice and a
+ * picture costs a cache miss.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/draw.h"
+#include "store/internal.h"
+
+#define MEMORY_DEFAULT ((size_t)4 << 20)
+
+struct run {
+    int64_t first;
+    uint64_t rank, n;
+};
+
+struct picture {
+    int64_t id; /* 0: none; ids begin with 1 */
+    uint32_t label;
+};
+
+struct rehearsal {
+    size_t memory; /* bytes that pictures may take */
+
+    /* the selection */
+    bool selected;
+    int64_t first_id, last_id;
+    bool live;       /* of the live line; else of the whole table, as version 1 had it       */
+    uint64_t since;  /* revision of the last activate event before it; 0: none              */
+    uint64_t before; /* the revision for which it was made: it holds for later ones as well */
+    bool open_ended; /* last_id was not given yet: it holds for no other revision           */
+    struct run *runs;
+    size_t n_runs, room;
+    uint64_t n;
+
+    /* the pictures */
+    size_t n_pictures;
+    struct picture *pictures; /* [n_pictures]          */
+    uint8_t *pixels;          /* [n_pictures][n_input] */
+};
+
+static void drop_pictures(struct rehearsal *r)
+{
+    free(r->pictures);
+    free(r->pixels);
+    r->pictures = NULL;
+    r->pixels = NULL;
+    r->n_pictures = 0;
+}
+
+void rehearsal_reset(struct rehearsal *r)
+{
+    if (r == NULL)
+        return;
+    drop_pictures(r);
+    free(r->runs);
+    *r = (struct rehearsal){.memory = r->memory};
+}
+
+void rehearsal_free(struct rehearsal *r)
+{
+    rehearsal_reset(r);
+    free(r);
+}
+
+static struct rehearsal *rehearsal_of(struct store *store, struct err *err)
+{
+    if (store->rehearsal == NULL) {
+        store->rehearsal = calloc(1, sizeof *store->rehearsal);
+        if (store->rehearsal == NULL)
+            err_set(err, ERR_MEMORY, "out of memory for a rehearsal");
+        else
+            store->rehearsal->memory = MEMORY_DEFAULT;
+    }
+    return store->rehearsal;
+}
+
+int store_rehearse_memory(struct store *store, size_t bytes, struct err *err)
+{
+    struct rehearsal *r = rehearsal_of(store, err);
+    if (r == NULL)
+        return -1;
+    drop_pictures(r);
+    r->memory = bytes;
+    return 0;
+}
+
+void store_rehearse_end(struct store *store)
+{
+    rehearsal_reset(store->rehearsal);
+}
+
+/* ---- which samples ---- */
+
+static int add_id(struct rehearsal *r, int64_t id, struct err *err)
+{
+    struct run *last = r->n_runs > 0 ? &r->runs[r->n_runs - 1] : NULL;
+    if (last == NULL || id != last->first + (int64_t)last->n) {
+        if (r->n_runs == r->room) {
+            size_t room = r->room == 0 ? 4 : r->room * 2;
+            struct run *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->runs, room * sizeof *more);
+            if (more == NULL)
+                return err_set(err, ERR_MEMORY, "out of memory for %zu runs of samples", room);
+            r->runs = more;
+            r->room = room;
+        }
+        last = &r->runs[r->n_runs++];
+        *last = (struct run){.first = id, .rank = r->n};
+    }
+    last->n++;
+    r->n++;
+    return 0;
+}
+
+static int add_stretch(struct rehearsal *r, struct db *db, uint64_t first, uint64_t last, struct err *err)
+{
+    int status;
+    db_bind_int(db, SQL_SAMPLES_STRETCH, 1, (int64_t)first);
+    db_bind_int(db, SQL_SAMPLES_STRETCH, 2, (int64_t)last);
+    db_bind_int(db, SQL_SAMPLES_STRETCH, 3, r->first_id);
+    db_bind_int(db, SQL_SAMPLES_STRETCH, 4, r->last_id);
+    while ((status = db_step(db, SQL_SAMPLES_STRETCH, err)) == 1)
+        if (add_id(r, db_int(db, SQL_SAMPLES_STRETCH, 0), err) != 0) {
+            db_reset(db, SQL_SAMPLES_STRETCH);
+            return -1;
+        }
+    return status;
+}
+
+/* The last activate event at or before a revision: two revisions with the same one are on one line. */
+static int last_activate(uint64_t *since, struct db *db, uint64_t revision, struct err *err)
+{
+    db_bind_int(db, SQL_ACTIVATE_LAST, 1, (int64_t)revision);
+    if (db_step(db, SQL_ACTIVATE_LAST, err) < 0)
+        return -1;
+    *since = (uint64_t)db_int(db, SQL_ACTIVATE_LAST, 0); /* NULL reads as 0 */
+    db_reset(db, SQL_ACTIVATE_LAST);
+    return 0;
+}
+
+/* The samples of the range as they were before `revision`. */
+static int select_samples(struct rehearsal *r, struct store *store, int64_t first_id, int64_t last_id,
+                          uint64_t revision, bool live, struct err *err)
+{
+    uint64_t since = 0;
+    if (last_activate(&since, store->db, revision - 1, err) != 0)
+        return -1;
+    if (r->selected && r->first_id == first_id && r->last_id == last_id && r->live == live && r->since == since &&
+        (r->before == revision || (r->before < revision && !r->open_ended)))
+        return 0;
+
+    r->selected = false;
+    r->first_id = first_id;
+    r->last_id = last_id;
+    r->live = live;
+    r->since = since;
+    r->before = revision;
+    r->n = r->n_runs = 0;
+    struct line line = {0};
+    int status = -1;
+    if (!live) {
+        status = add_stretch(r, store->db, 1, revision - 1, err);
+    } else if (line_init(&line, store, revision - 1, err) == 0) {
+        status = 0;
+        for (size_t i = line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
+            status = add_stretch(r, store->db, line.stretches[i].first, line.stretches[i].last, err);
+    }
+    line_fini(&line);
+    /* A later sample may come into the range, unless the log has gone past it already. */
+    r->open_ended = r->n == 0 || r->runs[r->n_runs - 1].first + (int64_t)r->runs[r->n_runs - 1].n - 1 < last_id;
+    r->selected = status == 0;
+    return status;
+}
+
+static int64_t id_of_rank(const struct rehearsal *r, uint64_t rank)
+{
+    size_t low = 0, high = r->n_runs; /* runs[low].rank <= rank < runs[high].rank */
+    assert(rank < r->n);
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (r->runs[middle].rank <= rank)
+            low = middle;
+        else
+            high = middle;
+    }
+    return r->runs[low].first + (int64_t)(rank - r->runs[low].rank);
+}
+
+int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, uint64_t *n, struct err *err)
+{
+    struct rehearsal *r = rehearsal_of(store, err);
+    if (r == NULL || select_samples(r, store, *first_id, *last_id, store->end.revision + 1, true, err) != 0)
+        return -1;
+    *n = r->n;
+    if (r->n == 0)
+        return 0;
+    /* The narrowed range holds the same samples, and later ones are not in it. */
+    *first_id = r->first_id = id_of_rank(r, 0);
+    *last_id = r->last_id = id_of_rank(r, r->n - 1);
+    r->open_ended = false;
+    return 0;
+}
+
+/* ---- their pixels ---- */
+
+/* As many pictures as memory allows and there are samples; one at least. */
+static int make_room(struct rehearsal *r, size_t n_input, struct err *err)
+{
+    uint64_t fit = r->memory / (n_input + sizeof *r->pictures);
+    uint64_t wanted = r->n < fit ? r->n : fit;
+    if (wanted < 1)
+        wanted = 1;
+    if (r->n_pictures == wanted)
+        return 0;
+    for (;;) {
+        drop_pictures(r);
+        r->pictures = calloc((size_t)wanted, sizeof *r->pictures);
+        r->pixels = malloc((size_t)wanted * n_input);
+        if (r->pictures != NULL && r->pixels != NULL)
+            break;
+        if (wanted == 1) {
+            drop_pictures(r);
+            return err_set(err, ERR_MEMORY, "out of memory for an image");
+        }
+        wanted = 1; /* slower, and as right */
+    }
+    r->n_pictures = (size_t)wanted;
+    return 0;
+}
+
+/* Points *pixels at the picture of that rank, valid until the next call. */
+static int picture(const uint8_t **pixels, uint32_t *label, struct rehearsal *r, struct store *store, uint64_t rank,
+                   size_t n_input, struct err *err)
+{
+    size_t place = (size_t)(rank % r->n_pictures);
+    struct picture *p = &r->pictures[place];
+    uint8_t *image = r->pixels + place * n_input;
+    int64_t id = id_of_rank(r, rank);
+    if (p->id != id) {
+        p->id = 0;
+        int found = store_sample(store, id, &p->label, image, n_input, err);
+        if (found == 0)
+            err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)id);
+        if (found != 1)
+            return -1;
+        p->id = id;
+    }
+    *pixels = image;
+    *label = p->label;
+    return 0;
+}
+
+/* ---- the event ---- */
+
+int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
+                   void *context, struct err *err)
+{
+    size_t n_input = learner->shape.n_input;
+    bool live = event->as.rehearse.n > 0;
+    struct rehearsal *r = rehearsal_of(store, err);
+    assert(event->kind == EVENT_REHEARSE);
+    if (r == NULL || select_samples(r, store, event->as.rehearse.first_id, event->as.rehearse.last_id, event->revision,
+                                    live, err) != 0)
+        return -1;
+    uint64_t begin = live ? event->as.rehearse.begin : 0, end = live ? event->as.rehearse.end : r->n;
+    if ((live && r->n != event->as.rehearse.n) || begin > end || end > r->n)
+        return err_set(err, ERR_DB_CORRUPT,
+                       "places %llu to %llu of %llu samples, but the live line has %llu in the range",
+                       (unsigned long long)begin, (unsigned long long)end, (unsigned long long)event->as.rehearse.n,
+                       (unsigned long long)r->n);
+    if (make_room(r, n_input, err) != 0)
+        return -1;
+    struct rehearse_step step = {.rate = live ? event->as.rehearse.rate : learner->settings.rate,
+                                 .jitter = event->as.rehearse.jitter,
+                                 .rotation = event->as.rehearse.rotation};
+    for (uint64_t i = begin; i < end; i++) {
+        const uint8_t *pixels = NULL;
+        uint32_t label = 0;
+        uint64_t rank = learner_order(event->as.rehearse.seed, r->n, i);
+        if (picture(&pixels, &label, r, store, rank, n_input, err) != 0)
+            return -1;
+        step.draw = draw_bits(event->as.rehearse.seed, i);
+        if (learner_rehearse(learner, label, pixels, &step, err) != 0)
+            return -1;
+        if (progress != NULL && progress(context, i + 1 - begin, end - begin) != 0)
+            return err_set(err, ERR_STOPPING, "stopped after %llu of %llu samples", (unsigned long long)(i + 1 - begin),
+                           (unsigned long long)(end - begin));
+    }
+    learner->revision = event->revision;
+    return 0;
+}

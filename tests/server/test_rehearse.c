@@ -1,0 +1,538 @@
+/* test_rehearse.c - rehearsals as the trainer works them off: chunk by chunk, among other jobs, until one of their ends. */
+#include <check.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/trainer.h"
+
+#define SIDE    8u
+#define N_INPUT (SIDE * SIDE)
+#define SAMPLES 64u
+#define FOREVER UINT64_C(1000000) /* passes: no test sees the end of them */
+
+static char folder[32], path[64];
+static struct trainer *trainer;
+static struct jobs *jobs;
+static struct err err;
+
+static struct event create_event(uint32_t hidden)
+{
+    static const char labels[3][LABEL_BYTES_MAX + 1] = {"a", "b", "c"};
+    struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = 1};
+    create.as.create.shape = shape_default();
+    create.as.create.shape.width = create.as.create.shape.height = SIDE;
+    create.as.create.shape.kernels = 4;
+    create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
+    create.as.create.shape.hidden = hidden;
+    create.as.create.settings = settings_default();
+    create.as.create.n_classes = 3;
+    create.as.create.labels = labels;
+    return create;
+}
+
+static void start(uint32_t hidden)
+{
+    struct trainer_config config = trainer_config_default();
+    struct event create = create_event(hidden);
+    struct store *store = NULL;
+    struct learner *learner = learner_create(&create, NULL, 0, &err);
+    ck_assert_msg(learner != NULL, "%s", err.text);
+    ck_assert_msg(store_create(&store, path, &create, learner, &err) == 0, "%s", err.text);
+    trainer = trainer_create(store, learner, &config, &err);
+    ck_assert_msg(trainer != NULL, "%s", err.text);
+    jobs = trainer_jobs(trainer);
+}
+
+static void setup(void)
+{
+    (void)snprintf(folder, sizeof folder, "/tmp/convd-rehearse-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/m.db", folder);
+}
+
+static void teardown(void)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < 4; i++) {
+        char name[80];
+        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        (void)unlink(name);
+    }
+    (void)rmdir(folder);
+}
+
+/* ---- jobs that can be waited for ---- */
+
+struct wait {
+    struct job job;
+    struct sample samples[SAMPLES];
+    uint8_t pixels[SAMPLES][N_INPUT];
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool done;
+};
+
+static void on_done(struct job *job)
+{
+    struct wait *w = job->context;
+    (void)pthread_mutex_lock(&w->lock);
+    w->done = true;
+    (void)pthread_cond_signal(&w->wake);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static struct wait *wait_create(enum job_kind kind)
+{
+    struct wait *w = calloc(1, sizeof *w);
+    ck_assert_ptr_nonnull(w);
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_cond_init(&w->wake, NULL);
+    w->job.kind = kind;
+    w->job.done = on_done;
+    w->job.context = w;
+    w->job.rehearse = rehearse_ask_default();
+    return w;
+}
+
+static void wait_free(struct wait *w)
+{
+    (void)pthread_mutex_destroy(&w->lock);
+    (void)pthread_cond_destroy(&w->wake);
+    free(w->job.list);
+    free(w);
+}
+
+static struct wait *run(struct wait *w)
+{
+    ck_assert_msg(trainer_submit(trainer, &w->job, &err) == 0, "%s", err.text);
+    (void)pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        (void)pthread_cond_wait(&w->wake, &w->lock);
+    (void)pthread_mutex_unlock(&w->lock);
+    return w;
+}
+
+static void run_well(struct wait *w)
+{
+    (void)run(w);
+    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+    wait_free(w);
+}
+
+static struct wait *train_job(uint32_t n, unsigned pattern)
+{
+    struct wait *w = wait_create(JOB_TRAIN);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < N_INPUT; p++)
+            w->pixels[i][p] = (uint8_t)((p * (pattern + 3) + i * 7 + i * i * p) & 255);
+        w->samples[i] = (struct sample){.label = (pattern + i) % 3, .pixels = w->pixels[i]};
+    }
+    w->job.event.kind = EVENT_TRAIN;
+    w->job.event.as.train.n = n;
+    w->job.event.as.train.samples = w->samples;
+    w->job.bytes = n * N_INPUT;
+    return w;
+}
+
+/* Begins a rehearsal; returns its id. */
+static int64_t rehearse(uint64_t passes)
+{
+    struct wait *w = wait_create(JOB_REHEARSE);
+    w->job.rehearse.passes = passes;
+    (void)run(w);
+    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+    int64_t id = w->job.job_status.id;
+    wait_free(w);
+    return id;
+}
+
+static struct job_status status_of(int64_t id)
+{
+    struct job_status status;
+    ck_assert_int_eq(jobs_find(jobs, id, &status), 1);
+    return status;
+}
+
+static void pause_ms(long ms)
+{
+    (void)nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static struct job_status await_end(int64_t id)
+{
+    while (status_of(id).state == JOB_STATE_RUNNING)
+        pause_ms(2);
+    return status_of(id);
+}
+
+static void await_steps(int64_t id, uint64_t steps)
+{
+    while (status_of(id).steps < steps) {
+        ck_assert(status_of(id).state == JOB_STATE_RUNNING);
+        pause_ms(1);
+    }
+}
+
+/* The published state's step; *digest of it. */
+static uint64_t look(uint8_t digest[DIGEST_BYTES])
+{
+    struct revision *held = model_acquire(trainer_model(trainer));
+    uint64_t step = held->learner->step;
+    model_digest(held, digest);
+    model_release(trainer_model(trainer), held);
+    return step;
+}
+
+/* Stops, and proves that the log leads to the state that was published last. */
+static void stop_and_verify(void)
+{
+    uint8_t published[DIGEST_BYTES];
+    struct store *store = NULL;
+    struct store_verdict verdict;
+    ck_assert_msg(trainer_stop(trainer, &err) == 0, "%s", err.text);
+    (void)look(published);
+    trainer_free(trainer);
+    ck_assert_msg(store_open(&store, path, false, &err) == 0, "%s", err.text);
+    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    ck_assert_mem_eq(published, verdict.digest, DIGEST_BYTES);
+    store_close(store);
+}
+
+/* ---- the tests ---- */
+
+START_TEST(a_rehearsal_goes_to_its_end_and_the_log_leads_to_its_state)
+{
+    uint8_t digest[DIGEST_BYTES];
+    start(8);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(7);
+    struct job_status job = await_end(id);
+    ck_assert(job.state == JOB_STATE_DONE && job.steps == 7 * SAMPLES && job.steps_total == 7 * SAMPLES);
+    ck_assert(job.pass == 7 && job.passes == 7);
+    ck_assert_uint_eq(look(digest), 8 * SAMPLES);
+    ck_assert_uint_eq(trainer_stats(trainer).rehearsed, 7 * SAMPLES);
+    stop_and_verify();
+}
+END_TEST
+
+/* How the chunks are cut depends on time; what is learned does not: two models that saw the same are the same. */
+START_TEST(the_same_rehearsal_gives_the_same_bits_however_it_is_cut)
+{
+    uint8_t digests[2][DIGEST_BYTES];
+    for (int i = 0; i < 2; i++) {
+        if (i == 1) {
+            teardown();
+            setup();
+        }
+        start(8);
+        run_well(train_job(SAMPLES, 1));
+        int64_t id = rehearse(50);
+        while (i == 1 && status_of(id).state == JOB_STATE_RUNNING) /* others that change nothing, for shorter chunks */
+            run_well(wait_create(JOB_SNAPSHOTS));
+        (void)await_end(id);
+        (void)look(digests[i]);
+        stop_and_verify();
+    }
+    ck_assert_mem_eq(digests[0], digests[1], DIGEST_BYTES);
+}
+END_TEST
+
+START_TEST(a_rehearsal_of_nothing_is_refused)
+{
+    start(8);
+    struct wait *w = run(wait_create(JOB_REHEARSE));
+    ck_assert_int_eq(w->job.status, -1);
+    ck_assert_int_eq(w->job.err.code, ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(w->job.err.text, "nothing to rehearse"));
+    ck_assert_int_eq(jobs_running(jobs), 0);
+    wait_free(w);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(new_samples_are_learned_between_the_chunks)
+{
+    uint8_t digest[DIGEST_BYTES];
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 1);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        struct wait *w = run(train_job(1 + i % 3, i));
+        ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+        ck_assert_uint_gt(w->job.revision, last + (i > 0)); /* at least one chunk came between */
+        last = w->job.revision;
+        wait_free(w);
+    }
+    ck_assert(status_of(id).state == JOB_STATE_RUNNING);
+    ck_assert_uint_eq(status_of(id).steps_total, FOREVER * SAMPLES); /* the new ones are not in it */
+    ck_assert_uint_gt(look(digest), SAMPLES + 39);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(predictions_go_on_while_a_rehearsal_runs_and_see_it_progress)
+{
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    uint64_t step = look(before), seen = 0;
+    for (int i = 0; i < 2000 && seen < 5; i++) {
+        uint64_t now = look(after);
+        ck_assert_uint_ge(now, step);
+        seen += now > step;
+        step = now;
+        pause_ms(1);
+    }
+    ck_assert_uint_eq(seen, 5);
+    ck_assert(status_of(id).state == JOB_STATE_RUNNING);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(a_second_rehearsal_is_refused_until_the_first_has_ended)
+{
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    struct wait *second = run(wait_create(JOB_REHEARSE));
+    ck_assert_int_eq(second->job.err.code, ERR_CONFLICT);
+    wait_free(second);
+    struct wait *cancel = wait_create(JOB_CANCEL);
+    cancel->job.job_id = id;
+    run_well(cancel);
+    ck_assert_int_gt(rehearse(1), id);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(a_cancelled_rehearsal_keeps_what_it_did)
+{
+    uint8_t digest[DIGEST_BYTES];
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 3);
+    struct wait *cancel = wait_create(JOB_CANCEL);
+    cancel->job.job_id = id;
+    (void)run(cancel);
+    ck_assert_msg(cancel->job.status == 0, "%s", cancel->job.err.text);
+    struct job_status job = cancel->job.job_status;
+    ck_assert(job.state == JOB_STATE_CANCELLED && job.steps >= 3 && job.steps < job.steps_total);
+    ck_assert_uint_eq(look(digest), SAMPLES + job.steps);
+    wait_free(cancel);
+    pause_ms(30);
+    ck_assert_uint_eq(look(digest), SAMPLES + job.steps); /* it has stopped indeed */
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(what_does_not_run_cannot_be_cancelled)
+{
+    start(8);
+    run_well(train_job(3, 1));
+    int64_t id = rehearse(1);
+    (void)await_end(id);
+    for (int64_t i = 0; i < 2; i++) {
+        struct wait *cancel = wait_create(JOB_CANCEL);
+        cancel->job.job_id = id + i;
+        (void)run(cancel);
+        ck_assert_int_eq(cancel->job.err.code, i == 0 ? ERR_CONFLICT : ERR_NOT_FOUND);
+        wait_free(cancel);
+    }
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(going_back_to_a_snapshot_ends_the_rehearsal)
+{
+    uint8_t then[DIGEST_BYTES], now[DIGEST_BYTES];
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    struct wait *taken = run(wait_create(JOB_SNAPSHOT));
+    (void)look(then);
+    run_well(train_job(SAMPLES, 2));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 1);
+    struct wait *activate = wait_create(JOB_ACTIVATE);
+    activate->job.snapshot_id = taken->job.snapshot.id;
+    run_well(activate);
+    struct job_status job = status_of(id);
+    ck_assert(job.state == JOB_STATE_CANCELLED);
+    ck_assert_ptr_nonnull(strstr(job.err.text, "went back to revision 2"));
+    ck_assert_uint_eq(look(now), SAMPLES);
+    ck_assert_mem_eq(then, now, DIGEST_BYTES);
+    wait_free(taken);
+    id = rehearse(1); /* only of what is live */
+    ck_assert_uint_eq(await_end(id).steps_total, SAMPLES);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(a_stop_ends_the_rehearsal_after_its_chunk)
+{
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 1);
+    ck_assert_int_eq(trainer_stop(trainer, &err), 0);
+    struct job_status job = status_of(id);
+    ck_assert(job.state == JOB_STATE_CANCELLED && job.err.code == ERR_STOPPING);
+    trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(a_quiet_trainer_rehearses_no_more_and_trains_on)
+{
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 1);
+    trainer_quiesce(trainer);
+    ck_assert(await_end(id).state == JOB_STATE_CANCELLED);
+    run_well(train_job(2, 2));
+    struct wait *late = run(wait_create(JOB_REHEARSE));
+    ck_assert_int_eq(late->job.err.code, ERR_STOPPING);
+    wait_free(late);
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(a_full_disk_fails_the_rehearsal_and_keeps_what_was_committed)
+{
+    uint8_t digest[DIGEST_BYTES];
+    struct rlimit limit, none;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    start(512);
+    run_well(train_job(SAMPLES, 1));
+    int64_t id = rehearse(FOREVER);
+    await_steps(id, 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    struct job_status job = await_end(id);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert(job.state == JOB_STATE_FAILED);
+    ck_assert_msg(job.err.code == ERR_STORAGE_FULL || job.err.code == ERR_STORAGE, "%s", job.err.text);
+    ck_assert_uint_eq(look(digest), SAMPLES + job.steps);
+    run_well(train_job(2, 5));
+    id = rehearse(1);
+    ck_assert(await_end(id).state == JOB_STATE_DONE);
+    stop_and_verify();
+}
+END_TEST
+
+/* ---- the plan ---- */
+
+START_TEST(what_is_asked_for_is_checked)
+{
+    const struct {
+        struct rehearse_ask ask;
+        const char *pointer;
+    } wrong[] = {
+        {{.passes = 1, .rate = -1, .decay = 1}, "/rate"},
+        {{.passes = 1, .rate = 101, .decay = 1}, "/rate"},
+        {{.passes = 1, .rate = 1, .decay = 0}, "/decay"},
+        {{.passes = 1, .rate = 1, .decay = 1.5}, "/decay"},
+        {{.passes = 1, .rate = 1, .decay = 1, .jitter = 16.5}, "/jitter"},
+        {{.passes = 1, .rate = 1, .decay = 1, .jitter = -1}, "/jitter"},
+        {{.passes = 1, .rate = 1, .decay = 1, .rotation = 46}, "/rotation"},
+        {{.passes = 1, .rate = (double)INFINITY, .decay = 1}, "/rate"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(rehearse_ask_check(&wrong[i].ask, &err), -1);
+        ck_assert_int_eq(err.code, ERR_VALUE);
+        ck_assert_str_eq(err.pointer, wrong[i].pointer);
+    }
+    struct rehearse_ask ask = rehearse_ask_default();
+    ck_assert_int_eq(rehearse_ask_check(&ask, &err), 0);
+}
+END_TEST
+
+START_TEST(each_pass_has_its_own_order_and_a_rate_that_falls)
+{
+    struct event create = create_event(8), event;
+    struct store *store = NULL;
+    struct rehearse_plan plan;
+    struct rehearse_ask ask = rehearse_ask_default();
+    create.as.create.settings.jitter = 2;
+    struct learner *learner = learner_create(&create, NULL, 0, &err);
+    ck_assert_int_eq(store_create(&store, path, &create, learner, &err), 0);
+    struct wait *w = train_job(SAMPLES, 1);
+    w->job.event.revision = 2;
+    ck_assert_int_eq(learner_apply(learner, &w->job.event, &err), 0);
+    ck_assert_int_eq(store_begin(store, &err), 0);
+    ck_assert_int_eq(store_append(store, &w->job.event, &err), 0);
+
+    ask.passes = 4;
+    ask.rate = 0.5;
+    ask.decay = 0.25;
+    ask.rotation = 7;
+    ask.first_id = 11;
+    ask.last_id = 30;
+    ck_assert_int_eq(rehearse_begin(&plan, &ask, store, learner, &err), 0);
+    ck_assert_uint_eq(rehearse_steps_total(&plan), 80);
+    uint64_t seed = 0, done = 0;
+    float rate = 0.5F;
+    for (uint64_t chunk = 0; !rehearse_over(&plan); chunk++) {
+        ck_assert_uint_lt(chunk, 80);
+        uint64_t pass = plan.pass, place = plan.place;
+        ck_assert_int_eq(rehearse_chunk(&event, &plan, store, learner, 1 + chunk % 7, &err), 0);
+        ck_assert_int_eq(store_append(store, &event, &err), 0);
+        ck_assert(event.as.rehearse.begin == place && event.as.rehearse.n == 20);
+        ck_assert_uint_le(event.as.rehearse.end - place, 1 + chunk % 7);
+        ck_assert(event.as.rehearse.first_id == 11 && event.as.rehearse.last_id == 30);
+        ck_assert(event.as.rehearse.rate == rate);
+        ck_assert(event.as.rehearse.jitter == 2.0F && event.as.rehearse.rotation == 7.0F);
+        ck_assert((event.as.rehearse.seed == seed) == (place > 0));
+        seed = event.as.rehearse.seed;
+        ck_assert_uint_lt(seed, UINT64_C(1) << 53);
+        done += event.as.rehearse.end - event.as.rehearse.begin;
+        ck_assert_uint_eq(rehearse_steps(&plan), done);
+        rate = plan.pass != pass ? rate * 0.25F : rate;
+    }
+    ck_assert_uint_eq(done, 80);
+    ck_assert_int_eq(store_commit(store, &err), 0);
+    wait_free(w);
+    learner_free(learner);
+    store_close(store);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rehearse");
+    TCase *tcase = tcase_create("rehearse");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_rehearsal_goes_to_its_end_and_the_log_leads_to_its_state);
+    tcase_add_test(tcase, the_same_rehearsal_gives_the_same_bits_however_it_is_cut);
+    tcase_add_test(tcase, a_rehearsal_of_nothing_is_refused);
+    tcase_add_test(tcase, new_samples_are_learned_between_the_chunks);
+    tcase_add_test(tcase, predictions_go_on_while_a_rehearsal_runs_and_see_it_progress);
+    tcase_add_test(tcase, a_second_rehearsal_is_refused_until_the_first_has_ended);
+    tcase_add_test(tcase, a_cancelled_rehearsal_keeps_what_it_did);
+    tcase_add_test(tcase, what_does_not_run_cannot_be_cancelled);
+    tcase_add_test(tcase, going_back_to_a_snapshot_ends_the_rehearsal);
+    tcase_add_test(tcase, a_stop_ends_the_rehearsal_after_its_chunk);
+    tcase_add_test(tcase, a_quiet_trainer_rehearses_no_more_and_trains_on);
+    tcase_add_test(tcase, a_full_disk_fails_the_rehearsal_and_keeps_what_was_committed);
+    tcase_add_test(tcase, what_is_asked_for_is_checked);
+    tcase_add_test(tcase, each_pass_has_its_own_order_and_a_rate_that_falls);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
