@@ -1,141 +1,305 @@
-/* experiment.c - how the defaults were chosen: one online pass, and several with a falling rate, for given settings.
+/* experiment.c - how the defaults were chosen: a data set, settings, some seeds, and what the model then can.
  *
- *   experiment IMAGES.idx LABELS.idx TEST-IMAGES.idx TEST-LABELS.idx passes decay seeds name=value...
+ *   experiment FOLDER [NAME=VALUE ...]
  *
- * name: rate, mean, gradient, kernels, side, stride, hidden, limit (samples), and k, w01, w12 (factors on the initial weights' scale). One
- * line a seed: test-then-train accuracy of the first pass, test accuracy after each pass. Inputs are plain IDX. Links core alone.
+ * FOLDER has {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain IDX, as bench/experiments/data writes them. The names are those of
+ * the table below. One line of JSON: for each seed test-then-train accuracy of the first pass, test accuracy after `early` samples
+ * of it and in the end, and accuracy on the lower half of the classes in the end (`old`), all in per cent; and processor time.
+ * The first pass is in the file's order (`halves`: the lower half of the classes first, then only the upper), new samples as they are;
+ * later passes are in drawn orders, displaced, at a rate that is `decay` times that of the pass before.
+ * Links core alone; the rules that are tried are in experiments/trial.h.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "core/core.h"
+#include "bench/experiments/trial.h"
 
-struct idx {
-    uint32_t n, height, width;
-    uint8_t *bytes;
+#define SEEDS_MAX 64
+
+enum option {
+    O_SEEDS,
+    O_SEED,
+    O_LIMIT,
+    O_HOLD,
+    O_EARLY,
+    O_HALVES,
+    O_WRONG,
+    O_PASSES,
+    O_DECAY,
+    O_RATE,
+    O_FALL,
+    O_ROOT,
+    O_MEAN,
+    O_GRADIENT,
+    O_KERNELS,
+    O_SIDE,
+    O_STRIDE,
+    O_HIDDEN,
+    O_REHEARSAL,
+    O_ROOM,
+    O_RESERVOIR,
+    O_DRAWS,
+    O_DOUBT,
+    O_JITTER,
+    O_ROTATION,
+    O_SCALE_K,
+    O_SCALE_W01,
+    O_SCALE_W12,
+    O_RATE_K,
+    O_RATE_W01,
+    O_RATE_W12,
+    O_MOMENTUM,
+    O_WEIGHT_DECAY,
+    O_N
 };
+
+static struct {
+    const char *name;
+    double value; /* at first the default */
+    const char *help;
+} options[O_N] = {
+    [O_SEEDS] = {"seeds", 3, "how many"},
+    [O_SEED] = {"seed", 1, "the first of them"},
+    [O_LIMIT] = {"limit", 1e9, "only the first so many images"},
+    [O_HOLD] = {"hold", 0, "test on the last so many training images instead, and do not learn from them"},
+    [O_EARLY] = {"early", 1000, "test after so many samples, too"},
+    [O_HALVES] = {"halves", 0, "1: the lower half of the classes first, then only the upper"},
+    [O_WRONG] = {"wrong", 0, "share of the training labels that are replaced by any other label"},
+    [O_PASSES] = {"passes", 1, "over the images"},
+    [O_DECAY] = {"decay", 1, "factor on the rate after each pass"},
+    [O_RATE] = {"rate", 0.05, "at the start"},
+    [O_FALL] = {"fall", 0, "steps after which the rate has halved; 0: never"},
+    [O_ROOT] = {"root", 0, "1: the rate falls as the root of the steps"},
+    [O_MEAN] = {"mean", 0.13, "of pixel / 255"},
+    [O_GRADIENT] = {"gradient", 0, "0 diagonal, 1 jacobian"},
+    [O_KERNELS] = {"kernels", 16, ""},
+    [O_SIDE] = {"side", 5, "of a kernel"},
+    [O_STRIDE] = {"stride", 1, ""},
+    [O_HIDDEN] = {"hidden", 128, ""},
+    [O_REHEARSAL] = {"rehearsal", 0, "steps on past samples for each new one"},
+    [O_ROOM] = {"room", 500, "of the pool, a class"},
+    [O_RESERVOIR] = {"reservoir", 0, "1: every sample ever seen is as likely in the pool; 0: new ones always enter"},
+    [O_DRAWS] = {"draws", 1, "slots of the pool among which the most doubtful is rehearsed"},
+    [O_DOUBT] = {"doubt", 0, "0 middle, 1 loss, 2 gradient"},
+    [O_JITTER] = {"jitter", 0, "pixels"},
+    [O_ROTATION] = {"rotation", 0, "degrees"},
+    [O_SCALE_K] = {"scale_k", 1, "factor on the initial kernels"},
+    [O_SCALE_W01] = {"scale_w01", 1, "and on w01"},
+    [O_SCALE_W12] = {"scale_w12", 1, "and on w12"},
+    [O_RATE_K] = {"rate_k", 1, "factor on the rate of the kernels"},
+    [O_RATE_W01] = {"rate_w01", 1, "and of w01"},
+    [O_RATE_W12] = {"rate_w12", 1, "and of w12"},
+    [O_MOMENTUM] = {"momentum", 0, ""},
+    [O_WEIGHT_DECAY] = {"weight_decay", 0, ""},
+};
+
+static double number(enum option o)
+{
+    return options[o].value;
+}
+
+static uint32_t count(enum option o)
+{
+    return (uint32_t)options[o].value;
+}
+
+static void options_read(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        const char *equals = strchr(argv[i], '=');
+        int o = 0;
+        while (o < O_N && (equals == NULL || strlen(options[o].name) != (size_t)(equals - argv[i]) ||
+                           strncmp(options[o].name, argv[i], (size_t)(equals - argv[i])) != 0))
+            o++;
+        char *end = NULL;
+        if (o < O_N)
+            options[o].value = strtod(equals + 1, &end);
+        if (end == NULL || end == equals + 1 || *end != '\0')
+            exit(fprintf(stderr, "experiment: what is %s?\n", argv[i]) > 0 ? 2 : 1);
+    }
+}
+
+/* ---- the images ---- */
 
 static uint32_t be32(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static struct idx idx_read(const char *path)
+/* The values of one file, and its dimensions; ones where it has fewer than four. */
+static uint8_t *idx_read(uint32_t side[4], const char *folder, const char *part, const char *kind)
 {
-    struct idx idx = {0, 1, 1, NULL};
-    uint8_t head[16];
+    char path[512];
+    uint8_t head[4 + 4 * 4];
+    (void)snprintf(path, sizeof path, "%s/%s-%s-ubyte", folder, part, kind);
     FILE *file = fopen(path, "rb");
-    if (file == NULL || fread(head, 1, 8, file) != 8)
-        exit(fprintf(stderr, "cannot read %s\n", path) > 0);
-    idx.n = be32(head + 4);
-    if (head[3] == 3) {
-        if (fread(head + 8, 1, 8, file) != 8)
-            exit(1);
-        idx.height = be32(head + 8);
-        idx.width = be32(head + 12);
+    const size_t n_sides = file != NULL && fread(head, 1, 4, file) == 4 ? head[3] : 0;
+    uint8_t *values = NULL;
+    size_t size = 1;
+    if (n_sides >= 1 && n_sides <= 4 && fread(head + 4, 4, n_sides, file) == n_sides) {
+        for (size_t i = 0; i < 4; i++) { /* an image without channels has one */
+            size_t from = n_sides == 3 && i > 0 ? i - 1 : i;
+            side[i] = (n_sides == 3 && i == 1) || from >= n_sides ? 1 : be32(head + 4 + 4 * from);
+            size *= side[i];
+        }
+        values = malloc(size);
     }
-    size_t size = (size_t)idx.n * idx.height * idx.width;
-    idx.bytes = malloc(size);
-    if (idx.bytes == NULL || fread(idx.bytes, 1, size, file) != size)
-        exit(fprintf(stderr, "%s is cut short\n", path) > 0);
+    if (values == NULL || fread(values, 1, size, file) != size)
+        exit(fprintf(stderr, "experiment: cannot read %s\n", path) > 0);
     (void)fclose(file);
-    return idx;
+    return values;
 }
 
-static double option(int argc, char **argv, const char *name, double otherwise)
+static struct images images_read(const char *folder, const char *part)
 {
-    size_t n = strlen(name);
-    for (int i = 8; i < argc; i++)
-        if (strncmp(argv[i], name, n) == 0 && argv[i][n] == '=')
-            return strtod(argv[i] + n + 1, NULL);
-    return otherwise;
+    uint32_t side[4], n_labels[4];
+    const uint8_t *pixels = idx_read(side, folder, part, "images-idx3");
+    const uint8_t *labels = idx_read(n_labels, folder, part, "labels-idx1");
+    return (struct images){n_labels[0] < side[0] ? n_labels[0] : side[0], side[1], side[2], side[3], pixels, labels};
 }
 
-static void scale(float *v, size_t n, double factor)
+static void spoil(uint8_t *labels, uint32_t n, uint32_t n_classes, double share)
 {
-    for (size_t i = 0; i < n; i++)
-        v[i] *= (float)factor;
-}
-
-static double test(const struct learner *l, struct idx images, struct idx labels)
-{
-    size_t right = 0;
-    for (uint32_t i = 0; i < images.n; i++) {
-        net_forward(l->arith, &l->net, l->settings.mean, images.bytes + (size_t)i * l->shape.n_input, l->ws);
-        right += net_argmax(&l->net, l->ws->l2) == labels.bytes[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t at = learner_order(77, UINT64_C(1) << 40, i); /* any 40 bits */
+        if ((double)at < share * (double)(UINT64_C(1) << 40))
+            labels[i] = (uint8_t)((labels[i] + 1 + at % (n_classes - 1)) % n_classes);
     }
-    return 100.0 * (double)right / images.n;
+}
+
+/* ---- a run ---- */
+
+struct outcome_of_run {
+    double online[SEEDS_MAX], early[SEEDS_MAX], test[SEEDS_MAX], old[SEEDS_MAX];
+};
+
+static void run(struct outcome_of_run *out, uint32_t nth, struct trial *t, const struct images *train,
+                const struct images *test, uint32_t n_classes)
+{
+    const uint32_t n = train->n, half = n_classes / 2, n_rounds = count(O_HALVES) != 0 ? 2 : 1;
+    uint32_t right = 0, done = 0;
+    for (uint32_t round = 0; round < n_rounds; round++)
+        for (uint32_t i = 0; i < n; i++) {
+            if (n_rounds == 2 && (train->labels[i] >= half) != (round == 1))
+                continue;
+            right += trial_learn(t, i);
+            if (++done == count(O_EARLY))
+                out->early[nth] = trial_test(t, test, 0, UINT32_MAX);
+        }
+    double rate = number(O_RATE);
+    for (uint32_t pass = 1; pass < count(O_PASSES); pass++) {
+        rate *= number(O_DECAY);
+        for (uint32_t i = 0; i < n; i++)
+            trial_again(t, (uint32_t)learner_order(1000 * (uint64_t)nth + pass, n, i), rate);
+    }
+    out->online[nth] = 100.0 * right / n;
+    out->test[nth] = trial_test(t, test, 0, UINT32_MAX);
+    out->old[nth] = trial_test(t, test, 0, half - 1);
+}
+
+static void print_list(const char *name, const double *values, uint32_t n)
+{
+    (void)printf("\"%s\": [", name);
+    for (uint32_t i = 0; i < n; i++)
+        (void)printf("%s%.4f", i > 0 ? ", " : "", values[i]);
+    (void)printf("], ");
+}
+
+static struct rules rules_of_options(void)
+{
+    return (struct rules){
+        .rate = number(O_RATE),
+        .fall = number(O_FALL),
+        .root = count(O_ROOT) != 0,
+        .rate_k = number(O_RATE_K),
+        .rate_w01 = number(O_RATE_W01),
+        .rate_w12 = number(O_RATE_W12),
+        .scale_k = number(O_SCALE_K),
+        .scale_w01 = number(O_SCALE_W01),
+        .scale_w12 = number(O_SCALE_W12),
+        .momentum = number(O_MOMENTUM),
+        .weight_decay = number(O_WEIGHT_DECAY),
+        .jitter = (float)number(O_JITTER),
+        .rotation = (float)number(O_ROTATION),
+        .rehearsal = count(O_REHEARSAL),
+        .room = count(O_ROOM),
+        .draws = count(O_DRAWS),
+        .reservoir = count(O_RESERVOIR) != 0,
+        .doubt = (enum doubt)count(O_DOUBT),
+    };
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 8)
+    if (argc < 2) {
+        (void)printf("usage: experiment FOLDER [NAME=VALUE ...]\n");
+        for (int o = 0; o < O_N; o++)
+            (void)printf("  %-13s %-8g %s\n", options[o].name, options[o].value, options[o].help);
         return 2;
-    struct idx images = idx_read(argv[1]), labels = idx_read(argv[2]), t_images = idx_read(argv[3]),
-               t_labels = idx_read(argv[4]);
-    const int passes = (int)strtol(argv[5], NULL, 10), seeds = (int)strtol(argv[7], NULL, 10);
-    const double decay = strtod(argv[6], NULL);
-    struct event create = {.kind = EVENT_CREATE, .revision = 1};
-    struct shape *s = &create.as.create.shape;
-    struct settings *settings = &create.as.create.settings;
+    }
+    options_read(argc, argv);
+    struct images train = images_read(argv[1], "train"), test = images_read(argv[1], "t10k");
     static char names[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
     uint32_t n_classes = 0;
-    for (uint32_t i = 0; i < labels.n; i++)
-        n_classes = labels.bytes[i] >= n_classes ? labels.bytes[i] + 1u : n_classes;
+    for (uint32_t i = 0; i < train.n; i++)
+        n_classes = train.labels[i] >= n_classes ? train.labels[i] + 1U : n_classes;
     for (uint32_t i = 0; i < n_classes; i++)
         (void)snprintf(names[i], sizeof names[i], "%u", i);
-    *s = shape_default();
-    s->width = images.width;
-    s->height = images.height;
-    s->kernels = (uint32_t)option(argc, argv, "kernels", s->kernels);
-    s->kernel_width = s->kernel_height = (uint32_t)option(argc, argv, "side", s->kernel_width);
-    s->stride = (uint32_t)option(argc, argv, "stride", s->stride);
-    s->hidden = (uint32_t)option(argc, argv, "hidden", s->hidden);
-    *settings = settings_default();
-    settings->rate = (float)option(argc, argv, "rate", (double)settings->rate);
-    settings->mean = (float)option(argc, argv, "mean", (double)settings->mean);
-    settings->gradient = (enum gradient)option(argc, argv, "gradient", settings->gradient);
+
+    struct event create = {.kind = EVENT_CREATE, .revision = 1};
+    create.as.create.shape = (struct shape){
+        .width = train.width,
+        .height = train.height,
+        .channels = train.channels,
+        .kernels = count(O_KERNELS),
+        .kernel_width = count(O_SIDE),
+        .kernel_height = count(O_SIDE),
+        .stride = count(O_STRIDE),
+        .hidden = count(O_HIDDEN),
+    };
+    create.as.create.settings = settings_default();
+    create.as.create.settings.mean = (float)number(O_MEAN);
+    create.as.create.settings.gradient = count(O_GRADIENT) != 0 ? GRADIENT_JACOBIAN : GRADIENT_DIAGONAL;
     create.as.create.n_classes = n_classes;
     create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) names;
-    uint32_t limit = (uint32_t)option(argc, argv, "limit", images.n);
 
-    for (int seed = 1; seed <= seeds; seed++) {
-        struct err err;
-        settings->seed = (uint64_t)seed;
-        struct learner *l = learner_create(&create, NULL, 0, &err);
-        if (l == NULL)
-            return fprintf(stderr, "%s\n", err.text), 1;
-        scale(l->net.k, (size_t)l->shape.n_k * l->net.ld_k, option(argc, argv, "k", 1.0));
-        scale(l->net.w01, (size_t)l->shape.n_0 * l->net.ld_1, option(argc, argv, "w01", 1.0));
-        scale(l->net.w12, (size_t)l->shape.n_1 * l->net.ld_2, option(argc, argv, "w12", 1.0));
-        for (int pass = 0; pass < passes; pass++) {
-            for (uint32_t i = 0; i < limit; i++) {
-                uint64_t at = pass == 0 ? i : learner_order((uint64_t)pass, limit, i);
-                struct sample sample = {.label = labels.bytes[at], .pixels = images.bytes + at * l->shape.n_input};
-                if (pass == 0) {
-                    struct event train = {.kind = EVENT_TRAIN, .revision = l->revision + 1};
-                    train.as.train.n = 1;
-                    train.as.train.samples = &sample;
-                    if (learner_apply(l, &train, &err) != 0)
-                        return 1;
-                } else {
-                    const struct rehearse_step how = {.rate = l->settings.rate};
-                    if (learner_rehearse(l, sample.label, sample.pixels, &how, &err) != 0)
-                        return 1;
-                }
-            }
-            if (pass == 0)
-                printf("seed %d: test-then-train %.2f  test", seed,
-                       100.0 * (double)l->tally.correct / (double)l->tally.samples);
-            printf(" %.2f", test(l, t_images, t_labels));
-            (void)fflush(stdout);
-            l->settings.rate = (float)((double)l->settings.rate * decay);
-        }
-        printf("\n");
-        learner_free(l);
+    const uint32_t hold = count(O_HOLD) < train.n ? count(O_HOLD) : 0;
+    if (hold > 0) {
+        const size_t n_input = (size_t)train.channels * train.height * train.width;
+        test = train;
+        test.n = hold;
+        test.pixels += (train.n - hold) * n_input;
+        test.labels += train.n - hold;
+        train.n -= hold;
     }
+    train.n = number(O_LIMIT) < (double)train.n ? count(O_LIMIT) : train.n;
+    uint8_t *labels = malloc(train.n);
+    if (labels == NULL)
+        return 1;
+    memcpy(labels, train.labels, train.n);
+    spoil(labels, train.n, n_classes, number(O_WRONG));
+    train.labels = labels;
+
+    static struct outcome_of_run out;
+    const struct rules rules = rules_of_options();
+    const uint32_t seeds = count(O_SEEDS) < SEEDS_MAX ? count(O_SEEDS) : SEEDS_MAX;
+    for (uint32_t nth = 0; nth < seeds; nth++) {
+        struct err err;
+        struct trial *t = trial_create(&create, &rules, &train, count(O_SEED) + nth, &err);
+        if (t == NULL)
+            return fprintf(stderr, "experiment: %s\n", err.text) > 0;
+        run(&out, nth, t, &train, &test, n_classes);
+        trial_free(t);
+    }
+    struct timespec used;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    (void)printf("{");
+    print_list("online", out.online, seeds);
+    print_list("early", out.early, seeds);
+    print_list("test", out.test, seeds);
+    print_list("old", out.old, seeds);
+    (void)printf("\"seconds\": %.2f}\n", (double)used.tv_sec + 1e-9 * (double)used.tv_nsec);
     return 0;
 }
