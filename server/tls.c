@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -134,6 +135,25 @@ void tls_close(struct tls *tls)
     *tls = (struct tls){0};
 }
 
+/* The answer is for the caller to see: a quick one must not be read as part of the handshake. */
+static ssize_t read_nothing(gnutls_transport_ptr_t session, void *bytes, size_t n)
+{
+    (void)bytes, (void)n;
+    gnutls_transport_set_errno(*(gnutls_session_t *)session, EAGAIN);
+    return -1;
+}
+
+static ssize_t send_all(gnutls_transport_ptr_t fd, const void *bytes, size_t n)
+{
+    return send(*(const int *)fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int never_ready(gnutls_transport_ptr_t session, unsigned milliseconds)
+{
+    (void)session, (void)milliseconds;
+    return 0;
+}
+
 bool tls_hello(int fd)
 {
     gnutls_session_t session = NULL;
@@ -143,7 +163,10 @@ bool tls_hello(int fd)
         return false;
     if (gnutls_certificate_allocate_credentials(&nothing) == 0 && gnutls_set_default_priority(session) == 0 &&
         gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, nothing) == 0) {
-        gnutls_transport_set_int(session, fd);
+        gnutls_transport_set_ptr2(session, &session, &fd);
+        gnutls_transport_set_pull_function(session, read_nothing);
+        gnutls_transport_set_pull_timeout_function(session, never_ready);
+        gnutls_transport_set_push_function(session, send_all);
         sent = gnutls_handshake(session) == GNUTLS_E_AGAIN && gnutls_record_get_direction(session) == 0;
     }
     gnutls_deinit(session);

@@ -135,11 +135,13 @@ def pipelined(port, over):
     with connect(port) as connection:
         sender = threading.Thread(target=lambda: connection.sendall(WHOLE * 500), daemon=True)
         sender.start()
-        received = b""
+        received, started = b"", time.monotonic()
         while received.count(b"HTTP/1.1 200") < 500:
             part = connection.recv(65536)
+            if not part and time.monotonic() - started > REQUEST_SECONDS - 1:
+                break  # it read its answers too slowly
             assert part, "the daemon closed a connection that only asked much"
-            received = received[-64:] + part if len(received) > 1 << 22 else received + part
+            received += part
         sender.join()
 
 

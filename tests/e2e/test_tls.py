@@ -1,6 +1,7 @@
 """TLS: what is served over it is what is served without; what is not TLS, or only half of it, harms nobody."""
 import http.client
 import json
+import os
 import select
 import socket
 import ssl
@@ -194,6 +195,28 @@ def test_half_a_handshake_is_cut_off_while_others_are_served(short, part):
         for _ in range(5):
             assert short.model()["revision"] == 1
         assert closed_after(stalled, 4 + SLACK_S) > 0.5
+
+
+def processor_seconds(daemon: Daemon) -> float:
+    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(SANITIZED, reason="processor time of a sanitized build means nothing")
+@pytest.mark.parametrize("part", ["half a hello", "a hello"])
+def test_stalled_handshakes_cost_no_processor_time(secure, part):
+    first = hello(secure.context())
+    stalled = [secure.connect() for _ in range(8)]
+    try:
+        for connection in stalled:
+            connection.sendall(first if part == "a hello" else first[:len(first) // 2])
+        time.sleep(0.5)
+        before = processor_seconds(secure)
+        time.sleep(2)
+        assert processor_seconds(secure) - before < 0.15
+    finally:
+        for connection in stalled:
+            connection.close()
 
 
 def test_a_handshake_that_trickles_is_cut_off(short):
