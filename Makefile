@@ -78,7 +78,8 @@ NAME_x86_64_v3 := x86-64-v3
 NAME_aarch64   := aarch64
 NAME_portable  := portable
 # The arithmetic is always optimized: at -O0 its lanes would be a hundred times slower, and the bits are the same.
-OPT_ARITH := -O3
+# Under ASan and UBSan, -O3 would be minutes of compiling.
+OPT_ARITH := $(if $(filter asan,$(VARIANT)),-O1,-O3)
 
 # ---- sources ----
 CORE_SRC   := $(filter-out core/arith.c,$(wildcard core/*.c))
