@@ -25,6 +25,8 @@ else
 say        = @printf '  %-4s %s\n' '$(1)' '$@';
 endif
 
+comma := ,
+
 # ---- flags ----
 # Same bits everywhere: no contraction, no fast-math, in every object that is linked.
 WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wformat=2 -Wstrict-prototypes \
@@ -141,6 +143,11 @@ $(CORE_TESTS): $(BUILD)/tests/core/%: $(BUILD)/tests/core/%.o $(BUILD)/libcore.a
 $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
 $(BUILD)/tests/store/test_power: $(BUILD)/tests/store/power_disk.o
+# Memory that runs out. Sanitizers own malloc: there the calls of our own objects are redirected by the linker.
+OOM_TESTS := $(BUILD)/tests/store/test_memory
+OOM_WRAP  := malloc calloc realloc aligned_alloc strdup
+$(OOM_TESTS): $(BUILD)/tests/oom.o
+$(OOM_TESTS): ALL_LDFLAGS += $(if $(filter asan tsan,$(VARIANT)),$(OOM_WRAP:%=-Wl$(comma)--wrap=%))
 $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
 

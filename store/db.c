@@ -33,6 +33,7 @@
 #define WAL_FRAME_HEADER_BYTES 24
 
 #define STATEMENT_TEXT(name, text) [SQL_##name] = text,
+/* Some texts go over several lines, and so have no comma between their parts. NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
 static const char *const statement_texts[SQL_N] = {STATEMENTS(STATEMENT_TEXT)};
 #undef STATEMENT_TEXT
 
@@ -41,7 +42,8 @@ struct db {
     sqlite3_stmt *statements[SQL_N];
     int bind_status; /* first failure of a bind since the last step */
     bool sync_failed, read_only;
-    int lock_fd; /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
+    bool rollback_due; /* there was no memory for it: a transaction is open that nobody wants any more */
+    int lock_fd;       /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
     uint64_t wal_bytes;
     char *path;
 };
@@ -197,8 +199,37 @@ void db_reset(struct db *db, enum statement which)
     }
 }
 
+/* Rolling back takes memory. Where there was none, it is done as soon as something else is asked for, and until then nothing is. */
+static int settle(struct db *db, enum statement which, struct err *err)
+{
+    if (!db->rollback_due || which == SQL_ROLLBACK)
+        return 0;
+    int bound = db->bind_status;
+    db->rollback_due = false;
+    db->bind_status = SQLITE_OK;
+    if (db_in_transaction(db) && db_step(db, SQL_ROLLBACK, err) != 0 && db_in_transaction(db)) {
+        db->rollback_due = true;
+        db_reset(db, which);
+        return -1;
+    }
+    db->bind_status = bound;
+    return 0;
+}
+
+/* A text may need memory to be looked at, and SQLite gives NULL where there is none: that must not be taken for an
+ * empty text in a damaged row. Once looked at, it stays. */
+static bool texts_are_there(sqlite3_stmt *s)
+{
+    for (int column = 0; column < sqlite3_column_count(s); column++)
+        if (sqlite3_column_type(s, column) == SQLITE_TEXT && sqlite3_column_text(s, column) == NULL)
+            return false;
+    return true;
+}
+
 int db_step(struct db *db, enum statement which, struct err *err)
 {
+    if (settle(db, which, err) != 0)
+        return -1;
     if (db->bind_status == SQLITE_OK)
         errno = 0;
     sqlite3_stmt *s = prepared(db, which);
@@ -206,8 +237,10 @@ int db_step(struct db *db, enum statement which, struct err *err)
     db->bind_status = SQLITE_OK;
     if (s != NULL && rc == SQLITE_OK)
         rc = sqlite3_step(s);
-    if (rc == SQLITE_ROW)
+    if (rc == SQLITE_ROW && texts_are_there(s))
         return 1;
+    if (rc == SQLITE_ROW)
+        rc = SQLITE_NOMEM;
     if (rc != SQLITE_DONE)
         fail(db, rc, errno, err);
     db_reset(db, which);
@@ -299,7 +332,7 @@ void db_rollback(struct db *db)
     db->bind_status = SQLITE_OK;
     if (db_in_transaction(db))
         (void)db_run(db, SQL_ROLLBACK, NULL); /* may say that SQLite was quicker, which is as good */
-    assert(!db_in_transaction(db));
+    db->rollback_due = db_in_transaction(db);
 }
 
 uint64_t db_wal_bytes(const struct db *db)
@@ -348,7 +381,12 @@ static int apply_pragmas(struct db *db, const struct setting_pragma *pragmas, si
         int status = db_step(db, pragmas[i].which, err);
         if (status < 0)
             return -1;
+        bool is_number = status == 1 && db_is_int(db, pragmas[i].which, 0);
         const char *answer = status == 1 ? db_text(db, pragmas[i].which, 0, NULL) : "";
+        if (is_number && answer[0] == '\0') { /* the text of a number takes memory */
+            db_reset(db, pragmas[i].which);
+            return err_set(err, ERR_MEMORY, "out of memory for a pragma");
+        }
         bool good = pragmas[i].answer == NULL || strcmp(answer, pragmas[i].answer) == 0;
         if (!good)
             err_set(err, ERR_STORAGE, "%s: SQLite answers \"%s\" to %s", db->path, answer,

@@ -63,25 +63,15 @@
     X(EVENT_CHAIN,       "SELECT chain FROM event WHERE revision = ?1")                                                \
     X(EVENTS_AFTER,      "SELECT revision, kind, created_us, body, chain FROM event WHERE revision > ?1"               \
                          " ORDER BY revision")                                                                         \
-    X(ACTIVATIONS,       "SELECT revision, body ->> '$.revision' FROM event"                                           \
-                         " WHERE kind = 'activate' AND kind <> 'train' AND json_valid(body)")                          \
-    X(LINE,              "WITH RECURSIVE stretch (first, last) AS ("                                                   \
-                         "SELECT coalesce((SELECT max(revision) FROM event"                                            \
-                         " WHERE kind = 'activate' AND kind <> 'train' AND revision <= ?1), 1), ?1"                    \
-                         " UNION ALL "                                                                                 \
-                         "SELECT coalesce((SELECT max(earlier.revision) FROM event AS earlier"                         \
-                         " WHERE earlier.kind = 'activate' AND earlier.kind <> 'train'"                                \
-                         " AND earlier.revision <= jump.body ->> '$.revision'), 1), jump.body ->> '$.revision'"        \
-                         " FROM stretch JOIN event AS jump ON jump.revision = stretch.first AND jump.kind = 'activate'"\
-                         " WHERE iif(json_valid(jump.body), jump.body ->> '$.revision', NULL) < stretch.first)"        \
-                         " SELECT first, last FROM stretch")                                                           \
+    X(ACTIVATIONS,       "SELECT revision, body FROM event WHERE kind = 'activate' AND kind <> 'train'")               \
+    X(LINE_TURN,         "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
+                         " AND revision <= ?1")                                                                        \
+    X(LINE_TARGET,       "SELECT body FROM event WHERE revision = ?1 AND kind = 'activate'")                           \
+    X(TRAIN_LAST,        "SELECT body FROM event WHERE kind = 'train' ORDER BY revision DESC LIMIT 1")                 \
     X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, predicted, loss, image)"                            \
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
     X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
                          " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
-    X(SAMPLE_NEXT,       "SELECT max(coalesce((SELECT max(id) + 1 FROM sample), 1),"                                   \
-                         " coalesce((SELECT iif(json_valid(body), (body ->> '$.first') + (body ->> '$.n'), 1) FROM event WHERE kind = 'train'"\
-                         " ORDER BY revision DESC LIMIT 1), 1))")                                                      \
     X(SAMPLE_FIND,       "SELECT label, image FROM sample WHERE id = ?1")                                              \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \

@@ -31,6 +31,36 @@ int store_read_origin(struct store *store, struct err *err)
     return status == 0 ? 0 : err_wrap(err, "%s: revision 1", db_path(db));
 }
 
+/* One more than the last id that was ever given: ids of samples that are gone are not given again. */
+static int read_next_sample(struct store *store, struct err *err)
+{
+    struct db *db = store->db;
+    struct event event = {.kind = EVENT_TRAIN};
+    struct sample_run run = {0};
+    struct err why = {0};
+    size_t n_body;
+    store->end.next_sample = 1;
+    int status = db_step(db, SQL_SAMPLE_LAST, err);
+    if (status == 1)
+        store->end.next_sample = db_int(db, SQL_SAMPLE_LAST, 0) + 1;
+    db_reset(db, SQL_SAMPLE_LAST);
+    if (status >= 0)
+        status = db_step(db, SQL_TRAIN_LAST, err);
+    if (status == 1) {
+        const char *body = db_text(db, SQL_TRAIN_LAST, 0, &n_body);
+        status = event_parse(&event, &run, db, body, n_body, &why);
+        if (status == 0 && run.first + run.n > store->end.next_sample)
+            store->end.next_sample = run.first + run.n;
+        /* A damaged body is for the replay to find, and to name. */
+        if (status != 0 && why.code == ERR_DB_CORRUPT)
+            status = 0;
+        else if (status != 0 && err != NULL)
+            *err = why;
+    }
+    db_reset(db, SQL_TRAIN_LAST);
+    return status < 0 ? -1 : 0;
+}
+
 int store_read_end(struct store *store, struct err *err)
 {
     struct db *db = store->db;
@@ -47,11 +77,7 @@ int store_read_end(struct store *store, struct err *err)
         return -1;
     if (n_chain != CHAIN_BYTES)
         return err_set(err, ERR_DB_CORRUPT, "%s: the last row of the log has no chain", db_path(db));
-    status = db_step(db, SQL_SAMPLE_NEXT, err);
-    if (status == 1)
-        store->end.next_sample = db_int(db, SQL_SAMPLE_NEXT, 0);
-    db_reset(db, SQL_SAMPLE_NEXT);
-    return status < 0 ? -1 : 0;
+    return read_next_sample(store, err);
 }
 
 int store_open(struct store **out, const char *path, bool read_only, struct err *err)
@@ -85,6 +111,7 @@ void store_close(struct store *store)
 /* SQLite's own files beside a database. A left-over one would be taken for that of a new database with the same name, and
  * be played back into it. */
 static const char *const side_suffixes[] = {"-wal", "-journal"};
+#define SIDE_SUFFIX_BYTES sizeof "-journal"
 
 static char *with_suffix(const char *path, const char *suffix, struct err *err)
 {
@@ -151,7 +178,7 @@ static int check_absent(const char *path, struct err *err)
     return 0;
 }
 
-/* An empty file with a name of its own beside `path`; the name is malloc'ed. */
+/* An empty file with a name of its own beside `path`; the name is malloc'ed, with room for each of side_suffixes. */
 static char *make_temporary(const char *path, struct err *err)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -160,9 +187,13 @@ static char *make_temporary(const char *path, struct err *err)
         if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
             number = (unsigned)getpid() + (unsigned)attempt;
         (void)snprintf(suffix, sizeof suffix, ".new-%08x", number);
-        char *temporary = with_suffix(path, suffix, err);
-        if (temporary == NULL)
+        size_t room = strlen(path) + sizeof suffix + SIDE_SUFFIX_BYTES;
+        char *temporary = malloc(room);
+        if (temporary == NULL) {
+            err_set(err, ERR_MEMORY, "out of memory for a path");
             return NULL;
+        }
+        (void)snprintf(temporary, room, "%s%s", path, suffix);
         int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
             (void)close(fd); /* before SQLite opens it: closing would drop SQLite's locks */
@@ -179,16 +210,16 @@ static char *make_temporary(const char *path, struct err *err)
     return NULL;
 }
 
-/* Whatever of a half-made database is there. */
-static void remove_temporary(const char *temporary)
+/* Whatever of a half-made database is there. The names are made in place: memory may be what was wanting. */
+static void remove_temporary(char *temporary)
 {
+    size_t n = strlen(temporary);
     (void)unlink(temporary);
     for (size_t i = 0; i < sizeof side_suffixes / sizeof *side_suffixes; i++) {
-        char *side = with_suffix(temporary, side_suffixes[i], NULL);
-        if (side != NULL)
-            (void)unlink(side);
-        free(side);
+        memcpy(temporary + n, side_suffixes[i], strlen(side_suffixes[i]) + 1);
+        (void)unlink(temporary);
     }
+    temporary[n] = '\0';
 }
 
 /* Gives the file its name, never over another one. */

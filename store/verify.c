@@ -53,8 +53,19 @@ static int find_targets(struct verification *v, struct err *err)
             }
             v->targets = more;
         }
-        v->targets[n++] = (struct target){.revision = (uint64_t)db_int(db, SQL_ACTIVATIONS, 1),
-                                          .last_use = (uint64_t)db_int(db, SQL_ACTIVATIONS, 0)};
+        struct event event = {.kind = EVENT_ACTIVATE, .revision = (uint64_t)db_int(db, SQL_ACTIVATIONS, 0)};
+        struct sample_run run;
+        struct err why = {0};
+        size_t n_body;
+        const char *body = db_text(db, SQL_ACTIVATIONS, 1, &n_body);
+        if (event_parse(&event, &run, db, body, n_body, &why) == 0) {
+            v->targets[n++] = (struct target){.revision = event.as.activate.revision, .last_use = event.revision};
+        } else if (why.code != ERR_DB_CORRUPT) { /* one that is damaged will be met on the walk, and named */
+            db_reset(db, SQL_ACTIVATIONS);
+            if (err != NULL)
+                *err = why;
+            return -1;
+        }
     }
     if (status != 0)
         return -1;

@@ -106,14 +106,7 @@ static void image_put(const struct image *image)
 static void move_to_memory(struct model *m)
 {
     struct model copy;
-    struct stat status;
-    model_folder(&copy);
-    if (stat("/dev/shm", &status) == 0 && S_ISDIR(status.st_mode) && access("/dev/shm", W_OK) == 0) {
-        (void)rmdir(copy.folder);
-        (void)snprintf(copy.folder, sizeof copy.folder, "/dev/shm/convd-store-XXXXXX");
-        ck_assert_ptr_nonnull(mkdtemp(copy.folder));
-        (void)snprintf(copy.path, sizeof copy.path, "%s/m.db", copy.folder);
-    }
+    model_folder_in_memory(&copy);
     model_fini(m);
     *m = copy;
 }
