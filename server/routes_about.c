@@ -171,6 +171,8 @@ void route_index(const struct call *call)
                     "several     curl -F a=@7.png -F b=@8.png '%s/predict?top=3'\n"
                     "train       curl --data-binary @7.png '%s/train?label=7'\n"
                     "several     curl -F 7=@a.png -F 8=@b.png %s/train\n"
+                    "rehearse    curl -d '{\"passes\": 3}' %s/rehearse\n"
+                    "how far     curl %s/jobs\n"
                     "model       curl %s/model\n"
                     "tune        curl -X PATCH -d '{\"rate\": 0.02}' %s/model\n"
                     "classes     curl %s/classes\n"
@@ -185,7 +187,7 @@ void route_index(const struct call *call)
                     "see         curl -O %s/model/kernels.png\n"
                     "operate     curl %s/metrics   (also /healthz, /readyz)\n",
                     base, base, base, base, base, base, base, base, base, base, base, base, base, base, base, base,
-                    base);
+                    base, base, base);
     model_release(call->routes->model, revision);
     answer_text_done(call->answer, 200, ANSWER_TEXT);
 }

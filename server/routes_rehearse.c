@@ -4,7 +4,6 @@
  * the most, and within the deadline of a request: 200 where it has ended by then.
  */
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +142,12 @@ static unsigned prefer_wait(const char *prefer)
     return 0;
 }
 
+/* A whole number from low to 2^53. */
+static bool is_whole(double number, double low)
+{
+    return number >= low && number <= 9007199254740992.0 && number == (double)(int64_t)number;
+}
+
 /* One member of the body. */
 static int ask_for(struct rehearse_ask *ask, const struct json *member, struct err *err)
 {
@@ -164,7 +169,7 @@ static int ask_for(struct rehearse_ask *ask, const struct json *member, struct e
         return err_at(err, "/%s", name);
     }
     if (strcmp(name, "passes") == 0) {
-        if (is_number && number >= 1 && number <= REHEARSE_PASSES_MAX && number == trunc(number)) {
+        if (is_number && is_whole(number, 1) && number <= REHEARSE_PASSES_MAX) {
             ask->passes = (uint64_t)number;
             return 0;
         }
@@ -175,7 +180,7 @@ static int ask_for(struct rehearse_ask *ask, const struct json *member, struct e
         const bool pair = json_type(member) == JSON_ARRAY && json_length(member) == 2;
         const double low = pair ? json_number(json_first(member)) : 0;
         const double high = pair ? json_number(json_next(json_first(member))) : 0;
-        if (low >= 1 && low <= high && high <= 9007199254740992.0 && low == trunc(low) && high == trunc(high)) {
+        if (is_whole(low, 1) && is_whole(high, low)) {
             ask->first_id = (int64_t)low;
             ask->last_id = (int64_t)high;
             return 0;

@@ -5,13 +5,14 @@ from . import prometheus
 from .daemon import Daemon
 
 GETS = ["/model", "/model.safetensors", "/model.onnx", "/model.npz", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1",
-        "/healthz",
+        "/jobs", "/healthz",
         "/readyz", "/metrics", "/"]
 METHODS = {
     "/predict": {"POST"}, "/train": {"POST"}, "/model": {"GET", "HEAD", "PATCH"}, "/model.safetensors": {"GET", "HEAD"},
     "/model/kernels.png": {"GET", "HEAD"}, "/classes": {"GET", "HEAD", "POST", "PATCH"}, "/stats": {"GET", "HEAD"},
     "/model.onnx": {"GET", "HEAD"}, "/model.npz": {"GET", "HEAD"},
     "/snapshots": {"GET", "HEAD", "POST"}, "/snapshots/1": {"GET", "HEAD", "DELETE"}, "/snapshots/1/activate": {"POST"},
+    "/rehearse": {"POST"}, "/jobs": {"GET", "HEAD"}, "/jobs/1": {"GET", "HEAD", "DELETE"},
     "/healthz": {"GET", "HEAD"}, "/readyz": {"GET", "HEAD"}, "/metrics": {"GET", "HEAD"}, "/": {"GET", "HEAD"},
 }
 REFUSED = [(path, method) for path, allowed in METHODS.items()
