@@ -17,7 +17,8 @@
  *   event.h     what can happen
  *   net.h       the equations, the parameters, forward and step
  *   draw.h      random bits by counter
- *   jitter.h    a past image, a little displaced
+ *   pool.h      the past samples that are rehearsed
+ *   jitter.h    one of them, a little displaced
  *   learner.h   the state and apply()
  */
 #ifndef CONVD_CORE_CORE_H
@@ -30,6 +31,7 @@
 #include "core/label.h"
 #include "core/learner.h"
 #include "core/net.h"
+#include "core/pool.h"
 #include "core/settings.h"
 #include "core/shape.h"
 

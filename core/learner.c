@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/draw.h"
 #include "core/jitter.h"
+
+/* What tells the draws of rehearsals from all others of the same seed. */
+#define REHEARSE_KEY 0x7265686561727365u
 
 /* ---- memory: everything is taken here, at creation and in learner_reserve() ---- */
 
@@ -59,6 +63,14 @@ static struct learner *learner_empty(const struct shape *shape, const struct ari
         free(l);
         return NULL;
     }
+    l->pool = pool_create(shape->n_input, capacity, with_workspace);
+    if (l->pool == NULL) {
+        err_set(err, ERR_MEMORY, "no memory for past samples");
+        buffers_free(&b);
+        free(l);
+        return NULL;
+    }
+    pool_classes(l->pool, n_classes);
     l->arith = arith != NULL ? arith : arith_choose(NULL);
     l->shape = *shape;
     l->n_classes = n_classes;
@@ -78,6 +90,7 @@ void learner_free(struct learner *l)
         return;
     struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
     buffers_free(&b);
+    pool_free(l->pool);
     free(l);
 }
 
@@ -179,6 +192,7 @@ static void class_add(struct learner *l, const char *label)
     net_init_class(&l->net, l->settings.seed, index);
     memset(l->labels[index], 0, sizeof l->labels[index]);
     memcpy(l->labels[index], label, strlen(label));
+    pool_classes(l->pool, l->n_classes);
 }
 
 int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
@@ -192,6 +206,10 @@ int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
     struct buffers b = {0};
     if (buffers_create(&b, &l->shape, capacity, l->ws != NULL, err) != 0)
         return -1;
+    if (pool_reserve(l->pool, capacity) != 0) {
+        buffers_free(&b);
+        return err_set(err, ERR_MEMORY, "no memory for %u classes", capacity);
+    }
     memcpy(b.labels, l->labels, l->n_classes * sizeof *b.labels);
     for (uint32_t i = 0; i < l->n_classes; i++)
         memcpy(b.confusion + (size_t)i * capacity, l->tally.confusion + (size_t)i * l->capacity,
@@ -225,13 +243,44 @@ static void tally_count(struct learner *l, uint32_t label, uint32_t predicted, f
     *cell += *cell < UINT32_MAX;
 }
 
-static void learn(struct learner *l, struct sample *sample)
+static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
+{
+    struct settings settings = l->settings;
+    settings.rate = how->rate;
+    if (how->jitter > 0.0F || how->rotation > 0.0F) {
+        jitter_apply(l->displaced, pixels, &l->shape, how->jitter, how->rotation, how->draw);
+        pixels = l->displaced;
+    }
+    net_forward(l->arith, &l->net, settings.mean, pixels, l->ws);
+    net_step(l->arith, &l->net, &settings, label, l->ws);
+    l->step++;
+}
+
+/* Each step has its own draw: the counter is what the state alone decides. */
+static void rehearse_from_pool(struct learner *l)
+{
+    const uint64_t draw = draw_bits(l->settings.seed ^ REHEARSE_KEY, l->step);
+    uint32_t label;
+    const uint8_t *pixels = pool_draw(l->pool, draw, &label);
+    if (pixels != NULL)
+        rehearse(l, label, pixels,
+                 &(struct rehearse_step){.rate = l->settings.rate,
+                                         .jitter = l->settings.jitter,
+                                         .rotation = l->settings.rotation,
+                                         .draw = draw_bits(draw, 2)});
+}
+
+static void train(struct learner *l, struct sample *sample)
 {
     net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
     sample->predicted = net_argmax(&l->net, l->ws->l2);
     sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
     net_step(l->arith, &l->net, &l->settings, sample->label, l->ws);
     l->step++;
+    tally_count(l, sample->label, sample->predicted, sample->loss);
+    pool_add(l->pool, l->settings.seed, sample->label, sample->pixels, sample->id);
+    for (uint32_t i = 0; i < l->settings.rehearsal; i++)
+        rehearse_from_pool(l);
 }
 
 static int class_check(const struct learner *l, const struct event *event, struct err *err)
@@ -295,11 +344,8 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
                        (unsigned long long)l->revision);
     switch (event->kind) {
     case EVENT_TRAIN:
-        for (uint32_t i = 0; i < event->as.train.n; i++) {
-            struct sample *sample = &event->as.train.samples[i];
-            learn(l, sample);
-            tally_count(l, sample->label, sample->predicted, sample->loss);
-        }
+        for (uint32_t i = 0; i < event->as.train.n; i++)
+            train(l, &event->as.train.samples[i]);
         break;
     case EVENT_CLASS:
         if (event->as.class_.action == CLASS_ADD) {
@@ -321,19 +367,6 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
     }
     l->revision = event->revision;
     return 0;
-}
-
-static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
-{
-    struct settings settings = l->settings;
-    settings.rate = how->rate;
-    if (how->jitter > 0.0F || how->rotation > 0.0F) {
-        jitter_apply(l->displaced, pixels, &l->shape, how->jitter, how->rotation, how->draw);
-        pixels = l->displaced;
-    }
-    net_forward(l->arith, &l->net, settings.mean, pixels, l->ws);
-    net_step(l->arith, &l->net, &settings, label, l->ws);
-    l->step++;
 }
 
 int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how,
@@ -415,13 +448,28 @@ int learner_copy(struct learner *dst, const struct learner *src, struct err *err
     if (learner_reserve(dst, src->n_classes, err) != 0)
         return -1;
     copy_state(dst, src);
+    pool_copy(dst->pool, src->pool);
     return 0;
+}
+
+void learner_mark(struct learner *l)
+{
+    pool_mark(l->pool);
+}
+
+void learner_restore(struct learner *l, const struct learner *marked)
+{
+    assert(l->capacity >= marked->n_classes); /* it never shrinks */
+    copy_state(l, marked);
+    pool_undo(l->pool, marked->pool);
 }
 
 struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)
 {
     struct learner *l = learner_empty(&src->shape, src->arith, src->n_classes, src->capacity, with_workspace, err);
-    if (l != NULL)
+    if (l != NULL) {
         copy_state(l, src);
+        pool_copy(l->pool, src->pool);
+    }
     return l;
 }

@@ -2,7 +2,8 @@
  *
  *     state(revision) = apply(.. apply(apply(nothing, create), event 2) .., event revision)
  *
- * The state is the parameters, the settings, the class table, the step counter and the test-then-train tally.
+ * The state is the parameters, the settings, the class table, the step counter, the test-then-train tally and the pool of past
+ * samples that are rehearsed.
  * Two states that were folded from the same events are equal bit for bit, on every machine, and so are their digests.
  */
 #ifndef CONVD_CORE_LEARNER_H
@@ -14,6 +15,7 @@
 #include "core/err.h"
 #include "core/event.h"
 #include "core/net.h"
+#include "core/pool.h"
 
 #define DIGEST_BYTES 32   /* SHA-256                                     */
 #define TALLY_RECENT 1000 /* outcomes in the window of "recent" figures  */
@@ -44,6 +46,7 @@ struct learner {
     float *params;        /* capacity for `capacity` classes         */
     struct workspace *ws; /* NULL in a copy that only predicts       */
     uint8_t *displaced;   /* [n_input] the image that is being rehearsed; NULL likewise */
+    struct pool *pool;    /* past samples; likewise without slots    */
 };
 
 /* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).
@@ -55,7 +58,10 @@ void learner_free(struct learner *learner);
 
 /* learner_apply - the whole semantics of train, class and tune events.
  *
- * train:  for each sample in order: forward; tally; step.
+ * train:  for each sample in order: forward; tally; step; into the pool; then `rehearsal` times: one drawn from the pool,
+ *         displaced by `jitter` and `rotation`, a step on it. What is drawn follows from seed and step counter. The tally
+ *         does not count rehearsals, the step counter does. The samples' ids must be those that the log will have: snapshots
+ *         name the pool's images by them (store_next()).
  * class:  add: the next index, weights as net_init_class(); rename: the label alone.
  * tune:   the settings from now on.
  * The state's revision becomes the event's, which must be larger. Allocates nothing.
@@ -78,7 +84,6 @@ struct rehearse_step {
  * caller sets revision when the whole event is done. Errors (the state is as before): ERR_LABEL_UNKNOWN, ERR_VALUE. */
 int learner_rehearse(struct learner *learner, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how,
                      struct err *err);
-#define HAVE_STEP 1
 
 /* learner_order - the place, in 0..n-1, of the i-th item in the order that `seed` draws: a permutation, by a
  * counter-based generator (a Feistel network with cycle walking), so that no list is kept. */
@@ -88,25 +93,40 @@ uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i);
 int learner_reserve(struct learner *learner, uint32_t n_classes, struct err *err);
 
 /* learner_copy - makes dst equal to src. dst must come from learner_dup() of the same model; it grows as needed.
- * Costs one memcpy of the parameters and the tally. Errors: ERR_MEMORY (dst is as before). */
+ * Costs one memcpy of the parameters and the tally, and of the pool's images only where both learn. Where dst learns and src only
+ * predicts, src must be a copy of dst since which nothing but rehearsals came. Errors: ERR_MEMORY (dst is as before). */
 int learner_copy(struct learner *dst, const struct learner *src, struct err *err);
 
-/* learner_dup - a new, equal state; with_workspace false where nothing will be applied to it. */
+/* learner_mark - from here on train and class events can be taken back. learner_restore - takes them back: `marked` is a copy that was
+ * made at the mark, and may be one that only predicts. Needs no memory; cannot fail. */
+void learner_mark(struct learner *learner);
+void learner_restore(struct learner *learner, const struct learner *marked);
+
+/* learner_dup - a new, equal state; with_workspace false where nothing will be applied to it (true only where src itself has
+ * one). */
 struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err);
 
 /* learner_class - index of the class with that label (bytes need not be terminated), or -1. */
 int learner_class(const struct learner *learner, const char *bytes, size_t n_bytes);
 
-/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, parameters.
- * Not over revision, capacity or instruction set. Costs 0.3 ms for 400 KB. */
-void learner_digest(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
-
-/* learner_encode_rest - what a snapshot keeps beside the three tensors: shape, settings, classes, step, tally. Little-endian,
- * explained in learner_codec.c. Returns the bytes needed; writes only where bytes is not NULL and `size` suffices.
+/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, pool (by its sum), parameters.
+ * Not over revision, capacity, ids or instruction set. Two states with one digest stay equal over the same events. Costs
+ * 0.3 ms for 400 KB.
  *
- * learner_decode - a learner from those bytes, at revision 1 and with initial weights: the caller sets `revision` and
- * brings the tensors by net_import(). Errors: ERR_DB_CORRUPT, ERR_MEMORY. */
+ * learner_digest_1 - the same without the pool: the digest of form 1, for comparing with snapshots that have none. */
+void learner_digest(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
+void learner_digest_1(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
+
+/* learner_encode_rest - what a snapshot keeps beside the three tensors: shape, settings, classes, step, tally, pool (by ids).
+ * Little-endian, explained in learner_codec.c. Returns the bytes needed; writes only where bytes is not NULL and `size`
+ * suffices.
+ *
+ * learner_decode - a learner from those bytes, at revision 1 and with initial weights: the caller sets `revision`,
+ * brings the tensors by net_import() and the pool's images by pool_fill(). Errors: ERR_DB_CORRUPT, ERR_MEMORY.
+ *
+ * learner_lacks_pool - the bytes were of form 1, and the learner has seen samples: the pool has to be made again from them. */
 size_t learner_encode_rest(const struct learner *learner, uint8_t *bytes, size_t size);
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err);
+bool learner_lacks_pool(const struct learner *learner);
 
 #endif

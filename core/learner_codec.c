@@ -2,7 +2,7 @@
  *
  * "The rest" of a state, beside the three tensors, little-endian throughout:
  *
- *     u32  version, 1
+ *     u32  version: 1, or 2 where the pool has seen samples
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
  *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
  *     u64  step
@@ -10,6 +10,11 @@
  *     u64  samples, u64 correct, f64 sum of losses
  *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
  *     u32  confusion, row by row, number of classes squared
+ *     version 2: for each class u64 samples that the pool saw, then 4 times u64: the pool's sum
+ *     version 2, not in the digest: for each class, for each slot that is used: i64 id of the sample
+ *
+ * Version 1 of a state that has seen samples is of before there were pools. It is read as it is, with the digest that it
+ * had; the pool, which follows from the labels and images in the log, is made again from them by the store.
  *
  * Settings go by name so that a later version can add one: those that came after the first version (SETTING_LATE) are
  * named only where they are not 0, so that a model which does not use them has the bytes, and the digest, that it had.
@@ -23,7 +28,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
 
-#define CODEC_VERSION 1u
+#define CODEC_PLAIN 1u
+#define CODEC_POOL  2u
 
 /* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */
 
@@ -89,10 +95,10 @@ static bool is_named(const struct settings *settings, enum setting which)
     return which < SETTING_LATE || settings_get(settings, which) != 0.0;
 }
 
-static void put_rest(struct sink *sink, const struct learner *l)
+static void put_rest(struct sink *sink, const struct learner *l, uint32_t version)
 {
     const struct shape *s = &l->shape;
-    put_u32(sink, CODEC_VERSION);
+    put_u32(sink, version);
     const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
                               s->kernel_width, s->kernel_height, s->stride,   s->hidden};
     put(sink, sides, sizeof sides);
@@ -111,26 +117,44 @@ static void put_rest(struct sink *sink, const struct learner *l)
     for (uint32_t i = 0; i < l->n_classes; i++)
         put_text(sink, l->labels[i]);
     put_tally(sink, l);
+    if (version != CODEC_POOL)
+        return;
+    put(sink, l->pool->seen, l->n_classes * sizeof *l->pool->seen);
+    put(sink, l->pool->sum, sizeof l->pool->sum);
+}
+
+static void put_ids(struct sink *sink, const struct learner *l)
+{
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
+            put_u64(sink, (uint64_t)pool_id(l->pool, c, slot));
+}
+
+static uint32_t version_of(const struct learner *l)
+{
+    return l->pool->n_present > 0 ? CODEC_POOL : CODEC_PLAIN;
 }
 
 size_t learner_encode_rest(const struct learner *l, uint8_t *bytes, size_t size)
 {
     struct sink sink = {0};
-    put_rest(&sink, l);
+    put_rest(&sink, l, version_of(l));
+    put_ids(&sink, l);
     const size_t needed = sink.used;
     if (bytes != NULL && needed <= size) {
         sink = (struct sink){.bytes = bytes};
-        put_rest(&sink, l);
+        put_rest(&sink, l, version_of(l));
+        put_ids(&sink, l);
     }
     return needed;
 }
 
-void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
+static void digest_of(const struct learner *l, uint32_t version, uint8_t digest[DIGEST_BYTES])
 {
     struct sha256_ctx hash;
     sha256_init(&hash);
     struct sink sink = {.hash = &hash};
-    put_rest(&sink, l);
+    put_rest(&sink, l, version);
     const struct net *net = &l->net;
     for (uint32_t i = 0; i < l->shape.kernels; i++)
         for (uint32_t m = 0; m < l->shape.n_k; m++)
@@ -140,6 +164,21 @@ void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
     for (uint32_t t = 0; t < l->shape.n_1; t++)
         put(&sink, net->w12 + net_row(l->shape.n_1, t) * net->ld_2, l->n_classes * sizeof(float));
     sha256_digest(&hash, DIGEST_BYTES, digest);
+}
+
+void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
+{
+    digest_of(l, version_of(l), digest);
+}
+
+void learner_digest_1(const struct learner *l, uint8_t digest[DIGEST_BYTES])
+{
+    digest_of(l, CODEC_PLAIN, digest);
+}
+
+bool learner_lacks_pool(const struct learner *l)
+{
+    return l->tally.samples > 0 && l->pool->n_present == 0;
 }
 
 /* ---- reading ---- */
@@ -240,11 +279,25 @@ static void get_tally(struct source *source, struct learner *l)
         get(source, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
 }
 
+static void get_pool(struct source *source, struct learner *l)
+{
+    struct pool *pool = l->pool;
+    get(source, pool->seen, l->n_classes * sizeof *pool->seen);
+    get(source, pool->sum, sizeof pool->sum);
+    if (source->short_)
+        return;
+    pool_present(pool);
+    for (uint32_t c = 0; c < l->n_classes && !source->short_; c++)
+        for (uint32_t slot = 0; slot < pool_used(pool, c); slot++)
+            pool_fill(pool, c, slot, (int64_t)get_u64(source), NULL);
+}
+
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err)
 {
     struct source source = {bytes, n_bytes, false};
-    if (get_u32(&source) != CODEC_VERSION) {
-        err_set(err, ERR_DB_CORRUPT, "the state is not of version %u", CODEC_VERSION);
+    const uint32_t version = get_u32(&source);
+    if (version != CODEC_PLAIN && version != CODEC_POOL) {
+        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", version);
         return NULL;
     }
     struct event create = {.kind = EVENT_CREATE, .revision = 1};
@@ -280,6 +333,8 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
     }
     l->step = step;
     get_tally(&source, l);
+    if (version == CODEC_POOL)
+        get_pool(&source, l);
     if (source.short_ || source.left != 0) {
         err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
         learner_free(l);

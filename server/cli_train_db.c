@@ -71,6 +71,7 @@ static struct event next_event(const struct run *run, enum event_kind kind)
 
 static int apply_and_append(struct run *run, struct event *event, struct err *err)
 {
+    store_next(run->model.store, event);
     return learner_apply(run->model.learner, event, err) == 0 ? append(run, event, err) : -1;
 }
 

@@ -95,15 +95,14 @@ static void publish(struct trainer *t)
     struct err err;
     while (model_publish(t->model, t->work, &err) != 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    learner_mark(t->work);
 }
 
 /* Throws away what was applied since the last publication. The copy needs no memory: `work` never shrinks. */
 static void restore(struct trainer *t)
 {
     struct revision *published = model_acquire(t->model);
-    int status = learner_copy(t->work, published->learner, NULL);
-    assert(status == 0);
-    (void)status;
+    learner_restore(t->work, published->learner);
     model_release(t->model, published);
 }
 
@@ -231,8 +230,8 @@ static void group_add(struct trainer *t, struct group *g, struct job *job)
         return;
     }
     const uint64_t begin = clock_us();
-    job->event.revision = store_revision(t->store) + 1;
-    job->event.created_us = store_now_us();
+    job->event.created_us = 0;
+    store_next(t->store, &job->event);
     if (learner_apply(t->work, &job->event, &err) != 0) {
         fail(job, &err);
         return;
@@ -622,6 +621,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->store = store;
     t->work = learner;
+    learner_mark(learner);
     t->snapshot_revision = newest_snapshot(store);
     t->snapshot_clock_us = clock_us();
     pthread_condattr_t attributes;

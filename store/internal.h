@@ -10,6 +10,7 @@
  *   rehearse      past samples trained on again
  *   keys          idempotency
  *   snapshots     a state written and read whole
+ *   pools         the images that a state remembers, by their ids
  *   thin          which snapshots may go
  *   line          which events lead to a revision
  *   replay        recover, state_at
@@ -47,6 +48,8 @@ struct store {
     struct origin origin;
     bool in_group;
     struct log_end end, end_at_begin;
+    bool salvaging;     /* a state whose pool cannot be proved is better than none          */
+    bool pool_unproved; /* what replay began with is such a state: it cannot learn          */
 };
 
 /* ---- events.c ---- */
@@ -160,11 +163,19 @@ void rehearsal_free(struct rehearsal *rehearsal);
 /* snapshot_write - in the open transaction. */
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err);
-/* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. */
+/* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. The images of
+ * its pool are not there yet: nothing may be learned before pool_read(). */
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
 
 /* snapshot_shape - the shape that a snapshot's state says, before any digest. Errors: ERR_DB_CORRUPT, ERR_MEMORY, ERR_STORAGE. */
 int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err);
+
+/* ---- pools.c ---- */
+
+/* pool_read - brings the pool of a state that snapshot_read() gave: its images from table sample, by id, or, where the
+ * snapshot is of before there were pools, all of it from the log. Errors: ERR_DB_CORRUPT where the images are not what the
+ * state's digest covers. Costs 3 us an image; 10 us for each sample of the log in the other case. */
+int pool_read(struct learner *learner, struct store *store, struct err *err);
 
 /* ---- replay.c ---- */
 

@@ -128,6 +128,16 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
     return status;
 }
 
+void store_next(const struct store *store, struct event *event)
+{
+    event->revision = store->end.revision + 1;
+    if (event->created_us == 0)
+        event->created_us = store_now_us();
+    if (event->kind == EVENT_TRAIN)
+        for (uint32_t i = 0; i < event->as.train.n; i++)
+            event->as.train.samples[i].id = store->end.next_sample + i;
+}
+
 int store_append(struct store *store, struct event *event, struct err *err)
 {
     assert(store->in_group);

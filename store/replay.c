@@ -102,6 +102,19 @@ static void pass_over(struct store_recovery *report, int64_t id, uint64_t revisi
                    (long long)id, (unsigned long long)revision, why);
 }
 
+/* A state that may go on learning; or, where any state will do, one that may not. */
+static void bring_pool(struct learner **state, struct store *store, struct err *why)
+{
+    if (pool_read(*state, store, why) == 0)
+        return;
+    if (store->salvaging && why->code == ERR_DB_CORRUPT) {
+        store->pool_unproved = true;
+        return;
+    }
+    learner_free(*state);
+    *state = NULL;
+}
+
 /* The newest good snapshot on the line, or the origin; *after: the revision whose row need not be read again. */
 static int find_start(struct learner **out, uint64_t *after, struct store *store, const struct line *line,
                       const struct arith *arith, struct store_recovery *report, struct err *err)
@@ -109,6 +122,7 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
     struct db *db = store->db;
     int status;
     *out = NULL;
+    store->pool_unproved = false;
     db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)line->stretches[0].last);
     while ((status = db_step(db, SQL_SNAPSHOTS_UPTO, err)) == 1) {
         int64_t id = db_int(db, SQL_SNAPSHOTS_UPTO, 0);
@@ -127,6 +141,8 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
             *out = NULL;
             err_set(&why, ERR_DB_CORRUPT, "its row and the index of snapshots do not agree");
         }
+        if (*out != NULL)
+            bring_pool(out, store, &why);
         if (*out != NULL) {
             report->snapshot = id;
             report->snapshot_revision = *after = revision;
@@ -190,6 +206,10 @@ static int follow(struct store *store, struct learner *learner, uint64_t after, 
         status = on_line ? check_turn(line, event, err) : 0;
         if (status == 0 && on_line && event->kind == EVENT_ACTIVATE) {
             learner->revision = event->revision; /* the line led to the state that it went back to */
+        } else if (status == 0 && on_line && event->kind == EVENT_TRAIN && store->pool_unproved) {
+            status =
+                err_set(err, ERR_DB_CORRUPT, "revision %llu: the images that the state before it remembers are damaged",
+                        (unsigned long long)event->revision);
         } else if (status == 0 && on_line && event->kind != EVENT_CREATE) {
             status = replay_event(store, learner, &reader, err);
             report->events++;

@@ -124,6 +124,7 @@ int store_salvage(struct store **out, const char *path, const struct arith *arit
     s.store = calloc(1, sizeof *s.store);
     if (s.store == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for a store");
+    s.store->salvaging = true;
     if (db_open(&s.store->db, path, DB_READ, err) != 0 || salvage(learner, &s, err) != 0) {
         store_close(s.store);
         return -1;

@@ -78,10 +78,21 @@ static int write_row(struct store *store, struct store_snapshot *row, const uint
     return db_run(db, SQL_SNAPSHOT_INSERT, err);
 }
 
+/* Without their ids the images of the pool could not be found again. */
+static bool ids_are_known(const struct learner *learner)
+{
+    for (uint32_t c = 0; c < learner->n_classes; c++)
+        for (uint32_t slot = 0; slot < pool_used(learner->pool, c); slot++)
+            if (pool_id(learner->pool, c, slot) <= 0)
+                return false;
+    return true;
+}
+
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err)
 {
     assert(learner->revision == store->end.revision);
+    assert(ids_are_known(learner) && "store_next() comes before learner_apply()");
     struct store_snapshot row = {
         .revision = learner->revision,
         .step = learner->step,
@@ -250,7 +261,13 @@ int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const s
 int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
                         struct err *err)
 {
-    return snapshot_read(out, store, id, arith, err);
+    if (snapshot_read(out, store, id, arith, err) != 0)
+        return -1;
+    if (pool_read(*out, store, err) == 0)
+        return 0;
+    learner_free(*out);
+    *out = NULL;
+    return err_wrap(err, "snapshot %lld", (long long)id);
 }
 
 /* The columns of SNAPSHOT_LIST and SNAPSHOT_FIND. */

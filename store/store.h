@@ -11,7 +11,8 @@
  *
  * What the caller guarantees
  *   - One thread at a time uses a store (in the daemon: the trainer). SQLite 3.40's WAL-reset race is why: README.
- *   - It appends what learner_apply() has accepted, in that order: the store does not judge events.
+ *   - It numbers an event by store_next(), applies it, and appends what learner_apply() has accepted, in that order: the store
+ *     does not judge events.
  *
  * The order in the daemon: apply to the trainer's own copy, append (with the predictions and losses that the fold gave),
  * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
@@ -59,8 +60,13 @@ void store_close(struct store *store);
  * group is gone (rolled back); store_rollback() is then harmless. */
 int store_begin(struct store *store, struct err *err);
 
+/* store_next - gives an event what it will have in the log: revision, time (where it is 0), and the ids of a train event's
+ * samples. Before learner_apply(), since the state remembers ids. Promises nothing: an event that is not appended leaves them
+ * to the next one. */
+void store_next(const struct store *store, struct event *event);
+
 /* store_append - writes one event of kind train, class, tune, rehearse or activate as the next revision. event->revision
- * must be store_revision() + 1. Gives each sample of a train event its id (consecutive) before it is written. */
+ * must be store_revision() + 1, the ids those of store_next(). */
 int store_append(struct store *store, struct event *event, struct err *err);
 int store_commit(struct store *store, struct err *err);
 void store_rollback(struct store *store);

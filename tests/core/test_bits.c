@@ -11,7 +11,10 @@
 
 /* Of model_digits() after 300 steps from seed 300. The same on x86-64 and on arm64 (make aarch64). It changes only with
  * ARITHMETIC_VERSION, or with the form of the state (learner_codec.c). */
-#define DIGEST_OF_300 "dd0602d5d362682b0f9f2605f539c82ae215b3756af2ef4fab1423b8fd7eba4d"
+#define DIGEST_OF_300 "f5b3c0c3834fff93d88469dc55f775182cb3e3d6b062bb5a5faa44e1d073a6e3"
+
+/* Of model_digits() after 100 samples from seed 300, each followed by four rehearsals, shifted and turned. */
+#define DIGEST_OF_500 "9f69e971b484f6675b986d4341f00c2c9ed5c63dc7bfffd09a0937b0759d5c8b"
 
 static struct model_options model_digits(void)
 {
@@ -128,6 +131,45 @@ START_TEST(the_digest_of_a_known_run_is_the_same_on_every_machine)
         ck_assert_str_eq(model_digest(learner).text, DIGEST_OF_300);
         learner_free(learner);
     }
+}
+END_TEST
+
+/* As trained(), with four rehearsals for each sample, shifted and turned. */
+static struct learner *rehearsed(struct model_options options, const struct arith *arith, uint32_t samples,
+                                 uint64_t seed)
+{
+    options.arith = arith;
+    struct learner *learner = model_create(&options);
+    learner->settings.rehearsal = 4;
+    learner->settings.jitter = 1.0F;
+    learner->settings.rotation = 10.0F;
+    model_train_random(learner, samples, seed);
+    ck_assert_uint_eq(learner->step, 5 * samples);
+    return learner;
+}
+
+START_TEST(every_instruction_set_has_the_same_bits_with_rehearsal_and_jitter)
+{
+    const bool quick = SLOW_BUILD && !run_exhaustive();
+    const struct model_options options = _i == 0 ? model_digits() : odd[_i - 1];
+    const uint32_t samples = _i == 0 ? (quick ? 60 : 400) : (quick ? 20 : 100);
+    struct learner *best = rehearsed(options, arith_nth(0), samples, 500 + (uint64_t)_i);
+    const struct arith *arith;
+    for (unsigned n = 1; (arith = arith_nth(n)) != NULL; n++) {
+        struct learner *other = rehearsed(options, arith, samples, 500 + (uint64_t)_i);
+        expect_same_bits(best, other);
+        learner_free(other);
+    }
+    learner_free(best);
+}
+END_TEST
+
+START_TEST(the_digest_of_a_known_run_with_rehearsal_is_the_same_on_every_machine)
+{
+    struct learner *learner = rehearsed(model_digits(), arith_nth(0), 100, 300);
+    (void)printf("bits: 100 samples and 400 rehearsals: %s\n", model_digest(learner).text);
+    ck_assert_str_eq(model_digest(learner).text, DIGEST_OF_500);
+    learner_free(learner);
 }
 END_TEST
 
@@ -335,6 +377,9 @@ int main(void)
                         (int)(sizeof odd / sizeof *odd));
     tcase_add_test(tcase, every_instruction_set_has_the_same_bits_with_a_rate_so_high_that_everything_saturates);
     tcase_add_test(tcase, the_digest_of_a_known_run_is_the_same_on_every_machine);
+    tcase_add_loop_test(tcase, every_instruction_set_has_the_same_bits_with_rehearsal_and_jitter, 0,
+                        1 + (int)(sizeof odd / sizeof *odd));
+    tcase_add_test(tcase, the_digest_of_a_known_run_with_rehearsal_is_the_same_on_every_machine);
     tcase_add_test(tcase, the_best_instruction_set_comes_first_and_the_portable_one_is_always_there);
     tcase_add_test(tcase, an_unknown_instruction_set_is_not_chosen);
     tcase_add_loop_test(tcase, an_image_has_the_same_bits_alone_and_in_a_batch, 0, (int)(sizeof odd / sizeof *odd));

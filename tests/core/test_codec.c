@@ -243,7 +243,7 @@ START_TEST(another_version_of_the_bytes_is_refused)
     struct learner *l = small();
     size_t n;
     uint8_t *bytes = encoded(l, &n);
-    bytes[0] = 2;
+    bytes[0] = 3;
     expect_corrupt(bytes, n, "version");
     free(bytes);
     learner_free(l);

@@ -376,6 +376,49 @@ START_TEST(a_failed_commit_leaves_the_published_state_and_training_works_again_w
 }
 END_TEST
 
+/* What a failed group put into the pool, over images that the published state remembers, is taken out again. */
+START_TEST(a_failed_commit_leaves_what_is_rehearsed_as_it_was)
+{
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    struct wait *tune = wait_create(JOB_TUNE);
+    tune->job.tune.n = 3;
+    tune->job.tune.which[0] = SETTING_REHEARSAL;
+    tune->job.tune.value[0] = 4;
+    tune->job.tune.which[1] = SETTING_JITTER;
+    tune->job.tune.value[1] = 1;
+    tune->job.tune.which[2] = SETTING_ROTATION;
+    tune->job.tune.value[2] = 10;
+    wait_free(run(trainer, tune));
+    struct rlimit limit, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    for (unsigned i = 0; i < 400; i++) { /* class 0 gets 600 samples and more: its slots are taken and taken again */
+        const bool fails = i % 20 == 19;
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, fails ? &none : &limit), 0);
+        struct wait *w = run(trainer, train_create(4, i % 3 == 2, i));
+        ck_assert_int_eq(w->job.status, fails ? -1 : 0);
+        wait_free(w);
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    uint8_t published[DIGEST_BYTES];
+    digest_of(trainer, published);
+    stop(trainer);
+
+    struct store *store = NULL;
+    struct store_verdict verdict;
+    struct err err;
+    ck_assert_msg(store_open(&store, path, false, &err) == 0, "%s", err.text);
+    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(verdict.samples, 380 * 4);
+    ck_assert_uint_eq(verdict.step, 380 * 4 * 5);
+    ck_assert_mem_eq(verdict.digest, published, DIGEST_BYTES);
+    store_close(store);
+}
+END_TEST
+
 /* Readers look at held revisions while the trainer publishes: a revision never changes while it is held, and never goes back. */
 struct reader {
     pthread_t thread;
@@ -465,6 +508,7 @@ int main(void)
     tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
     tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
+    tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
     tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
     tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
     suite_add_tcase(suite, tcase);

@@ -24,6 +24,11 @@
 #define MODEL_SIDE    8
 #define MODEL_PIXELS  (MODEL_SIDE * MODEL_SIDE)
 #define MODEL_SAMPLES 64 /* most in one event */
+#ifndef MODEL_STEPS
+#define MODEL_STEPS                                                                                                    \
+    5 /* that are made of one sample: its own, and four rehearsals, so that every test of the way back is one
+                       * of the pool, too. A test that does without says 1 before it includes this */
+#endif
 
 struct model {
     char folder[64];
@@ -74,6 +79,9 @@ UNUSED static struct event model_origin(void)
     event.as.create.settings = settings_default();
     event.as.create.settings.rate = 0.3F; /* not a short double */
     event.as.create.settings.seed = 9007199254740991U;
+    event.as.create.settings.rehearsal = MODEL_STEPS - 1;
+    event.as.create.settings.jitter = MODEL_STEPS > 1 ? 1.0F : 0.0F;
+    event.as.create.settings.rotation = MODEL_STEPS > 1 ? 10.0F : 0.0F;
     event.as.create.n_classes = 3;
     event.as.create.labels = labels;
     return event;
@@ -154,6 +162,7 @@ UNUSED static struct event train_event(uint64_t revision, uint32_t n, uint32_t n
 UNUSED static void append_train(struct model *m, uint32_t n, uint64_t seed)
 {
     struct event event = train_event(m->learner->revision + 1, n, m->learner->n_classes, seed);
+    store_next(m->store, &event);
     must(m, learner_apply(m->learner, &event, &m->err));
     must(m, store_append(m->store, &event, &m->err));
 }

@@ -78,6 +78,7 @@ static void child_apply(struct model *m)
     } else {
         if (event.kind == EVENT_CLASS)
             child_must(m, learner_reserve(m->learner, event.as.class_.index + 1, &m->err));
+        store_next(m->store, &event);
         child_must(m, learner_apply(m->learner, &event, &m->err));
     }
     child_must(m, store_append(m->store, &event, &m->err));
@@ -129,7 +130,7 @@ static void fold_to(struct fold *fold, uint64_t revision)
         }
         struct learner **slot = &fold->past[fold->now->revision % PAST];
         learner_free(*slot);
-        *slot = learner_dup(fold->now, false, &err);
+        *slot = learner_dup(fold->now, true, &err);
         ck_assert_ptr_nonnull(*slot);
     }
 }

@@ -75,6 +75,7 @@ static int step_group(struct model *m, uint64_t seed)
     key.answer = answer;
     (void)snprintf(key.key, sizeof key.key, "k%llu", (unsigned long long)seed);
     struct event event = train_event(m->learner->revision + 1, 40, m->learner->n_classes, seed);
+    store_next(m->store, &event);
     ck_assert_int_eq(learner_apply(m->learner, &event, NULL), 0);
     struct event tune = {.kind = EVENT_TUNE, .revision = event.revision + 1, .as.tune.settings = m->learner->settings};
     tune.as.tune.settings.rate = 0.01F * (float)(1 + seed % 9);

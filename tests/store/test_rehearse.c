@@ -1,4 +1,6 @@
 /* test_rehearse.c - past samples trained on again: which they are, in what order, and that a replay does the same. */
+#define MODEL_STEPS 1 /* rehearsals are what the events here say */
+
 #include "core/draw.h"
 #include "store/chain.h"
 #include "tests/store/model.h"

@@ -11,7 +11,7 @@ START_TEST(a_snapshot_tells_what_it_is)
     train(&m, 7, 1);
     must(&m, store_snapshot(m.store, m.learner, "interval", "before the exam", true, &s, &m.err));
     learner_digest(m.learner, digest);
-    ck_assert(s.id == 2 && s.revision == 2 && s.step == 7 && s.pinned && s.samples == 7);
+    ck_assert(s.id == 2 && s.revision == 2 && s.step == 7 * MODEL_STEPS && s.pinned && s.samples == 7);
     ck_assert_uint_eq(s.correct, m.learner->tally.correct);
     ck_assert_mem_eq(s.digest, digest, DIGEST_BYTES);
     must(&m, store_snapshot_find(m.store, 2, &found, &m.err));

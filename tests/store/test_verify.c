@@ -202,6 +202,7 @@ START_TEST(an_outcome_that_the_replay_does_not_give_is_noticed)
     model_init(&m);
     train(&m, 3, 1);
     struct event event = train_event(3, 2, 3, 2);
+    store_next(m.store, &event);
     must(&m, learner_apply(m.learner, &event, &m.err));
     event.as.train.samples[1].loss += 0.25F;
     in_group(&m, must(&m, store_append(m.store, &event, &m.err)));

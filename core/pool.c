@@ -1,0 +1,351 @@
+/* pool.c - see pool.h */
+#include "core/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/draw.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fingerprints read pixels as numbers");
+
+/* What tells the draws of the reservoirs from all others of the same seed. */
+#define POOL_KEY 0x706f6f6cu
+
+struct pool_slots {
+    uint8_t *pixels; /* [n_slots][n_input] */
+    int64_t *ids;    /* [n_slots]          */
+    /* Going back. `marks` has the number of the mark after which the slot was last changed: if that is the last mark, its old
+     * content is among what was kept. 0: never used; 1: changed when there was no mark. */
+    uint32_t *marks;      /* [n_slots]                                     */
+    uint32_t mark;        /* number of the last; 1: none, nothing is kept  */
+    uint32_t n_kept;      /* n_slots at most                               */
+    uint32_t *kept;       /* [n_slots] which slot                          */
+    uint32_t *kept_marks; /* [n_slots] its marks[] before                  */
+    int64_t *kept_ids;    /* [n_slots]          */
+    uint8_t *kept_pixels; /* [n_slots][n_input] */
+};
+
+/* ---- memory ---- */
+
+static void slots_free(struct pool_slots *slots)
+{
+    if (slots == NULL)
+        return;
+    free(slots->pixels);
+    free(slots->ids);
+    free(slots->marks);
+    free(slots->kept);
+    free(slots->kept_marks);
+    free(slots->kept_ids);
+    free(slots->kept_pixels);
+    free(slots);
+}
+
+static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
+{
+    struct pool_slots *slots = calloc(1, sizeof *slots);
+    if (slots == NULL)
+        return NULL;
+    const size_t n = n_slots > 0 ? n_slots : 1; /* malloc(0) may give NULL */
+    slots->pixels = malloc(n * n_input);
+    slots->ids = calloc(n, sizeof *slots->ids);
+    slots->marks = calloc(n, sizeof *slots->marks);
+    slots->kept = calloc(n, sizeof *slots->kept);
+    slots->kept_marks = calloc(n, sizeof *slots->kept_marks);
+    slots->kept_ids = calloc(n, sizeof *slots->kept_ids);
+    slots->kept_pixels = malloc(n * n_input);
+    if (slots->pixels == NULL || slots->ids == NULL || slots->marks == NULL || slots->kept == NULL ||
+        slots->kept_marks == NULL || slots->kept_ids == NULL || slots->kept_pixels == NULL) {
+        slots_free(slots);
+        return NULL;
+    }
+    slots->mark = 1;
+    return slots;
+}
+
+struct pool *pool_create(uint32_t n_input, uint32_t capacity, bool with_slots)
+{
+    assert(n_input > 0 && capacity > 0);
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL)
+        return NULL;
+    pool->n_input = n_input;
+    pool->n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES);
+    pool->seen = calloc(capacity, sizeof *pool->seen);
+    pool->present = calloc(capacity, sizeof *pool->present);
+    pool->slots = with_slots ? slots_create(pool->n_slots, n_input) : NULL;
+    if (pool->seen == NULL || pool->present == NULL || (with_slots && pool->slots == NULL)) {
+        pool_free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+void pool_free(struct pool *pool)
+{
+    if (pool == NULL)
+        return;
+    slots_free(pool->slots);
+    free(pool->seen);
+    free(pool->present);
+    free(pool);
+}
+
+int pool_reserve(struct pool *pool, uint32_t capacity)
+{
+    assert(capacity >= pool->n_classes);
+    uint64_t *seen = calloc(capacity, sizeof *seen);
+    uint32_t *present = calloc(capacity, sizeof *present);
+    if (seen == NULL || present == NULL) {
+        free(seen);
+        free(present);
+        return -1;
+    }
+    memcpy(seen, pool->seen, pool->n_classes * sizeof *seen);
+    memcpy(present, pool->present, pool->n_present * sizeof *present);
+    free(pool->seen);
+    free(pool->present);
+    pool->seen = seen;
+    pool->present = present;
+    return 0;
+}
+
+/* ---- where things are ---- */
+
+/* The first slot of a class: pool.h says why. */
+static uint32_t first_slot(const struct pool *pool, uint32_t class_index)
+{
+    uint32_t first = 0;
+    for (unsigned bit = 0; class_index >> bit != 0; bit++)
+        if ((class_index >> bit & 1) != 0)
+            first += pool->n_slots >> (bit + 1);
+    return first;
+}
+
+uint32_t pool_used(const struct pool *pool, uint32_t class_index)
+{
+    return pool->seen[class_index] < pool->share ? (uint32_t)pool->seen[class_index] : pool->share;
+}
+
+static uint32_t share_of(const struct pool *pool, uint32_t n_classes)
+{
+    unsigned bits = 0;
+    while (1u << bits < n_classes)
+        bits++;
+    const uint32_t share = pool->n_slots >> bits;
+    return share < POOL_CLASS_MAX ? share : POOL_CLASS_MAX;
+}
+
+/* ---- the sum ---- */
+
+/* Four chains side by side, each over every fourth word of the pixels: h = rotate(h ^ word) * odd, a bijection of h for each
+ * word and of the word for each h, so that one changed byte always changes its chain. */
+static void fingerprint(uint64_t h[POOL_SUM], uint32_t class_index, uint32_t slot, const uint8_t *pixels,
+                        uint32_t n_input)
+{
+    for (unsigned i = 0; i < POOL_SUM; i++)
+        h[i] = draw_bits((uint64_t)class_index << 32 | slot, i);
+    for (uint32_t at = 0; at < n_input; at += 8 * POOL_SUM) {
+        uint64_t words[POOL_SUM] = {0};
+        if (n_input - at >= sizeof words)
+            memcpy(words, pixels + at, sizeof words);
+        else
+            memcpy(words, pixels + at, n_input - at);
+        for (unsigned i = 0; i < POOL_SUM; i++) {
+            const uint64_t x = h[i] ^ words[i];
+            h[i] = (x << 29 | x >> 35) * 0x9e3779b97f4a7c15u;
+        }
+    }
+    for (unsigned i = 0; i < POOL_SUM; i++)
+        h[i] = draw_mix(h[i]);
+}
+
+static const uint8_t *pixels_of(const struct pool *pool, uint32_t where)
+{
+    return pool->slots->pixels + (size_t)where * pool->n_input;
+}
+
+static void sum_with(uint64_t sum[POOL_SUM], const struct pool *pool, uint32_t class_index, uint32_t slot)
+{
+    uint64_t h[POOL_SUM];
+    fingerprint(h, class_index, slot, pixels_of(pool, first_slot(pool, class_index) + slot), pool->n_input);
+    for (unsigned i = 0; i < POOL_SUM; i++)
+        sum[i] += h[i];
+}
+
+static void sum_without(uint64_t sum[POOL_SUM], const struct pool *pool, uint32_t class_index, uint32_t slot)
+{
+    uint64_t h[POOL_SUM] = {0};
+    sum_with(h, pool, class_index, slot);
+    for (unsigned i = 0; i < POOL_SUM; i++)
+        sum[i] -= h[i];
+}
+
+bool pool_check(const struct pool *pool)
+{
+    uint64_t sum[POOL_SUM] = {0};
+    assert(pool->slots != NULL);
+    for (uint32_t c = 0; c < pool->n_classes; c++)
+        for (uint32_t slot = 0; slot < pool_used(pool, c); slot++)
+            sum_with(sum, pool, c, slot);
+    return memcmp(sum, pool->sum, sizeof sum) == 0;
+}
+
+/* ---- the fold ---- */
+
+void pool_classes(struct pool *pool, uint32_t n_classes)
+{
+    assert(n_classes >= pool->n_classes);
+    const uint32_t share = share_of(pool, n_classes);
+    if (pool->slots != NULL)
+        for (uint32_t c = 0; c < pool->n_classes; c++)
+            for (uint32_t slot = share; slot < pool_used(pool, c); slot++)
+                sum_without(pool->sum, pool, c, slot);
+    pool->n_classes = n_classes;
+    pool->share = share;
+}
+
+static void add_present(struct pool *pool, uint32_t class_index)
+{
+    uint32_t at = pool->n_present++;
+    for (; at > 0 && pool->present[at - 1] > class_index; at--)
+        pool->present[at] = pool->present[at - 1];
+    pool->present[at] = class_index;
+}
+
+/* Before a slot is changed: once after each mark. */
+static void keep(struct pool *pool, uint32_t where)
+{
+    struct pool_slots *s = pool->slots;
+    if (s->mark > 1 && s->marks[where] != s->mark) {
+        s->kept[s->n_kept] = where;
+        s->kept_marks[s->n_kept] = s->marks[where];
+        s->kept_ids[s->n_kept] = s->ids[where];
+        if (s->marks[where] != 0)
+            memcpy(s->kept_pixels + (size_t)s->n_kept * pool->n_input, pixels_of(pool, where), pool->n_input);
+        s->n_kept++;
+    }
+    s->marks[where] = s->mark;
+}
+
+void pool_add(struct pool *pool, uint64_t seed, uint32_t class_index, const uint8_t *pixels, int64_t id)
+{
+    assert(pool->slots != NULL && class_index < pool->n_classes);
+    const uint64_t j = pool->seen[class_index]++;
+    if (j == 0)
+        add_present(pool, class_index);
+    const uint64_t slot =
+        j < pool->share ? j : draw_below(draw_bits(draw_mix(seed + POOL_KEY) + class_index, j), j + 1);
+    if (slot >= pool->share)
+        return;
+    const uint32_t where = first_slot(pool, class_index) + (uint32_t)slot;
+    if (j >= pool->share)
+        sum_without(pool->sum, pool, class_index, (uint32_t)slot);
+    keep(pool, where);
+    memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
+    pool->slots->ids[where] = id;
+    sum_with(pool->sum, pool, class_index, (uint32_t)slot);
+}
+
+const uint8_t *pool_draw(const struct pool *pool, uint64_t draw, uint32_t *class_index)
+{
+    if (pool->share == 0 || pool->n_present == 0)
+        return NULL;
+    *class_index = pool->present[draw_below(draw_bits(draw, 0), pool->n_present)];
+    const uint64_t slot = draw_below(draw_bits(draw, 1), pool_used(pool, *class_index));
+    return pixels_of(pool, first_slot(pool, *class_index) + (uint32_t)slot);
+}
+
+/* ---- copies, and going back ---- */
+
+static void copy_counters(struct pool *dst, const struct pool *src)
+{
+    assert(dst->n_input == src->n_input);
+    memcpy(dst->seen, src->seen, src->n_classes * sizeof *dst->seen);
+    if (dst->n_classes > src->n_classes) /* classes that were taken back leave no counts for those that come */
+        memset(dst->seen + src->n_classes, 0, (dst->n_classes - src->n_classes) * sizeof *dst->seen);
+    memcpy(dst->present, src->present, src->n_present * sizeof *dst->present);
+    dst->n_present = src->n_present;
+    dst->n_classes = src->n_classes;
+    dst->share = src->share;
+    memcpy(dst->sum, src->sum, sizeof dst->sum);
+}
+
+static void forget_kept(struct pool_slots *s, uint32_t n_slots)
+{
+    for (uint32_t i = 0; i < n_slots && s->mark > 1; i++)
+        if (s->marks[i] > 1) /* pages that were never written are not written now */
+            s->marks[i] = 1;
+    s->mark = 1;
+    s->n_kept = 0;
+}
+
+void pool_copy(struct pool *dst, const struct pool *src)
+{
+    if (dst->slots != NULL && src->slots != NULL) {
+        forget_kept(dst->slots, dst->n_slots);
+        for (uint32_t c = 0; c < src->n_classes; c++) {
+            const size_t first = first_slot(src, c), n = pool_used(src, c), n_input = src->n_input;
+            memcpy(dst->slots->pixels + first * n_input, src->slots->pixels + first * n_input, n * n_input);
+            memcpy(dst->slots->ids + first, src->slots->ids + first, n * sizeof *src->slots->ids);
+            for (size_t i = first; i < first + n; i++)
+                dst->slots->marks[i] = 1;
+        }
+    } else {
+        assert(dst->slots == NULL || memcmp(dst->sum, src->sum, sizeof dst->sum) == 0);
+    }
+    copy_counters(dst, src);
+}
+
+void pool_mark(struct pool *pool)
+{
+    struct pool_slots *s = pool->slots;
+    assert(s != NULL);
+    if (s->mark == UINT32_MAX)
+        forget_kept(s, pool->n_slots);
+    s->n_kept = 0;
+    s->mark++;
+}
+
+void pool_undo(struct pool *pool, const struct pool *marked)
+{
+    struct pool_slots *s = pool->slots;
+    assert(s != NULL && s->mark > 1);
+    for (uint32_t i = 0; i < s->n_kept; i++) {
+        const uint32_t where = s->kept[i];
+        s->marks[where] = s->kept_marks[i];
+        s->ids[where] = s->kept_ids[i];
+        if (s->marks[where] != 0)
+            memcpy(s->pixels + (size_t)where * pool->n_input, s->kept_pixels + (size_t)i * pool->n_input,
+                   pool->n_input);
+    }
+    s->n_kept = 0;
+    copy_counters(pool, marked);
+}
+
+/* ---- for snapshots ---- */
+
+int64_t pool_id(const struct pool *pool, uint32_t class_index, uint32_t slot)
+{
+    assert(pool->slots != NULL && slot < pool_used(pool, class_index));
+    return pool->slots->ids[first_slot(pool, class_index) + slot];
+}
+
+void pool_fill(struct pool *pool, uint32_t class_index, uint32_t slot, int64_t id, const uint8_t *pixels)
+{
+    assert(pool->slots != NULL && slot < pool_used(pool, class_index));
+    const uint32_t where = first_slot(pool, class_index) + slot;
+    pool->slots->ids[where] = id;
+    pool->slots->marks[where] = 1;
+    if (pixels != NULL)
+        memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
+}
+
+void pool_present(struct pool *pool)
+{
+    pool->n_present = 0;
+    for (uint32_t c = 0; c < pool->n_classes; c++)
+        if (pool->seen[c] > 0)
+            pool->present[pool->n_present++] = c;
+}
