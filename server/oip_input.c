@@ -1,7 +1,6 @@
 /* oip_input.c - see oip_input.h */
 #include "server/oip_input.h"
 
-#include <math.h>
 #include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,7 @@ static bool to_pixel(uint8_t *out, double value)
 {
     if (!(value >= 0 && value <= 255))
         return false;
-    *out = (uint8_t)floor(value + 0.5);
+    *out = (uint8_t)(value + 0.5); /* towards zero, and value is not negative */
     return true;
 }
 
@@ -46,7 +45,7 @@ static int take_numbers(uint8_t *at, uint64_t *done, uint64_t total, const struc
         double value = json_type(item) == JSON_NUMBER ? json_number(item) * input->scale : -1;
         if (*done == total)
             return wrong_number(total + 1, total, err);
-        if (!to_pixel(&at[*done], value) || (input->datatype == OIP_UINT8 && value != floor(value)))
+        if (!to_pixel(&at[*done], value) || (input->datatype == OIP_UINT8 && value != (double)at[*done]))
             return bad_value(input, *done, err);
         ++*done;
     }
