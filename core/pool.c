@@ -139,6 +139,12 @@ static uint32_t share_of(const struct pool *pool, uint32_t n_classes)
 
 /* ---- the sum ---- */
 
+static inline uint64_t advance(uint64_t h, uint64_t word)
+{
+    const uint64_t x = h ^ word;
+    return (x << 29 | x >> 35) * 0x9e3779b97f4a7c15u;
+}
+
 /* Four chains side by side, each over every fourth word of the pixels: h = rotate(h ^ word) * odd, a bijection of h for each
  * word and of the word for each h, so that one changed byte always changes its chain. */
 static void fingerprint(uint64_t h[POOL_SUM], uint32_t class_index, uint32_t slot, const uint8_t *pixels,
@@ -146,19 +152,28 @@ static void fingerprint(uint64_t h[POOL_SUM], uint32_t class_index, uint32_t slo
 {
     for (unsigned i = 0; i < POOL_SUM; i++)
         h[i] = draw_bits((uint64_t)class_index << 32 | slot, i);
-    for (uint32_t at = 0; at < n_input; at += 8 * POOL_SUM) {
-        uint64_t words[POOL_SUM] = {0};
-        if (n_input - at >= sizeof words)
-            memcpy(words, pixels + at, sizeof words);
-        else
-            memcpy(words, pixels + at, n_input - at);
-        for (unsigned i = 0; i < POOL_SUM; i++) {
-            const uint64_t x = h[i] ^ words[i];
-            h[i] = (x << 29 | x >> 35) * 0x9e3779b97f4a7c15u;
-        }
+    uint64_t a = h[0], b = h[1], c = h[2], d = h[3];
+    uint64_t words[POOL_SUM];
+    uint32_t at = 0;
+    for (; n_input - at >= sizeof words; at += sizeof words) {
+        memcpy(words, pixels + at, sizeof words);
+        a = advance(a, words[0]);
+        b = advance(b, words[1]);
+        c = advance(c, words[2]);
+        d = advance(d, words[3]);
     }
-    for (unsigned i = 0; i < POOL_SUM; i++)
-        h[i] = draw_mix(h[i]);
+    if (at < n_input) {
+        memset(words, 0, sizeof words);
+        memcpy(words, pixels + at, n_input - at);
+        a = advance(a, words[0]);
+        b = advance(b, words[1]);
+        c = advance(c, words[2]);
+        d = advance(d, words[3]);
+    }
+    h[0] = draw_mix(a);
+    h[1] = draw_mix(b);
+    h[2] = draw_mix(c);
+    h[3] = draw_mix(d);
 }
 
 static const uint8_t *pixels_of(const struct pool *pool, uint32_t where)
