@@ -151,6 +151,12 @@ int line_check(const struct line *line, struct err *err);
 void line_fini(struct line *line);
 bool line_has(const struct line *line, uint64_t revision);
 
+/* ---- samples.c ---- */
+
+/* sample_read - as store_sample(), with the revision of the event that it came with. */
+int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
+                struct err *err);
+
 /* ---- rehearse.c ---- */
 
 /* rehearsal_reset - forgets which samples are live and their pixels: whenever rows of table sample went or changed. NULL is

@@ -33,6 +33,9 @@ static int find_turn(uint64_t *turn, struct db *db, uint64_t revision, struct er
         return -1;
     *turn = (uint64_t)db_int(db, SQL_LINE_TURN, 0); /* NULL reads as 0 */
     db_reset(db, SQL_LINE_TURN);
+    if (*turn > revision) /* a damaged index: it must not lead in circles */
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu: the index of events is out of order",
+                       (unsigned long long)revision);
     return 0;
 }
 

@@ -38,10 +38,11 @@ struct rehearsal {
     /* the selection */
     bool selected;
     int64_t first_id, last_id;
-    bool live;       /* of the live line; else of the whole table, as version 1 had it       */
-    uint64_t since;  /* revision of the last activate event before it; 0: none              */
-    uint64_t before; /* the revision for which it was made: it holds for later ones as well */
-    bool open_ended; /* last_id was not given yet: it holds for no other revision           */
+    bool live;        /* of the live line; else of the whole table, as version 1 had it       */
+    uint64_t since;   /* revision of the last activate event before it; 0: none              */
+    uint64_t before;  /* the revision for which it was made: it holds for later ones as well */
+    bool open_ended;  /* last_id was not given yet: it holds for no other revision           */
+    struct line line; /* that it was made from; none where it is not live                      */
     struct run *runs;
     size_t n_runs, room;
     uint64_t n;
@@ -66,6 +67,7 @@ void rehearsal_reset(struct rehearsal *r)
     if (r == NULL)
         return;
     drop_pictures(r);
+    line_fini(&r->line);
     free(r->runs);
     *r = (struct rehearsal){.memory = r->memory};
 }
@@ -108,6 +110,8 @@ void store_rehearse_end(struct store *store)
 static int add_id(struct rehearsal *r, int64_t id, struct err *err)
 {
     struct run *last = r->n_runs > 0 ? &r->runs[r->n_runs - 1] : NULL;
+    if (last != NULL && id < last->first + (int64_t)last->n)
+        return err_set(err, ERR_DB_CORRUPT, "the index of samples is out of order at sample %lld", (long long)id);
     if (last == NULL || id != last->first + (int64_t)last->n) {
         if (r->n_runs == r->room) {
             size_t room = r->room == 0 ? 4 : r->room * 2;
@@ -169,16 +173,15 @@ static int select_samples(struct rehearsal *r, struct store *store, int64_t firs
     r->since = since;
     r->before = revision;
     r->n = r->n_runs = 0;
-    struct line line = {0};
+    line_fini(&r->line);
     int status = -1;
     if (!live) {
         status = add_stretch(r, store->db, 1, revision - 1, err);
-    } else if (line_init(&line, store, revision - 1, err) == 0) {
+    } else if (line_init(&r->line, store, revision - 1, err) == 0) {
         status = 0;
-        for (size_t i = line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
-            status = add_stretch(r, store->db, line.stretches[i].first, line.stretches[i].last, err);
+        for (size_t i = r->line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
+            status = add_stretch(r, store->db, r->line.stretches[i].first, r->line.stretches[i].last, err);
     }
-    line_fini(&line);
     /* A later sample may come into the range, unless the log has gone past it already. */
     r->open_ended = r->n == 0 || r->runs[r->n_runs - 1].first + (int64_t)r->runs[r->n_runs - 1].n - 1 < last_id;
     r->selected = status == 0;
@@ -251,9 +254,13 @@ static int picture(const uint8_t **pixels, uint32_t *label, struct rehearsal *r,
     int64_t id = id_of_rank(r, rank);
     if (p->id != id) {
         p->id = 0;
-        int found = store_sample(store, id, &p->label, image, n_input, err);
+        uint64_t revision = 0;
+        int found = sample_read(store, id, &revision, &p->label, image, n_input, err);
         if (found == 0)
             err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)id);
+        if (found == 1 && r->live && !line_has(&r->line, revision))
+            found = err_set(err, ERR_DB_CORRUPT, "sample %lld was left behind, and the index of samples says otherwise",
+                            (long long)id);
         if (found != 1)
             return -1;
         p->id = id;

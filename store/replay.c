@@ -181,6 +181,66 @@ static int check_turn(const struct line *line, const struct event *event, struct
                    (unsigned long long)event->revision);
 }
 
+/* The first rehearse event among the rows first .. last, 0: none; and the lowest sample id that any of them trains on again. */
+static int find_rehearsed(uint64_t *revision, int64_t *id, struct store *store, uint64_t first, uint64_t last,
+                          struct err *err)
+{
+    struct db *db = store->db;
+    int status;
+    *revision = 0;
+    *id = INT64_MAX;
+    db_bind_int(db, SQL_REHEARSALS, 1, (int64_t)first);
+    db_bind_int(db, SQL_REHEARSALS, 2, (int64_t)last);
+    while ((status = db_step(db, SQL_REHEARSALS, err)) == 1) {
+        struct event event = {.kind = EVENT_REHEARSE, .revision = (uint64_t)db_int(db, SQL_REHEARSALS, 0)};
+        struct sample_run run;
+        struct err why = {0};
+        size_t n_body;
+        const char *body = db_text(db, SQL_REHEARSALS, 1, &n_body);
+        if (event_parse(&event, &run, db, body, n_body, &why) == 0) {
+            *id = event.as.rehearse.first_id < *id ? event.as.rehearse.first_id : *id;
+            *revision = *revision == 0 ? event.revision : *revision;
+        } else if (why.code != ERR_DB_CORRUPT) { /* a damaged one will be met, and named */
+            db_reset(db, SQL_REHEARSALS);
+            if (err != NULL)
+                *err = why;
+            return -1;
+        }
+    }
+    return status;
+}
+
+/* A rehearsal after the snapshot reads samples from before it, which no link was checked of yet: so they are checked, from
+ * the first that is needed to the snapshot, whose chain is known to be right. */
+static int prove_rehearsed(struct store *store, uint64_t after, uint64_t last, struct store_recovery *report,
+                           struct err *err)
+{
+    uint64_t rehearsal, from;
+    int64_t id;
+    uint8_t chain[CHAIN_BYTES];
+    struct log_reader reader;
+    if (find_rehearsed(&rehearsal, &id, store, after + 1, last, err) != 0)
+        return -1;
+    if (rehearsal == 0)
+        return 0;
+    db_bind_int(store->db, SQL_SAMPLE_FROM, 1, id);
+    int status = db_step(store->db, SQL_SAMPLE_FROM, err);
+    from = status == 1 ? (uint64_t)db_int(store->db, SQL_SAMPLE_FROM, 0) : last;
+    db_reset(store->db, SQL_SAMPLE_FROM);
+    if (status < 0)
+        return -1;
+    if (from < 1 || from > after)
+        return 0;
+    status = log_chain_at(store, from - 1, chain, err) == 0 ? 1 : -1;
+    log_read_open(&reader, store, from - 1, chain);
+    while (status == 1 && reader.event.revision < after)
+        status = log_read_next(&reader, err);
+    log_read_close(&reader);
+    if (status != 1)
+        report->good = rehearsal - 1; /* the state before the rehearsal needs none of these */
+    return status == 1 ? 0 : -1;
+}
+
 /* All rows after `after` up to the line's end: checked; those on the line: applied. */
 static int follow(struct store *store, struct learner *learner, uint64_t after, const struct line *line,
                   store_progress *progress, void *context, struct store_recovery *report, struct err *err)
@@ -235,6 +295,8 @@ int replay_state_at(struct learner **out, struct store *store, uint64_t revision
     int status = line_find(&line, store, revision, err);
     if (status == 0)
         status = find_start(out, &after, store, &line, arith, report, err);
+    if (status == 0)
+        status = prove_rehearsed(store, after, revision, report, err);
     if (status == 0)
         status = follow(store, *out, after, &line, progress, context, report, err);
     if (status != 0) {

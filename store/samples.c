@@ -3,7 +3,8 @@
 
 #include "store/internal.h"
 
-int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err)
+int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
+                struct err *err)
 {
     struct db *db = store->db;
     size_t n_image;
@@ -19,9 +20,16 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
     } else {
         memcpy(pixels, image, n_input);
         *label = (uint32_t)class_index;
+        *revision = (uint64_t)db_int(db, SQL_SAMPLE_FIND, 2);
     }
     db_reset(db, SQL_SAMPLE_FIND);
     return status;
+}
+
+int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err)
+{
+    uint64_t revision;
+    return sample_read(store, id, &revision, label, pixels, n_input, err);
 }
 
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err)

@@ -72,7 +72,7 @@
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
     X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
                          " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
-    X(SAMPLE_FIND,       "SELECT label, image FROM sample WHERE id = ?1")                                              \
+    X(SAMPLE_FIND,       "SELECT label, image, revision FROM sample WHERE id = ?1")                                              \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
     /* ---- rehearsals: rehearse.c ---- */                                                                             \
@@ -80,6 +80,9 @@
                          " AND revision <= ?1")                                                                        \
     X(SAMPLES_STRETCH,   "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
                          " AND id BETWEEN ?3 AND ?4 ORDER BY revision, id")                                            \
+    X(REHEARSALS,        "SELECT revision, body FROM event WHERE kind = 'rehearse' AND kind <> 'train'"                \
+                         " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
+    X(SAMPLE_FROM,       "SELECT revision FROM sample WHERE id >= ?1 ORDER BY id LIMIT 1")                             \
     /* ---- the classes as they are: classes.c ---- */                                                                 \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
