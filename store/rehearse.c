@@ -110,9 +110,10 @@ void store_rehearse_end(struct store *store)
 static int add_id(struct rehearsal *r, int64_t id, struct err *err)
 {
     struct run *last = r->n_runs > 0 ? &r->runs[r->n_runs - 1] : NULL;
-    if (last != NULL && id < last->first + (int64_t)last->n)
+    int64_t next = last != NULL ? last->first + (int64_t)last->n : INT64_MIN;
+    if (id < next)
         return err_set(err, ERR_DB_CORRUPT, "the index of samples is out of order at sample %lld", (long long)id);
-    if (last == NULL || id != last->first + (int64_t)last->n) {
+    if (last == NULL || id != next) {
         if (r->n_runs == r->room) {
             size_t room = r->room == 0 ? 4 : r->room * 2;
             struct run *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->runs, room * sizeof *more);
