@@ -122,6 +122,7 @@ static int add_id(struct rehearsal *r, int64_t id, struct err *err)
             r->runs = more;
             r->room = room;
         }
+        assert(r->runs != NULL);
         last = &r->runs[r->n_runs++];
         *last = (struct run){.first = id, .rank = r->n};
     }
