@@ -87,9 +87,12 @@ UNUSED static struct event model_origin(void)
     return event;
 }
 
+/* Under TMPDIR, where it is given. */
 UNUSED static void model_folder(struct model *m)
 {
-    *m = (struct model){.folder = "/tmp/convd-store-XXXXXX"};
+    const char *base = getenv("TMPDIR");
+    *m = (struct model){0};
+    (void)snprintf(m->folder, sizeof m->folder, "%.40s/convd-store-XXXXXX", base != NULL ? base : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(m->folder));
     (void)snprintf(m->path, sizeof m->path, "%s/m.db", m->folder);
 }
