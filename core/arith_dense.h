@@ -94,7 +94,8 @@ LANES_INLINE struct dense_units dense_of_chain(struct dense_units units, size_t 
 /* The row at which a unit's fraction of its chain begins. */
 LANES_INLINE size_t dense_row_of_unit(size_t unit, size_t n_in, size_t ld)
 {
-    const size_t g = ld / LANES, c = unit / g, first = net_chain(n_in, c);
+    const size_t g = ld / LANES;                           /* at least 1: rows are padded to 16 */
+    const size_t c = unit / g, first = net_chain(n_in, c); /* NOLINT(clang-analyzer-core.DivideZero) */
     return unit == 4 * g ? n_in : first + (net_chain(n_in, c + 1) - first) * (unit % g) / g;
 }
 

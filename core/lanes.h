@@ -340,7 +340,7 @@ LANES_INLINE void lanes_split4(float *const to[4], const float *x)
 {
     lanes_vq v[4];
     LANES_UNROLL
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++)
         memcpy(&v[i], x + 4 * i, sizeof v[i]); /* one by one, or gcc goes through memory */
     lanes_turn4(v);
     LANES_UNROLL
@@ -356,7 +356,7 @@ LANES_INLINE void lanes_join4(float *x, const float *const from[4])
         memcpy(&v[c], from[c], sizeof v[c]);
     lanes_turn4(v);
     LANES_UNROLL
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++)
         memcpy(x + 4 * i, &v[i], sizeof v[i]);
 }
 

@@ -1,6 +1,7 @@
 /* trial.c - see trial.h */
 #include "bench/experiments/trial.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,7 @@ static void rehearse(struct trial *t)
         struct slot *other = &slots[pick(t, filled(t, label))];
         chosen = chosen == NULL || other->doubt > chosen->doubt ? other : chosen;
     }
+    assert(chosen != NULL); /* draws is at least 1 */
     trial_again(t, chosen->image, rate_now(t));
     chosen->doubt = doubt(t, label);
 }
