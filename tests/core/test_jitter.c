@@ -169,7 +169,7 @@ START_TEST(shifts_go_every_way_and_never_further_than_they_may)
         for (uint32_t i = 0; i < sizeof out; i++) {
             mass += out[i];
             x += out[i] * (i % 41 - 20.0);
-            y += out[i] * (i / 41 - 20.0);
+            y += out[i] * ((double)(i / 41) - 20.0); /* NOLINT(bugprone-integer-division): the row */
         }
         x /= mass;
         y /= mass;

@@ -473,6 +473,7 @@ int main(void)
     tcase_add_test(reading, an_object_of_a_hundred_thousand_members_costs_no_square);
     suite_add_tcase(suite, reading);
     TCase *writing = tcase_create("writing");
+    tcase_set_timeout(writing, 60); /* a sweep over floats, on whatever machine */
     tcase_add_test(writing, numbers_are_written_as_a_person_would);
     tcase_add_test(writing, every_float_comes_back_as_itself);
     tcase_add_test(writing, a_document_is_printed_as_it_was_built);
