@@ -3,7 +3,7 @@
  * net.h has the equations and the order of every sum; lanes.h has the vector. This file, arith_conv.h and arith_dense.h are about doing
  * it fast without touching either. Here: the order of things, the last layer, and who works alone and who with a team.
  *
- * A phase is given to the team only where its multiply-adds reach ws->team_least: a small one never waits for a thread.
+ * A phase is given to the team only where its weight reaches ws->team_least: a small one never waits for a thread.
  */
 #include "core/arith.h"
 
@@ -49,10 +49,10 @@ static float loss(const struct net *net, const struct workspace *ws, uint32_t la
 
 /* ---- forward ---- */
 
-/* The team, where so many multiply-adds are worth waking it; else NULL. */
-static struct team *team_for(const struct workspace *ws, size_t fmas)
+/* The team, where a phase of that weight is worth waking it; else NULL. */
+static struct team *team_for(const struct workspace *ws, size_t weight)
 {
-    return ws->team != NULL && ws->team->n > 1 && fmas >= ws->team_least ? ws->team : NULL;
+    return ws->team != NULL && ws->team->n > 1 && weight >= ws->team_least ? ws->team : NULL;
 }
 
 static void share(struct team *team, void (*task)(void *, unsigned, unsigned), void *context)
@@ -73,8 +73,8 @@ static void layer_0(const struct net *net, float mean, const uint8_t *pixels, st
         struct conv_pass pass = {.net = net, .ws = ws};
         const size_t n_planes = (size_t)s->kernel_width * s->n_input;
         input(ws->image, pixels, s->n_input, mean);
-        share(team_for(ws, n_planes), planes_part, &pass); /* a copied float costs no less than a multiply-add */
-        share(team_for(ws, (size_t)s->n_0 * s->n_k * s->kernels), convolve_part, &pass);
+        share(team_for(ws, n_planes), planes_part, &pass); /* a copied float weighs no less than a multiply-add */
+        share(team_for(ws, net_weight_conv(s)), convolve_part, &pass);
         memset(ws->winner + s->n_0, 0, (rows_0 - s->n_0) * sizeof *ws->winner);
     }
     memset(ws->l0 + s->n_0, 0, (rows_0 - s->n_0) * sizeof *ws->l0);
@@ -184,7 +184,7 @@ static void descend(struct net *dst, const struct net *net, enum gradient gradie
     tanh_backward(ws->d0, ws->l0, rows_0);
     struct conv_pass kernels = {.dst = dst, .net = net, .ws = ws, .rate = rate, .from_zero = from_zero};
     sort_by_winner(ws, s->n_0, s->kernels);
-    share(team_for(ws, (size_t)s->n_0 * s->n_k), kernels_part, &kernels);
+    share(team_for(ws, net_weight_kernels(s)), kernels_part, &kernels);
 }
 
 /* ---- for tests ---- */
@@ -197,6 +197,11 @@ static void exp16(float *y, const float *x)
 static void tanh16(float *y, const float *x)
 {
     lanes_store(y, lanes_tanh(lanes_load(x)));
+}
+
+static void max16(float *y, const float *a, const float *b)
+{
+    lanes_store(y, lanes_gt_max(lanes_load(a), lanes_load(b)));
 }
 
 static void fma16(float *y, const float *a, const float *b, const float *c)
@@ -213,5 +218,6 @@ const struct arith ARITH_SYMBOL = {
     .descend = descend,
     .exp16 = exp16,
     .tanh16 = tanh16,
+    .max16 = max16,
     .fma16 = fma16,
 };

@@ -23,6 +23,7 @@ struct arith {
     /* for tests: 16 lanes of each */
     void (*exp16)(float *y, const float *x);
     void (*tanh16)(float *y, const float *x);
+    void (*max16)(float *y, const float *a, const float *b); /* a > b ? a : b */
     void (*fma16)(float *y, const float *a, const float *b, const float *c);
 };
 

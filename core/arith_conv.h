@@ -54,6 +54,18 @@ struct conv_pass {
     bool from_zero;
 };
 
+/* One row of a plane, and up to a vector more. */
+LANES_INLINE void planes_row(float *to, const float *from, size_t n)
+{
+    size_t x = 0;
+    for (; x + LANES <= n; x += LANES)
+        lanes_store(to + x, lanes_load(from + x));
+    if (n - x > LANES / 2)
+        lanes_store(to + x, lanes_load(from + x));
+    else if (x < n)
+        lanes8_store(to + x, lanes8_load(from + x));
+}
+
 /* The planes of one image, or a part of them; see the head of this file. Whole vectors are copied: what runs over a row's end is
  * overwritten by the next row. The last row of a part is copied as it is, since what follows may be another thread's. */
 static void planes_part(void *context, unsigned part, unsigned n)
@@ -75,8 +87,7 @@ static void planes_part(void *context, unsigned part, unsigned n)
                 else if (plane == last)
                     memcpy(plane, row, out_w * sizeof *plane);
                 else
-                    for (size_t x = 0; x < out_w; x += LANES)
-                        lanes_store(plane + x, lanes_load(row + x));
+                    planes_row(plane, row, out_w);
             }
     }
 }
@@ -118,7 +129,7 @@ LANES_INLINE void conv_block(const int K, const int V, struct f16 *best, struct 
         LANES_UNROLL
         for (int v = 0; v < V; v++) {
             winner[v] = lanes_gt_select_int(lc[a][v], best[v], index, winner[v]);
-            best[v] = lanes_gt_select(lc[a][v], best[v], lc[a][v], best[v]);
+            best[v] = lanes_gt_max(lc[a][v], best[v]);
         }
     }
 }

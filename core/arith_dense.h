@@ -19,16 +19,20 @@
 #include "core/lanes.h"
 #include "core/net.h"
 
+#include <assert.h>
+
 #if LANES_PART == 16
-#define DENSE_LONG    8 /* vectors of one chain that one walk keeps in registers                              */
-#define DENSE_VECTORS 4 /* vectors of all four chains, or of NET_BATCH images                                 */
-#define DENSE_PANEL   8 /* rows of one chain that a wide layer adds at once: as many x in registers           */
-#define DENSE_ROW     8 /* vectors of a row up to which backward keeps d and u in registers                   */
+#define DENSE_LONG     8    /* vectors of one chain that one walk keeps in registers                              */
+#define DENSE_VECTORS  4    /* vectors of all four chains, or of NET_BATCH images                                 */
+#define DENSE_PANEL    8    /* rows of one chain that a wide layer adds at once: as many x in registers           */
+#define DENSE_ROW      8    /* vectors of a row up to which backward keeps d and u in registers                   */
+#define DENSE_LONG_ROW 1024 /* floats from which backward takes rows singly: four that lie pages apart cost more */
 #else
-#define DENSE_LONG    4
-#define DENSE_VECTORS 1
-#define DENSE_PANEL   4
-#define DENSE_ROW     1
+#define DENSE_LONG     4
+#define DENSE_VECTORS  1
+#define DENSE_PANEL    4
+#define DENSE_ROW      1
+#define DENSE_LONG_ROW SIZE_MAX
 #endif
 
 /* Which way a layer goes forward, by measurement (bench/NOTES.md): in registers where w fits into a second-level cache of 1 MB beside
@@ -94,8 +98,9 @@ LANES_INLINE struct dense_units dense_of_chain(struct dense_units units, size_t 
 /* The row at which a unit's fraction of its chain begins. */
 LANES_INLINE size_t dense_row_of_unit(size_t unit, size_t n_in, size_t ld)
 {
-    const size_t g = ld / LANES;                           /* at least 1: rows are padded to 16 */
-    const size_t c = unit / g, first = net_chain(n_in, c); /* NOLINT(clang-analyzer-core.DivideZero) */
+    const size_t g = ld / LANES;
+    assert(g > 0);
+    const size_t c = unit / g, first = net_chain(n_in, c);
     return unit == 4 * g ? n_in : first + (net_chain(n_in, c + 1) - first) * (unit % g) / g;
 }
 
@@ -345,7 +350,7 @@ LANES_INLINE void dense_rows_as(const bool want_g_x, const bool from_zero, const
 {
     const struct dense_gradient q = *gradient; /* a copy that no store can reach: its members stay in registers */
     size_t r = begin;
-    for (; r + 4 <= end; r += 4)
+    for (; r + 4 <= end && q.ld < DENSE_LONG_ROW; r += 4)
         dense_rows(4, want_g_x, from_zero, &q, r);
     for (; r < end; r++)
         dense_rows(1, want_g_x, from_zero, &q, r);

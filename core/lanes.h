@@ -2,7 +2,7 @@
  *
  * Every operation works lane by lane and is one correctly rounded IEEE 754 operation per lane, so that it gives the same
  * bits whatever it is compiled to: one AVX-512 register, two of AVX2, four of NEON or SSE2. There is no operation here whose
- * result an instruction set may choose: no estimates, no min/max (they differ in NaN and signed zero), no horizontal add.
+ * result an instruction set may choose: no estimates, no min/max but lanes_gt_max() (they differ in NaN and signed zero), no horizontal add.
  * Sums across lanes have one order, the lane tree of net.h.
  *
  * Fused multiply-add is explicit. Where the processor has none ("portable"), lanes_fma() computes it exactly
@@ -214,6 +214,25 @@ LANES_INLINE struct f16 lanes_gt_select(struct f16 a, struct f16 b, struct f16 x
     return y;
 }
 
+/* lanes_gt_max - per lane: a > b ? a : b, so b where either is NaN and where both are zeros. That is x86's instruction exactly, with its
+ * operands in this order; it waits for no comparison's mask. */
+LANES_INLINE struct f16 lanes_gt_max(struct f16 a, struct f16 b)
+{
+#if LANES_PART >= 8
+    LANES_EACH
+    {
+#if LANES_PART == 16
+        b.part[i_] = (lanes_vf)_mm512_max_ps((__m512)a.part[i_], (__m512)b.part[i_]);
+#else
+        b.part[i_] = (lanes_vf)_mm256_max_ps((__m256)a.part[i_], (__m256)b.part[i_]);
+#endif
+    }
+    return b;
+#else
+    return lanes_gt_select(a, b, a, b);
+#endif
+}
+
 LANES_INLINE struct i16 lanes_gt_select_int(struct f16 a, struct f16 b, struct i16 x, struct i16 y)
 {
     LANES_EACH
@@ -340,8 +359,8 @@ LANES_INLINE void lanes_split4(float *const to[4], const float *x)
 {
     lanes_vq v[4];
     LANES_UNROLL
-    for (size_t i = 0; i < 4; i++)
-        memcpy(&v[i], x + 4 * i, sizeof v[i]); /* one by one, or gcc goes through memory */
+    for (int i = 0; i < 4; i++)
+        memcpy(&v[i], x + (size_t)4 * (size_t)i, sizeof v[i]); /* one by one, or gcc goes through memory */
     lanes_turn4(v);
     LANES_UNROLL
     for (int c = 0; c < 4; c++)
@@ -356,8 +375,8 @@ LANES_INLINE void lanes_join4(float *x, const float *const from[4])
         memcpy(&v[c], from[c], sizeof v[c]);
     lanes_turn4(v);
     LANES_UNROLL
-    for (size_t i = 0; i < 4; i++)
-        memcpy(x + 4 * i, &v[i], sizeof v[i]);
+    for (int i = 0; i < 4; i++)
+        memcpy(x + (size_t)4 * (size_t)i, &v[i], sizeof v[i]);
 }
 
 /* ---- half vectors: 8 lanes, for kernel rows of at most 8, where 16 would be mostly idle ---- */

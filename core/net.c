@@ -207,7 +207,7 @@ void workspace_share(struct workspace *ws, struct team *team, size_t least)
 
 size_t net_largest_phase(const struct shape *s, uint32_t n_2)
 {
-    const size_t phases[] = {(size_t)s->n_0 * s->n_k * s->kernels, (size_t)s->n_0 * lanes_up(s->n_1),
+    const size_t phases[] = {net_weight_conv(s), net_weight_kernels(s), (size_t)s->n_0 * lanes_up(s->n_1),
                              (size_t)s->n_1 * lanes_up(n_2)};
     size_t largest = 0;
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)

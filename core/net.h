@@ -122,7 +122,7 @@ struct workspace {
     uint32_t n_2_max; /* classes that it has room for                                         */
 
     struct team *team; /* borrowed; NULL: its thread works alone                               */
-    size_t team_least; /* multiply-adds of a phase that is given to the team                   */
+    size_t team_least; /* weight of a phase that is given to the team                          */
 };
 
 /* workspace_create - for nets of that shape with at most n_2_max classes. NULL when memory is out.
@@ -131,14 +131,26 @@ struct workspace *workspace_create(const struct shape *shape, uint32_t n_2_max);
 void workspace_free(struct workspace *ws);
 
 /* workspace_share - from now on, large phases of net_forward(), net_step() and net_gradient() with this workspace are shared with
- * that team (NULL: with nobody), those of `least` multiply-adds or more. The same bits, whatever the team and `least`.
+ * that team (NULL: with nobody), those whose weight is at least `least`. The same bits, whatever the team and `least`.
  * Owns: nothing; the team must outlive the workspace or be taken away. net_forward_batch() works alone always.
  *
- * TEAM_LEAST: where sharing begins to pay, by measurement (bench/NOTES.md): a phase of so many takes about 10 us alone. */
+ * A phase's weight: the multiply-adds of a dense layer, which wait for memory. Four of the convolution weigh as much as one of those, and
+ * one of the kernels' gradient as much as two. TEAM_LEAST: where sharing pays, by measurement (bench/NOTES.md); such a phase
+ * takes 10 to 20 us alone. */
 #define TEAM_LEAST ((size_t)250000)
 void workspace_share(struct workspace *ws, struct team *team, size_t least);
 
-/* net_largest_phase - multiply-adds of the largest phase of a step: where it is below TEAM_LEAST no team is of use. */
+static inline size_t net_weight_conv(const struct shape *s)
+{
+    return (size_t)s->n_0 * s->n_k * s->kernels / 4;
+}
+
+static inline size_t net_weight_kernels(const struct shape *s)
+{
+    return (size_t)s->n_0 * s->n_k * 2;
+}
+
+/* net_largest_phase - the largest weight of a phase of a step: where it is below TEAM_LEAST no team is of use. */
 size_t net_largest_phase(const struct shape *shape, uint32_t n_2);
 
 /* net_forward - fills ws->l0, winner, l1 and l2 for one image.

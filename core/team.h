@@ -10,8 +10,8 @@
 struct team {
     unsigned n; /* parts that work is cut into: the members, the caller of run() one of them; at least 1 */
 
-    /* Calls task(context, part, n) once for each part 0..n-1, on whatever thread, in any order, side by side; returns when all have
-     * returned, with all their writes visible. One caller at a time. Cannot fail. */
+    /* Calls task(context, part, n) once for each part 0..n-1, on whatever threads, in any order, side by side or not; returns when all
+     * have returned, with all their writes visible. One caller at a time. Cannot fail. */
     void (*run)(struct team *team, void (*task)(void *context, unsigned part, unsigned n), void *context);
 };
 

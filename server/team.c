@@ -33,10 +33,9 @@ struct member {
     pthread_t thread;
 };
 
-/* Padded on purpose: what members poll is on a line of its own. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct threads {
     struct team team; /* first: what run() is given */
-    _Alignas(64) atomic_uint phase;
+    atomic_uint phase;
     atomic_bool stopping;
     atomic_uint sleepers;
     void (*task)(void *context, unsigned part, unsigned n); /* of this phase */

@@ -1,10 +1,12 @@
 /* test_bits.c - the same bits everywhere: after thousands of steps, every instruction set of this machine has the same parameters,
  * tally and digest; and one short run has the digest that is written down here, whatever the machine. */
 #include <check.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/arith.h"
 #include "core/core.h"
 #include "tests/core/models.h"
 #include "tests/core/run.h"
@@ -92,6 +94,8 @@ static const struct model_options odd[] = {
     {5, 6, 4, 3, 5, 6, 4, 9, 1, GRADIENT_JACOBIAN, 0, NULL},
     /* single kernel of one pixel; hidden of several vectors, 40 classes of three */
     {9, 17, 1, 1, 1, 1, 1, 95, 40, GRADIENT_DIAGONAL, 0, NULL},
+    /* rows so long that each instruction set goes through them in its own way */
+    {8, 7, 1, 3, 3, 3, 1, 1030, 5, GRADIENT_JACOBIAN, 0, NULL},
 };
 
 START_TEST(every_instruction_set_has_the_same_bits_on_odd_geometries)
@@ -191,6 +195,25 @@ START_TEST(an_unknown_instruction_set_is_not_chosen)
     ck_assert_ptr_null(arith_choose("sparc"));
     ck_assert_ptr_null(arith_choose("x86-64"));
     ck_assert_ptr_null(arith_choose("portable "));
+}
+END_TEST
+
+START_TEST(the_larger_of_two_is_the_second_where_they_are_equal_or_one_is_not_a_number)
+{
+    const float values[] = {0.0F, -0.0F, 1.0F, -1.0F, 3e38F, -3e38F, 1e-42F, -1e-42F, INFINITY, -INFINITY, NAN, -NAN};
+    const size_t n = sizeof values / sizeof *values;
+    const struct arith *arith;
+    for (unsigned nth = 0; (arith = arith_nth(nth)) != NULL; nth++)
+        for (size_t i = 0; i < n * n; i++) {
+            float a[LANES], b[LANES], y[LANES], wanted[LANES];
+            for (size_t l = 0; l < LANES; l++) {
+                a[l] = values[(i + l) / n % n];
+                b[l] = values[(i + l) % n];
+                wanted[l] = a[l] > b[l] ? a[l] : b[l];
+            }
+            arith->max16(y, a, b);
+            ck_assert_msg(memcmp(y, wanted, sizeof y) == 0, "%s, from pair %zu on", arith->name, i);
+        }
 }
 END_TEST
 
@@ -337,7 +360,7 @@ START_TEST(a_small_model_never_waits_for_a_thread)
     /* and one of a size that pays does */
     workspace_share(l->ws, &threads.team, net_largest_phase(&l->shape, l->n_classes));
     model_train_random(l, 3, 3);
-    ck_assert_uint_eq(threads.calls, 3); /* the convolution of each */
+    ck_assert_uint_eq(threads.calls, 6); /* w01 forward and backward of each */
     learner_free(l);
 }
 END_TEST
@@ -382,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, the_digest_of_a_known_run_with_rehearsal_is_the_same_on_every_machine);
     tcase_add_test(tcase, the_best_instruction_set_comes_first_and_the_portable_one_is_always_there);
     tcase_add_test(tcase, an_unknown_instruction_set_is_not_chosen);
+    tcase_add_test(tcase, the_larger_of_two_is_the_second_where_they_are_equal_or_one_is_not_a_number);
     tcase_add_loop_test(tcase, an_image_has_the_same_bits_alone_and_in_a_batch, 0, (int)(sizeof odd / sizeof *odd));
     tcase_add_loop_test(tcase, any_number_of_threads_has_the_same_bits, 0, (int)(N_ODD + N_SHARED));
     tcase_add_test(tcase, a_gradient_has_the_same_bits_from_any_number_of_threads);
