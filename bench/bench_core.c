@@ -8,6 +8,7 @@
  * interleave its rounds with the peer's:
  *
  *     forward NAME N     nanoseconds for each of N forward passes
+ *     batch NAME N       nanoseconds for each image of N forward passes over all images, net_forward_batch()
  *     step NAME N        nanoseconds for each of N steps of training: forward, backward, update
  *     fma NAME           peak rate, multiply-adds in a nanosecond, or "none" (bench/floor.h)
  *     read NAME          bytes in a nanosecond of w01, read again and again; likewise "update": read and written back
@@ -111,6 +112,13 @@ static void forward(struct bench *b, const struct arith *arith, unsigned long i)
     net_forward(arith, &b->net, b->settings.mean, image(b, i), b->ws);
 }
 
+/* All images. */
+static void batch(struct bench *b, const struct arith *arith)
+{
+    for (unsigned long i = 0; i < N_IMAGES; i += NET_BATCH)
+        net_forward_batch(arith, &b->net, b->settings.mean, image(b, i), NET_BATCH, b->ws);
+}
+
 static void step(struct bench *b, const struct arith *arith, unsigned long i)
 {
     forward(b, arith, i);
@@ -162,6 +170,18 @@ static int exchange(struct bench *b, const char *path, struct err *err)
 static size_t w01_bytes(const struct bench *b)
 {
     return (size_t)b->shape.n_0 * b->net.ld_1 * sizeof(float);
+}
+
+_Static_assert(N_IMAGES % NET_BATCH == 0, "batches of one size");
+
+static double time_batch(struct bench *b, const struct arith *arith, unsigned long n)
+{
+    net_init(&b->net, b->settings.seed);
+    batch(b, arith);
+    double start = cpu_ns();
+    for (unsigned long i = 0; i < n; i++)
+        batch(b, arith);
+    return (cpu_ns() - start) / (double)(n * N_IMAGES);
 }
 
 static double time_network(struct bench *b, bool train, const struct arith *arith, unsigned long n)
@@ -230,10 +250,14 @@ static bool answer(struct bench *b, char *line)
     const struct arith *arith = words[1][0] != '\0' ? arith_choose(words[1]) : NULL;
     if (arith == NULL)
         return false;
-    if (strcmp(verb, "forward") == 0 || strcmp(verb, "step") == 0) {
+    if (strcmp(verb, "forward") == 0 || strcmp(verb, "step") == 0 || strcmp(verb, "batch") == 0) {
         unsigned long n = strtoul(words[2], NULL, 10);
         if (n == 0)
             return false;
+        if (verb[0] == 'b') {
+            (void)printf("%.3f\n", time_batch(b, arith, n));
+            return true;
+        }
         (void)printf("%.3f\n", time_network(b, verb[0] == 's', arith, n));
         return true;
     }
