@@ -291,11 +291,11 @@ int main(int argc, char **argv)
         struct err err;
         struct trial *t = trial_create(&create, &rules, &train, count(O_SEED) + nth, &err);
         if (t == NULL)
-            return fprintf(stderr, "experiment: %s\n", err.text) > 0; /* NOLINT(clang-analyzer-unix.Malloc): it ends */
+            return fprintf(stderr, "experiment: %s\n", err.text) > 0;
         run(&out, nth, t, &train, &test, n_classes);
         trial_free(t);
     }
-    struct timespec used; /* NOLINT(clang-analyzer-unix.Malloc): it ends */
+    struct timespec used; /* NOLINT(clang-analyzer-unix.Malloc): the data sets live as long as the process */
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     (void)printf("{");
     print_list("online", out.online, seeds);
