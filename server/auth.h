@@ -8,9 +8,10 @@
  * and group may not be able to read it. Without the flag, a systemd credential of the name above is taken where there is
  * one ($CREDENTIALS_DIRECTORY, LoadCredential=). Never from the command line, which every user of a machine can see.
  *
- * As soon as one of them is set, nothing but /, /healthz and /readyz is answered without one; where one of the two is
- * missing, what it would open is closed to everybody (reading: to all but the writing token). With none, everything is
- * open: that is for loopback and UNIX sockets, and listen.h refuses it elsewhere.
+ * As soon as one of them is set, nothing is answered without one but what tells no more than that convd is here and how it
+ * is asked: /, /healthz, /readyz, /openapi.json and /v2/health/. Where one of the two is missing, what it would open is closed to
+ * everybody (reading: to all but the writing token). With none, everything is open: that is for loopback and UNIX sockets,
+ * and listen.h refuses it elsewhere.
  *
  * What is kept and compared are SHA-256 digests, all of their bytes every time, of both tokens every time: how long the
  * comparison takes tells nothing about how much of a guess was right, or of which token.

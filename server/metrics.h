@@ -11,8 +11,6 @@
 #include "server/request.h"
 #include "server/text.h"
 
-#define METRICS_ROUTES_MAX 32u
-
 struct metrics;
 
 /* metrics_create - route_names [n]: static strings, the value of the label `route`. NULL: out of memory. */
