@@ -13,7 +13,8 @@
  *   pools         the images that a state remembers, by their ids
  *   thin          which snapshots may go
  *   line          which events lead to a revision
- *   replay        recover, state_at
+ *   replay        where a state is made again from, and what an event does; recover, state_at
+ *   replayer      from the one over the others, in steps
  *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
  *   store         create, open, close
@@ -48,8 +49,7 @@ struct store {
     struct origin origin;
     bool in_group;
     struct log_end end, end_at_begin;
-    bool salvaging;     /* a state whose pool cannot be proved is better than none          */
-    bool pool_unproved; /* what replay began with is such a state: it cannot learn          */
+    bool salvaging; /* a state whose pool cannot be proved is better than none          */
 };
 
 /* ---- events.c ---- */
@@ -115,6 +115,11 @@ void log_read_open(struct log_reader *reader, struct store *store, uint64_t afte
 /* log_read_next - 1: reader->event is the next; 0: the end; -1: ERR_DB_CORRUPT naming the revision, or other errors. */
 int log_read_next(struct log_reader *reader, struct err *err);
 void log_read_close(struct log_reader *reader);
+/* log_read_pause - lets go of the database: what was read last stays. log_read_resume - goes on behind it. log_read_init - opens
+ * one that is paused. */
+void log_read_init(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES]);
+void log_read_pause(struct log_reader *reader);
+void log_read_resume(struct log_reader *reader);
 
 /* log_chain_at - the chain of a row; zeros for 0. */
 int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err);
@@ -187,13 +192,23 @@ int pool_read(struct learner *learner, struct store *store, struct err *err);
 
 /* replay_origin - the state of revision 1, from nothing but the log (and, for given weights, their pinned snapshot). */
 int replay_origin(struct learner **out, struct store *store, const struct arith *arith, struct err *err);
+/* replay_start - the newest good snapshot on the line of revision `ground` or before, or the origin. *after: the revision whose row
+ * need not be read again. *pool_unproved (only while salvaging): the images that it remembers are damaged, and so it must
+ * not learn. Errors: ERR_DB_CORRUPT (there is none, not even the origin), ERR_STORAGE, ERR_MEMORY. */
+int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, struct store *store,
+                 const struct line *line, uint64_t ground, const struct arith *arith, struct store_recovery *report,
+                 struct err *err);
 /* replay_state_at - as store_state_at(); fills *report, whose `good` holds after an error as well. */
 int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
                     store_progress *progress, void *context, struct store_recovery *report, struct err *err);
 /* replay_check_end - ERR_DB_CORRUPT where a snapshot or a sample knows of a later revision than the log has. */
 int replay_check_end(struct store *store, struct err *err);
 
-/* replay_event - applies reader->event (not create, not activate) and compares the recorded outcomes. Errors: ERR_DB_CORRUPT. */
+/* replay_event - applies reader->event (not create, not activate) and compares the recorded outcomes. Errors: ERR_DB_CORRUPT.
+ * replay_part - steps from .. from + n - 1 of it, of replay_steps(); one part after the other. */
+uint64_t replay_steps(const struct event *event);
+int replay_part(struct store *store, struct learner *learner, struct log_reader *reader, uint64_t from, uint64_t n,
+                struct err *err);
 int replay_event(struct store *store, struct learner *learner, struct log_reader *reader, struct err *err);
 
 #endif

@@ -24,19 +24,33 @@ int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYT
     return 0;
 }
 
-void log_read_open(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES])
+void log_read_init(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES])
 {
     *reader = (struct log_reader){.store = store, .event = {.revision = after}};
     memcpy(reader->chain, chain, CHAIN_BYTES);
-    db_bind_int(store->db, SQL_EVENTS_AFTER, 1, (int64_t)after);
+}
+
+void log_read_open(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES])
+{
+    log_read_init(reader, store, after, chain);
+    log_read_resume(reader);
+}
+
+void log_read_pause(struct log_reader *reader)
+{
+    db_reset(reader->store->db, SQL_EVENTS_AFTER);
+    db_reset(reader->store->db, SQL_SAMPLES_BETWEEN);
+}
+
+void log_read_resume(struct log_reader *reader)
+{
+    db_bind_int(reader->store->db, SQL_EVENTS_AFTER, 1, (int64_t)reader->event.revision);
 }
 
 void log_read_close(struct log_reader *reader)
 {
-    if (reader->store != NULL) {
-        db_reset(reader->store->db, SQL_EVENTS_AFTER);
-        db_reset(reader->store->db, SQL_SAMPLES_BETWEEN);
-    }
+    if (reader->store != NULL)
+        log_read_pause(reader);
     free(reader->rows);
     free(reader->samples);
     free(reader->pixels);

@@ -1,4 +1,4 @@
-/* replay.c - from the file back to the state.
+/* replay.c - from the file back to the state: where it begins, and what an event does. replayer.c goes from the one to the other.
  *
  *     state(R) = the newest good snapshot on line(R), then apply the events of line(R) after it
  *
@@ -33,30 +33,61 @@ static int compare_outcomes(const struct log_reader *reader, struct err *err)
     return 0;
 }
 
-static int apply(struct store *store, struct learner *learner, struct log_reader *reader, struct err *err)
+/* Steps that the event is made of; 1 for what is not made of samples. */
+uint64_t replay_steps(const struct event *event)
 {
-    struct event *event = &reader->event;
-    if (event->kind == EVENT_REHEARSE)
-        return store_rehearse(store, learner, event, NULL, NULL, err);
-    if (event->kind == EVENT_CLASS && event->as.class_.action == CLASS_ADD &&
-        learner_reserve(learner, event->as.class_.index + 1, err) != 0)
-        return -1;
-    if (learner_apply(learner, event, err) != 0)
-        return -1;
-    return event->kind == EVENT_TRAIN ? compare_outcomes(reader, err) : 0;
+    if (event->kind == EVENT_TRAIN && event->as.train.n > 0)
+        return event->as.train.n;
+    if (event->kind == EVENT_REHEARSE && event->as.rehearse.n > 0)
+        return event->as.rehearse.end - event->as.rehearse.begin;
+    return 1;
 }
 
-int replay_event(struct store *store, struct learner *learner, struct log_reader *reader, struct err *err)
+/* Where a train or rehearse event is cut has no influence on what is learned: the state is what goes from sample to sample. */
+static int apply(struct store *store, struct learner *learner, struct log_reader *reader, uint64_t from, uint64_t n,
+                 struct err *err)
 {
-    assert(reader->event.kind != EVENT_CREATE && reader->event.kind != EVENT_ACTIVATE);
-    if (apply(store, learner, reader, err) == 0)
+    struct event part = reader->event;
+    if (part.kind == EVENT_REHEARSE) {
+        if (part.as.rehearse.n > 0) {
+            part.as.rehearse.begin += from;
+            part.as.rehearse.end = part.as.rehearse.begin + n;
+        }
+        return store_rehearse(store, learner, &part, NULL, NULL, err);
+    }
+    if (part.kind == EVENT_CLASS && part.as.class_.action == CLASS_ADD &&
+        learner_reserve(learner, part.as.class_.index + 1, err) != 0)
+        return -1;
+    if (part.kind == EVENT_TRAIN && part.as.train.n > 0) {
+        part.as.train.samples += from;
+        part.as.train.n = (uint32_t)n;
+    }
+    if (from > 0)
+        learner->revision = part.revision - 1;
+    return learner_apply(learner, &part, err);
+}
+
+int replay_part(struct store *store, struct learner *learner, struct log_reader *reader, uint64_t from, uint64_t n,
+                struct err *err)
+{
+    const struct event *event = &reader->event;
+    assert(event->kind != EVENT_CREATE && event->kind != EVENT_ACTIVATE && from + n <= replay_steps(event));
+    int status = apply(store, learner, reader, from, n, err);
+    if (status == 0 && event->kind == EVENT_TRAIN && from + n == replay_steps(event))
+        status = compare_outcomes(reader, err);
+    if (status == 0)
         return 0;
     /* The log holds only what the learner took, so a refusal is damage. */
     if (err != NULL && err->code != ERR_MEMORY && err->code != ERR_STORAGE) {
         err->code = ERR_DB_CORRUPT;
         err->pointer[0] = '\0';
     }
-    return err_wrap(err, "revision %llu", (unsigned long long)reader->event.revision);
+    return err_wrap(err, "revision %llu", (unsigned long long)event->revision);
+}
+
+int replay_event(struct store *store, struct learner *learner, struct log_reader *reader, struct err *err)
+{
+    return replay_part(store, learner, reader, 0, replay_steps(&reader->event), err);
 }
 
 /* Given weights are in no event: the snapshot of revision 1 is where they are. */
@@ -103,27 +134,27 @@ static void pass_over(struct store_recovery *report, int64_t id, uint64_t revisi
 }
 
 /* A state that may go on learning; or, where any state will do, one that may not. */
-static void bring_pool(struct learner **state, struct store *store, struct err *why)
+static void bring_pool(struct learner **state, struct store *store, bool *pool_unproved, struct err *why)
 {
     if (pool_read(*state, store, why) == 0)
         return;
     if (store->salvaging && why->code == ERR_DB_CORRUPT) {
-        store->pool_unproved = true;
+        *pool_unproved = true;
         return;
     }
     learner_free(*state);
     *state = NULL;
 }
 
-/* The newest good snapshot on the line, or the origin; *after: the revision whose row need not be read again. */
-static int find_start(struct learner **out, uint64_t *after, struct store *store, const struct line *line,
-                      const struct arith *arith, struct store_recovery *report, struct err *err)
+int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, struct store *store,
+                 const struct line *line, uint64_t ground, const struct arith *arith, struct store_recovery *report,
+                 struct err *err)
 {
     struct db *db = store->db;
     int status;
     *out = NULL;
-    store->pool_unproved = false;
-    db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)line->stretches[0].last);
+    *pool_unproved = false;
+    db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)ground);
     while ((status = db_step(db, SQL_SNAPSHOTS_UPTO, err)) == 1) {
         int64_t id = db_int(db, SQL_SNAPSHOTS_UPTO, 0);
         uint64_t revision = (uint64_t)db_int(db, SQL_SNAPSHOTS_UPTO, 1);
@@ -142,7 +173,7 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
             err_set(&why, ERR_DB_CORRUPT, "its row and the index of snapshots do not agree");
         }
         if (*out != NULL)
-            bring_pool(out, store, &why);
+            bring_pool(out, store, pool_unproved, &why);
         if (*out != NULL) {
             report->snapshot = id;
             report->snapshot_revision = *after = revision;
@@ -163,148 +194,6 @@ static int find_start(struct learner **out, uint64_t *after, struct store *store
     if (line_check(line, err) != 0)
         return -1;
     return replay_origin(out, store, arith, err);
-}
-
-/* The line was found by an index, and by rows that nobody had checked: now that the link of this one has been, it must
- * turn off where the line does, and only there. */
-static int check_turn(const struct line *line, const struct event *event, struct err *err)
-{
-    for (size_t i = 0; i + 1 < line->n; i++)
-        if (line->stretches[i].first == event->revision)
-            return event->kind == EVENT_ACTIVATE && event->as.activate.revision == line->stretches[i + 1].last
-                       ? 0
-                       : err_set(err, ERR_DB_CORRUPT, "revision %llu: the index of events does not agree with it",
-                                 (unsigned long long)event->revision);
-    if (event->kind != EVENT_ACTIVATE)
-        return 0;
-    return err_set(err, ERR_DB_CORRUPT, "revision %llu is missing from the index of events",
-                   (unsigned long long)event->revision);
-}
-
-/* The first rehearse event among the rows first .. last, 0: none; and the lowest sample id that any of them trains on again. */
-static int find_rehearsed(uint64_t *revision, int64_t *id, struct store *store, uint64_t first, uint64_t last,
-                          struct err *err)
-{
-    struct db *db = store->db;
-    int status;
-    *revision = 0;
-    *id = INT64_MAX;
-    db_bind_int(db, SQL_REHEARSALS, 1, (int64_t)first);
-    db_bind_int(db, SQL_REHEARSALS, 2, (int64_t)last);
-    while ((status = db_step(db, SQL_REHEARSALS, err)) == 1) {
-        struct event event = {.kind = EVENT_REHEARSE, .revision = (uint64_t)db_int(db, SQL_REHEARSALS, 0)};
-        struct sample_run run;
-        struct err why = {0};
-        size_t n_body;
-        const char *body = db_text(db, SQL_REHEARSALS, 1, &n_body);
-        if (event_parse(&event, &run, db, body, n_body, &why) == 0) {
-            *id = event.as.rehearse.first_id < *id ? event.as.rehearse.first_id : *id;
-            *revision = *revision == 0 ? event.revision : *revision;
-        } else if (why.code != ERR_DB_CORRUPT) { /* a damaged one will be met, and named */
-            db_reset(db, SQL_REHEARSALS);
-            if (err != NULL)
-                *err = why;
-            return -1;
-        }
-    }
-    return status;
-}
-
-/* A rehearsal after the snapshot reads samples from before it, which no link was checked of yet: so they are checked, from
- * the first that is needed to the snapshot, whose chain is known to be right. */
-static int prove_rehearsed(struct store *store, uint64_t after, uint64_t last, struct store_recovery *report,
-                           struct err *err)
-{
-    uint64_t rehearsal, from;
-    int64_t id;
-    uint8_t chain[CHAIN_BYTES];
-    struct log_reader reader;
-    if (find_rehearsed(&rehearsal, &id, store, after + 1, last, err) != 0)
-        return -1;
-    if (rehearsal == 0)
-        return 0;
-    db_bind_int(store->db, SQL_SAMPLE_FROM, 1, id);
-    int status = db_step(store->db, SQL_SAMPLE_FROM, err);
-    from = status == 1 ? (uint64_t)db_int(store->db, SQL_SAMPLE_FROM, 0) : last;
-    db_reset(store->db, SQL_SAMPLE_FROM);
-    if (status < 0)
-        return -1;
-    if (from < 1 || from > after)
-        return 0;
-    status = log_chain_at(store, from - 1, chain, err) == 0 ? 1 : -1;
-    log_read_open(&reader, store, from - 1, chain);
-    while (status == 1 && reader.event.revision < after)
-        status = log_read_next(&reader, err);
-    log_read_close(&reader);
-    if (status != 1)
-        report->good = rehearsal - 1; /* the state before the rehearsal needs none of these */
-    return status == 1 ? 0 : -1;
-}
-
-/* All rows after `after` up to the line's end: checked; those on the line: applied. */
-static int follow(struct store *store, struct learner *learner, uint64_t after, const struct line *line,
-                  store_progress *progress, void *context, struct store_recovery *report, struct err *err)
-{
-    uint64_t last = line->stretches[0].last;
-    uint8_t chain[CHAIN_BYTES];
-    struct log_reader reader = {0};
-    int status = log_chain_at(store, after, chain, err);
-    if (status != 0)
-        return -1;
-    report->good = after;
-    log_read_open(&reader, store, after, chain);
-    while (status == 0 && reader.event.revision < last) {
-        status = log_read_next(&reader, err);
-        if (status != 1) {
-            if (status == 0)
-                status = err_set(err, ERR_DB_CORRUPT, "revision %llu is missing from the log",
-                                 (unsigned long long)reader.event.revision + 1);
-            break;
-        }
-        const struct event *event = &reader.event;
-        bool on_line = line_has(line, event->revision);
-        status = on_line ? check_turn(line, event, err) : 0;
-        if (status == 0 && on_line && event->kind == EVENT_ACTIVATE) {
-            learner->revision = event->revision; /* the line led to the state that it went back to */
-        } else if (status == 0 && on_line && event->kind == EVENT_TRAIN && store->pool_unproved) {
-            status =
-                err_set(err, ERR_DB_CORRUPT, "revision %llu: the images that the state before it remembers are damaged",
-                        (unsigned long long)event->revision);
-        } else if (status == 0 && on_line && event->kind != EVENT_CREATE) {
-            status = replay_event(store, learner, &reader, err);
-            report->events++;
-            report->samples += event->kind == EVENT_TRAIN ? event->as.train.n : 0;
-        }
-        if (status == 0)
-            report->good = event->revision;
-        if (status == 0 && progress != NULL && progress(context, event->revision - after, last - after) != 0)
-            status = err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)event->revision);
-    }
-    log_read_close(&reader);
-    store_rehearse_end(store);
-    return status;
-}
-
-int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
-                    store_progress *progress, void *context, struct store_recovery *report, struct err *err)
-{
-    struct line line;
-    uint64_t after = 0;
-    *out = NULL;
-    *report = (struct store_recovery){0};
-    int status = line_find(&line, store, revision, err);
-    if (status == 0)
-        status = find_start(out, &after, store, &line, arith, report, err);
-    if (status == 0)
-        status = prove_rehearsed(store, after, revision, report, err);
-    if (status == 0)
-        status = follow(store, *out, after, &line, progress, context, report, err);
-    if (status != 0) {
-        learner_free(*out);
-        *out = NULL;
-    }
-    line_fini(&line);
-    return status;
 }
 
 int replay_check_end(struct store *store, struct err *err)

@@ -82,6 +82,7 @@
                          " AND id BETWEEN ?3 AND ?4 ORDER BY revision, id")                                            \
     X(REHEARSALS,        "SELECT revision, body FROM event WHERE kind = 'rehearse' AND kind <> 'train'"                \
                          " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
+    X(SAMPLES_AMONG,     "SELECT count(*) FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2")    \
     X(SAMPLE_FROM,       "SELECT revision FROM sample WHERE id >= ?1 ORDER BY id LIMIT 1")                             \
     /* ---- the classes as they are: classes.c ---- */                                                                 \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
