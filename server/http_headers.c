@@ -76,6 +76,8 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
     case 6:
         if (strcasecmp(name, "Origin") == 0)
             request->origin = value;
+        else if (strcasecmp(name, "Accept") == 0 && request->accept == NULL)
+            request->accept = value;
         else if (strcasecmp(name, "Prefer") == 0 && request->prefer == NULL)
             request->prefer = value;
         break;

@@ -160,6 +160,47 @@ bool media_type_is(const char *content_type, const char *type)
     return n == strlen(type) && strncasecmp(content_type, type, n) == 0;
 }
 
+/* The "q=0.8" among the parameters of a range, in thousandths. */
+static unsigned quality_of(const char *range, size_t n)
+{
+    const char *const end = range + n;
+    for (const char *at = memchr(range, ';', n); at != NULL; at = memchr(at, ';', (size_t)(end - at))) {
+        at++;
+        while (at < end && (*at == ' ' || *at == '\t'))
+            at++;
+        if (end - at < 3 || strncasecmp(at, "q=", 2) != 0)
+            continue;
+        unsigned quality = at[2] == '1' ? 1000 : 0, unit = 100;
+        for (at += 4; at < end && *at >= '0' && *at <= '9' && unit > 0; at++, unit /= 10)
+            quality += (unsigned)(*at - '0') * unit;
+        return quality > 1000 ? 1000 : quality;
+    }
+    return 1000;
+}
+
+unsigned accept_quality(const char *accept, const char *type)
+{
+    const size_t n_type = strlen(type), n_main = strcspn(type, "/");
+    unsigned quality = accept == NULL ? 1000 : 0, best = 0; /* 3: the type, 2: all of its kind, 1: all */
+    for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
+        at += strspn(at, " \t");
+        const size_t n = strcspn(at, ","), n_range = strcspn(at, ",; \t");
+        unsigned match = 0;
+        if (n_range == n_type && strncasecmp(at, type, n_type) == 0)
+            match = 3;
+        else if (n_range == n_main + 2 && strncasecmp(at, type, n_main + 1) == 0 && at[n_range - 1] == '*')
+            match = 2;
+        else if (n_range == 3 && strncmp(at, "*/*", 3) == 0)
+            match = 1;
+        if (match > best) {
+            best = match;
+            quality = quality_of(at, n);
+        }
+        at += n;
+    }
+    return quality;
+}
+
 bool etag_matches(const char *if_none_match, const char *etag)
 {
     if (if_none_match == NULL || *etag == '\0')

@@ -31,6 +31,7 @@ struct request {
     unsigned n_params;
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
+    const char *accept;
     const char *json_length; /* Inference-Header-Content-Length: oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */
@@ -65,6 +66,10 @@ int request_param_number(const struct request *request, const char *name, uint64
 
 /* media_type_is - whether a Content-Type header (parameters and case aside) is that type; NULL is none. */
 bool media_type_is(const char *content_type, const char *type);
+
+/* accept_quality - what Accept gives that media type (RFC 9110, 12.5.1): 0 .. 1000, by its most specific range; NULL: 1000. Ranges
+ * with parameters count as those without. */
+unsigned accept_quality(const char *accept, const char *type);
 
 /* etag_matches - If-None-Match: a list of entity tags, weak ones included, or "*" (RFC 9110, 13.1.2). */
 bool etag_matches(const char *if_none_match, const char *etag);

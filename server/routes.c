@@ -8,7 +8,7 @@
 #include "server/acceptor.h"
 #include "server/log.h"
 
-#define PARAMS_MAX 3
+#define PARAMS_MAX 9
 
 /* What a request needs to be allowed. A row without a word gets the strictest of them. */
 enum need {
@@ -24,7 +24,8 @@ struct route {
     void (*patch)(const struct call *call);
     void (*delete_)(const struct call *call);
     enum need need;
-    const char *params[PARAMS_MAX]; /* of the query, for POST; ended by NULL */
+    const char *params[PARAMS_MAX];     /* of the query, for all methods but GET; ended by NULL */
+    const char *get_params[PARAMS_MAX]; /* for GET                                              */
 };
 
 /* The first stands for what is none of ours, in the metrics. */
@@ -42,6 +43,11 @@ static const struct route routes_table[] = {
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
+    {.path = "/samples",
+     .get = route_samples_get,
+     .get_params = {"label", "predicted", "wrong", "from", "to", "limit", "cursor"}},
+    {.path = "/samples/{id}", .get = route_sample_get},
+    {.path = "/samples/{id}/image", .get = route_sample_image, .get_params = {"scale"}},
     {.path = "/rehearse", .post = route_rehearse},
     {.path = "/jobs", .get = route_jobs_get},
     {.path = "/jobs/{id}", .get = route_job_get, .delete_ = route_job_delete},
@@ -172,8 +178,8 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         answer_problem(answer, &err);
         return;
     }
-    static const char *const no_params[] = {NULL};
-    if (request_params_check(request, request->method == METHOD_POST ? route->params : no_params, &err) != 0) {
+    const bool looks = request->method == METHOD_GET || request->method == METHOD_HEAD;
+    if (request_params_check(request, looks ? route->get_params : route->params, &err) != 0) {
         answer_problem(answer, &err);
         return;
     }
@@ -271,6 +277,8 @@ static void work_free(struct http_pending *pending)
     free(work->samples);
     free(work->job.replayed_answer);
     free(work->job.list);
+    if (work->own_free != NULL)
+        work->own_free(work->own);
     free(work);
 }
 
@@ -288,6 +296,7 @@ struct work *call_submit(const struct call *call, enum job_kind kind, void (*ren
     work->pending.free = work_free;
     work->routes = call->routes;
     work->render = render;
+    work->request = call->request;
     work->id = call->id;
     work->job.kind = kind;
     work->job.done = work_done;
@@ -295,6 +304,19 @@ struct work *call_submit(const struct call *call, enum job_kind kind, void (*ren
     work->job.bytes = sizeof *work;
     *call->pending = &work->pending;
     return work;
+}
+
+void call_read(const struct call *call, void *own, int (*read)(struct job *, struct store *, struct err *),
+               void (*render)(struct work *, struct answer *))
+{
+    struct work *work = call_submit(call, JOB_READ, render);
+    if (work == NULL) {
+        free(own);
+        return;
+    }
+    work->own = own;
+    work->own_free = free;
+    work->job.read = read;
 }
 
 /* ---- from start to stop ---- */

@@ -5,6 +5,7 @@
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_snapshots.c  /snapshots
+ *   routes_samples.c    /samples: look at what it was trained on
  *   routes_rehearse.c   POST /rehearse, and /jobs
  *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, /
@@ -87,7 +88,10 @@ struct work {
     struct job job;
     void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes.c */
     int64_t id;
-    struct job_watch watch; /* of a POST /rehearse that waits */
+    struct job_watch watch;        /* of a POST /rehearse that waits */
+    const struct request *request; /* for render alone: then the connection is there, before it may not be */
+    void *own;                     /* a route's; given to own_free() at the end, where that is set         */
+    void (*own_free)(void *own);
     /* /train */
     struct batch batch;
     struct text body; /* that batch.pixels may point into */
@@ -98,6 +102,10 @@ struct work {
 /* call_submit - makes a job of that kind whose success `render` answers, and lets the call wait for it; the caller fills in the job
  * before it returns. NULL: the answer is a problem (no memory). */
 struct work *call_submit(const struct call *call, enum job_kind kind, void (*render)(struct work *, struct answer *));
+
+/* call_read - a job of reading (JOB_READ) whose `own`, from malloc, it takes in any case. */
+void call_read(const struct call *call, void *own, int (*read)(struct job *, struct store *, struct err *),
+               void (*render)(struct work *, struct answer *));
 
 /* routes_problem - answers err, and writes to the log what a 5xx hides (at most a line a second). */
 void routes_problem(struct routes *routes, struct answer *answer, const struct err *err);
@@ -126,6 +134,9 @@ void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
+void route_samples_get(const struct call *call);
+void route_sample_get(const struct call *call);
+void route_sample_image(const struct call *call);
 void route_rehearse(const struct call *call);
 void route_jobs_get(const struct call *call);
 void route_job_get(const struct call *call);

@@ -462,12 +462,37 @@ static void run_alone(struct trainer *t, struct job *job)
     case JOB_TRAIN:
     case JOB_CLASS:
     case JOB_TUNE:
+    case JOB_READ:
         err_set(&err, ERR_INTERNAL, "a job for the log");
         break;
     }
     if (status != 0)
         fail(job, &err);
     complete(t, job);
+}
+
+/* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting. */
+static void run_reads(struct trainer *t, struct job *jobs)
+{
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
+        struct err err = {0};
+        next = job->next;
+        job->next = NULL;
+        job->revision = t->work->revision;
+        job->step = t->work->step;
+        const int status = job->read(job, t->store, &err);
+        if (status > 0) {
+            (void)pthread_mutex_lock(&t->lock);
+            *t->last = job;
+            t->last = &job->next;
+            t->stats.progress++;
+            (void)pthread_mutex_unlock(&t->lock);
+            continue;
+        }
+        if (status < 0)
+            fail(job, &err);
+        complete(t, job);
+    }
 }
 
 /* ---- the thread ---- */
@@ -481,10 +506,15 @@ static void run_round(struct trainer *t, struct job *jobs)
 {
     const uint64_t begin = clock_us();
     struct group group;
+    struct job *reads = NULL, **last_read = &reads;
     group_init(&group);
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
-        if (goes_into_log(job)) {
+        if (job->kind == JOB_READ) {
+            *last_read = job;
+            last_read = &job->next;
+            job->next = NULL;
+        } else if (goes_into_log(job)) {
             group_add(t, &group, job);
         } else {
             group_finish(t, &group);
@@ -494,6 +524,7 @@ static void run_round(struct trainer *t, struct job *jobs)
     if (t->rehearsing)
         group_rehearse(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
     group_finish(t, &group);
+    run_reads(t, reads);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
     (void)pthread_mutex_unlock(&t->lock);
@@ -679,7 +710,7 @@ int trainer_submit(struct trainer *t, struct job *job, struct err *err)
     } else if (s->storage_failed) {
         status =
             err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
-    } else if (s->training_off && job->kind != JOB_SNAPSHOTS) {
+    } else if (s->training_off && job->kind != JOB_SNAPSHOTS && job->kind != JOB_READ) {
         status = err_set(err, ERR_DB_CORRUPT, "training is off: %.280s", t->config.training_off);
     } else if (full) {
         s->refused_busy++;

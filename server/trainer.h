@@ -34,6 +34,7 @@ enum job_kind {
     JOB_DROP,      /* delete snapshot id                                                                */
     JOB_REHEARSE,  /* start what `rehearse` asks for; out: job_status                                   */
     JOB_CANCEL,    /* end the running job job_id; out: job_status                                       */
+    JOB_READ,      /* calls `read` after the round's other jobs                                         */
 };
 
 struct job {
@@ -51,7 +52,10 @@ struct job {
     bool pinned;                  /* JOB_SNAPSHOT                                                                 */
     struct rehearse_ask rehearse; /* JOB_REHEARSE: checked                                              */
     int64_t job_id;               /* JOB_CANCEL                                                                  */
-    const char *key;              /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
+    /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for some ten milliseconds at most; puts
+     * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed */
+    int (*read)(struct job *job, struct store *store, struct err *err);
+    const char *key; /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
     uint8_t fingerprint[32];
     uint64_t bytes; /* memory that the job holds: counts against the queue's bound                      */
 
@@ -82,7 +86,7 @@ struct trainer_config {
     unsigned key_seconds;                /* how long idempotency keys are kept                           */
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
-                               * job but JOB_SNAPSHOTS is refused with ERR_DB_CORRUPT, which says this; borrowed */
+                               * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */
     /* Renders the answer that is stored under an Idempotency-Key; returns malloc'ed text, NULL: out of memory. */
     char *(*render_answer)(const struct job *job);
 };

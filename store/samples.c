@@ -1,4 +1,11 @@
-/* samples.c - past samples by id. */
+/* samples.c - past samples: by id, and searched for.
+ *
+ * The samples of a stretch of the log have consecutive ids, and later stretches have higher ones: so the live line is a few
+ * ranges of ids, whose ends the index on sample.revision tells. A search walks down them, newest first. There is no
+ * index on what it looks for (it would cost each training step something): it reads row after row, and stops after
+ * so many, to be taken up again where it was.
+ */
+#include <math.h>
 #include <string.h>
 
 #include "store/internal.h"
@@ -42,4 +49,138 @@ int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint6
     *n = (uint64_t)db_int(store->db, SQL_SAMPLE_RANGE, 2);
     db_reset(store->db, SQL_SAMPLE_RANGE);
     return 0;
+}
+
+/* ---- rows without images ---- */
+
+/* The columns revision, label, predicted, loss, created_us from `column` on. */
+static int take_row(struct store_sample_row *row, const struct db *db, enum statement which, int column,
+                    struct err *err)
+{
+    const int64_t label = db_int(db, which, column + 1), predicted = db_int(db, which, column + 2);
+    if (label < 0 || label >= SHAPE_CLASSES_MAX || predicted < 0 || predicted >= SHAPE_CLASSES_MAX)
+        return err_set(err, ERR_DB_CORRUPT, "sample %lld is of class %lld, predicted %lld", (long long)row->id,
+                       (long long)label, (long long)predicted);
+    row->revision = (uint64_t)db_int(db, which, column);
+    row->label = (uint32_t)label;
+    row->predicted = (uint32_t)predicted;
+    row->loss = db_is_null(db, which, column + 3) ? NAN : (float)db_real(db, which, column + 3);
+    row->created_us = db_int(db, which, column + 4);
+    return 0;
+}
+
+int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
+                     struct err *err)
+{
+    struct line line = {0};
+    uint32_t label;
+    *row = (struct store_sample_row){.id = id};
+    db_bind_int(store->db, SQL_SAMPLE_ROW, 1, id);
+    int status = db_step(store->db, SQL_SAMPLE_ROW, err);
+    if (status == 1 && take_row(row, store->db, SQL_SAMPLE_ROW, 0, err) != 0)
+        status = -1;
+    db_reset(store->db, SQL_SAMPLE_ROW);
+    if (status == 1 && line_init(&line, store, store->end.revision, err) != 0)
+        status = -1;
+    if (status == 1)
+        row->live = line_has(&line, row->revision);
+    line_fini(&line);
+    return status == 1 && pixels != NULL ? store_sample(store, id, &label, pixels, n_input, err) : status;
+}
+
+/* ---- searching ---- */
+
+/* One number by revision; 0 where there is none. */
+static int find_int(int64_t *value, struct db *db, enum statement which, uint64_t revision, struct err *err)
+{
+    db_bind_int(db, which, 1, (int64_t)revision);
+    int status = db_step(db, which, err);
+    *value = status == 1 ? db_int(db, which, 0) : 0;
+    db_reset(db, which);
+    return status < 0 ? -1 : 0;
+}
+
+/* The lowest revision whose time is `us` or later; one past the end where there is none. */
+static int first_since(uint64_t *revision, struct store *store, int64_t us, struct err *err)
+{
+    uint64_t low = 1, high = store->end.revision + 1;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        int64_t created_us;
+        if (find_int(&created_us, store->db, SQL_EVENT_TIME, middle, err) != 0)
+            return -1;
+        if (created_us >= us)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *revision = low;
+    return 0;
+}
+
+/* Ids low .. high, from high down: as many as fit into rows, of those that are as searched for. */
+static int search_ids(const struct store_search *search, struct db *db, int64_t low, int64_t high,
+                      struct store_sample_row *rows, size_t room, size_t *n, struct err *err)
+{
+    const int64_t values[] = {low, high, search->label, search->predicted, search->wrong, (int64_t)(room - *n)};
+    int status;
+    for (int i = 0; i < 6; i++)
+        db_bind_int(db, SQL_SAMPLES_DOWN, i + 1, values[i]);
+    while ((status = db_step(db, SQL_SAMPLES_DOWN, err)) == 1 && *n < room) {
+        struct store_sample_row *row = &rows[*n];
+        *row = (struct store_sample_row){.id = db_int(db, SQL_SAMPLES_DOWN, 0), .live = true};
+        if (take_row(row, db, SQL_SAMPLES_DOWN, 1, err) != 0) {
+            status = -1;
+            break;
+        }
+        ++*n;
+    }
+    db_reset(db, SQL_SAMPLES_DOWN);
+    return status < 0 ? -1 : 0;
+}
+
+/* The ids of one stretch, as far as they lie between the revisions; *low is 0, or above *high, where there are none. */
+static int stretch_ids(int64_t *low, int64_t *high, struct db *db, const struct stretch *stretch, uint64_t first,
+                       uint64_t last, struct err *err)
+{
+    first = first > stretch->first ? first : stretch->first;
+    last = last < stretch->last ? last : stretch->last;
+    *low = *high = 0;
+    if (first > last)
+        return 0;
+    return find_int(low, db, SQL_SAMPLE_SINCE, first, err) == 0 ? find_int(high, db, SQL_SAMPLE_UNTIL, last, err) : -1;
+}
+
+int store_search(struct store *store, struct store_search *search, struct store_sample_row *rows, size_t room,
+                 uint64_t look, size_t *n, struct err *err)
+{
+    struct line line = {0};
+    uint64_t first = 1, last = store->end.revision;
+    int status = line_init(&line, store, store->end.revision, err);
+    *n = 0;
+    if (status == 0 && search->from_us > INT64_MIN)
+        status = first_since(&first, store, search->from_us, err);
+    if (status == 0 && search->to_us < INT64_MAX) {
+        status = first_since(&last, store, search->to_us + 1, err);
+        last--;
+    }
+    for (size_t i = 0; status == 0 && i < line.n; i++) {
+        int64_t low, high;
+        status = stretch_ids(&low, &high, store->db, &line.stretches[i], first, last, err);
+        high = high < search->before ? high : search->before - 1;
+        while (status == 0 && low > 0 && high >= low) {
+            if (look == 0 || *n == room)
+                goto out; /* there is more, and search->before says where */
+            const int64_t from = (uint64_t)(high - low) < look ? low : high - (int64_t)look + 1;
+            status = search_ids(search, store->db, from, high, rows, room, n, err);
+            look -= (uint64_t)(high - from) + 1;
+            search->before = *n == room ? rows[*n - 1].id : from;
+            high = search->before - 1;
+        }
+    }
+    if (status == 0)
+        search->before = 0;
+out:
+    line_fini(&line);
+    return status;
 }

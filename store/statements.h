@@ -73,6 +73,19 @@
     X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
                          " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
     X(SAMPLE_FIND,       "SELECT label, image, revision FROM sample WHERE id = ?1")                                              \
+    X(SAMPLE_ROW,        "SELECT revision, label, predicted, loss,"                                                    \
+                         " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
+                         " FROM sample WHERE id = ?1")                                                                 \
+    X(SAMPLES_DOWN,      "SELECT id, revision, label, predicted, loss,"                                                \
+                         " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
+                         " FROM sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"                          \
+                         " AND (?4 < 0 OR predicted = ?4) AND (?5 < 0 OR (label <> predicted) = ?5)"                   \
+                         " ORDER BY id DESC LIMIT ?6")                                                                 \
+    X(SAMPLE_SINCE,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision >= ?1"                       \
+                         " ORDER BY revision, id LIMIT 1")                                                             \
+    X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \
+                         " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
+    X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
     /* ---- rehearsals: rehearse.c ---- */                                                                             \

@@ -160,6 +160,37 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
 /* store_sample_range - lowest and highest id; both 0 when there is none. */
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
+/* ---- looking at past samples ---- */
+
+/* A row of the log's samples, without its image. */
+struct store_sample_row {
+    int64_t id;
+    uint64_t revision;         /* of the event that it came with                            */
+    int64_t created_us;        /* of that event                                             */
+    uint32_t label, predicted; /* class indices: said to be; said by the model just before  */
+    float loss;                /* just before it was learned from; NaN where it was no number */
+    bool live;                 /* false: going back to an earlier revision left it behind   */
+};
+
+/* Which samples of the live line, and how far the search has come. */
+struct store_search {
+    int64_t label, predicted; /* class index, -1: any                                            */
+    int wrong;                /* 1: label is not predicted; 0: it is; -1: either                 */
+    int64_t from_us, to_us;   /* time of the event, both ends included. Found by bisection: where the clock was set
+                               * back, the cut is at one of the places that it could be at       */
+    int64_t before; /* only ids below it: INT64_MAX at first, then as the last call left it; 0: that was all */
+};
+
+/* store_search - the next samples that are as searched for, newest first, into rows [room]; *n: how many. Looks at `look` rows
+ * at most, so a call takes some 0.4 us for each of those whatever it finds, and *n may be less than room, even 0, before the end.
+ * Errors: ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. */
+int store_search(struct store *store, struct store_search *search, struct store_sample_row *rows, size_t room,
+                 uint64_t look, size_t *n, struct err *err);
+
+/* store_sample_row - one sample, left behind or not; pixels (may be NULL) as store_sample(). 1 found, 0 not, -1 error. */
+int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
+                     struct err *err);
+
 /* ---- rehearsals ---- */
 
 /* store_rehearsable - how many samples of the live line have ids from *first_id to *last_id, as of the log's end; narrows the

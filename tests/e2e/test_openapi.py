@@ -99,6 +99,7 @@ def walk(daemons, digits) -> Seen:
     daemon = daemons.start(daemons.copy())
     walk_pictures(seen, daemon, digits)
     walk_model(seen, daemon)
+    walk_samples(seen, daemon)
     walk_snapshots(seen, daemon)
     walk_rehearse(seen, daemon, daemons.start(daemons.init("--hidden", "8192", name="slow.db")))
     walk_v2(seen, daemon, digits)
@@ -144,7 +145,7 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
 def walk_model(seen: Seen, daemon: Daemon) -> None:
     etag = seen.ask(daemon, "GET", "/model", 200).header("ETag")
     for method, path, operation in DOCUMENT.operations():
-        if method == "GET" and "304" in operation["responses"]:
+        if method == "GET" and "304" in operation["responses"] and "{" not in path:
             seen.ask(daemon, "GET", path, 200, headers={"If-None-Match": '"r1"'})
             seen.ask(daemon, "GET", path, 304, headers={"If-None-Match": etag})
     settings = daemon.model()["settings"]
@@ -156,6 +157,18 @@ def walk_model(seen: Seen, daemon: Daemon) -> None:
     seen.ask(daemon, "PATCH", "/classes", 200, document={"from": "x", "to": "y"})
     seen.ask(daemon, "PATCH", "/classes", 409, document={"from": "y", "to": "1"})
     seen.ask(daemon, "PATCH", "/classes", 422, document={"from": "nobody", "to": "z"})
+
+
+def walk_samples(seen: Seen, daemon: Daemon) -> None:
+    every = "?label=7&predicted=7&wrong=0&from=0&to=2999-01-01T00:00:00Z&limit=1"
+    cursor = seen.ask(daemon, "GET", "/samples", 200, query=every).ok()["next"]
+    seen.ask(daemon, "GET", "/samples", 200, query=f"?cursor={cursor}")
+    seen.ask(daemon, "GET", "/samples/{id}", 200, values={"id": 1})
+    etag = seen.ask(daemon, "GET", "/samples/{id}/image", 200, values={"id": 1}, query="?scale=2").header("ETag")
+    seen.ask(daemon, "GET", "/samples/{id}/image", 200, values={"id": 1}, headers={"If-None-Match": etag})
+    seen.ask(daemon, "GET", "/samples/{id}/image", 304, values={"id": 1}, query="?scale=2", headers={"If-None-Match": etag})
+    for path in ("/samples/{id}", "/samples/{id}/image"):
+        seen.ask(daemon, "GET", path, 404, values={"id": 999999})
 
 
 def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
@@ -316,8 +329,8 @@ def routes_of_the_source() -> dict[str, tuple[set[str], set[str]]]:
     table = {}
     for row in rows:
         methods = {name.rstrip("_").upper() for name in re.findall(r"\.(get|post|patch|delete_|put) = ", row)}
-        params = re.search(r"\.params = \{(.*?)\}", row)
-        table[re.search(r'\.path = "(.*?)"', row)[1]] = methods, set(re.findall(r'"(.*?)"', params[1] if params else ""))
+        params = " ".join(re.findall(r"\.(?:get_)?params = \{(.*?)\}", row))
+        table[re.search(r'\.path = "(.*?)"', row)[1]] = methods, set(re.findall(r'"(.*?)"', params))
     assert table.pop("other") == (set(), set())
     return table
 

@@ -1,0 +1,252 @@
+/* routes_samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
+ *
+ * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer.h, JOB_READ). A
+ * search for what is rare goes over all of the log, step by step, until its page is full or a second of looking is over; the
+ * client goes on from there with the cursor.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/planes.h"
+#include "server/routes.h"
+
+#define LIMIT_DEFAULT 50u
+#define LIMIT_MAX     500u
+#define LOOK_STEP     20000u /* rows that a step of the search looks at: some 8 ms */
+#define LOOK_STEPS    100u   /* of those for one request                            */
+
+/* ---- JSON ---- */
+
+static void add_label(struct text *text, const char *name, const struct learner *learner, uint32_t index)
+{
+    text_add_format(text, ",\"%s\":", name);
+    if (index < learner->n_classes)
+        text_add_quoted(text, learner->labels[index], strlen(learner->labels[index]));
+    else
+        text_add_string(text, "null"); /* of a class that the model has no more: it was left behind */
+}
+
+static void add_row(struct text *text, const struct store_sample_row *row, const struct learner *learner)
+{
+    text_add_format(text, "{\"id\":%lld,\"revision\":%llu", (long long)row->id, (unsigned long long)row->revision);
+    add_label(text, "label", learner, row->label);
+    add_label(text, "predicted", learner, row->predicted);
+    text_add_string(text, ",\"loss\":");
+    if (isnan(row->loss))
+        text_add_string(text, "null");
+    else
+        text_add_fixed9(text, (double)row->loss);
+    text_add_format(text, ",\"correct\":%s,\"created\":", row->label == row->predicted ? "true" : "false");
+    text_add_time(text, row->created_us);
+    text_add_format(text, ",\"live\":%s}", row->live ? "true" : "false");
+}
+
+/* ---- GET /samples ---- */
+
+struct page {
+    struct store_search search;
+    unsigned steps;
+    size_t limit, n;
+    struct store_sample_row rows[];
+};
+
+static int page_read(struct job *job, struct store *store, struct err *err)
+{
+    struct page *page = ((struct work *)job->context)->own;
+    size_t n;
+    if (store_search(store, &page->search, page->rows + page->n, page->limit - page->n, LOOK_STEP, &n, err) != 0)
+        return -1;
+    page->n += n;
+    return page->n < page->limit && page->search.before > 0 && ++page->steps < LOOK_STEPS;
+}
+
+static void page_done(struct work *work, struct answer *answer)
+{
+    const struct page *page = work->own;
+    struct revision *revision = model_acquire(work->routes->model);
+    struct text *text = &answer->text;
+    text_add_string(text, "{\"samples\":[");
+    for (size_t i = 0; i < page->n; i++) {
+        if (i > 0)
+            text_add(text, ",", 1);
+        add_row(text, &page->rows[i], revision->learner);
+    }
+    if (page->search.before > 0)
+        text_add_format(text, "],\"next\":\"%lld\"}\n", (long long)page->search.before);
+    else
+        text_add_string(text, "],\"next\":null}\n");
+    model_release(work->routes->model, revision);
+    answer_text_done(answer, 200, ANSWER_JSON);
+}
+
+static int take_class(int64_t *index, const struct call *call, const char *name, struct err *err)
+{
+    const char *label = request_param(call->request, name);
+    uint32_t found = 0;
+    *index = -1;
+    if (label == NULL)
+        return 0;
+    struct revision *revision = model_acquire(call->routes->model);
+    int status = body_label(&found, label, strlen(label), revision->learner, err);
+    model_release(call->routes->model, revision);
+    *index = status == 0 ? (int64_t)found : -1;
+    return status == 0 ? 0 : err_wrap(err, "?%s", name);
+}
+
+/* The microseconds behind the seconds of "..T12:00:00.25Z"; -1 where it does not end so. */
+static int64_t fraction(const char *text)
+{
+    int64_t us = 0;
+    if (*text == '.') {
+        int64_t unit = 100000;
+        if (text[1] < '0' || text[1] > '9')
+            return -1;
+        for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
+            us += (*text - '0') * unit;
+    }
+    return strcmp(text, "Z") == 0 || strcmp(text, "z") == 0 ? us : -1;
+}
+
+static int take_time(int64_t *us, const struct request *request, const char *name, struct err *err)
+{
+    const char *text = request_param(request, name);
+    if (text == NULL)
+        return 0;
+    const size_t n = strlen(text);
+    struct tm tm = {0};
+    if (n > 0 && n <= 12 && strspn(text, "0123456789") == n) {
+        *us = (int64_t)strtoll(text, NULL, 10) * 1000000;
+        return 0;
+    }
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    const int64_t more = rest == NULL ? -1 : fraction(rest);
+    if (more < 0)
+        return err_set(err, ERR_VALUE, "?%s must be a time in UTC such as 2026-11-23T14:00:00Z, or seconds since 1970",
+                       name);
+    *us = (int64_t)timegm(&tm) * 1000000 + more;
+    return 0;
+}
+
+static int take_search(struct store_search *search, uint64_t *limit, const struct call *call, struct err *err)
+{
+    const struct request *request = call->request;
+    uint64_t wrong = 2, cursor = INT64_MAX;
+    *limit = LIMIT_DEFAULT;
+    search->from_us = INT64_MIN;
+    search->to_us = INT64_MAX;
+    if (take_class(&search->label, call, "label", err) != 0 ||
+        take_class(&search->predicted, call, "predicted", err) != 0 ||
+        request_param_number(request, "wrong", 0, 1, &wrong, err) != 0 ||
+        take_time(&search->from_us, request, "from", err) != 0 || take_time(&search->to_us, request, "to", err) != 0 ||
+        request_param_number(request, "limit", 1, LIMIT_MAX, limit, err) != 0 ||
+        request_param_number(request, "cursor", 1, INT64_MAX, &cursor, err) != 0)
+        return -1;
+    search->wrong = wrong > 1 ? -1 : (int)wrong;
+    search->before = (int64_t)cursor;
+    return 0;
+}
+
+void route_samples_get(const struct call *call)
+{
+    struct store_search search;
+    uint64_t limit;
+    struct err err;
+    if (take_search(&search, &limit, call, &err) != 0) {
+        answer_problem(call->answer, &err);
+        return;
+    }
+    struct page *page = calloc(1, sizeof *page + limit * sizeof page->rows[0]);
+    if (page == NULL) {
+        err_set(&err, ERR_MEMORY, "no memory for a page of samples");
+        routes_problem(call->routes, call->answer, &err);
+        return;
+    }
+    page->search = search;
+    page->limit = limit;
+    call_read(call, page, page_read, page_done);
+}
+
+/* ---- GET /samples/{id} and its image ---- */
+
+struct one {
+    struct store_sample_row row;
+    struct shape shape;
+    uint32_t scale;
+    uint8_t pixels[]; /* [n_input], or none */
+};
+
+static int one_read(struct job *job, struct store *store, struct err *err)
+{
+    struct work *work = job->context;
+    struct one *one = work->own;
+    int found =
+        store_sample_row(store, work->id, &one->row, one->scale > 0 ? one->pixels : NULL, one->shape.n_input, err);
+    if (found == 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no sample %lld; GET /samples lists them", (long long)work->id);
+    return found < 0 ? -1 : 0;
+}
+
+static void one_done(struct work *work, struct answer *answer)
+{
+    const struct one *one = work->own;
+    struct revision *revision = model_acquire(work->routes->model);
+    add_row(&answer->text, &one->row, revision->learner);
+    text_add(&answer->text, "\n", 1);
+    model_release(work->routes->model, revision);
+    answer_text_done(answer, 200, ANSWER_JSON);
+}
+
+/* The image of a sample never changes; but it may be forgotten, so who has it asks again. */
+static void image_done(struct work *work, struct answer *answer)
+{
+    const struct one *one = work->own;
+    uint8_t *png;
+    size_t n_png;
+    struct err err;
+    answer->cache = CACHE_REVALIDATE;
+    (void)snprintf(answer->etag, sizeof answer->etag, "\"s%lld-%u\"", (long long)work->id, one->scale);
+    if (etag_matches(work->request->if_none_match, answer->etag)) {
+        answer->status = 304;
+    } else if (planes_png(&png, &n_png, one->pixels, &one->shape, one->scale, &err) == 0) {
+        answer_blob(answer, "image/png", png, n_png);
+    } else {
+        answer->etag[0] = '\0';
+        answer->cache = CACHE_NO_STORE;
+        routes_problem(work->routes, answer, &err);
+    }
+}
+
+static void read_one(const struct call *call, uint32_t scale, void (*render)(struct work *, struct answer *))
+{
+    struct revision *revision = model_acquire(call->routes->model);
+    const struct shape shape = revision->learner->shape; /* the same in all revisions */
+    model_release(call->routes->model, revision);
+    struct one *one = calloc(1, sizeof *one + (scale > 0 ? shape.n_input : 0));
+    if (one == NULL) {
+        struct err err;
+        err_set(&err, ERR_MEMORY, "no memory for a sample");
+        routes_problem(call->routes, call->answer, &err);
+        return;
+    }
+    one->shape = shape;
+    one->scale = scale;
+    call_read(call, one, one_read, render);
+}
+
+void route_sample_get(const struct call *call)
+{
+    read_one(call, 0, one_done);
+}
+
+void route_sample_image(const struct call *call)
+{
+    uint64_t scale = 1;
+    struct err err;
+    if (request_param_number(call->request, "scale", 1, PLANES_SCALE_MAX, &scale, &err) != 0)
+        answer_problem(call->answer, &err);
+    else
+        read_one(call, (uint32_t)scale, image_done);
+}
