@@ -16,6 +16,7 @@
  *   label.h     what may name a class
  *   event.h     what can happen
  *   net.h       the equations, the parameters, forward and step
+ *   explain.h   what moved an answer
  *   draw.h      random bits by counter
  *   pool.h      the past samples that are rehearsed
  *   jitter.h    one of them, a little displaced
@@ -27,6 +28,7 @@
 #include "core/draw.h"
 #include "core/err.h"
 #include "core/event.h"
+#include "core/explain.h"
 #include "core/jitter.h"
 #include "core/label.h"
 #include "core/learner.h"

@@ -86,15 +86,12 @@ static inline void reference_captures(struct reference *r)
                     }
 }
 
-/* Forward. Where `chosen` (winners of another arithmetic, or NULL) names a kernel whose response lies within `near` of the
+/* Forward from x, which reference_forward() makes of pixels. Where `chosen` (winners of another arithmetic, or NULL) names a kernel whose response lies within `near` of the
  * best one's, that one is taken: between equals the two arithmetics may choose differently and both be right. */
-static inline void reference_forward(struct reference *r, double mean, const uint8_t *pixels, const uint32_t *chosen,
-                                     double near)
+static inline void reference_forward_x(struct reference *r, const uint32_t *chosen, double near)
 {
     const struct shape *s = &r->shape;
     const size_t n_0 = s->n_0, n_1 = s->n_1, n_2 = r->n_2;
-    for (size_t i = 0; i < s->n_input; i++)
-        r->x[i] = pixels[i] / 255.0 - mean;
     if (s->kernels == 0) {
         memcpy(r->l0, r->x, n_0 * sizeof *r->l0);
     } else {
@@ -132,6 +129,14 @@ static inline void reference_forward(struct reference *r, double mean, const uin
         total += r->l2[m] = exp(r->l2[m] - highest);
     for (size_t m = 0; m < n_2; m++)
         r->l2[m] /= total;
+}
+
+static inline void reference_forward(struct reference *r, double mean, const uint8_t *pixels, const uint32_t *chosen,
+                                     double near)
+{
+    for (size_t i = 0; i < r->shape.n_input; i++)
+        r->x[i] = pixels[i] / 255.0 - mean;
+    reference_forward_x(r, chosen, near);
 }
 
 static inline double reference_loss(const struct reference *r, uint32_t label)
