@@ -264,7 +264,7 @@ static void rehearse_from_pool(struct learner *l)
     const uint8_t *pixels = pool_draw(l->pool, draw, &label);
     if (pixels != NULL)
         rehearse(l, label, pixels,
-                 &(struct rehearse_step){.rate = l->settings.rate,
+                 &(struct rehearse_step){.rate = settings_rate(&l->settings, l->step),
                                          .jitter = l->settings.jitter,
                                          .rotation = l->settings.rotation,
                                          .draw = draw_bits(draw, 2)});
@@ -272,10 +272,12 @@ static void rehearse_from_pool(struct learner *l)
 
 static void train(struct learner *l, struct sample *sample)
 {
+    struct settings now = l->settings;
+    now.rate = settings_rate(&now, l->step);
     net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
     sample->predicted = net_argmax(&l->net, l->ws->l2);
     sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
-    net_step(l->arith, &l->net, &l->settings, sample->label, l->ws);
+    net_step(l->arith, &l->net, &now, sample->label, l->ws);
     l->step++;
     tally_count(l, sample->label, sample->predicted, sample->loss);
     pool_add(l->pool, l->settings.seed, sample->label, sample->pixels, sample->id);

@@ -58,7 +58,7 @@ void learner_free(struct learner *learner);
 
 /* learner_apply - the whole semantics of train, class and tune events.
  *
- * train:  for each sample in order: forward; tally; step; into the pool; then `rehearsal` times: one drawn from the pool,
+ * train:  for each sample in order: forward; tally; step, of settings_rate(); into the pool; then `rehearsal` times: one drawn from the pool,
  *         displaced by `jitter` and `rotation`, a step on it. What is drawn follows from seed and step counter. The tally
  *         does not count rehearsals, the step counter does. The samples' ids must be those that the log will have: snapshots
  *         name the pool's images by them (store_next()).

@@ -237,7 +237,7 @@ static void get_text(struct source *source, char *text, size_t size)
 
 static int get_settings(struct source *source, struct settings *settings, struct err *err)
 {
-    *settings = settings_unnamed();
+    *settings = settings_default();
     const uint32_t n = get_u32(source);
     for (uint32_t i = 0; i < n && !source->short_; i++) {
         char name[64];

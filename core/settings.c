@@ -26,7 +26,10 @@ const struct setting_info setting_table[SETTING_N] = {
                         NULL},
     [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", true, 0.0,
                           JITTER_DEGREES_MAX, NULL},
+    [SETTING_FALL] = {"fall", "steps after which the step size has halved; 0: it stays", true, 0.0, 1e9, NULL},
 };
+
+#define FALLS_MOST 9.0 /* a tenth is left */
 
 struct settings settings_default(void)
 {
@@ -40,13 +43,26 @@ struct settings settings_default(void)
     };
 }
 
-struct settings settings_unnamed(void)
+struct settings settings_new(void)
 {
     struct settings s = settings_default();
-    s.rehearsal = 0;
-    s.jitter = 0.0F;
-    s.rotation = 0.0F;
+    s.rate = 0.08F;
+    s.fall = 60000.0F;
     return s;
+}
+
+float settings_rate(const struct settings *s, uint64_t step)
+{
+    if (!(s->fall > 0.0F))
+        return s->rate;
+    const double falls = (double)step / (double)s->fall;
+    return (float)((double)s->rate / (1.0 + (falls < FALLS_MOST ? falls : FALLS_MOST)));
+}
+
+void settings_given(struct settings *s, const bool given[SETTING_N])
+{
+    if (given[SETTING_RATE] && !given[SETTING_FALL])
+        s->fall = 0.0F;
 }
 
 enum setting settings_find(const char *name)
@@ -78,6 +94,8 @@ double settings_get(const struct settings *s, enum setting which)
         return (double)s->jitter;
     case SETTING_ROTATION:
         return (double)s->rotation;
+    case SETTING_FALL:
+        return (double)s->fall;
     case SETTING_N:
         break;
     }
@@ -153,6 +171,9 @@ int settings_set(struct settings *s, enum setting which, double value, struct er
         break;
     case SETTING_ROTATION:
         s->rotation = (float)value;
+        break;
+    case SETTING_FALL:
+        s->fall = (float)value;
         break;
     case SETTING_N:
         return err_set(err, ERR_INTERNAL, "no such setting");

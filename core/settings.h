@@ -4,6 +4,13 @@
  * made (they decide what a pixel or an initial weight is), the others can be
  * tuned while it lives, each change an event. To add one: a member here, a line
  * in the table of settings.c; everything else follows.
+ *
+ * The step size falls while the model learns, slowly and not to nothing, so that it can follow what changes:
+ *
+ *     rate_t = rate / (1 + min(t / fall, 9))       t = steps so far, rehearsals included;  fall = 0: rate_t = rate
+ *
+ * in double precision (one division, one addition, one division, all exact IEEE), rounded once to float: the same bits
+ * everywhere. It is half of `rate` after `fall` steps and a tenth from 9 `fall` on.
  */
 #ifndef CONVD_CORE_SETTINGS_H
 #define CONVD_CORE_SETTINGS_H
@@ -43,6 +50,7 @@ struct settings {
     uint32_t rehearsal; /* steps on past samples of the pool for each new one                    */
     float jitter;       /* pixels: how far a rehearsed sample is shifted, at most                 */
     float rotation;     /* degrees: how far it is turned, at most                                 */
+    float fall;         /* steps after which the step size has halved; 0: it stays                */
 };
 
 enum setting {
@@ -55,6 +63,7 @@ enum setting {
     SETTING_REHEARSAL,
     SETTING_JITTER,
     SETTING_ROTATION,
+    SETTING_FALL,
     SETTING_N
 };
 
@@ -72,12 +81,18 @@ struct setting_info {
 /* The table; SETTING_N rows, indexed by enum setting. */
 extern const struct setting_info setting_table[SETTING_N];
 
-/* settings_default - the defaults; README "Learning" says how they were chosen. */
+/* settings_default - what the settings of the first version were, and nothing of what came later: where logs and snapshots do not
+ * name a setting, this is what it is, so these values never change. */
 struct settings settings_default(void);
 
-/* settings_unnamed - what they are where a log or snapshot does not name them: the defaults, and 0 from SETTING_LATE on. It
- * stays so when a default changes. */
-struct settings settings_unnamed(void);
+/* settings_new - of a new model: bench/defaults.md says how they were chosen. */
+struct settings settings_new(void);
+
+/* settings_rate - rate_t, the size of the next step after `step` steps. */
+float settings_rate(const struct settings *settings, uint64_t step);
+
+/* settings_given - after a person has set those settings: a rate without a fall is meant as it is, so fall becomes 0. */
+void settings_given(struct settings *settings, const bool given[SETTING_N]);
 
 /* settings_find - the setting with that name, or SETTING_N. */
 enum setting settings_find(const char *name);

@@ -58,7 +58,8 @@ static const struct cli_flag flags[] = {
      .argument = "A,B,..",
      .fallback = "0,1,2,3,4,5,6,7,8,9",
      .help = "labels, in order; more can be added at any time"},
-    SETTING("rate", "X", "step size of gradient descent"),
+    SETTING("rate", "X", "step size of gradient descent; it stays as it is, unless --fall is given, too"),
+    SETTING("fall", "N", "steps after which the step size has halved; 0: it stays"),
     SETTING("mean", "X", "subtracted from pixel / 255; fixed from now on"),
     SETTING("seed", "N", "of the initial weights; fixed from now on"),
     SETTING("gradient", "WORD", "of the softmax: diagonal (as derived) or jacobian (exact)"),
@@ -95,7 +96,7 @@ static bool fallback(const char *flag, char *text, size_t size)
     enum setting which = settings_find(flag);
     if (which == SETTING_N)
         return false;
-    struct settings settings = settings_default();
+    struct settings settings = settings_new();
     const char *word = settings_word(&settings, which);
     if (word != NULL)
         (void)snprintf(text, size, "%s", word);
@@ -166,13 +167,16 @@ static int take_shape(struct shape *shape, const struct safetensors *file, const
 static int take_settings(struct settings *settings, const struct safetensors *file, const struct cli_args *args,
                          struct err *err)
 {
+    bool given[SETTING_N];
     if (file == NULL)
-        *settings = settings_default();
+        *settings = settings_new();
     for (int i = 0; i < SETTING_N; i++) {
         const char *name = setting_table[i].name;
-        if (cli_given(args, name) && settings_set_text(settings, (enum setting)i, cli_text(args, name), err) != 0)
+        given[i] = cli_given(args, name);
+        if (given[i] && settings_set_text(settings, (enum setting)i, cli_text(args, name), err) != 0)
             return -1;
     }
+    settings_given(settings, given);
     return 0;
 }
 

@@ -84,7 +84,7 @@ static int read_shape(struct shape *shape, const struct json *model, uint32_t n_
 static int read_settings(struct settings *settings, const struct json *model, struct err *err)
 {
     const struct json *members = json_get(model, "settings");
-    *settings = settings_unnamed();
+    *settings = settings_default();
     for (int i = 0; i < SETTING_N; i++) {
         const struct json *member = json_get(members, setting_table[i].name);
         const char *word = json_string(member);

@@ -31,7 +31,7 @@ static const struct cli_flag flags[] = {
      .fallback = "1",
      .low = REHEARSE_DECAY_MIN,
      .high = 1,
-     .help = "multiply the step size by this before each later pass; the model keeps it"},
+     .help = "multiply the step size by this before each later pass; the model keeps it (default: as the model says)"},
     {.name = "jitter",
      .kind = CLI_NUMBER,
      .argument = "PIXELS",
@@ -79,9 +79,11 @@ char *train_what(char text[TRAIN_WHAT_BYTES], uint64_t pass, uint64_t passes)
     return text;
 }
 
-bool train_ask(struct rehearse_ask *ask, const struct training *t, const struct cli_args *args, float rate)
+bool train_ask(struct rehearse_ask *ask, const struct training *t, const struct cli_args *args,
+               const struct settings *settings, uint64_t step)
 {
     const uint64_t passes = cli_count(args, "passes");
+    const float rate = settings_rate(settings, step);
     *ask = rehearse_ask_default();
     ask->decay = cli_number(args, "decay");
     if (cli_given(args, "jitter"))
@@ -90,12 +92,12 @@ bool train_ask(struct rehearse_ask *ask, const struct training *t, const struct 
         ask->rotation = cli_number(args, "rotation");
     if (args->n_operands == 0) {
         ask->passes = passes;
-        ask->rate = (double)rate;
+        ask->rate = ask->decay < 1 ? (double)rate : (double)NAN;
         return true;
     }
     /* the files' own pass was the first */
     ask->passes = passes - 1;
-    ask->rate = (double)(float)((double)rate * ask->decay);
+    ask->rate = ask->decay < 1 ? (double)(float)((double)rate * ask->decay) : (double)NAN;
     ask->first_id = t->first_id;
     ask->last_id = t->last_id;
     return passes > 1 && t->samples > 0;

@@ -29,8 +29,10 @@ int train_db(struct training *training, const struct cli_args *args, struct data
 int train_url(struct training *training, const char *url, const struct cli_args *args, struct dataset *dataset,
               struct err *err);
 
-/* train_ask - what is to be rehearsed after the files; false: nothing. rate: the model's, of the first pass. */
-bool train_ask(struct rehearse_ask *ask, const struct training *training, const struct cli_args *args, float rate);
+/* train_ask - what is to be rehearsed after the files, with the model's settings, and the steps that it has made by then; false:
+ * nothing. */
+bool train_ask(struct rehearse_ask *ask, const struct training *training, const struct cli_args *args,
+               const struct settings *settings, uint64_t step);
 
 /* train_note - "accuracy 93.1 %" of the first pass, for the progress line; train_what - "pass 2 of 12". They return `text`. */
 char *train_note(char text[40], const struct training *training);

@@ -77,10 +77,15 @@ static int apply_and_append(struct run *run, struct event *event, struct err *er
 
 /* ---- before the first pass ---- */
 
+/* A rate that is to stay. */
 static int tune_rate(struct run *run, double rate, struct err *err)
 {
+    const struct settings *settings = &run->model.learner->settings;
     struct event event = next_event(run, EVENT_TUNE);
-    event.as.tune.settings = run->model.learner->settings;
+    if (rate == settings_get(settings, SETTING_RATE) && settings->fall == 0.0F)
+        return 0;
+    event.as.tune.settings = *settings;
+    event.as.tune.settings.fall = 0.0F;
     if (settings_set(&event.as.tune.settings, SETTING_RATE, rate, err) != 0 || apply_and_append(run, &event, err) != 0)
         return -1;
     return commit(run, err);
@@ -89,14 +94,12 @@ static int tune_rate(struct run *run, double rate, struct err *err)
 /* --rate, as the model keeps it. */
 static int tune_as_asked(struct run *run, struct err *err)
 {
-    const struct settings *settings = &run->model.learner->settings;
-    struct settings wanted = *settings;
+    struct settings wanted = run->model.learner->settings;
     if (!cli_given(run->args, "rate"))
         return 0;
     if (settings_set_text(&wanted, SETTING_RATE, cli_text(run->args, "rate"), err) != 0)
         return -1;
-    double rate = settings_get(&wanted, SETTING_RATE);
-    return rate == settings_get(settings, SETTING_RATE) ? 0 : tune_rate(run, rate, err);
+    return tune_rate(run, settings_get(&wanted, SETTING_RATE), err);
 }
 
 static int add_classes(struct run *run, struct err *err)
@@ -236,7 +239,7 @@ static int rehearse(struct run *run, const struct rehearse_ask *ask, struct err 
     if (status == 0)
         status = commit(run, err);
     /* said in --help: what decay has left stays */
-    if (status == 0 && ask->decay < 1 && t->steps > steps && rate != run->model.learner->settings.rate)
+    if (status == 0 && ask->decay < 1 && t->steps > steps)
         status = tune_rate(run, (double)rate, err);
     return status;
 }
@@ -264,7 +267,7 @@ static int learn(struct run *run, struct err *err)
     struct rehearse_ask ask;
     if ((run->dataset != NULL ? learn_files(run, err) : tune_as_asked(run, err)) != 0)
         return -1;
-    bool more = train_ask(&ask, t, run->args, run->model.learner->settings.rate);
+    bool more = train_ask(&ask, t, run->args, &run->model.learner->settings, run->model.learner->step);
     return more && !cli_stop() ? rehearse(run, &ask, err) : 0;
 }
 

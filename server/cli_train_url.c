@@ -71,12 +71,14 @@ static int add_classes(struct remote *remote, const struct dataset *dataset, str
     return status == 0 && added > 0 ? remote_refresh(remote, err) : status;
 }
 
+/* A rate that is to stay: set without a fall, it has none. */
 static int tune_rate(struct remote *remote, double rate, struct err *err)
 {
-    if (rate == settings_get(&remote->settings, SETTING_RATE))
+    if (rate == settings_get(&remote->settings, SETTING_RATE) && remote->settings.fall == 0.0F)
         return 0;
     if (post_member(remote, "PATCH", "/model", "rate", NULL, rate, err) != 0)
         return -1;
+    remote->settings.fall = 0.0F;
     return settings_set(&remote->settings, SETTING_RATE, rate, err);
 }
 
@@ -223,7 +225,8 @@ static char *rehearse_body(const struct rehearse_ask *ask)
 {
     struct json *root = json_object();
     json_add_number(root, "passes", (double)ask->passes);
-    json_add_number(root, "rate", ask->rate);
+    if (!isnan(ask->rate))
+        json_add_number(root, "rate", ask->rate);
     json_add_number(root, "decay", ask->decay);
     if (!isnan(ask->jitter))
         json_add_number(root, "jitter", ask->jitter);
@@ -368,7 +371,7 @@ int train_url(struct training *training, const char *url, const struct cli_args 
     if (status == 0 && dataset != NULL)
         status = send_all(&upload, args, dataset, err);
     struct rehearse_ask ask;
-    if (status == 0 && train_ask(&ask, training, args, upload.remote.settings.rate) && !cli_stop())
+    if (status == 0 && train_ask(&ask, training, args, &upload.remote.settings, training->step) && !cli_stop())
         status = rehearse(&upload, &ask, args, err);
     training->interrupted = cli_stop();
     remote_close(&upload.remote);

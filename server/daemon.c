@@ -106,7 +106,7 @@ static int make_default_model(struct daemon *daemon, struct err *err)
     static const char labels[10][LABEL_BYTES_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = store_now_us()};
     create.as.create.shape = shape_default();
-    create.as.create.settings = settings_default();
+    create.as.create.settings = settings_new();
     create.as.create.n_classes = 10;
     create.as.create.labels = labels;
     daemon->learner = learner_create(&create, daemon->arith, 0, err);

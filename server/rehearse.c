@@ -55,8 +55,10 @@ int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_ask *ask, s
         .last_id = all ? INT64_MAX : ask->last_id,
         .passes = ask->passes,
         .pass = 1,
-        .rate = isnan(ask->rate) ? s->rate : (float)ask->rate,
+        .rate = isnan(ask->rate) ? settings_rate(s, learner->step) : (float)ask->rate,
         .decay = ask->decay,
+        .by_model = isnan(ask->rate) && s->fall > 0.0F,
+        .scale = 1,
         .jitter = isnan(ask->jitter) ? s->jitter : (float)ask->jitter,
         .rotation = isnan(ask->rotation) ? s->rotation : (float)ask->rotation,
     };
@@ -111,6 +113,8 @@ int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store
     assert(!rehearse_over(plan) && steps_max > 0);
     if (plan->place == 0)
         plan->seed = order_seed(learner);
+    if (plan->place == 0 && plan->by_model)
+        plan->rate = (float)((double)settings_rate(&learner->settings, learner->step) * plan->scale);
     const uint64_t left = plan->n - plan->place, wanted = steps_max < STEPS_MAX ? steps_max : STEPS_MAX;
     *event =
         (struct event){.kind = EVENT_REHEARSE, .revision = store_revision(store) + 1, .created_us = store_now_us()};
@@ -133,6 +137,7 @@ int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store
         plan->place = 0;
         plan->pass++;
         plan->rate = (float)((double)plan->rate * plan->decay);
+        plan->scale *= plan->decay;
     }
     return 0;
 }

@@ -6,7 +6,8 @@
  *         rehearse_chunk()      one event, applied
  *         store_append()        and, sooner or later, store_commit()
  *
- * Every pass has an order of its own and a step size of its own, rate x decay^(pass - 1). Where a chunk begins and ends has no
+ * Every pass has an order of its own and a step size of its own, rate x decay^(pass - 1); where no rate is asked for, that of the
+ * model as the pass begins takes its place: settings_rate(). Where a chunk begins and ends has no
  * influence on what is learned, so chunks may be as long as the moment allows; a plan whose chunks are committed and that
  * is then dropped leaves a model that has learned a part.
  */
@@ -43,6 +44,8 @@ struct rehearse_plan {
     uint64_t seed;         /* of its order                        */
     float rate;            /* of it                               */
     double decay;
+    bool by_model; /* no rate was asked for   */
+    double scale;  /* decay^(pass - 1)        */
     float jitter, rotation;
     double step_us; /* of this thread's processor time, measured; 0: not yet */
 };

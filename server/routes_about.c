@@ -95,7 +95,8 @@ static void write_model(struct text *text, const struct learner *learner)
                         (double)learner->revision);
     metrics_write_gauge(text, "convd_model_step", "Samples that the weights have learned from.", (double)learner->step);
     metrics_write_gauge(text, "convd_model_classes", "Classes.", (double)learner->n_classes);
-    metrics_write_gauge(text, "convd_model_rate", "Step size of gradient descent.", (double)learner->settings.rate);
+    metrics_write_gauge(text, "convd_model_rate", "Size of the next step of gradient descent.",
+                        (double)settings_rate(&learner->settings, learner->step));
     if (n > 0)
         metrics_write_gauge(text, "convd_model_recent_accuracy_ratio",
                             "Test-then-train accuracy of the last 1000 samples.", (double)correct / (double)n);

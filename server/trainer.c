@@ -180,9 +180,13 @@ static int job_prepare(struct trainer *t, struct job *job, struct err *err)
     if (job->kind == JOB_TUNE) {
         event->kind = EVENT_TUNE;
         event->as.tune.settings = t->work->settings;
-        for (unsigned i = 0; i < job->tune.n; i++)
+        bool given[SETTING_N] = {false};
+        for (unsigned i = 0; i < job->tune.n; i++) {
             if (settings_set(&event->as.tune.settings, job->tune.which[i], job->tune.value[i], err) != 0)
                 return -1;
+            given[job->tune.which[i]] = true;
+        }
+        settings_given(&event->as.tune.settings, given);
     }
     return 0;
 }

@@ -196,7 +196,7 @@ static bool is_within(const struct db *db, enum statement which, int column, int
 
 static int parse_settings(struct settings *settings, struct db *db, const char *body, size_t n_body, struct err *err)
 {
-    *settings = settings_unnamed(); /* as far as the body does not name them */
+    *settings = settings_default(); /* as far as the body does not name them */
     db_bind_bytes_as_text(db, SQL_READ_SETTINGS, 1, body, n_body);
     int status;
     while ((status = db_step(db, SQL_READ_SETTINGS, err)) == 1) {

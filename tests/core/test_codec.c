@@ -93,6 +93,7 @@ START_TEST(settings_and_labels_come_back_exactly)
     l->settings.rehearsal = 64;
     l->settings.jitter = 0x1.8p-3F;
     l->settings.rotation = 45.0F;
+    l->settings.fall = 0x1.234566p+13F;
     char longest[LABEL_BYTES_MAX + 1];
     memset(longest, 'x', LABEL_BYTES_MAX);
     longest[LABEL_BYTES_MAX] = '\0';

@@ -405,7 +405,7 @@ END_TEST
 
 START_TEST(every_setting_counts_in_the_digest)
 {
-    static const double other[SETTING_N] = {0.5, -0.25, 43, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5, 10};
+    static const double other[SETTING_N] = {0.5, -0.25, 43, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5, 10, 100};
     struct learner *l = small();
     struct hex before = model_digest(l);
     struct settings settings = l->settings;
@@ -433,6 +433,39 @@ START_TEST(a_tuned_rate_is_the_rate_of_the_next_step)
     ck_assert_int_ne(memcmp(a->params, b->params, net_floats(&a->shape, 3) * sizeof(float)), 0);
     learner_free(a);
     learner_free(b);
+}
+END_TEST
+
+START_TEST(the_step_size_falls_with_the_steps_that_were_made)
+{
+    /* the same as to tune the rate before each step, by hand; a rehearsed sample counts as a step, too */
+    struct learner *a = small(), *b = small(), *constant = small();
+    struct chance chance = {.state = 5};
+    struct err err;
+    a->settings.fall = 7.0F;
+    b->settings.fall = 0.0F;
+    for (uint32_t step = 0; step < 80; step++) {
+        uint8_t pixels[30];
+        const uint32_t label = chance_between(&chance, 0, 2);
+        chance_pixels(&chance, pixels, sizeof pixels);
+        const double falls = step / 7.0;
+        b->settings.rate = (float)((double)a->settings.rate / (1.0 + (falls < 9.0 ? falls : 9.0)));
+        if (step % 3 == 0) {
+            ck_assert_int_eq(rehearse(a, label, pixels, &err), 0);
+            ck_assert_int_eq(
+                learner_rehearse(b, label, pixels, &(struct rehearse_step){.rate = a->settings.rate}, &err), 0);
+            ck_assert_int_eq(rehearse(constant, label, pixels, &err), 0);
+            continue;
+        }
+        (void)model_train(a, label, pixels);
+        (void)model_train(b, label, pixels);
+        (void)model_train(constant, label, pixels);
+    }
+    ck_assert_mem_eq(a->params, b->params, net_floats(&a->shape, 3) * sizeof(float));
+    ck_assert_mem_ne(a->params, constant->params, net_floats(&a->shape, 3) * sizeof(float));
+    learner_free(a);
+    learner_free(b);
+    learner_free(constant);
 }
 END_TEST
 
@@ -570,6 +603,7 @@ int main(void)
     tcase_add_test(tcase, tuning_changes_the_settings_and_no_weight);
     tcase_add_test(tcase, every_setting_counts_in_the_digest);
     tcase_add_test(tcase, a_tuned_rate_is_the_rate_of_the_next_step);
+    tcase_add_test(tcase, the_step_size_falls_with_the_steps_that_were_made);
     tcase_add_test(tcase, a_fixed_setting_cannot_be_tuned);
     tcase_add_test(tcase, one_sample_of_no_class_among_many_refuses_them_all_and_is_named);
     tcase_add_test(tcase, an_event_that_is_not_newer_is_refused);

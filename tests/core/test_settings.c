@@ -225,15 +225,73 @@ START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
     ck_assert(setting_table[SETTING_REHEARSAL].tunable);
     ck_assert(setting_table[SETTING_JITTER].tunable);
     ck_assert(setting_table[SETTING_ROTATION].tunable);
+    ck_assert(setting_table[SETTING_FALL].tunable);
 }
 END_TEST
 
 START_TEST(a_setting_that_old_logs_do_not_name_was_0_there)
 {
-    struct settings s = settings_unnamed(), d = settings_default();
+    static const double first_version[SETTING_N] = {(double)0.05F, (double)0.13F, 42};
+    struct settings s = settings_default();
     for (int i = 0; i < SETTING_N; i++)
-        ck_assert_double_eq(settings_get(&s, (enum setting)i),
-                            i < SETTING_LATE ? settings_get(&d, (enum setting)i) : 0.0);
+        ck_assert_double_eq(settings_get(&s, (enum setting)i), first_version[i]);
+}
+END_TEST
+
+/* ---- the falling rate ---- */
+
+START_TEST(a_rate_without_a_fall_stays)
+{
+    struct settings s = settings_default();
+    s.rate = 0.3F;
+    ck_assert(settings_rate(&s, 0) == 0.3F);
+    ck_assert(settings_rate(&s, UINT64_MAX) == 0.3F);
+}
+END_TEST
+
+START_TEST(a_rate_falls_by_its_equation_down_to_a_tenth)
+{
+    static const struct {
+        uint64_t step;
+        double share; /* of the rate */
+    } cases[] = {{0, 1},     {50, 1 / 1.5}, {100, 0.5},        {300, 0.25},  {899, 1 / 9.99},
+                 {900, 0.1}, {901, 0.1},    {UINT64_MAX, 0.1}, {1, 1 / 1.01}};
+    struct settings s = settings_default();
+    s.rate = 0.3F;
+    s.fall = 100.0F;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(fabsf(settings_rate(&s, cases[i].step) - (float)(0.3 * cases[i].share)) <= 3e-8F, "%llu: %.9g",
+                      (unsigned long long)cases[i].step, (double)settings_rate(&s, cases[i].step));
+    for (uint64_t step = 0; step < 1000; step++)
+        ck_assert(settings_rate(&s, step + 1) <= settings_rate(&s, step));
+    s.fall = 1e-30F; /* of no use, but allowed */
+    ck_assert(settings_rate(&s, 0) == 0.3F);
+    ck_assert(settings_rate(&s, 1) == (float)((double)0.3F / 10.0));
+}
+END_TEST
+
+START_TEST(a_rate_that_was_given_without_a_fall_is_meant_to_stay)
+{
+    bool given[SETTING_N] = {false};
+    struct settings s = settings_new();
+    ck_assert(s.fall > 0.0F);
+    settings_given(&s, given);
+    ck_assert(s.fall > 0.0F);
+    given[SETTING_FALL] = given[SETTING_RATE] = true;
+    settings_given(&s, given);
+    ck_assert(s.fall > 0.0F);
+    given[SETTING_FALL] = false;
+    settings_given(&s, given);
+    ck_assert(s.fall == 0.0F);
+}
+END_TEST
+
+START_TEST(the_settings_of_a_new_model_are_within_their_ranges)
+{
+    struct settings s = settings_new(), t = settings_new();
+    struct err err;
+    ck_assert_msg(settings_set(&t, (enum setting)_i, settings_get(&s, (enum setting)_i), &err) == 0, "%s", err.text);
+    ck_assert_double_eq(settings_get(&s, (enum setting)_i), settings_get(&t, (enum setting)_i));
 }
 END_TEST
 
@@ -259,5 +317,9 @@ int main(void)
     tcase_add_test(tcase, a_refused_text_of_any_length_fits_the_error);
     tcase_add_test(tcase, what_a_pixel_and_an_initial_weight_are_cannot_be_tuned);
     tcase_add_test(tcase, a_setting_that_old_logs_do_not_name_was_0_there);
+    tcase_add_test(tcase, a_rate_without_a_fall_stays);
+    tcase_add_test(tcase, a_rate_falls_by_its_equation_down_to_a_tenth);
+    tcase_add_test(tcase, a_rate_that_was_given_without_a_fall_is_meant_to_stay);
+    tcase_add_loop_test(tcase, the_settings_of_a_new_model_are_within_their_ranges, 0, SETTING_N);
     return run_case(tcase, "settings");
 }

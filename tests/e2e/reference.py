@@ -50,7 +50,8 @@ class Network:
         self.w01 = tensors["w01"].astype(np.float64)
         self.w12 = tensors["w12"].astype(np.float64)
         self.mean = float(np.float32(metadata["mean"]))
-        self.rate = float(np.float32(metadata["rate"]))
+        self.rate, self.fall = float(np.float32(metadata["rate"])), float(np.float32(metadata["fall"]))
+        self.steps = int(metadata["step"])
         self.gradient = metadata["gradient"]
         self.stride = int(metadata.get("stride", 1))
         self.classes = json.loads(metadata["classes"])
@@ -95,6 +96,8 @@ class Network:
             d2 = r * self.l2 * (1 - self.l2)
         else:
             d2 = r @ (np.diag(self.l2) - np.outer(self.l2, self.l2))
+        rate = self.rate / (1 + min(self.steps / self.fall, 9)) if self.fall > 0 else self.rate
+        self.steps += 1
         d1 = (d2 @ self.w12.T) * (1 - self.l1 ** 2)
         g12 = np.outer(self.l1, d2)
         g01 = np.outer(self.l0, d1)
@@ -102,7 +105,7 @@ class Network:
             d0 = (d1 @ self.w01.T) * (1 - self.l0 ** 2)
             flat = self.k.reshape(len(self.k), -1)
             for i in range(len(self.k)):
-                flat[i] -= self.rate * (self.f[:, self.winner == i] @ d0[self.winner == i])
-        self.w01 -= self.rate * g01
-        self.w12 -= self.rate * g12
+                flat[i] -= rate * (self.f[:, self.winner == i] @ d0[self.winner == i])
+        self.w01 -= rate * g01
+        self.w12 -= rate * g12
         return loss

@@ -47,7 +47,7 @@ NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
-            "seed fit invert rehearsal jitter rotation json",
+            "seed fit invert rehearsal jitter rotation fall json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
     "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json",
 }
@@ -102,12 +102,16 @@ def test_a_wrong_environment_variable_is_named(daemons):
 # ---- init ----
 
 @pytest.mark.core
-def test_init_by_the_documented_line_makes_the_default_model(daemons, tmp_path):
+def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(daemons, tmp_path):
     made = convd_json("init", "--db", tmp_path / "a.db", *(
         "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
         "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --mean 0.13 --seed 42").split())
+    assert (made["rate"], made["fall"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
     default = convd_json("init", "--db", tmp_path / "b.db")
-    assert made["digest"] == default["digest"]
+    assert (default["rate"], default["fall"]) == (pytest.approx(0.08), 60000)
+    same = convd_json("init", "--db", tmp_path / "c.db", "--rate", "0.05")
+    assert made["digest"] == same["digest"] != default["digest"]
+    assert {**made, "db": "", "rate": 0, "fall": 0, "digest": ""} == {**default, "db": "", "rate": 0, "fall": 0, "digest": ""}
     assert made["parameters"] == 16 * 25 + 576 * 128 + 128 * 10 and made["revision"] == 1
 
 

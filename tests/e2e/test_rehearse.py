@@ -320,10 +320,11 @@ def test_the_metrics_count_rehearsed_steps_and_running_jobs(slow: Daemon):
     assert metric("convd_rehearsed_steps_total") == cancelled["steps"] and metric("convd_jobs_running") == 0
 
 
-def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(daemons, digits, tmp_path):
+@pytest.mark.parametrize("how, fall", [(("--decay", "0.8", "--rate", "0.08"), 0), ((), 60000)], ids=["by hand", "by the model"])
+def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(daemons, digits, tmp_path, how, fall):
     from .test_cli import write_idx
     files = write_idx(tmp_path, digits.images[:200], digits.labels[:200])
-    flags = ("--passes", "4", "--decay", "0.8", "--rate", "0.08", "--jitter", "1", "--rotation", "10", "--quiet")
+    flags = ("--passes", "4", *how, "--jitter", "1", "--rotation", "10", "--quiet")
     offline, db = daemons.copy("offline.db"), daemons.copy()
     daemon = daemons.start(db)
     one = convd_json("train", "--db", offline, *files, *flags)
@@ -332,7 +333,8 @@ def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(d
     assert {name: one[name] for name in same} == {name: two[name] for name in same}
     assert one["steps"] == 800 and one["samples"] == 200
     assert daemon.digest() == convd_json("verify", "--db", offline)["digest"]
-    assert daemon.model()["settings"]["rate"] == pytest.approx(0.08 * 0.8 ** 3, rel=1e-4)
+    settings = daemon.model()["settings"]
+    assert settings["rate"] == pytest.approx(0.08 if fall else 0.08 * 0.8 ** 3, rel=1e-4) and settings["fall"] == fall
 
 
 def test_sigint_at_the_client_cancels_the_job(slow: Daemon):

@@ -509,6 +509,43 @@ START_TEST(each_pass_has_its_own_order_and_a_rate_that_falls)
 }
 END_TEST
 
+START_TEST(without_a_rate_each_pass_has_that_of_the_model_as_it_begins)
+{
+    struct event create = create_event(8), event;
+    struct store *store = NULL;
+    struct rehearse_plan plan;
+    struct rehearse_ask ask = rehearse_ask_default();
+    create.as.create.settings.rate = 0.5F;
+    create.as.create.settings.fall = SAMPLES;
+    struct learner *learner = learner_create(&create, NULL, 0, &err);
+    ck_assert_int_eq(store_create(&store, path, &create, learner, &err), 0);
+    struct wait *w = train_job(SAMPLES, 1);
+    w->job.event.revision = 2;
+    ck_assert_int_eq(learner_apply(learner, &w->job.event, &err), 0);
+    ck_assert_int_eq(store_begin(store, &err), 0);
+    ck_assert_int_eq(store_append(store, &w->job.event, &err), 0);
+    ask.passes = 3;
+    for (int round = 0; round < 2; round++) {
+        const uint64_t before = learner->step / SAMPLES; /* passes that the law has seen */
+        ask.decay = round == 0 ? 1 : 0.5;
+        ck_assert_int_eq(rehearse_begin(&plan, &ask, store, learner, &err), 0);
+        while (!rehearse_over(&plan)) {
+            const uint64_t pass = plan.pass;
+            ck_assert_int_eq(rehearse_chunk(&event, &plan, store, learner, 7, &err), 0);
+            ck_assert_int_eq(store_append(store, &event, &err), 0);
+            const double expected = 0.5 / (double)(before + pass) * (round == 0 ? 1 : pow(0.5, (double)pass - 1));
+            ck_assert_msg(event.as.rehearse.rate == (float)expected, "pass %llu: %.9g instead of %.9g",
+                          (unsigned long long)pass, (double)event.as.rehearse.rate, expected);
+        }
+    }
+    ck_assert(learner->settings.rate == 0.5F && learner->settings.fall == SAMPLES);
+    ck_assert_int_eq(store_commit(store, &err), 0);
+    wait_free(w);
+    learner_free(learner);
+    store_close(store);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("rehearse");
@@ -529,6 +566,7 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_fails_the_rehearsal_and_keeps_what_was_committed);
     tcase_add_test(tcase, what_is_asked_for_is_checked);
     tcase_add_test(tcase, each_pass_has_its_own_order_and_a_rate_that_falls);
+    tcase_add_test(tcase, without_a_rate_each_pass_has_that_of_the_model_as_it_begins);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -310,6 +310,37 @@ START_TEST(tuning_changes_what_is_named_and_refuses_what_is_fixed)
 }
 END_TEST
 
+/* Tunes one or two settings and gives back what `fall` is then. */
+static float fall_after(struct trainer *trainer, unsigned n, enum setting first, double value, enum setting second,
+                        double other)
+{
+    struct wait *w = wait_create(JOB_TUNE);
+    w->job.tune.n = n;
+    w->job.tune.which[0] = first;
+    w->job.tune.value[0] = value;
+    w->job.tune.which[1] = second;
+    w->job.tune.value[1] = other;
+    (void)run(trainer, w);
+    ck_assert_int_eq(w->job.status, 0);
+    struct revision *held = model_acquire(trainer_model(trainer));
+    const float fall = held->learner->settings.fall;
+    model_release(trainer_model(trainer), held);
+    wait_free(w);
+    return fall;
+}
+
+START_TEST(a_rate_that_is_tuned_without_a_fall_stays)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    ck_assert(fall_after(trainer, 1, SETTING_FALL, 500, SETTING_N, 0) == 500.0F);
+    ck_assert(fall_after(trainer, 1, SETTING_JITTER, 1, SETTING_N, 0) == 500.0F);
+    ck_assert(fall_after(trainer, 2, SETTING_FALL, 600, SETTING_RATE, 0.25) == 600.0F);
+    ck_assert(fall_after(trainer, 1, SETTING_RATE, 0.25, SETTING_N, 0) == 0.0F);
+    stop(trainer);
+}
+END_TEST
+
 START_TEST(a_full_queue_refuses_and_recovers)
 {
     struct trainer_config config = trainer_config_default();
@@ -506,6 +537,7 @@ int main(void)
     tcase_add_test(tcase, classes_are_added_beyond_the_first_room);
     tcase_add_test(tcase, activate_brings_back_the_very_state_and_the_revision_goes_on);
     tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
+    tcase_add_test(tcase, a_rate_that_is_tuned_without_a_fall_stays);
     tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
