@@ -270,13 +270,15 @@ static void rehearse_from_pool(struct learner *l)
                                          .draw = draw_bits(draw, 2)});
 }
 
-static void train(struct learner *l, struct sample *sample)
+static void train(struct learner *l, struct sample *sample, bool given)
 {
     struct settings now = l->settings;
     now.rate = settings_rate(&now, l->step);
     net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
-    sample->predicted = net_argmax(&l->net, l->ws->l2);
-    sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
+    if (!given || sample->predicted >= l->n_classes) {
+        sample->predicted = net_argmax(&l->net, l->ws->l2);
+        sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
+    }
     net_step(l->arith, &l->net, &now, sample->label, l->ws);
     l->step++;
     tally_count(l, sample->label, sample->predicted, sample->loss);
@@ -347,7 +349,7 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
     switch (event->kind) {
     case EVENT_TRAIN:
         for (uint32_t i = 0; i < event->as.train.n; i++)
-            train(l, &event->as.train.samples[i]);
+            train(l, &event->as.train.samples[i], event->as.train.given);
         break;
     case EVENT_CLASS:
         if (event->as.class_.action == CLASS_ADD) {

@@ -28,6 +28,7 @@ static const struct glyph font[] = {
     {'-', {"     ", "     ", "     ", "#####", "     ", "     ", "     "}},
     {'.', {"     ", "     ", "     ", "     ", "     ", " ##  ", " ##  "}},
     {',', {"     ", "     ", "     ", "     ", " ##  ", "  #  ", " #   "}},
+    {'%', {"##   ", "##  #", "   # ", "  #  ", " #   ", "#  ##", "   ##"}},
     {'a', {"     ", "     ", " ### ", "    #", " ####", "#   #", " ####"}},
     {'c', {"     ", "     ", " ### ", "#    ", "#    ", "#   #", " ### "}},
     {'e', {"     ", "     ", " ### ", "#   #", "#####", "#    ", " ### "}},
@@ -42,7 +43,10 @@ static const struct glyph font[] = {
     {'r', {"     ", "     ", "# ## ", "##  #", "#    ", "#    ", "#    "}},
     {'s', {"     ", "     ", " ####", "#    ", " ### ", "    #", "#### "}},
     {'t', {" #   ", " #   ", "#### ", " #   ", " #   ", " #  #", "  ## "}},
+    {'u', {"     ", "     ", "#   #", "#   #", "#   #", "#  ##", " ## #"}},
+    {'w', {"     ", "     ", "#   #", "#   #", "# # #", "# # #", " # # "}},
     {'x', {"     ", "     ", "#   #", " # # ", "  #  ", " # # ", "#   #"}},
+    {'y', {"     ", "     ", "#   #", "#   #", " ####", "    #", " ### "}},
 };
 /* clang-format on */
 
@@ -77,4 +81,27 @@ uint32_t canvas_text_width(const char *text)
 {
     size_t n = strlen(text);
     return n == 0 ? 0 : (uint32_t)(n * GLYPH_ADVANCE - 1) * CANVAS_DOT;
+}
+
+void canvas_text_centred(struct canvas *canvas, uint32_t x, uint32_t width, uint32_t y, const char *text,
+                         struct colour colour)
+{
+    const uint32_t w = canvas_text_width(text);
+    canvas_text(canvas, w < width ? x + (width - w) / 2 : x, y, text, colour);
+}
+
+/* Three straight pieces on each side of white. */
+struct colour canvas_shade(float value, float limit)
+{
+    static const struct colour scale[2][4] = {
+        {{255, 255, 255}, {253, 210, 190}, {228, 120, 92}, {165, 15, 38}}, /* positive */
+        {{255, 255, 255}, {198, 222, 240}, {94, 155, 205}, {16, 66, 140}}, /* negative */
+    };
+    const struct colour *side = scale[value < 0];
+    float t = limit > 0 ? 3 * (value < 0 ? -value : value) / limit : 0;
+    int piece = t >= 2 ? 2 : t >= 1 ? 1 : 0;
+    int part = (int)((t - (float)piece) * 256);
+    const struct colour a = side[piece], b = side[piece + 1];
+    return (struct colour){(uint8_t)(a.r + (b.r - a.r) * part / 256), (uint8_t)(a.g + (b.g - a.g) * part / 256),
+                           (uint8_t)(a.b + (b.b - a.b) * part / 256)};
 }

@@ -1,4 +1,4 @@
-/* canvas.h - an RGB picture to draw on: rectangles, and text in a font of 5 x 7 dots. Private to sheet.c. */
+/* canvas.h - an RGB picture to draw on: rectangles, and text in a font of 5 x 7 dots. Private to sheet.c and explain_picture.c. */
 #ifndef CONVD_SERVER_CANVAS_H
 #define CONVD_SERVER_CANVAS_H
 
@@ -19,9 +19,16 @@ void canvas_fill(struct canvas *canvas, uint32_t x, uint32_t y, uint32_t width, 
 #define CANVAS_DOT         2u /* pixels of a dot's side */
 #define CANVAS_TEXT_HEIGHT (7 * CANVAS_DOT)
 
-/* canvas_text - the text with its upper left corner at x, y. The font has digits, + - . , and the small letters that
- * sheet.c uses; anything else is a space. canvas_text_width: its width in pixels. */
+/* canvas_text - the text with its upper left corner at x, y. The font has digits, + - . , % and the small letters that
+ * are used; anything else is a space. canvas_text_width: its width in pixels. */
 void canvas_text(struct canvas *canvas, uint32_t x, uint32_t y, const char *text, struct colour colour);
 uint32_t canvas_text_width(const char *text);
+
+/* canvas_text_centred - in the middle of that width; one that is wider begins at x. */
+void canvas_text_centred(struct canvas *canvas, uint32_t x, uint32_t width, uint32_t y, const char *text,
+                         struct colour colour);
+
+/* canvas_shade - value / limit, in -1..1, on a diverging scale (blue, white, red) that tells small values from none. */
+struct colour canvas_shade(float value, float limit);
 
 #endif

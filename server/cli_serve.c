@@ -39,6 +39,8 @@ static const struct field {
     {"snapshot-seconds", PLAIN, offsetof(struct daemon_config, trainer.snapshot_seconds)},
     {"keep-snapshots", PLAIN, offsetof(struct daemon_config, trainer.keep_snapshots)},
     {"key-seconds", PLAIN, offsetof(struct daemon_config, trainer.key_seconds)},
+    {"remember", WORD, offsetof(struct daemon_config, remember)},
+    {"remember-seconds", PLAIN, offsetof(struct daemon_config, remember_seconds)},
     {"arith", TEXT, offsetof(struct daemon_config, arith)},
 };
 
@@ -96,6 +98,9 @@ static const struct cli_flag flags[] = {
     COUNT("snapshot-seconds", "N", 0, SECONDS_MAX, "and after so many seconds with changes; 0: never"),
     COUNT("keep-snapshots", "N", 1, 1000000, "newest snapshots that are never thinned out"),
     COUNT("key-seconds", "N", 0, SECONDS_MAX, "how long an Idempotency-Key is remembered"),
+    COUNT("remember", "N", 0, REMEMBER_NUMBER_MAX,
+          "predictions that may be given their label later; the oldest leave first"),
+    COUNT("remember-seconds", "N", 1, SECONDS_MAX, "and for how long"),
     CLI_FLAG_ARITH,
     CLI_FLAG_END,
 };

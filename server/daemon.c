@@ -66,6 +66,8 @@ struct daemon_config daemon_config_default(void)
         .connections = 256,
         .idle_seconds = 60,
         .request_seconds = 30,
+        .remember = 1000,
+        .remember_seconds = 3600,
         .body_bytes = 16u << 20,
         .image_pixels = IMAGE_PIXELS_MAX_DEFAULT,
         .batch_images = 4096,
@@ -251,6 +253,9 @@ static int start(struct daemon *daemon, struct err *err)
     if (daemon->routes == NULL)
         return -1;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
+    daemon->routes->remember = remember_create(config->remember, config->remember_seconds, err);
+    if (daemon->routes->remember == NULL)
+        return -1;
     v2_name(daemon->routes->v2, config->db);
     daemon->routes->tls = daemon->tls.certificate != NULL;
     struct guard guard;
@@ -271,6 +276,7 @@ static int start(struct daemon *daemon, struct err *err)
         .authorize = routes_authorize,
         .handle = routes_handle,
         .completed = routes_completed,
+        .tick = routes_tick,
     };
     if (http_start(&daemon->http, &http, err) != 0)
         return -1;

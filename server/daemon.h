@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
+#include "server/remember.h"
 #include "server/trainer.h"
 
 struct daemon_config {
@@ -30,8 +31,11 @@ struct daemon_config {
     uint64_t body_bytes;      /* largest request body; larger: 413 before it is read                                  */
     uint64_t image_pixels;    /* largest decoded picture                                                              */
     uint32_t batch_images;    /* most images or samples in one request                                                */
-    unsigned train_threads;   /* that share the steps of a large model, the trainer one of them; 0: all processors    */
-    const char *arith;        /* instruction set by name; NULL: the best                                              */
+    uint32_t remember;        /* predictions that may get their label later, at most                                  */
+    unsigned
+        remember_seconds;   /* and for how long                                                                     */
+    unsigned train_threads; /* that share the steps of a large model, the trainer one of them; 0: all processors    */
+    const char *arith;      /* instruction set by name; NULL: the best                                              */
     struct trainer_config trainer;
 };
 

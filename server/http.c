@@ -554,6 +554,7 @@ static void reap(void *context, int64_t now)
         }
     }
     pthread_mutex_unlock(&http->lock);
+    http->config.tick(http->config.context, now);
 }
 
 /* ---- from start to stop ---- */

@@ -59,13 +59,15 @@ struct http_config {
     struct guard guard;
     const char *certificate, *key; /* PEM, for TLS on all TCP sockets; NULL: none. Live until http_stop()  */
 
-    void *context; /* of the three below */
+    void *context; /* of the four below */
     /* Asked in a pool thread when the headers are there and sound, before any body is: 0, or -1 with the refusal in answer. */
     int (*authorize)(void *context, struct request *request, struct answer *answer);
     /* Answers one request, in a pool thread; or sets *pending. */
     void (*handle)(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
     /* Every answer that was begun, with the time from the request line to the answer's last byte. */
     void (*completed)(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
+    /* Four times a second, in the accept thread, which it may not keep for longer than some microseconds. */
+    void (*tick)(void *context, int64_t now_ms);
 };
 
 struct http_counts {

@@ -31,7 +31,7 @@ struct route {
 /* The first stands for what is none of ours, in the metrics. */
 static const struct route routes_table[] = {
     {.path = "other"},
-    {.path = "/predict", .post = route_predict, .need = NEED_READ, .params = {"top"}},
+    {.path = "/predict", .post = route_predict, .need = NEED_READ, .params = {"top", "explain", "remember"}},
     {.path = "/train", .post = route_train, .params = {"label", "labels"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},
@@ -43,6 +43,10 @@ static const struct route routes_table[] = {
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
+    {.path = "/predictions", .get = route_predictions_get, .get_params = {"order", "limit"}},
+    {.path = "/predictions/{id}", .get = route_prediction_get, .delete_ = route_prediction_delete},
+    {.path = "/predictions/{id}/image", .get = route_prediction_image, .get_params = {"scale"}},
+    {.path = "/predictions/{id}/label", .post = route_prediction_label},
     {.path = "/samples",
      .get = route_samples_get,
      .get_params = {"label", "predicted", "wrong", "from", "to", "limit", "cursor"}},
@@ -184,6 +188,13 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         return;
     }
     handler(&call);
+}
+
+void routes_tick(void *context, int64_t now)
+{
+    struct routes *routes = context;
+    (void)now;
+    remember_expire(routes->remember);
 }
 
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds)
@@ -357,5 +368,6 @@ void routes_free(struct routes *routes)
     (void)pthread_key_delete(routes->scratch);
     metrics_free(routes->metrics);
     v2_free(routes->v2);
+    remember_free(routes->remember);
     free(routes);
 }

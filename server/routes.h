@@ -6,6 +6,7 @@
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_snapshots.c  /snapshots
  *   routes_samples.c    /samples: look at what it was trained on
+ *   routes_predictions.c  /predictions: remembered ones, and their labels
  *   routes_rehearse.c   POST /rehearse, and /jobs
  *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, /
@@ -31,6 +32,7 @@
 #include "server/body.h"
 #include "server/http.h"
 #include "server/metrics.h"
+#include "server/remember.h"
 #include "server/request.h"
 #include "server/trainer.h"
 
@@ -45,8 +47,9 @@ struct routes {
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
     struct metrics *metrics;
-    struct v2 *v2;         /* routes_v2.c's: the model's name in /v2, and its statistics */
-    pthread_key_t scratch; /* routes_predict.c's, one for each thread */
+    struct remember *remember; /* set before anybody asks; routes_free() frees it */
+    struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
+    pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
     int64_t started_us;
     atomic_bool stopping;     /* /readyz says so */
     _Atomic int64_t logged_s; /* when a failure of ours was last written to the log */
@@ -57,9 +60,10 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
                              struct err *err);
 void routes_free(struct routes *routes);
 
-/* routes_authorize, routes_handle, routes_completed - http_config's callbacks; context: the struct routes. */
+/* routes_authorize, routes_handle, routes_completed, routes_tick - http_config's callbacks; context: the struct routes. */
 int routes_authorize(void *context, struct request *request, struct answer *answer);
 void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
+void routes_tick(void *context, int64_t now_ms);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
 
 /* v2_create - NULL: out of memory. v2_name - what /v2 calls the model, after its database; before anybody asks. */
@@ -137,6 +141,11 @@ void route_snapshot_activate(const struct call *call);
 void route_samples_get(const struct call *call);
 void route_sample_get(const struct call *call);
 void route_sample_image(const struct call *call);
+void route_predictions_get(const struct call *call);
+void route_prediction_get(const struct call *call);
+void route_prediction_delete(const struct call *call);
+void route_prediction_image(const struct call *call);
+void route_prediction_label(const struct call *call);
 void route_rehearse(const struct call *call);
 void route_jobs_get(const struct call *call);
 void route_job_get(const struct call *call);

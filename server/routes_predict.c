@@ -1,10 +1,12 @@
 /* routes_predict.c - POST /predict: in the HTTP thread, on one published revision, with the thread's own workspace.
  *
  * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
+ * ?explain=1 (explain.h) is not: images one by one, and more derivatives than a training step.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/explain.h"
 #include "server/routes.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */
@@ -99,31 +101,103 @@ static void add_revision(struct text *text, const struct learner *learner)
     text_add(text, "}\n", 2);
 }
 
-static void write_predictions(struct text *text, const struct learner *learner, const struct batch *batch,
-                              struct scratch *scratch, uint64_t top)
+/* What the query asks for. */
+struct wish {
+    uint64_t top, explain, remember;
+    bool picture; /* the explanation as a PNG, which Accept prefers */
+};
+
+/* All that is said of the i-th image, but its braces. p: its l^2. */
+static int add_image(struct text *text, struct routes *routes, const struct learner *learner, const struct batch *batch,
+                     uint32_t i, float *p, struct scratch *scratch, const struct wish *wish, struct err *err)
+{
+    const uint8_t *pixels = batch->pixels + (size_t)i * learner->shape.n_input;
+    if (batch->many && batch->files != NULL && batch->files[i][0] != '\0') {
+        text_add_string(text, "\"file\":");
+        text_add_quoted(text, batch->files[i], strlen(batch->files[i]));
+        text_add(text, ",", 1);
+    }
+    if (wish->remember > 0) {
+        const int64_t id = remember_add(routes->remember, learner, pixels, p, err);
+        if (id < 0)
+            return -1;
+        text_add_format(text, "\"id\":\"%lld\",", (long long)id);
+    }
+    add_prediction(text, learner, p, scratch->order, wish->top);
+    if (wish->explain == 0)
+        return 0;
+    text_add(text, ",", 1);
+    return explain_write(text, learner, pixels, scratch->ws, err);
+}
+
+static int write_predictions(struct text *text, struct routes *routes, const struct learner *learner,
+                             const struct batch *batch, struct scratch *scratch, const struct wish *wish,
+                             struct err *err)
 {
     const struct net *net = &learner->net;
     size_t n_input = learner->shape.n_input;
     text_clear(text);
     text_add_string(text, batch->many ? "{\"predictions\":[" : "{");
     for (uint32_t i = 0; i < batch->n; i++) {
-        if (i % NET_BATCH == 0)
+        float *p = scratch->ws->batch_l2 + i % NET_BATCH * net->ld_2;
+        if (wish->explain > 0) { /* the same bits, and what led to them */
+            net_forward(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input, scratch->ws);
+            p = scratch->ws->l2;
+        } else if (i % NET_BATCH == 0) {
             net_forward_batch(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input,
                               batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH, scratch->ws);
+        }
         if (batch->many)
             text_add_string(text, i == 0 ? "{" : ",{");
-        if (batch->many && batch->files != NULL && batch->files[i][0] != '\0') {
-            text_add_string(text, "\"file\":");
-            text_add_quoted(text, batch->files[i], strlen(batch->files[i]));
-            text_add(text, ",", 1);
-        }
-        add_prediction(text, learner, scratch->ws->batch_l2 + i % NET_BATCH * net->ld_2, scratch->order, top);
+        if (add_image(text, routes, learner, batch, i, p, scratch, wish, err) != 0)
+            return -1;
         if (batch->many)
             text_add(text, "}", 1);
     }
     if (batch->many)
         text_add(text, "]", 1);
     add_revision(text, learner);
+    return 0;
+}
+
+static int answer_picture(const struct call *call, const struct learner *learner, const struct batch *batch,
+                          struct scratch *scratch, struct err *err)
+{
+    uint8_t *png;
+    size_t n_png;
+    net_forward(learner->arith, &learner->net, learner->settings.mean, batch->pixels, scratch->ws);
+    if (explain_png(&png, &n_png, learner, batch->pixels, scratch->ws, err) != 0)
+        return -1;
+    answer_blob(call->answer, "image/png", png, n_png);
+    answer_revision(call->answer, learner->revision);
+    return 0;
+}
+
+static int take_wish(struct wish *wish, const struct request *request, struct err *err)
+{
+    if (request->n_params == 0) /* mostly */
+        return 0;
+    if (request_param_number(request, "top", 1, SHAPE_CLASSES_MAX, &wish->top, err) != 0 ||
+        request_param_number(request, "explain", 0, 1, &wish->explain, err) != 0 ||
+        request_param_number(request, "remember", 0, 1, &wish->remember, err) != 0)
+        return -1;
+    wish->picture = wish->explain > 0 &&
+                    accept_quality(request->accept, "image/png") > accept_quality(request->accept, "application/json");
+    return 0;
+}
+
+/* Whether so much can be explained in one answer. */
+static int check_wish(const struct wish *wish, const struct batch *batch, const struct learner *learner,
+                      struct err *err)
+{
+    if (wish->picture && (batch->many || batch->n != 1))
+        return err_set(err, ERR_VALUE, "an explanation as image/png is of one image; several come as application/json");
+    if (wish->explain > 0 && !wish->picture && (uint64_t)batch->n * learner->shape.n_input > EXPLAIN_NUMBERS_MAX)
+        return err_set(err, ERR_LIMIT,
+                       "explained, these %u images would be %llu numbers; at most %u are answered, as a picture "
+                       "(Accept: image/png) any one image",
+                       batch->n, (unsigned long long)batch->n * learner->shape.n_input, EXPLAIN_NUMBERS_MAX);
+    return 0;
 }
 
 void route_predict(const struct call *call)
@@ -131,25 +205,33 @@ void route_predict(const struct call *call)
     struct routes *routes = call->routes;
     struct request *request = call->request;
     struct batch batch = {0};
+    struct wish wish = {0};
     struct err err;
-    uint64_t top = 0;
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type, NULL,
                                  NULL};
     struct body_rules rules = {learner, false, routes->image_pixels, routes->batch_images};
     struct scratch *scratch = NULL;
-    int status = request_param_number(request, "top", 1, SHAPE_CLASSES_MAX, &top, &err);
+    int status = take_wish(&wish, request, &err);
     if (status == 0)
         status = body_decode(&batch, &source, &rules, &err);
+    if (status == 0)
+        status = check_wish(&wish, &batch, learner, &err);
     if (status == 0 && (scratch = scratch_get(routes, learner)) == NULL)
         status = err_set(&err, ERR_MEMORY, "no memory for a workspace");
+    if (status == 0 && wish.picture) {
+        status = answer_picture(call, learner, &batch, scratch, &err);
+    } else if (status == 0) {
+        status = write_predictions(&call->answer->text, routes, learner, &batch, scratch, &wish, &err);
+        if (status == 0) {
+            answer_revision(call->answer, learner->revision);
+            answer_text_done(call->answer, 200, ANSWER_JSON);
+        }
+    }
     if (status != 0) {
+        text_clear(&call->answer->text);
         routes_problem(routes, call->answer, &err);
-    } else {
-        write_predictions(&call->answer->text, learner, &batch, scratch, top);
-        answer_revision(call->answer, learner->revision);
-        answer_text_done(call->answer, 200, ANSWER_JSON);
     }
     batch_fini(&batch);
     model_release(routes->model, revision);

@@ -97,33 +97,7 @@ static struct layout lay_out(const struct learner *learner)
     return l;
 }
 
-/* ---- colours ---- */
-
-/* value / limit, in -1..1, on the scale: three straight pieces on each side of white, so that small weights can be told
- * from none. */
-static struct colour shade(float value, float limit)
-{
-    static const struct colour scale[2][4] = {
-        {{255, 255, 255}, {253, 210, 190}, {228, 120, 92}, {165, 15, 38}}, /* positive */
-        {{255, 255, 255}, {198, 222, 240}, {94, 155, 205}, {16, 66, 140}}, /* negative */
-    };
-    const struct colour *side = scale[value < 0];
-    float t = limit > 0 ? 3 * (value < 0 ? -value : value) / limit : 0;
-    int piece = t >= 2 ? 2 : t >= 1 ? 1 : 0;
-    int part = (int)((t - (float)piece) * 256);
-    const struct colour a = side[piece], b = side[piece + 1];
-    return (struct colour){(uint8_t)(a.r + (b.r - a.r) * part / 256), (uint8_t)(a.g + (b.g - a.g) * part / 256),
-                           (uint8_t)(a.b + (b.b - a.b) * part / 256)};
-}
-
 /* ---- drawing ---- */
-
-static void text_centred(struct canvas *canvas, uint32_t x, uint32_t width, uint32_t y, const char *text,
-                         struct colour colour)
-{
-    const uint32_t w = canvas_text_width(text);
-    canvas_text(canvas, w < width ? x + (width - w) / 2 : x, y, text, colour);
-}
 
 static void draw_tile(struct canvas *canvas, uint32_t x, uint32_t y, const struct layout *l, const struct shape *s,
                       const float *weights, float limit)
@@ -132,7 +106,7 @@ static void draw_tile(struct canvas *canvas, uint32_t x, uint32_t y, const struc
     for (uint32_t v = 0; v < s->kernel_height; v++)
         for (uint32_t u = 0; u < s->kernel_width; u++)
             canvas_fill(canvas, x + 1 + u * l->cell, y + 1 + v * l->cell, l->cell, l->cell,
-                        shade(weights[v * s->kernel_width + u], limit));
+                        canvas_shade(weights[v * s->kernel_width + u], limit));
 }
 
 static void draw_kernels(struct canvas *canvas, const struct layout *l, const struct shape *s, const float *k,
@@ -149,7 +123,7 @@ static void draw_kernels(struct canvas *canvas, const struct layout *l, const st
                       k + (size_t)i * s->n_k + (size_t)c * s->kernel_height * s->kernel_width, limit);
         char number[16];
         (void)snprintf(number, sizeof number, "%u", i);
-        text_centred(canvas, x, l->group_w, y + l->tile_h + LABEL_GAP, number, soft);
+        canvas_text_centred(canvas, x, l->group_w, y + l->tile_h + LABEL_GAP, number, soft);
     }
 }
 
@@ -160,14 +134,14 @@ static void draw_legend(struct canvas *canvas, const struct layout *l, float lim
     const uint32_t y = l->height - MARGIN - CANVAS_TEXT_HEIGHT - LABEL_GAP - LEGEND_SIDE;
     canvas_fill(canvas, x - 1, y - 1, LEGEND_LONG + 2, LEGEND_SIDE + 2, frame);
     for (uint32_t i = 0; i < LEGEND_LONG; i++)
-        canvas_fill(canvas, x + i, y, 1, LEGEND_SIDE, shade((float)i - LEGEND_MIDDLE, LEGEND_MIDDLE));
+        canvas_fill(canvas, x + i, y, 1, LEGEND_SIDE, canvas_shade((float)i - LEGEND_MIDDLE, LEGEND_MIDDLE));
     char end[24];
     const uint32_t below = y + LEGEND_SIDE + LABEL_GAP;
     (void)snprintf(end, sizeof end, "-%.3g", (double)limit);
-    text_centred(canvas, x - 60, 120, below, end, soft);
-    text_centred(canvas, x, LEGEND_LONG, below, "0", soft);
+    canvas_text_centred(canvas, x - 60, 120, below, end, soft);
+    canvas_text_centred(canvas, x, LEGEND_LONG, below, "0", soft);
     (void)snprintf(end, sizeof end, "+%.3g", (double)limit);
-    text_centred(canvas, x + LEGEND_LONG - 60, 120, below, end, soft);
+    canvas_text_centred(canvas, x + LEGEND_LONG - 60, 120, below, end, soft);
 }
 
 int sheet_kernels(uint8_t **png, size_t *n_png, const struct learner *learner, struct err *err)
@@ -192,7 +166,7 @@ int sheet_kernels(uint8_t **png, size_t *n_png, const struct learner *learner, s
             k[(size_t)i * s->n_k + m] = value;
         }
     canvas_fill(&canvas, 0, 0, l.width, l.height, white);
-    text_centred(&canvas, 0, l.width, MARGIN, l.title, dark);
+    canvas_text_centred(&canvas, 0, l.width, MARGIN, l.title, dark);
     draw_kernels(&canvas, &l, s, k, limit);
     draw_legend(&canvas, &l, limit);
     status = image_encode_png(png, n_png, canvas.rgb, l.width, l.height, 3, err);

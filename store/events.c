@@ -134,14 +134,16 @@ static int body_rehearse(char **body, struct db *db, const struct event *event, 
 int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
                struct err *err)
 {
+    enum statement which;
     *body = NULL;
     switch (event->kind) {
     case EVENT_CREATE:
         return body_create(body, db, event, digest, err);
     case EVENT_TRAIN:
-        db_bind_int(db, SQL_BODY_TRAIN, 1, event->as.train.n == 0 ? 0 : event->as.train.samples[0].id);
-        db_bind_int(db, SQL_BODY_TRAIN, 2, event->as.train.n);
-        return take_text(body, db, SQL_BODY_TRAIN, err);
+        which = event->as.train.given ? SQL_BODY_TRAIN_GIVEN : SQL_BODY_TRAIN;
+        db_bind_int(db, which, 1, event->as.train.n == 0 ? 0 : event->as.train.samples[0].id);
+        db_bind_int(db, which, 2, event->as.train.n);
+        return take_text(body, db, which, err);
     case EVENT_CLASS:
         db_bind_text(db, SQL_BODY_CLASS, 1, action_words[event->as.class_.action]);
         db_bind_int(db, SQL_BODY_CLASS, 2, event->as.class_.index);
@@ -279,6 +281,7 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
             status = damaged(err, "range of samples");
         run->first = db_int(db, SQL_READ_TRAIN, 0);
         run->n = event->as.train.n = (uint32_t)db_int(db, SQL_READ_TRAIN, 1);
+        event->as.train.given = db_int(db, SQL_READ_TRAIN, 2) == 1; /* absent reads as 0 */
         db_reset(db, SQL_READ_TRAIN);
         return status;
     case EVENT_CLASS:

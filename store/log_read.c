@@ -95,7 +95,8 @@ static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
         (!isnan(loss) && (double)(float)loss != loss))
         return err_set(err, ERR_DB_CORRUPT, "sample %lld was changed", (long long)id);
     memcpy(reader->pixels + i * n_input, image, n_input);
-    reader->samples[i] = (struct sample){.id = id, .label = (uint32_t)label};
+    reader->samples[i] =
+        (struct sample){.id = id, .label = (uint32_t)label, .predicted = (uint32_t)predicted, .loss = (float)loss};
     reader->rows[i] = (struct outcome_row){.predicted = (uint32_t)predicted, .loss = (float)loss};
     return 0;
 }

@@ -99,6 +99,7 @@ def walk(daemons, digits) -> Seen:
     daemon = daemons.start(daemons.copy())
     walk_pictures(seen, daemon, digits)
     walk_model(seen, daemon)
+    walk_predictions(seen, daemon, digits)
     walk_samples(seen, daemon)
     walk_snapshots(seen, daemon)
     walk_rehearse(seen, daemon, daemons.start(daemons.init("--hidden", "8192", name="slow.db")))
@@ -157,6 +158,25 @@ def walk_model(seen: Seen, daemon: Daemon) -> None:
     seen.ask(daemon, "PATCH", "/classes", 200, document={"from": "x", "to": "y"})
     seen.ask(daemon, "PATCH", "/classes", 409, document={"from": "y", "to": "1"})
     seen.ask(daemon, "PATCH", "/classes", 422, document={"from": "nobody", "to": "z"})
+
+
+def walk_predictions(seen: Seen, daemon: Daemon, digits) -> None:
+    one, two = digits.one(7).tobytes(), digits.test_images[:2].tobytes()
+    first = seen.ask(daemon, "POST", "/predict", 200, body=one, query="?explain=1&remember=1").ok()["id"]
+    seen.ask(daemon, "POST", "/predict", 200, body=two, query="?explain=1&remember=1")
+    seen.ask(daemon, "POST", "/predict", 200, body=one, query="?explain=1", headers={"Accept": "image/png"})
+    seen.ask(daemon, "POST", "/predict", 422, body=two, query="?explain=1", headers={"Accept": "image/png"})
+    values = {"id": first}
+    seen.ask(daemon, "GET", "/predictions", 200, query="?order=newest&limit=2")
+    seen.ask(daemon, "GET", "/predictions/{id}", 200, values=values)
+    seen.ask(daemon, "GET", "/predictions/{id}/image", 200, values=values, query="?scale=2")
+    for _ in range(2):
+        seen.ask(daemon, "POST", "/predictions/{id}/label", 200, values=values, document={"label": "7"})
+    seen.ask(daemon, "POST", "/predictions/{id}/label", 409, values=values, document={"label": "1"})
+    seen.ask(daemon, "DELETE", "/predictions/{id}", 204, values=values)
+    for method, path in (("GET", "/predictions/{id}"), ("DELETE", "/predictions/{id}"), ("GET", "/predictions/{id}/image")):
+        seen.ask(daemon, method, path, 404, values=values)
+    seen.ask(daemon, "POST", "/predictions/{id}/label", 404, values={"id": 1}, document={"label": "7"})
 
 
 def walk_samples(seen: Seen, daemon: Daemon) -> None:
