@@ -89,7 +89,8 @@ STORE_SRC  := $(wildcard store/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 CORE_OBJ   := $(CORE_SRC:%.c=$(BUILD)/%.o) $(ARITHS:%=$(BUILD)/core/arith_%.o)
 STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o
-SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o
+SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o $(BUILD)/server/web_files.o
+WEB_FILES  := $(sort $(wildcard web/*.html web/*.css web/*.js web/*.svg))
 SCHEMA_SQL := $(sort $(wildcard schema/*.sql))
 
 CORE_TESTS   := $(patsubst tests/core/%.c,$(BUILD)/tests/core/%,$(wildcard tests/core/test_*.c))
@@ -133,6 +134,13 @@ $(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file
 $(BUILD)/server/openapi.o: $(BUILD)/server/openapi.c
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# And the page.
+$(BUILD)/server/web_files.c: $(WEB_FILES) scripts/embed-web
+	@mkdir -p $(@D)
+	$(call say,WEB) scripts/embed-web $(WEB_FILES) > $@.tmp && mv $@.tmp $@
+$(BUILD)/server/web_files.o: $(BUILD)/server/web_files.c
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -165,6 +173,10 @@ check: $(RUNS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
 check-core: $(CORE_TESTS:%=%.run)
 check-store: $(STORE_TESTS:%=%.run)
 check-server: $(SERVER_TESTS:%=%.run)
+
+.PHONY: check-web
+check-web: all ## the page in Chromium; leaves pictures in build/test/web
+	CONVD=$(BUILD)/convd $(PYTHON) -m pytest -q -p no:cacheprovider tests/web
 
 .PHONY: aarch64
 aarch64: ## run core's tests on arm64, cross-built, under qemu

@@ -87,6 +87,10 @@ void answer_problem_row(struct answer *answer, const struct problem *problem, co
     free(answer->blob);
     answer->blob = NULL;
     answer->n_blob = 0;
+    answer->fixed = NULL;
+    answer->n_fixed = 0;
+    answer->encoding = NULL;
+    answer->page = false;
     answer->etag[0] = answer->location[0] = '\0';
     answer->disposition = NULL;
     answer->n_json = 0;

@@ -1,7 +1,7 @@
 /* answer.h - what a route says: status, headers, body. http.c puts it on the wire.
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
- * answer owns. Everything is text in UTF-8 or bytes; the content type says which.
+ * answer owns, or, where `fixed` is set, bytes that live as long as the program. Everything is text in UTF-8 or bytes; the content type says which.
  */
 #ifndef CONVD_SERVER_ANSWER_H
 #define CONVD_SERVER_ANSWER_H
@@ -27,15 +27,20 @@ struct answer {
     struct text text;
     uint8_t *blob; /* owned, or NULL                  */
     size_t n_blob;
+    const uint8_t *fixed; /* bytes of the program itself, or NULL */
+    size_t n_fixed;
     enum answer_cache cache;
     char etag[32];           /* "\"r17\"" or ""                 */
     char location[64];       /* of what was made, or ""         */
     char allow[64];          /* methods, or ""                  */
     const char *disposition; /* static, or NULL                 */
     const char *challenge;   /* WWW-Authenticate; static, NULL  */
+    const char *encoding;    /* Content-Encoding; static, NULL  */
+    const char *vary;        /* static, NULL                    */
     unsigned retry_after;    /* seconds; 0: none                */
     size_t n_json;           /* Inference-Header-Content-Length, see oip.h; 0: none     */
     bool oip;                /* problems carry the `error` of that protocol as well     */
+    bool page;               /* of the page: a browser is told to let nothing else into it   */
     bool close;              /* close the connection afterwards */
 };
 

@@ -39,6 +39,11 @@
 #define MAKE_ROOM_CONNECTIONS   16u /* closed at a time for newer ones                              */
 #define MAKE_ROOM_IDLE_MS       2000
 
+/* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */
+#define PAGE_POLICY                                                                                                    \
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "             \
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+
 enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
 enum pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
 
@@ -114,6 +119,14 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
         ok = ok && add(response, "WWW-Authenticate", answer->challenge);
     if (answer->disposition != NULL)
         ok = ok && add(response, "Content-Disposition", answer->disposition);
+    if (answer->encoding != NULL)
+        ok = ok && add(response, "Content-Encoding", answer->encoding);
+    if (answer->vary != NULL)
+        ok = ok && add(response, "Vary", answer->vary);
+    if (answer->page)
+        ok = ok && add(response, "Content-Security-Policy", PAGE_POLICY) &&
+             add(response, "Referrer-Policy", "no-referrer") &&
+             add(response, "Cross-Origin-Opener-Policy", "same-origin");
     if (answer->retry_after != 0) {
         (void)snprintf(number, sizeof number, "%u", answer->retry_after);
         ok = ok && add(response, "Retry-After", number);
@@ -130,8 +143,9 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
 /* Whether it has no headers but those that struct kept remembers. */
 static bool is_common(const struct answer *answer)
 {
-    return answer->status == 200 && answer->blob == NULL && answer->location[0] == '\0' && answer->allow[0] == '\0' &&
-           answer->disposition == NULL && answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
+    return answer->status == 200 && answer->blob == NULL && answer->fixed == NULL && answer->vary == NULL &&
+           answer->location[0] == '\0' && answer->allow[0] == '\0' && answer->disposition == NULL &&
+           answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
 }
 
 static bool serves_again(const struct kept *kept, const struct answer *answer)
@@ -167,6 +181,9 @@ static enum MHD_Result send_answer(struct http_connection *connection)
         response = MHD_create_response_from_buffer(answer->n_blob, answer->blob, MHD_RESPMEM_MUST_FREE);
         if (response != NULL)
             answer->blob = NULL; /* the response's now */
+    } else if (answer->fixed != NULL) {
+        response = MHD_create_response_from_buffer(answer->n_fixed, (void *)(uintptr_t)answer->fixed, /* only read */
+                                                   MHD_RESPMEM_PERSISTENT);
     } else {
         /* Not copied: the text is the connection's, and is not touched before on_completed. */
         response = MHD_create_response_from_buffer(answer->text.n, answer->text.bytes, MHD_RESPMEM_PERSISTENT);

@@ -102,6 +102,8 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
     case 15:
         if (strcasecmp(name, "Idempotency-Key") == 0)
             request->idempotency_key = value;
+        else if (strcasecmp(name, "Accept-Encoding") == 0)
+            request->accept_encoding = value;
         break;
     case 17:
         if (strcasecmp(name, "Transfer-Encoding") == 0) {

@@ -31,7 +31,7 @@ struct request {
     unsigned n_params;
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
-    const char *accept;
+    const char *accept, *accept_encoding;
     const char *json_length; /* Inference-Header-Content-Length: oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */
@@ -68,7 +68,7 @@ int request_param_number(const struct request *request, const char *name, uint64
 bool media_type_is(const char *content_type, const char *type);
 
 /* accept_quality - what Accept gives that media type (RFC 9110, 12.5.1): 0 .. 1000, by its most specific range; NULL: 1000. Ranges
- * with parameters count as those without. */
+ * with parameters count as those without. And what Accept-Encoding gives a coding, its "*" aside. */
 unsigned accept_quality(const char *accept, const char *type);
 
 /* etag_matches - If-None-Match: a list of entity tags, weak ones included, or "*" (RFC 9110, 13.1.2). */

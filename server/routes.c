@@ -73,6 +73,7 @@ static const struct route routes_table[] = {
     {.path = "/v2/models/{name}/versions/{id}/stats", .get = route_v2_stats},
     {.path = "/v2/models/{name}/versions/{id}/infer", .post = route_v2_infer, .need = NEED_READ},
     {.path = "/", .get = route_index, .need = NEED_NOTHING},
+    {.path = "/web/{name}", .get = route_web, .need = NEED_NOTHING},
 };
 #define N_ROUTES ((unsigned)(sizeof routes_table / sizeof routes_table[0]))
 

@@ -9,7 +9,8 @@
  *   routes_predictions.c  /predictions: remembered ones, and their labels
  *   routes_rehearse.c   POST /rehearse, and /jobs
  *   routes_v2.c         /v2, the Open Inference Protocol
- *   routes_about.c      /healthz, /readyz, /metrics, /
+ *   routes_about.c      /healthz, /readyz, /metrics, / as text
+ *   routes_web.c        /web, and / for browsers: the page
  *
  * Bodies of routes that take JSON (an unknown member is refused, 422):
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
@@ -162,5 +163,7 @@ void route_readyz(const struct call *call);
 void route_metrics(const struct call *call);
 void route_openapi(const struct call *call);
 void route_index(const struct call *call);
+void route_web(const struct call *call);
+bool web_page(const struct call *call); /* answers / with the page where HTML is asked for; else false */
 
 #endif

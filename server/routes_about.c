@@ -146,6 +146,8 @@ void route_openapi(const struct call *call)
 
 void route_index(const struct call *call)
 {
+    if (web_page(call))
+        return;
     struct revision *revision = model_acquire(call->routes->model);
     const struct learner *learner = revision->learner;
     const struct shape *s = &learner->shape;

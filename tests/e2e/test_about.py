@@ -6,7 +6,7 @@ from .daemon import Daemon
 
 GETS = ["/model", "/model.safetensors", "/model.onnx", "/model.npz", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1",
         "/jobs", "/healthz",
-        "/readyz", "/metrics", "/"]
+        "/readyz", "/metrics", "/", "/web/app.js"]
 METHODS = {
     "/predict": {"POST"}, "/train": {"POST"}, "/model": {"GET", "HEAD", "PATCH"}, "/model.safetensors": {"GET", "HEAD"},
     "/model/kernels.png": {"GET", "HEAD"}, "/classes": {"GET", "HEAD", "POST", "PATCH"}, "/stats": {"GET", "HEAD"},
@@ -14,6 +14,7 @@ METHODS = {
     "/snapshots": {"GET", "HEAD", "POST"}, "/snapshots/1": {"GET", "HEAD", "DELETE"}, "/snapshots/1/activate": {"POST"},
     "/rehearse": {"POST"}, "/jobs": {"GET", "HEAD"}, "/jobs/1": {"GET", "HEAD", "DELETE"},
     "/healthz": {"GET", "HEAD"}, "/readyz": {"GET", "HEAD"}, "/metrics": {"GET", "HEAD"}, "/": {"GET", "HEAD"},
+    "/web/app.js": {"GET", "HEAD"},
 }
 REFUSED = [(path, method) for path, allowed in METHODS.items()
            for method in ("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "BREW") if method not in allowed]

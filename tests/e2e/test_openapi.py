@@ -106,6 +106,9 @@ def walk(daemons, digits) -> Seen:
     walk_v2(seen, daemon, digits)
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
         seen.ask(daemon, "GET", path, 200)
+    for file in ("index.html", "style.css", "app.js", "icon.svg"):
+        seen.ask(daemon, "GET", "/web/{file}", 200, values={"file": file})
+    seen.ask(daemon, "GET", "/web/{file}", 404, values={"file": "nobody.js"})
     walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
@@ -144,11 +147,12 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
 
 
 def walk_model(seen: Seen, daemon: Daemon) -> None:
-    etag = seen.ask(daemon, "GET", "/model", 200).header("ETag")
+    seen.ask(daemon, "GET", "/model", 200)
     for method, path, operation in DOCUMENT.operations():
-        if method == "GET" and "304" in operation["responses"] and "{" not in path:
-            seen.ask(daemon, "GET", path, 200, headers={"If-None-Match": '"r1"'})
-            seen.ask(daemon, "GET", path, 304, headers={"If-None-Match": etag})
+        if method == "GET" and "304" in operation["responses"] and "{id}" not in path:
+            def ask(status: int, etag: str) -> Answer:
+                return seen.ask(daemon, "GET", path, status, headers={"If-None-Match": etag, "Accept": "text/html"}, values={"file": "app.js"})
+            ask(304, ask(200, '"r1"').header("ETag"))
     settings = daemon.model()["settings"]
     tunable = {name: settings[name] for name in DOCUMENT.root["components"]["schemas"]["Tune"]["properties"]}
     seen.ask(daemon, "PATCH", "/model", 200, document=tunable)
@@ -247,7 +251,7 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
 
 def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:
     """What every operation refuses alike."""
-    values = {"id": 1, "name": "digits", "version": 1}
+    values = {"id": 1, "name": "digits", "version": 1, "file": "app.js"}
     seen.ask(dense, "GET", "/model/kernels.png", 404)
     for method, path, operation in DOCUMENT.operations():
         has_body = "requestBody" in operation
@@ -272,7 +276,7 @@ def walk_tokens(seen: Seen, daemons) -> None:
         path.chmod(0o600)
         files += [f"--{name}-token-file", path]
     daemon = daemons.start(daemons.copy("closed.db"), *files)
-    values = {"id": 1, "name": "nobody", "version": 1}
+    values = {"id": 1, "name": "nobody", "version": 1, "file": "app.js"}
     for method, path, operation in DOCUMENT.operations():
         schemes = {name for entry in operation["security"] for name in entry}
         if not schemes:
@@ -369,7 +373,7 @@ def test_the_daemons_parameters_are_the_documents():
 
 @pytest.mark.parametrize("path", DOCUMENT.root["paths"])
 def test_options_tells_the_documented_methods(reader: Daemon, path):
-    allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1)).header("Allow")
+    allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1, file="app.js")).header("Allow")
     methods = {word.strip() for word in allow.split(",")} - {"OPTIONS"}
     assert methods - {"HEAD"} == {m for m, p in OPERATIONS if p == path}
     assert ("HEAD" in methods) == ("GET" in methods)

@@ -30,6 +30,9 @@ static const struct {
     {"image/png;q", "image/png", 1000},
     {"image/png;q=", "image/png", 1000},
     {",,image/png,,", "image/png", 1000},
+    {"gzip, deflate, br", "gzip", 1000},
+    {"br, GZIP ; q=0, deflate", "gzip", 0},
+    {"x-gzip, gzipped", "gzip", 0},
 };
 
 START_TEST(the_most_specific_range_says_how_much_a_type_is_wanted)

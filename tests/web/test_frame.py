@@ -1,0 +1,97 @@
+"""What the whole page keeps to: parts, themes, sizes, tokens, and a daemon that goes and comes back."""
+import pytest
+
+from .page import ONE, SEVEN, Page, until
+
+READING, WRITING = "reading-token-0123456789", "writing-token-0123456789"
+
+
+def test_parts_have_addresses_and_the_way_back_works(page: Page):
+    page.go("How well")
+    page.says("h2", "How well it does")
+    page.go("Past")
+    page.says("h2", "Its past")
+    page.driver.back()
+    page.says("h2", "How well it does")
+    page.open("past")
+    page.says("h2", "Its past")
+    assert page.driver.title == "Its past · convd"
+
+
+def test_the_theme_is_the_systems_until_one_is_chosen_and_then_stays(page: Page):
+    def ground() -> str:
+        return page.run("return getComputedStyle(document.body).backgroundColor")
+    light = ground()
+    page.scheme("dark")
+    dark = until(lambda: ground() != light and ground(), "it is dark")
+    page.press("Auto")
+    until(lambda: ground() == light, "light is chosen")
+    page.open()
+    assert until(lambda: ground(), "a ground") == light
+    page.press("Light")
+    until(lambda: ground() == dark, "dark is chosen")
+    page.press("Dark")
+    page.button("Auto")
+
+
+def test_a_daemon_that_goes_and_comes_back_is_noticed_both_times(page: Page):
+    page.draw(SEVEN)
+    page.says(".verdict strong", "7")
+    port = page.daemon.port
+    page.daemon.stop()
+    page.says("#status", "does not answer")
+    page.daemon.flags += ["--listen", f"127.0.0.1:{port}"]
+    page.daemon.start()
+    page.says("#status", "learned from")
+    page.clear()
+    page.draw(ONE)
+    page.says(".verdict strong", "1")
+    assert all("ERR_CONNECTION_REFUSED" in line or "ERR_INCOMPLETE_CHUNKED" in line or "ERR_EMPTY_RESPONSE" in line or "network error" in line
+               for line in page.console())
+
+
+def test_a_token_is_asked_for_kept_for_the_visit_and_the_writing_one_where_it_is_needed(driver, daemons, open_page):
+    files = []
+    for name, token in (("read", READING), ("write", WRITING)):
+        path = daemons.directory / f"{name}.token"
+        path.write_text(token + "\n")
+        path.chmod(0o600)
+        files += [f"--{name}-token-file", path]
+    page = open_page(daemons.start(daemons.copy(), *files))
+
+    def give(token: str) -> None:
+        page.one("input[type=password]").send_keys(token)
+        page.press("Use it")
+    page.says("#notices", "This daemon wants a token.")
+    page.picture("token")
+    give("not-the-token-0123456789")
+    page.says("#notices", "not known here")
+    give(READING)
+    page.draw(SEVEN)
+    page.says(".verdict strong", "7")
+    page.bar("7").click()
+    page.says("#notices", "writing token")
+    give(WRITING)
+    page.says(".lessons", "Taught 7.")
+    page.open()
+    page.draw(ONE)
+    page.says(".verdict strong", "1")
+    page.run("sessionStorage.clear()")
+    assert all("401" in line or "403" in line for line in page.console())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width, height, mobile", [(1280, 900, False), (390, 844, True)], ids=["wide", "phone"])
+def test_every_part_fits_its_window_in_both_themes(page: Page, scheme, width, height, mobile):
+    page.size(width, height, mobile)
+    page.scheme(scheme)
+    for place in page.run("return [...document.querySelectorAll('.places a:not([hidden])')].map((a) => a.hash.slice(1))"):
+        page.open(place)
+        if place == "try":
+            page.draw(SEVEN)
+            page.teach("7")
+        page.one("h2")
+        until(lambda: page.run("return document.readyState") == "complete", "it is loaded")
+        assert page.run("return document.documentElement.scrollWidth") <= width, f"{place} is wider than the window"
+        page.run("scrollTo(0, 0)")
+        page.picture(f"{place}-{'phone' if mobile else 'wide'}-{scheme}")

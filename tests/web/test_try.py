@@ -1,0 +1,107 @@
+"""Try and teach, in a real browser."""
+import numpy
+from PIL import Image
+from selenium.webdriver.common.keys import Keys
+
+from e2e.daemon import ROOT
+
+from .page import CROSS, ONE, SEVEN, TRIANGLE, ZERO, Page, until
+
+
+def test_what_is_drawn_is_recognised_while_it_is_drawn(page: Page):
+    page.draw(SEVEN)
+    page.says(".verdict strong", "7")
+    page.clear()
+    page.draw(ZERO)
+    page.says(".verdict strong", "0")
+    page.press("Undo", ".tools")
+    page.says(".verdict", "?")
+    assert page.daemon.get("/stats").ok()["samples"] == 4000, "looking teaches nothing"
+
+
+def test_a_small_drawing_in_a_corner_is_read_like_a_large_one(page: Page):
+    corner = [[(0.05 + 0.3 * x, 0.05 + 0.3 * y) for x, y in line] for line in SEVEN]
+    page.draw(corner)
+    page.says(".verdict strong", "7")
+
+
+def test_one_press_teaches_and_tells_what_changed(page: Page):
+    before = page.daemon.get("/stats").ok()
+    page.draw(ONE)
+    page.says(".verdict strong", "1")
+    page.teach("4")
+    said = page.text(".lessons > li")
+    assert "Taught 4." in said and "1" in said and "loss" in said and "step 4,001" in said
+    after = page.daemon.get("/stats").ok()
+    assert after["samples"] == before["samples"] + 1
+    assert after["confusion"][4][1] == before["confusion"][4][1] + 1, "a 4 that was taken for a 1"
+    page.says("#status", "4,001")
+
+
+def test_a_new_class_is_taught_by_hand_and_recognised(page: Page):
+    page.draw(TRIANGLE)
+    page.new_class("triangle")
+    shifted = [[[(x + dx, y + dy) for x, y in line] for line in TRIANGLE] for dx, dy in ((0.02, 0), (-0.03, 0.02), (0, -0.03), (0.03, 0.03))]
+    for lines in shifted:
+        page.clear()
+        page.draw(lines)
+        until(lambda: page.verdict(), "it says something")
+        page.teach("triangle")
+    page.clear()
+    page.draw([[(x - 0.01, y + 0.01) for x, y in line] for line in TRIANGLE])
+    page.says(".verdict strong", "triangle")
+    assert "triangle" in page.daemon.model()["classes"]
+
+
+def test_all_lessons_of_a_visit_are_undone_at_once(page: Page):
+    digest = page.daemon.digest()
+    page.draw(CROSS)
+    page.new_class("cross")
+    page.teach("cross")
+    assert page.daemon.digest() != digest
+    page.press("Undo all lessons of this visit")
+    until(lambda: page.daemon.digest() == digest, "the model is as it was")
+    until(lambda: "cross" not in [b.text for b in page.all(".bar-label")], "the class is gone from the page")
+    assert page.all(".lessons") == []
+
+
+def test_everything_can_be_done_with_keys(page: Page):
+    page.tab_to("Draw here")
+    page.keys(*[Keys.ARROW_UP] * 8, " ", *[Keys.ARROW_DOWN] * 16, " ")
+    page.says(".verdict strong", "1")
+    page.tab_to("Teach 1")
+    page.keys(Keys.ENTER)
+    page.says(".lessons", "Taught 1.")
+    page.tab_to("Teach 9")
+    page.keys(Keys.TAB, "stroke", Keys.ENTER)
+    page.says(".lessons", "Taught stroke.")
+    assert "stroke" in page.daemon.model()["classes"]
+
+
+def test_a_prediction_is_read_out_and_every_key_of_the_sheet_is_told(page: Page):
+    page.draw(SEVEN)
+    until(lambda: "It says 7" in page.run("return document.getElementById('announcer').textContent"), "it is read out")
+    sheet = page.one(".pad canvas")
+    assert "Arrow keys" in page.run("return document.getElementById(arguments[0].getAttribute('aria-describedby')).textContent", sheet)
+
+
+def test_a_picture_that_is_chosen_is_predicted_and_taught(page: Page):
+    page.choose(ROOT / "examples" / "digits" / "3.png")
+    page.says(".verdict strong", "3")
+    page.teach("3")
+    page.says(".lessons", "It was right")
+
+
+def test_ink_on_paper_is_noticed_and_turned_over(page: Page, tmp_path):
+    digit = numpy.asarray(Image.open(ROOT / "examples" / "digits" / "7.png").convert("L"))
+    Image.fromarray(255 - digit).resize((400, 400), Image.Resampling.BICUBIC).convert("RGB").save(tmp_path / "paper.jpg", quality=95)
+    page.choose(tmp_path / "paper.jpg")
+    page.press("Set invert to auto")
+    page.says(".verdict strong", "7")
+    assert page.daemon.model()["settings"]["invert"] == "auto"
+
+
+def test_what_is_not_a_picture_is_told(page: Page, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    page.choose(tmp_path / "text.png")
+    page.says("#notices", "not a picture")

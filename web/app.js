@@ -1,0 +1,143 @@
+// app.js - the page from its start: what the daemon can do, which part is shown (by the address's #), the theme, notices, and
+// the line that says how the daemon is.
+
+import { onToken } from './api.js';
+import { button, count, el, plural } from './dom.js';
+import { can, learnContract, on, refresh, state, tell } from './state.js';
+import { follow } from './live.js';
+import { Past } from './past.js';
+import { Seen } from './seen.js';
+import { Stats } from './stats.js';
+import { Try } from './try.js';
+import { Unsure } from './unsure.js';
+
+const main = document.getElementById('main');
+const notices = document.getElementById('notices');
+const places = new Map();
+
+// ---- parts ----
+
+function add(name, Place, there) {
+  document.querySelector(`.places a[href="#${name}"]`).hidden = !there;
+  if (!there) return;
+  const place = new Place();
+  place.node.hidden = true;
+  main.append(place.node);
+  places.set(name, place);
+}
+
+function show() {
+  const [wanted, query = ''] = location.hash.slice(1).split('?');
+  const name = places.has(wanted) ? wanted : 'try';
+  const place = places.get(name);
+  for (const [other, { node }] of places) node.hidden = other !== name;
+  for (const link of document.querySelectorAll('.places a')) {
+    if (link.hash === `#${name}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.title = `${place.title} · convd`;
+  place.shown?.(new URLSearchParams(query));
+}
+
+// ---- notices ----
+
+on('problem', (problem) => {
+  const close = button('Close', () => notice.remove(), { class: 'quiet' });
+  const notice = el('div', { class: 'notice wrong' }, el('p', {}, problem.message), close);
+  notices.replaceChildren(...[...notices.querySelectorAll('form')], notice);
+});
+
+const WHY = {
+  needed: 'This daemon wants a token.',
+  wrong: 'That token is not known here.',
+  writing: 'This changes the model: it needs the writing token.',
+};
+
+onToken((why) => new Promise((resolve) => {
+  const field = el('input', { type: 'password', autocomplete: 'off', 'aria-label': 'Token', required: true, size: 24 });
+  const form = el('form', { class: 'notice', on: { submit: (event) => {
+    event.preventDefault();
+    form.remove();
+    resolve(field.value.trim());
+  } } }, el('p', {}, WHY[why]), el('div', { class: 'row' }, field, el('button', { class: 'main' }, 'Use it')));
+  notices.prepend(form);
+  field.focus();
+}));
+
+// ---- the line at the top ----
+
+const LINKS = { live: 'live', polling: 'live', lost: 'lost' };
+const dot = document.getElementById('dot');
+const status = document.getElementById('status');
+let link = null;
+
+function tellStatus() {
+  dot.className = `dot ${LINKS[link] ?? ''}`;
+  if (link === 'lost') status.textContent = 'The daemon does not answer';
+  else if (state.model) status.textContent = `learned from ${plural(state.model.step, 'sample')}`;
+  status.title = state.model ? `revision ${count(state.model.revision)}, ${state.model.width} × ${state.model.height} pixels` : '';
+}
+
+on('model', tellStatus);
+on('link', (how) => {
+  link = how;
+  tellStatus();
+});
+let soon = null;
+on('event', () => { // many samples a second are one look
+  soon ??= setTimeout(() => {
+    soon = null;
+    refresh().catch(() => {});
+  }, 400);
+});
+
+// ---- theme: the system's, until one is chosen ----
+
+const THEMES = ['auto', 'light', 'dark'];
+const theme = document.getElementById('theme');
+
+function showTheme() {
+  const now = document.documentElement.dataset.theme ?? 'auto';
+  theme.textContent = { auto: 'Auto', light: 'Light', dark: 'Dark' }[now];
+  theme.setAttribute('aria-label', `Theme: ${now}. Change it`);
+  return now;
+}
+
+theme.addEventListener('click', () => {
+  const next = THEMES[(THEMES.indexOf(showTheme()) + 1) % THEMES.length];
+  if (next === 'auto') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try {
+    localStorage.setItem('convd-theme', next);
+  } catch {
+    // chosen for as long as the page is open
+  }
+  showTheme();
+  tell('theme');
+});
+
+// ---- start ----
+
+async function start() {
+  showTheme();
+  while (!state.model) {
+    try {
+      await learnContract();
+      await refresh();
+    } catch (problem) {
+      tell('problem', problem);
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+  notices.querySelector('.wrong')?.remove();
+  add('try', Try, true);
+  add('stats', Stats, true);
+  add('seen', Seen, can('GET', '/samples'));
+  add('unsure', Unsure, can('GET', '/predictions'));
+  add('past', Past, true);
+  window.addEventListener('hashchange', show);
+  show();
+  follow();
+}
+
+start();

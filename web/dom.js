@@ -1,0 +1,49 @@
+// dom.js - building elements, and saying numbers and times as people write them. No markup is ever made from text.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function fill(node, properties, children) {
+  for (const [name, value] of Object.entries(properties ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === 'on') for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    else if (name === 'data') Object.assign(node.dataset, value);
+    else if (name === 'text') node.textContent = value;
+    else node.setAttribute(name, value === true ? '' : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+// el('button', {class: 'main', on: {click}}, 'Teach') - null and false among properties and children are left out.
+export const el = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
+export const svg = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
+
+export const button = (text, click, properties) => el('button', { type: 'button', on: { click }, ...properties }, text);
+
+// What a screen reader says, once.
+export function announce(text) {
+  document.getElementById('announcer').textContent = text;
+}
+
+// ---- numbers and times ----
+
+const counts = new Intl.NumberFormat('en');
+export const count = (n) => counts.format(n);
+
+export function percent(part) {
+  if (part === null || part === undefined || Number.isNaN(part)) return '–';
+  if (part === 1) return '100 %';
+  return part >= 0.9995 ? '> 99.9 %' : `${(100 * part).toFixed(1)} %`;
+}
+
+export const decimal = (x) => (x === null || x === undefined ? '–' : x.toFixed(x >= 10 ? 1 : x >= 0.1 ? 3 : 4));
+
+const DAY_MS = 86400000;
+export function when(text) {
+  const time = new Date(text);
+  const clock = time.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+  if (Date.now() - time < DAY_MS && time.getDate() === new Date().getDate()) return clock;
+  return `${time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })}, ${clock}`;
+}
+
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

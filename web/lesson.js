@@ -1,0 +1,93 @@
+// lesson.js - teaching: one image, one label, and what it changed. Before the first lesson of a visit a snapshot is taken, so
+// that all of them can be undone; a single one is undone by forgetting its sample, where the daemon can do that.
+
+import { request, send, train } from './api.js';
+import { announce, button, count, decimal, el, percent } from './dom.js';
+import { can, refresh, tell } from './state.js';
+import { followJob } from './jobs.js';
+
+const SHOWN = 6;
+
+const best = (answer) => `${answer.label}, ${percent(answer.confidence)}`;
+
+function told(label, before, after) {
+  const [was, is] = [before.probabilities[label] ?? 0, after.probabilities[label] ?? 0];
+  if (after.label === label && before.label === label) return `It was right: ${percent(was)}, now ${percent(is)}.`;
+  if (after.label === label) return `It said ${best(before)}. Now it says ${best(after)}.`;
+  return `It still says ${best(after)}; ${label} went from ${percent(was)} to ${percent(is)}. Teach it again, or draw another.`;
+}
+
+export class Lessons {
+  constructor() {
+    this.list = el('ol', { class: 'lessons' });
+    this.back = button('Undo all lessons of this visit', () => this.goBack(), { class: 'link' });
+    this.node = el('section', { class: 'card', hidden: true, 'aria-label': 'Lessons' },
+      el('div', { class: 'between' }, el('h3', {}, 'Lessons'), this.back), this.list);
+    this.snapshot = null;
+  }
+
+  async guard() {
+    if (this.snapshot === null)
+      this.snapshot = (await send('POST', '/snapshots', { note: 'before lessons on the page' })).id;
+  }
+
+  // predict: () => Promise of the answer for that image now. Gives {before, after}.
+  async teach(label, bytes, predict, thumbnail) {
+    await this.guard();
+    const before = await predict();
+    const answer = await train(`/train?label=${encodeURIComponent(label)}`, bytes);
+    const after = await predict();
+    this.add({ label, answer, before, after, thumbnail });
+    await refresh();
+    return { before, after };
+  }
+
+  add({ label, answer, before, after, thumbnail }) {
+    const text = told(label, before, after);
+    const sample = answer.samples[0];
+    const undo = can('DELETE', '/samples/{id}') && button('Undo', () => this.forget(sample, item, undo), { class: 'link' });
+    const item = el('li', { data: { sample } }, thumbnail, el('div', {},
+      el('p', {}, el('strong', {}, `Taught ${label}. `), text),
+      el('p', { class: 'small soft' }, `loss ${decimal(answer.loss)} · step ${count(answer.step)} · revision ${count(answer.revision)}`)), undo);
+    this.list.prepend(item);
+    while (this.list.childElementCount > SHOWN) this.list.lastChild.remove();
+    this.node.hidden = false;
+    announce(`Taught ${label}. ${text}`);
+  }
+
+  async forget(sample, item, undo) {
+    undo.disabled = true;
+    undo.textContent = 'Undoing…';
+    try {
+      const response = await request('DELETE', `/samples/${sample}`);
+      const job = response.status === 202 ? await response.json() : null;
+      if (job) await followJob(job.id, (j) => (undo.textContent = `${Math.round(100 * j.progress)} %`));
+      item.remove();
+      this.node.hidden = this.list.childElementCount === 0;
+      announce('Undone: the model is as if it had never seen that.');
+      await refresh();
+      tell('taught');
+    } catch (problem) {
+      undo.disabled = false;
+      undo.textContent = 'Undo';
+      tell('problem', problem);
+    }
+  }
+
+  async goBack() {
+    this.back.disabled = true;
+    try {
+      await send('POST', `/snapshots/${this.snapshot}/activate`);
+      this.snapshot = null;
+      this.list.replaceChildren();
+      this.node.hidden = true;
+      announce('Undone: the model is as it was before your first lesson.');
+      await refresh();
+      tell('taught');
+    } catch (problem) {
+      tell('problem', problem);
+    } finally {
+      this.back.disabled = false;
+    }
+  }
+}

@@ -1,0 +1,145 @@
+// past.js - Its past: the snapshots on a time line, with how well it had done until then; go back, keep, drop, compare; and the
+// model as files.
+
+import { download, get, request, send } from './api.js';
+import { announce, button, count, el, percent, plural, when } from './dom.js';
+import { on, refresh, state, tell } from './state.js';
+import { Chart } from './chart.js';
+
+const WHY = {
+  create: 'made', request: 'asked for', samples: 'every so many samples', time: 'every so often', stop: 'at the end of a run',
+  activate: 'went back', 'convd train': 'trained', edit: 'edited',
+};
+const FILES = [['model.safetensors', 'safetensors'], ['model.onnx', 'ONNX'], ['model.npz', 'NumPy']];
+
+export class Past {
+  constructor() {
+    this.title = 'Its past';
+    this.snapshots = [];
+    this.compared = [];
+    this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, sayY: percent, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
+    this.build();
+    on('model', () => this.soon());
+  }
+
+  build() {
+    this.note = el('input', { maxlength: 120, placeholder: 'a note, if you like', 'aria-label': 'Note', autocomplete: 'off' });
+    this.pin = el('input', { type: 'checkbox' });
+    this.take = button('Take a snapshot', () => this.act(async () => {
+      await send('POST', '/snapshots', { note: this.note.value.trim(), pinned: this.pin.checked });
+      this.note.value = '';
+      return 'A snapshot was taken.';
+    }), { class: 'main' });
+    this.line = el('section', { class: 'card' }, el('h3', {}, 'Right answers until then'), this.chart.node);
+    this.difference = el('section', { class: 'card', hidden: true, role: 'status' });
+    this.rows = el('ol', { class: 'snapshots' });
+    this.node = el('section', { class: 'place' },
+      el('header', {}, el('h2', {}, 'Its past'),
+        el('p', {}, 'Each snapshot is a state that it can go back to. Nothing is lost by going back: what came later stays, and can be gone back to in turn.')),
+      el('div', { class: 'stack' }, this.line,
+        el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Keep it for good')),
+        this.difference, this.rows,
+        el('section', { class: 'card' }, el('h3', {}, 'Take it elsewhere'), el('p', { class: 'hint' }, 'The live model as a file.'),
+          el('div', { class: 'row files' }, FILES.map(([name, text]) => button(text, () => download(`/${name}`, name).catch((p) => tell('problem', p))))))));
+  }
+
+  shown() {
+    this.load();
+  }
+
+  soon() {
+    if (!this.node.hidden) this.load();
+  }
+
+  async load() {
+    try {
+      this.snapshots = (await get('/snapshots')).snapshots;
+      this.paint();
+    } catch (problem) {
+      tell('problem', problem);
+    }
+  }
+
+  async act(what) {
+    try {
+      announce(await what());
+      await refresh();
+      await this.load();
+    } catch (problem) {
+      tell('problem', problem);
+    }
+  }
+
+  paint() {
+    const points = this.snapshots.filter((s) => s.accuracy !== null).map((s) => ({
+      x: Date.parse(s.created), y: s.accuracy, id: s.id, kind: s.pinned ? 'pinned' : '', text: `${when(s.created)} · ${s.note || WHY[s.reason] || s.reason}`,
+    })).sort((a, b) => a.x - b.x);
+    this.line.hidden = points.length < 2;
+    if (points.length >= 2) this.chart.show(points);
+    this.rows.replaceChildren(...[...this.snapshots].sort((a, b) => b.id - a.id).map((s) => this.row(s)));
+    this.compared = this.compared.filter((id) => this.snapshots.some((s) => s.id === id));
+    this.compare();
+  }
+
+  row(s) {
+    const live = s.digest === state.model.digest;
+    const choose = el('input', { type: 'checkbox', checked: this.compared.includes(s.id), 'aria-label': `Compare snapshot ${s.id}`, on: {
+      change: () => this.choose(s.id),
+    } });
+    const item = el('li', { id: `snapshot-${s.id}`, class: `card snapshot${live ? ' live' : ''}` }, choose,
+      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && el('span', { class: 'badge' }, 'live now'), s.pinned && el('span', { class: 'badge' }, 'kept')),
+        el('p', { class: 'small soft' }, `${when(s.created)} · ${WHY[s.reason] ?? s.reason} · ${plural(s.step, 'step')} · revision ${count(s.revision)}`)),
+      el('p', { class: 'snapshot-accuracy' }, percent(s.accuracy)),
+      el('div', { class: 'row' },
+        button('Go back', () => this.goBack(s), { disabled: live, 'aria-label': `Go back to snapshot ${s.id}` }),
+        button('Drop', () => this.drop(s, item), { class: 'quiet', disabled: s.pinned, 'aria-label': `Drop snapshot ${s.id}` })));
+    return item;
+  }
+
+  goBack(s) {
+    return this.act(async () => {
+      await send('POST', `/snapshots/${s.id}/activate`);
+      tell('taught');
+      return `The model is as it was at snapshot ${s.id}.`;
+    });
+  }
+
+  // Asked once more, in its place: a snapshot that is dropped is gone.
+  drop(s, item) {
+    const yes = button('Drop it for good', () => this.act(async () => {
+      await request('DELETE', `/snapshots/${s.id}`);
+      return `Snapshot ${s.id} is gone.`;
+    }), { class: 'danger' });
+    item.lastChild.replaceChildren(yes, button('Keep', () => this.paint(), { class: 'quiet' }));
+    yes.focus();
+  }
+
+  // ---- two of them beside each other ----
+
+  choose(id) {
+    this.compared = this.compared.includes(id) ? this.compared.filter((other) => other !== id) : [...this.compared, id].slice(-2);
+    for (const s of this.snapshots) document.querySelector(`#snapshot-${s.id} > input`).checked = this.compared.includes(s.id);
+    this.compare();
+  }
+
+  compare() {
+    const [a, b] = this.compared.map((id) => this.snapshots.find((s) => s.id === id)).sort((x, y) => x.id - y.id);
+    this.difference.hidden = !b;
+    if (!b) return;
+    const change = b.accuracy !== null && a.accuracy !== null ? b.accuracy - a.accuracy : null;
+    const name = (s) => s.note || `snapshot ${s.id}`;
+    const row = (title, one, two, difference) => el('tr', {}, el('th', { scope: 'row' }, title), el('td', { class: 'n' }, one), el('td', { class: 'n' }, two), el('td', { class: 'n' }, difference));
+    const signed = (n) => (n > 0 ? `+${count(n)}` : n < 0 ? `−${count(-n)}` : 'none');
+    this.difference.replaceChildren(el('h3', {}, 'Compared'), el('div', { class: 'scroll' }, el('table', { class: 'plain' },
+      el('thead', {}, el('tr', {}, ['', name(a), name(b), 'difference'].map((t) => el('th', { scope: 'col' }, t)))),
+      el('tbody', {}, row('Right answers', percent(a.accuracy), percent(b.accuracy), change === null ? '–' : `${change >= 0 ? '+' : '−'}${Math.abs(100 * change).toFixed(2)} points`),
+        row('Samples', count(a.samples), count(b.samples), signed(b.samples - a.samples)), row('Steps', count(a.step), count(b.step), signed(b.step - a.step)),
+        row('Weights', a.digest.slice(0, 12), b.digest.slice(0, 12), a.digest === b.digest ? 'the same' : 'others')))));
+  }
+
+  near(id) {
+    const item = document.getElementById(`snapshot-${id}`);
+    item.scrollIntoView({ block: 'center' });
+    item.querySelector('input').focus();
+  }
+}

@@ -1,0 +1,51 @@
+// state.js - what the page knows of the daemon: what it can do (its OpenAPI document) and the model it serves; and who in
+// the page wants to hear of changes.
+//
+//   'model'      the model's description was read anew      'event' {type, data}   something happened to the model
+//   'link' text  live, polling or lost                      'back'                 the daemon answers again
+
+import { get } from './api.js';
+
+const bus = new EventTarget();
+export const on = (name, handler) => bus.addEventListener(name, (event) => handler(event.detail));
+export const tell = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+
+export const state = { model: null, contract: null };
+
+export async function learnContract() {
+  state.contract = await get('/openapi.json');
+}
+
+const operation = (method, path) => state.contract?.paths[path]?.[method.toLowerCase()];
+
+// can('GET', '/samples'); can('POST', '/predict', 'explain') - whether the daemon has that route, that parameter of it.
+export function can(method, path, parameter) {
+  const found = operation(method, path);
+  if (!found || parameter === undefined) return Boolean(found);
+  return (found.parameters ?? []).some((p) => p.name === parameter);
+}
+
+let reading = null;
+let again = false;
+
+// Reads the model; calls while it is being read lead to one more reading, however many they are.
+export function refresh() {
+  if (reading) {
+    again = true;
+    return reading;
+  }
+  reading = get('/model').then((model) => {
+    state.model = model;
+    tell('model', model);
+  }).finally(() => {
+    reading = null;
+    if (again) {
+      again = false;
+      refresh().catch(() => {});
+    }
+  });
+  return reading;
+}
+
+export const labels = () => state.model.classes;
+export const revision = () => state.model?.revision ?? 0;

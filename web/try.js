@@ -1,0 +1,217 @@
+// try.js - Try and teach: a sheet to draw on, what the model says while one draws, and one press to teach it better.
+
+import { post, send } from './api.js';
+import { announce, button, el, percent, plural } from './dom.js';
+import { can, labels, on, refresh, state, tell } from './state.js';
+import { Bars } from './bars.js';
+import { Lessons } from './lesson.js';
+import { Pad } from './pad.js';
+import { Saw } from './saw.js';
+import { intake, isLight, readPicture } from './intake.js';
+import { pixels } from './ink.js';
+
+const PAUSE_MS = 30; // between two predictions while one draws
+const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
+
+export class Try {
+  constructor() {
+    this.title = 'Try and teach';
+    this.pad = new Pad(() => this.changed());
+    this.bars = new Bars((label) => this.teach(label));
+    this.saw = new Saw();
+    this.lessons = new Lessons();
+    this.picture = null; // {bitmap, blob} on the sheet
+    this.version = 0; // of what is on the sheet
+    this.asking = false;
+    this.answer = this.before = null;
+    this.build();
+    this.modelChanged();
+    on('model', () => this.modelChanged());
+    on('taught', () => this.ask());
+    on('back', () => this.ask());
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.restyle());
+    on('theme', () => this.restyle());
+  }
+
+  build() {
+    this.fit = el('input', { type: 'checkbox', checked: true, on: { change: () => this.changed() } });
+    this.undo = button('Undo', () => this.pad.undo());
+    this.clear = button('Clear', () => this.pad.clear());
+    this.verdict = el('p', { class: 'verdict' });
+    this.advice = el('p', { class: 'hint' });
+    this.name = el('input', { id: 'new-class', maxlength: 64, autocomplete: 'off', placeholder: 'a class that it does not know', on: {
+      input: () => this.enable(),
+      keydown: (event) => event.key === 'Enter' && !this.add.disabled && this.addClass(),
+    } });
+    this.add = button('Teach as new', () => this.addClass());
+    this.paper = el('div', { class: 'notice', hidden: true });
+    const tools = intake(this.pad.node, () => !this.node.hidden, (files) => this.take(files));
+    this.node = el('section', { class: 'place try' },
+      el('header', {}, el('h2', {}, 'Try and teach'),
+        el('p', {}, 'Draw, and see what it says. Where it is wrong, press what it really is: it has learned that before you lift your finger.')),
+      this.paper,
+      el('div', { class: 'desk' },
+        el('div', { class: 'sheet' }, this.pad.node,
+          el('div', { class: 'row tools' }, this.clear, this.undo, ...tools),
+          el('label', { class: 'check' }, this.fit, 'Centre and scale, as in MNIST')),
+        el('div', { class: 'answers card' }, this.verdict, this.advice, this.bars.node,
+          el('div', { class: 'newclass' }, el('label', { for: 'new-class', class: 'small soft' }, 'Something else?'),
+            el('div', { class: 'row' }, this.name, this.add)))),
+      this.lessons.node, this.saw.node);
+  }
+
+  modelChanged() {
+    this.pad.setSize(state.model.width, state.model.height);
+    this.bars.setClasses(labels());
+    this.enable();
+  }
+
+  shown() {
+    this.pad.fit();
+  }
+
+  restyle() {
+    this.pad.paint();
+    this.saw.repaint();
+  }
+
+  // ---- what is on the sheet ----
+
+  changed() {
+    if (!this.pad.picture) this.picture = null;
+    this.paper.hidden = !this.picture || this.paper.hidden;
+    this.before = null;
+    this.version++;
+    this.enable();
+    this.ask();
+  }
+
+  enable() {
+    this.clear.disabled = this.pad.empty;
+    this.undo.disabled = this.pad.empty || Boolean(this.pad.picture);
+    this.add.disabled = this.pad.empty || this.name.value.trim() === '';
+    this.show();
+  }
+
+  async take(files) {
+    try {
+      this.picture = await readPicture(files[0]);
+    } catch (error) {
+      tell('problem', error);
+      return;
+    }
+    this.pad.show(this.picture.bitmap);
+    const { channels, settings } = state.model;
+    this.paper.hidden = !(channels === 1 && settings.invert === 'never' && isLight(this.picture.bitmap));
+    if (!this.paper.hidden) this.offerInvert();
+  }
+
+  offerInvert() {
+    const yes = button('Set invert to auto', async () => {
+      try {
+        await send('PATCH', '/model', { invert: 'auto' });
+        this.paper.hidden = true;
+        await refresh();
+        this.ask();
+      } catch (problem) {
+        tell('problem', problem);
+      }
+    });
+    this.paper.replaceChildren(el('p', {}, 'This picture is dark on light; the model reads light on dark. It can turn such pictures over by itself.'), yes);
+  }
+
+  body() {
+    return this.picture ? this.picture.blob : pixels(this.pad.ink, state.model.channels, this.fit.checked);
+  }
+
+  thumbnail() {
+    const thumb = el('canvas', { class: 'thumb', width: 88, height: 88, role: 'img', 'aria-label': 'what was drawn' });
+    const { canvas } = this.pad;
+    const s = Math.min(88 / canvas.width, 88 / canvas.height);
+    thumb.getContext('2d').drawImage(canvas, 44 - (s * canvas.width) / 2, 44 - (s * canvas.height) / 2, s * canvas.width, s * canvas.height);
+    return thumb;
+  }
+
+  // ---- predictions: one at a time, always of the newest ----
+
+  predict(bytes) {
+    return post(can('POST', '/predict', 'explain') ? '/predict?explain=1' : '/predict', bytes);
+  }
+
+  async ask() {
+    if (this.asking || !state.model) return;
+    this.asking = true;
+    let seen;
+    do {
+      seen = this.version;
+      try {
+        this.answer = this.pad.empty ? null : await this.predict(this.body());
+        this.show();
+      } catch (problem) {
+        this.answer = null;
+        this.show();
+        if (problem.status !== 0) tell('problem', problem);
+      }
+      if (seen !== this.version) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    } while (seen !== this.version);
+    this.asking = false;
+    this.say();
+  }
+
+  say() {
+    clearTimeout(this.saying);
+    const answer = this.answer;
+    if (answer) this.saying = setTimeout(() => answer === this.answer && announce(`It says ${answer.label}, ${percent(answer.confidence)}`), SAY_MS);
+  }
+
+  show() {
+    const { answer } = this;
+    this.bars.show(answer?.probabilities ?? null, this.before, !this.pad.empty);
+    this.verdict.classList.toggle('waiting', !answer);
+    if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'It says'), el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
+    else this.verdict.replaceChildren(el('strong', {}, '?'));
+    this.advice.textContent = answer
+      ? 'Press the class that it really is.'
+      : `It knows ${plural(labels().length, 'class', 'classes')}. Draw something, or give it a picture.`;
+    this.saw.show(answer?.explain ?? null).catch((problem) => tell('problem', problem));
+  }
+
+  // ---- teaching ----
+
+  async teach(label) {
+    if (this.teaching || this.pad.empty) return;
+    this.teaching = true;
+    this.node.classList.add('busy');
+    const bytes = this.body();
+    const version = this.version;
+    try {
+      const { before, after } = await this.lessons.teach(label, bytes, () => this.predict(bytes), this.thumbnail());
+      if (version === this.version) {
+        this.before = before.probabilities;
+        this.answer = after;
+        this.show();
+      }
+    } catch (problem) {
+      tell('problem', problem);
+    } finally {
+      this.teaching = false;
+      this.node.classList.remove('busy');
+    }
+  }
+
+  async addClass() {
+    const label = this.name.value.trim();
+    try {
+      if (!labels().includes(label)) {
+        await this.lessons.guard();
+        await send('POST', '/classes', { label });
+        await refresh();
+      }
+      this.name.value = '';
+      await this.teach(label);
+      this.enable();
+    } catch (problem) {
+      tell('problem', problem);
+    }
+  }
+}
