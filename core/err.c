@@ -84,6 +84,7 @@ const char *err_code_name(enum err_code code)
         [ERR_LABEL_INVALID] = "label-invalid",
         [ERR_TOO_LARGE] = "too-large",
         [ERR_NOT_FOUND] = "not-found",
+        [ERR_GONE] = "gone",
         [ERR_METHOD] = "method",
         [ERR_CONFLICT] = "conflict",
         [ERR_KEY_REUSED] = "key-reused",

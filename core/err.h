@@ -28,6 +28,7 @@ enum err_code {
     ERR_LABEL_INVALID, /* too long, empty, not UTF-8, control characters */
     ERR_TOO_LARGE,     /* body over the limit                            */
     ERR_NOT_FOUND,     /* no such route, snapshot, class, sample         */
+    ERR_GONE,          /* a sample that was forgotten                    */
     ERR_METHOD,        /* the route exists, the method does not          */
     ERR_CONFLICT,      /* the state forbids it: class exists, key busy   */
     ERR_KEY_REUSED,    /* Idempotency-Key seen with another request      */

@@ -20,6 +20,8 @@ enum event_kind {
     EVENT_TUNE,       /* the tunable settings as they are from now on                    */
     EVENT_REHEARSE,   /* one chunk of training again on past samples                      */
     EVENT_ACTIVATE,   /* the state of an earlier revision is the live one again          */
+    EVENT_EDIT,       /* samples before it were forgotten or relabelled: the fold of what is before
+                       * it is another now; the event itself changes nothing              */
     EVENT_KIND_N
 };
 
@@ -77,6 +79,11 @@ struct event {
         struct {
             uint64_t revision; /* whose state becomes live                                                  */
         } activate;
+        struct {
+            uint64_t from;    /* the lowest revision that it touches                                       */
+            uint32_t n;       /* samples                                                                   */
+            uint8_t rows[32]; /* SHA-256 over its rows: store/edits.c                                      */
+        } edit;
     } as;
 };
 

@@ -60,6 +60,7 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_LABEL_INVALID:
     case ERR_TOO_LARGE:
     case ERR_NOT_FOUND:
+    case ERR_GONE:
     case ERR_METHOD:
     case ERR_CONFLICT:
     case ERR_KEY_REUSED:

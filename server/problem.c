@@ -18,6 +18,7 @@ static const struct problem problems[ERR_N] = {
     [ERR_LABEL_INVALID] = {ERR_LABEL_INVALID, 422, "Not a valid label", NULL},
     [ERR_TOO_LARGE] = {ERR_TOO_LARGE, 413, "Body too large", NULL},
     [ERR_NOT_FOUND] = {ERR_NOT_FOUND, 404, "Not found", NULL},
+    [ERR_GONE] = {ERR_GONE, 410, "Forgotten", NULL},
     [ERR_METHOD] = {ERR_METHOD, 405, "Method not allowed", NULL},
     [ERR_CONFLICT] = {ERR_CONFLICT, 409, "The model's state forbids it", NULL},
     [ERR_KEY_REUSED] = {ERR_KEY_REUSED, 422, "Idempotency-Key used before with another request", NULL},

@@ -1,4 +1,5 @@
 /* classes.c - the class table follows the log in the log's own transactions, so that a join in the sqlite3 shell is right. */
+#include <assert.h>
 #include <string.h>
 
 #include "store/internal.h"
@@ -66,6 +67,20 @@ int classes_apply(struct store *store, const struct event *event, struct err *er
     if (event->as.class_.action == CLASS_ADD)
         return insert(store, event->as.class_.index, event->as.class_.label, err);
     return rename_to(store, event->as.class_.index, event->as.class_.label, err);
+}
+
+int classes_write(struct store *store, const struct learner *learner, struct err *err)
+{
+    int status = db_run(store->db, SQL_CLASS_CLEAR, err);
+    for (uint32_t i = 0; status == 0 && i < learner->n_classes; i++)
+        status = insert(store, i, learner->labels[i], err);
+    return status;
+}
+
+int store_classes(struct store *store, const struct learner *learner, struct err *err)
+{
+    assert(store->in_group);
+    return classes_write(store, learner, err) == 0 ? 0 : log_abandon(store);
 }
 
 int classes_check(struct store *store, const struct learner *learner, struct err *err)

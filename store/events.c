@@ -163,6 +163,11 @@ int event_body(char **body, struct db *db, const struct event *event, const uint
     case EVENT_ACTIVATE:
         db_bind_int(db, SQL_BODY_ACTIVATE, 1, (int64_t)event->as.activate.revision);
         return take_text(body, db, SQL_BODY_ACTIVATE, err);
+    case EVENT_EDIT:
+        db_bind_int(db, SQL_BODY_EDIT, 1, (int64_t)event->as.edit.from);
+        db_bind_int(db, SQL_BODY_EDIT, 2, event->as.edit.n);
+        db_bind_blob(db, SQL_BODY_EDIT, 3, event->as.edit.rows, sizeof event->as.edit.rows);
+        return take_text(body, db, SQL_BODY_EDIT, err);
     case EVENT_KIND_N:
         break;
     }
@@ -268,6 +273,28 @@ static int parse_rehearse(struct event *event, struct db *db, struct err *err)
     return 0;
 }
 
+static int unhex(uint8_t *bytes, size_t n_bytes, const char *text)
+{
+    if (strlen(text) != 2 * n_bytes || strspn(text, "0123456789abcdef") != 2 * n_bytes)
+        return -1;
+    for (size_t i = 0; i < 2 * n_bytes; i++) {
+        int digit = text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10;
+        bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
+    }
+    return 0;
+}
+
+static int parse_edit(struct event *event, struct db *db, struct err *err)
+{
+    if (!is_within(db, SQL_READ_EDIT, 0, 1, INT64_MAX) || !is_within(db, SQL_READ_EDIT, 1, 1, UINT32_MAX))
+        return damaged(err, "range");
+    if (unhex(event->as.edit.rows, sizeof event->as.edit.rows, db_text(db, SQL_READ_EDIT, 2, NULL)) != 0)
+        return damaged(err, "rows");
+    event->as.edit.from = (uint64_t)db_int(db, SQL_READ_EDIT, 0);
+    event->as.edit.n = (uint32_t)db_int(db, SQL_READ_EDIT, 1);
+    return 0;
+}
+
 static int parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
                  struct err *err)
 {
@@ -305,6 +332,12 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
             status = damaged(err, "revision");
         event->as.activate.revision = (uint64_t)db_int(db, SQL_READ_ACTIVATE, 0);
         db_reset(db, SQL_READ_ACTIVATE);
+        return status;
+    case EVENT_EDIT:
+        if (read_body(db, SQL_READ_EDIT, body, n_body, err) != 0)
+            return -1;
+        status = parse_edit(event, db, err);
+        db_reset(db, SQL_READ_EDIT);
         return status;
     case EVENT_CREATE:
     case EVENT_KIND_N:
@@ -370,17 +403,6 @@ static int parse_labels(struct origin *origin, uint32_t n, struct db *db, const 
     origin->event.as.create.n_classes = n;
     origin->event.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) origin->labels;
     return status;
-}
-
-static int unhex(uint8_t *bytes, size_t n_bytes, const char *text)
-{
-    if (strlen(text) != 2 * n_bytes || strspn(text, "0123456789abcdef") != 2 * n_bytes)
-        return -1;
-    for (size_t i = 0; i < 2 * n_bytes; i++) {
-        int digit = text[i] <= '9' ? text[i] - '0' : text[i] - 'a' + 10;
-        bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
-    }
-    return 0;
 }
 
 static int parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err)

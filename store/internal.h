@@ -8,6 +8,7 @@
  *   classes       table class, kept as the log says
  *   samples       images by id
  *   rehearse      past samples trained on again
+ *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
  *   snapshots     a state written and read whole
  *   pools         the images that a state remembers, by their ids
@@ -15,6 +16,7 @@
  *   line          which events lead to a revision
  *   replay        where a state is made again from, and what an event does; recover, state_at
  *   replayer      from the one over the others, in steps
+ *   edits         the past is changed
  *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
  *   store         create, open, close
@@ -24,6 +26,7 @@
 
 #include "store/chain.h"
 #include "store/db.h"
+#include "store/edits.h"
 #include "store/store.h"
 
 /* Where the log ends: moved by append, put back by rollback. */
@@ -43,13 +46,21 @@ struct origin {
 
 struct rehearsal; /* rehearse.c's */
 
+/* Between `from` and an edit event, what was recorded of samples when they were trained is not what a replay gives. */
+struct edit_span {
+    uint64_t from, event;
+};
+
 struct store {
     struct db *db;
     struct rehearsal *rehearsal; /* NULL until the first */
     struct origin origin;
     bool in_group;
     struct log_end end, end_at_begin;
-    bool salvaging; /* a state whose pool cannot be proved is better than none          */
+    struct edit_span *spans; /* of every edit event, in their order                              */
+    size_t n_spans;
+    const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
+    bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
 
 /* ---- events.c ---- */
@@ -96,6 +107,8 @@ int log_writable(const struct store *store, struct err *err);
 struct outcome_row {
     uint32_t predicted;
     float loss;
+    uint32_t label; /* as the row has it, EDIT_FORGET where it was forgotten      */
+    uint32_t now;   /* after all edits of the log                                 */
 };
 
 /* Reads the rows after a revision, one by one and without a gap, with every link of the chain checked. */
@@ -107,7 +120,14 @@ struct log_reader {
     struct sample *samples;     /* what event.as.train.samples points at                      */
     uint8_t *pixels;
     size_t room;       /* samples that fit                                            */
-    int64_t n_samples; /* read so far                                                 */
+    uint32_t n_row;    /* samples of the row, forgotten ones as well                  */
+    int64_t n_samples; /* read so far, forgotten ones as well                         */
+
+    /* Edits. event.as.train has what is left of the event's samples, with their labels of now. */
+    bool recorded;               /* rows[] is what a replay must give                           */
+    const struct edits *overlay; /* to be taken as if they were in the log already; or NULL     */
+    bool forgets;                /* some of them forget samples of this event:                  */
+    uint8_t left[CHAIN_BYTES];   /* hash over what would be left, for table edited              */
 };
 
 /* log_read_open - chain: of the row of revision `after`; zeros for 0. One reader at a time per store. */
@@ -134,6 +154,8 @@ int store_read_end(struct store *store, struct err *err);
 
 int classes_create(struct store *store, const struct event *create, struct err *err);
 int classes_apply(struct store *store, const struct event *event, struct err *err); /* class and activate */
+/* classes_write - the table becomes the learner's. */
+int classes_write(struct store *store, const struct learner *learner, struct err *err);
 /* classes_check - ERR_DB_CORRUPT where the table is not the learner's. */
 int classes_check(struct store *store, const struct learner *learner, struct err *err);
 
@@ -158,9 +180,33 @@ bool line_has(const struct line *line, uint64_t revision);
 
 /* ---- samples.c ---- */
 
-/* sample_read - as store_sample(), with the revision of the event that it came with. */
+/* sample_read - as store_sample(), with the revision of the event that it came with; a forgotten one is found, with the label
+ * EDIT_FORGET and no pixels. */
 int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
                 struct err *err);
+
+/* ---- edit_rows.c ---- */
+
+/* edit_spans_read - store->spans, from the bodies of the edit events; a damaged one is left out: who reads its row will name it. */
+int edit_spans_read(struct store *store, struct err *err);
+/* edits_any - whether a replay has to look for edits at all. */
+bool edits_any(const struct store *store);
+/* edits_touch - whether outcomes that were recorded at that revision may differ from those of a replay. */
+bool edits_touch(const struct store *store, uint64_t revision);
+
+/* A train event of which something was forgotten. */
+struct edited {
+    uint64_t revision;
+    uint8_t hash[CHAIN_BYTES]; /* over what is left */
+};
+
+/* edit_hash - over the rows of one edit event: in table edit, by sample, and in table edited, by revision.
+ *     SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten); then for each: revision (8), hash (32) )
+ * edit_prove - compares the rows of an edit event with its body. edit_prove_range - of those in that range of revisions.
+ * Errors: ERR_DB_CORRUPT, naming the revision. */
+void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct edited *edited, size_t n_edited);
+int edit_prove(struct store *store, const struct event *event, struct err *err);
+int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err);
 
 /* ---- rehearse.c ---- */
 
@@ -187,6 +233,12 @@ int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const s
  * snapshot is of before there were pools, all of it from the log. Errors: ERR_DB_CORRUPT where the images are not what the
  * state's digest covers. Costs 3 us an image; 10 us for each sample of the log in the other case. */
 int pool_read(struct learner *learner, struct store *store, struct err *err);
+
+/* ---- replayer.c ---- */
+
+struct store_replayer;
+/* replayer_edited - the train events that the replay's edits forget something of, by revision. */
+const struct edited *replayer_edited(const struct store_replayer *replayer, size_t *n);
 
 /* ---- replay.c ---- */
 

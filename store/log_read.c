@@ -81,6 +81,12 @@ static int make_room(struct log_reader *reader, size_t n, struct err *err)
     return 0;
 }
 
+static bool is_forgotten(const struct db *db)
+{
+    return db_int(db, SQL_SAMPLES_BETWEEN, 2) == -1 && db_is_null(db, SQL_SAMPLES_BETWEEN, 4) &&
+           db_int(db, SQL_SAMPLES_BETWEEN, 3) == 0;
+}
+
 /* One row of SAMPLES_BETWEEN into place i. Errors: ERR_DB_CORRUPT, not yet naming the revision. */
 static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
 {
@@ -90,6 +96,11 @@ static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
             predicted = db_int(db, SQL_SAMPLES_BETWEEN, 3);
     double loss = db_is_null(db, SQL_SAMPLES_BETWEEN, 4) ? (double)NAN : db_real(db, SQL_SAMPLES_BETWEEN, 4);
     const void *image = db_blob(db, SQL_SAMPLES_BETWEEN, 5, &n_image);
+    if (is_forgotten(db) && (uint64_t)db_int(db, SQL_SAMPLES_BETWEEN, 1) == reader->event.revision) {
+        reader->samples[i] = (struct sample){.id = id};
+        reader->rows[i] = (struct outcome_row){.label = EDIT_FORGET, .now = EDIT_FORGET, .loss = NAN};
+        return 0;
+    }
     if ((uint64_t)db_int(db, SQL_SAMPLES_BETWEEN, 1) != reader->event.revision || label < 0 ||
         label >= SHAPE_CLASSES_MAX || predicted < 0 || predicted >= SHAPE_CLASSES_MAX || n_image != n_input ||
         (!isnan(loss) && (double)(float)loss != loss))
@@ -97,7 +108,8 @@ static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
     memcpy(reader->pixels + i * n_input, image, n_input);
     reader->samples[i] =
         (struct sample){.id = id, .label = (uint32_t)label, .predicted = (uint32_t)predicted, .loss = (float)loss};
-    reader->rows[i] = (struct outcome_row){.predicted = (uint32_t)predicted, .loss = (float)loss};
+    reader->rows[i] = (struct outcome_row){
+        .predicted = (uint32_t)predicted, .loss = (float)loss, .label = (uint32_t)label, .now = (uint32_t)label};
     return 0;
 }
 
@@ -129,8 +141,100 @@ static int read_samples(struct log_reader *reader, const struct sample_run *run,
     for (uint32_t i = 0; i < n; i++)
         reader->samples[i].pixels = reader->pixels + i * n_input;
     reader->event.as.train.samples = reader->samples;
+    reader->n_row = n;
     reader->n_samples += n;
     return 0;
+}
+
+/* ---- edits ---- */
+
+/* The labels of now, by the rows of table edit: a later event comes after an earlier one. */
+static int relabel(struct log_reader *reader, const struct sample_run *run, struct err *err)
+{
+    struct db *db = reader->store->db;
+    int status;
+    db_bind_int(db, SQL_EDITS_BETWEEN, 1, run->first);
+    db_bind_int(db, SQL_EDITS_BETWEEN, 2, run->first + run->n - 1);
+    while ((status = db_step(db, SQL_EDITS_BETWEEN, err)) == 1) {
+        struct outcome_row *row = &reader->rows[db_int(db, SQL_EDITS_BETWEEN, 0) - run->first];
+        const int64_t label = db_int(db, SQL_EDITS_BETWEEN, 1);
+        if (!db_is_null(db, SQL_EDITS_BETWEEN, 1) && row->label != EDIT_FORGET) {
+            if (label < 0 || label >= SHAPE_CLASSES_MAX) {
+                db_reset(db, SQL_EDITS_BETWEEN);
+                return err_set(err, ERR_DB_CORRUPT, "a row of table edit was changed");
+            }
+            row->now = (uint32_t)label;
+        }
+    }
+    return status;
+}
+
+/* Then those that are not in the log yet. */
+static void relabel_pending(struct log_reader *reader, const struct sample_run *run)
+{
+    for (uint32_t i = 0; i < run->n; i++) {
+        const struct edit *edit = edits_find(reader->overlay, run->first + i);
+        if (edit == NULL || reader->rows[i].label == EDIT_FORGET)
+            continue;
+        reader->rows[i].now = edit->label;
+        reader->forgets = reader->forgets || edit->label == EDIT_FORGET;
+    }
+}
+
+/* The chain's hash over the row, where samples that were forgotten (or, `now`, will be) have nothing but their id. */
+static void hash_row(uint8_t out[CHAIN_BYTES], const struct log_reader *reader, const struct sample_run *run,
+                     const char *kind, const char *body, size_t n_body, bool now)
+{
+    const size_t n_input = reader->store->origin.event.as.create.shape.n_input;
+    struct chain chain;
+    chain_init(&chain, reader->chain, reader->event.revision, reader->event.created_us, kind, body, n_body, run->n);
+    for (uint32_t i = 0; i < run->n; i++) {
+        const struct outcome_row *row = &reader->rows[i];
+        if ((now ? row->now : row->label) == EDIT_FORGET)
+            chain_add_sample(&chain, reader->samples[i].id, EDIT_FORGET, 0, NAN, NULL, 0);
+        else
+            chain_add_sample(&chain, reader->samples[i].id, row->label, row->predicted, row->loss,
+                             reader->samples[i].pixels, n_input);
+    }
+    chain_end(&chain, out);
+}
+
+static bool any_forgotten(const struct log_reader *reader, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (reader->rows[i].label == EDIT_FORGET)
+            return true;
+    return false;
+}
+
+/* The hash that table edited has of what is left of this event. */
+static int left_of(uint8_t out[CHAIN_BYTES], const struct log_reader *reader, struct err *err)
+{
+    struct db *db = reader->store->db;
+    size_t n_hash = 0;
+    db_bind_int(db, SQL_EDITED_HASH, 1, (int64_t)reader->event.revision);
+    int status = db_step(db, SQL_EDITED_HASH, err);
+    const void *hash = status == 1 ? db_blob(db, SQL_EDITED_HASH, 0, &n_hash) : NULL;
+    if (n_hash == CHAIN_BYTES)
+        memcpy(out, hash, CHAIN_BYTES);
+    db_reset(db, SQL_EDITED_HASH);
+    if (status >= 0 && n_hash != CHAIN_BYTES)
+        status = err_set(err, ERR_DB_CORRUPT, "samples of it are gone, and no edit says so");
+    return status < 0 ? -1 : 0;
+}
+
+/* Leaves in event.as.train, and beside it in rows, what the fold sees. */
+static void settle(struct log_reader *reader)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < reader->event.as.train.n; i++) {
+        if (reader->rows[i].now == EDIT_FORGET)
+            continue;
+        reader->samples[n] = reader->samples[i];
+        reader->samples[n].label = reader->rows[i].now;
+        reader->rows[n++] = reader->rows[i];
+    }
+    reader->event.as.train.n = n;
 }
 
 /* The row that EVENTS_AFTER stands on, whose revision is already in reader->event. */
@@ -151,18 +255,29 @@ static int read_row(struct log_reader *reader, struct err *err)
     if (event->kind == EVENT_TRAIN && read_samples(reader, &run, err) != 0)
         return -1;
 
-    struct chain chain;
     uint8_t link[CHAIN_BYTES];
-    chain_init(&chain, reader->chain, event->revision, event->created_us, kind, body, n_body, run.n);
-    for (uint32_t i = 0; i < run.n; i++)
-        chain_add_sample(&chain, reader->samples[i].id, reader->samples[i].label, reader->rows[i].predicted,
-                         reader->rows[i].loss, reader->samples[i].pixels,
-                         reader->store->origin.event.as.create.shape.n_input);
-    chain_end(&chain, link);
-    if (n_chain != CHAIN_BYTES || memcmp(link, stored, CHAIN_BYTES) != 0)
+    const bool gone = event->kind == EVENT_TRAIN && any_forgotten(reader, run.n);
+    hash_row(link, reader, &run, kind, body, n_body, false);
+    uint8_t left[CHAIN_BYTES];
+    if (gone && left_of(left, reader, err) != 0)
+        return -1;
+    if (n_chain != CHAIN_BYTES || memcmp(link, gone ? left : stored, CHAIN_BYTES) != 0)
         return err_set(err, ERR_DB_CORRUPT,
                        "its chain does not match: it, its samples or what is before it were changed");
-    memcpy(reader->chain, link, CHAIN_BYTES);
+    if (event->kind == EVENT_EDIT && edit_prove(reader->store, event, err) != 0)
+        return -1;
+    reader->forgets = false;
+    if (run.n > 0 && reader->store->n_spans > 0 && relabel(reader, &run, err) != 0)
+        return -1;
+    if (run.n > 0 && reader->overlay != NULL)
+        relabel_pending(reader, &run);
+    if (reader->forgets)
+        hash_row(reader->left, reader, &run, kind, body, n_body, true);
+    memcpy(reader->chain, stored, CHAIN_BYTES);
+    reader->recorded = !edits_touch(reader->store, event->revision) &&
+                       (reader->overlay == NULL || event->revision < edits_first(reader->overlay));
+    if (event->kind == EVENT_TRAIN)
+        settle(reader);
     return 0;
 }
 

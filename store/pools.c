@@ -36,24 +36,29 @@ static int read_images(struct learner *learner, struct store *store, uint8_t *pi
 
 /* ---- from the log ---- */
 
-static int show(struct pool *pool, const struct event *event, uint64_t seed, struct err *err)
+static int show(struct pool *pool, const struct event *event, const struct store *store, uint64_t seed,
+                uint32_t capacity, struct err *err)
 {
     if (event->kind == EVENT_CLASS && event->as.class_.action == CLASS_ADD) {
-        if (event->as.class_.index != pool->n_classes)
+        if (event->as.class_.index != pool->n_classes && !edits_any(store))
             return unproved(err);
-        pool_classes(pool, pool->n_classes + 1);
+        if (event->as.class_.index >= pool->n_classes) /* else an edit has brought it along before */
+            pool_classes(pool, event->as.class_.index + 1);
     }
     if (event->kind == EVENT_TRAIN)
         for (uint32_t i = 0; i < event->as.train.n; i++) {
             const struct sample *sample = &event->as.train.samples[i];
-            if (sample->label >= pool->n_classes)
+            if (sample->label >= pool->n_classes && (!edits_any(store) || sample->label >= capacity))
                 return unproved(err);
+            if (sample->label >= pool->n_classes)
+                pool_classes(pool, sample->label + 1);
             pool_add(pool, seed, sample->label, sample->pixels, sample->id);
         }
     return 0;
 }
 
-static int show_line(struct pool *pool, struct store *store, const struct line *line, uint64_t seed, struct err *err)
+static int show_line(struct pool *pool, struct store *store, const struct line *line, uint64_t seed, uint32_t capacity,
+                     struct err *err)
 {
     const uint8_t nothing[CHAIN_BYTES] = {0};
     struct log_reader reader;
@@ -61,7 +66,8 @@ static int show_line(struct pool *pool, struct store *store, const struct line *
     log_read_open(&reader, store, 0, nothing);
     while (status == 1 && reader.event.revision < line->stretches[0].last) {
         status = log_read_next(&reader, err);
-        if (status == 1 && line_has(line, reader.event.revision) && show(pool, &reader.event, seed, err) != 0)
+        if (status == 1 && line_has(line, reader.event.revision) &&
+            show(pool, &reader.event, store, seed, capacity, err) != 0)
             status = -1;
     }
     log_read_close(&reader);
@@ -83,7 +89,7 @@ static int make_again(struct learner *learner, struct store *store, struct err *
         goto out;
     }
     if (line_init(&line, store, learner->revision, err) != 0 ||
-        show_line(pool, store, &line, learner->settings.seed, err) != 0)
+        show_line(pool, store, &line, learner->settings.seed, learner->capacity, err) != 0)
         goto out;
     if (pool->n_classes != learner->n_classes) {
         unproved(err);

@@ -302,7 +302,7 @@ int store_rehearse(struct store *store, struct learner *learner, const struct ev
         if (picture(&pixels, &label, r, store, rank, n_input, err) != 0)
             return -1;
         step.draw = draw_bits(event->as.rehearse.seed, i);
-        if (learner_rehearse(learner, label, pixels, &step, err) != 0)
+        if (label != EDIT_FORGET && learner_rehearse(learner, label, pixels, &step, err) != 0)
             return -1;
         if (progress != NULL && progress(context, i + 1 - begin, end - begin) != 0)
             return err_set(err, ERR_STOPPING, "stopped after %llu of %llu samples", (unsigned long long)(i + 1 - begin),

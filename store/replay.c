@@ -43,6 +43,59 @@ uint64_t replay_steps(const struct event *event)
     return 1;
 }
 
+/* A sample that was relabelled to a class which did not exist yet at its place: that class comes now, and those before it, with
+ * the labels that they were added with later. */
+static int bring_classes(struct store *store, struct learner *learner, uint64_t revision, uint32_t upto,
+                         struct err *err)
+{
+    struct db *db = store->db;
+    if (!edits_any(store) || upto < learner->n_classes)
+        return 0;
+    if (learner_reserve(learner, upto + 1, err) != 0)
+        return -1;
+    while (learner->n_classes <= upto) {
+        struct event add = {.kind = EVENT_CLASS, .revision = revision};
+        size_t n_label = 0;
+        add.as.class_.action = CLASS_ADD;
+        add.as.class_.index = learner->n_classes;
+        db_bind_int(db, SQL_CLASS_ADDED, 1, (int64_t)revision);
+        db_bind_int(db, SQL_CLASS_ADDED, 2, add.as.class_.index);
+        int status = db_step(db, SQL_CLASS_ADDED, err);
+        const char *label = status == 1 ? db_text(db, SQL_CLASS_ADDED, 0, &n_label) : "";
+        if (status >= 0 && n_label >= 1 && n_label <= LABEL_BYTES_MAX)
+            memcpy(add.as.class_.label, label, n_label);
+        db_reset(db, SQL_CLASS_ADDED);
+        learner->revision = revision - 1;
+        if (status < 0 || learner_apply(learner, &add, err) != 0)
+            return -1;
+        learner->revision = revision - 1;
+    }
+    return 0;
+}
+
+static uint32_t highest_label(const struct event *train)
+{
+    uint32_t highest = 0;
+    for (uint32_t i = 0; i < train->as.train.n; i++)
+        highest = train->as.train.samples[i].label > highest ? train->as.train.samples[i].label : highest;
+    return highest;
+}
+
+static int apply_class(struct store *store, struct learner *learner, struct event *event, struct err *err)
+{
+    const uint32_t index = event->as.class_.index;
+    const bool add = event->as.class_.action == CLASS_ADD;
+    if (add && index < learner->n_classes && edits_any(store) &&
+        strcmp(learner->labels[index], event->as.class_.label) == 0) {
+        learner->revision = event->revision; /* an edit has brought it along before */
+        return 0;
+    }
+    if (add && (learner_reserve(learner, index + 1, err) != 0 ||
+                (index > 0 && bring_classes(store, learner, event->revision, index - 1, err) != 0)))
+        return -1;
+    return learner_apply(learner, event, err);
+}
+
 /* Where a train or rehearse event is cut has no influence on what is learned: the state is what goes from sample to sample. */
 static int apply(struct store *store, struct learner *learner, struct log_reader *reader, uint64_t from, uint64_t n,
                  struct err *err)
@@ -55,8 +108,13 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
         }
         return store_rehearse(store, learner, &part, NULL, NULL, err);
     }
-    if (part.kind == EVENT_CLASS && part.as.class_.action == CLASS_ADD &&
-        learner_reserve(learner, part.as.class_.index + 1, err) != 0)
+    if (part.kind == EVENT_CLASS)
+        return apply_class(store, learner, &part, err);
+    if (part.kind == EVENT_EDIT) {
+        learner->revision = part.revision; /* all before it was applied as it says */
+        return 0;
+    }
+    if (part.kind == EVENT_TRAIN && bring_classes(store, learner, part.revision, highest_label(&part), err) != 0)
         return -1;
     if (part.kind == EVENT_TRAIN && part.as.train.n > 0) {
         part.as.train.samples += from;
@@ -73,7 +131,7 @@ int replay_part(struct store *store, struct learner *learner, struct log_reader 
     const struct event *event = &reader->event;
     assert(event->kind != EVENT_CREATE && event->kind != EVENT_ACTIVATE && from + n <= replay_steps(event));
     int status = apply(store, learner, reader, from, n, err);
-    if (status == 0 && event->kind == EVENT_TRAIN && from + n == replay_steps(event))
+    if (status == 0 && event->kind == EVENT_TRAIN && reader->recorded && from + n == replay_steps(event))
         status = compare_outcomes(reader, err);
     if (status == 0)
         return 0;

@@ -28,6 +28,10 @@ struct store_replayer {
     uint64_t part, parts;               /* steps of the row at work: applied, of how many; equal: none is */
     uint8_t chain[CHAIN_BYTES];         /* of the row `place`                                            */
 
+    const struct edits *overlay; /* that are not in the log yet; NULL: none                      */
+    struct edited *edited;       /* train events that they forget something of                   */
+    size_t n_edited, room;
+
     struct rehearsal *rehearsal; /* lent to the store while it works: nobody else's rehearsal is disturbed */
     uint64_t done, total;
     uint64_t counted; /* up to which revision `total` knows the samples                        */
@@ -124,6 +128,7 @@ static int plan_proof(struct store_replayer *r, uint64_t first, uint64_t last, s
         r->from = from;
         r->first_rehearsal = needed.first;
         log_read_close(&r->prover);
+        return edit_prove_range(r->store, 1, r->place, err);
     }
     return 0;
 }
@@ -160,6 +165,22 @@ static int prove(struct store_replayer *r, uint64_t *budget, struct err *err)
 
 /* ---- follow ---- */
 
+/* What is left of the row that was read, for table edited. */
+static int note_edited(struct store_replayer *r, struct err *err)
+{
+    if (r->n_edited == r->room) {
+        size_t room = r->room == 0 ? 16 : r->room * 2;
+        struct edited *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->edited, room * sizeof *more);
+        if (more == NULL)
+            return err_set(err, ERR_MEMORY, "out of memory for %zu edited events", room);
+        r->edited = more;
+        r->room = room;
+    }
+    r->edited[r->n_edited].revision = r->follower.event.revision;
+    memcpy(r->edited[r->n_edited++].hash, r->follower.left, CHAIN_BYTES);
+    return 0;
+}
+
 /* The next row, checked. What is not made of steps is applied at once. */
 static int next_row(struct store_replayer *r, struct err *err)
 {
@@ -172,6 +193,8 @@ static int next_row(struct store_replayer *r, struct err *err)
         return -1;
     r->part = 0;
     r->parts = replay_steps(event);
+    if (r->follower.forgets && note_edited(r, err) != 0)
+        return -1;
     if (!line_has(&r->line, event->revision)) {
         r->part = r->parts;
         return 0;
@@ -192,8 +215,10 @@ static int next_row(struct store_replayer *r, struct err *err)
 static int follow(struct store_replayer *r, uint64_t *budget, struct err *err)
 {
     struct store_recovery *report = &r->report;
-    if (r->follower.store == NULL)
+    if (r->follower.store == NULL) {
         log_read_init(&r->follower, r->store, r->place, r->chain);
+        r->follower.overlay = r->store->overlay; /* lent */
+    }
     wake(r, &r->follower);
     if (r->part == r->parts && next_row(r, err) != 0)
         return -1;
@@ -208,7 +233,7 @@ static int follow(struct store_replayer *r, uint64_t *budget, struct err *err)
         return 0;
     r->place = report->good = event->revision;
     memcpy(r->chain, r->follower.chain, CHAIN_BYTES);
-    r->done += event->kind == EVENT_TRAIN || event->kind == EVENT_REHEARSE ? r->parts : 0;
+    r->done += event->kind == EVENT_TRAIN ? r->follower.n_row : event->kind == EVENT_REHEARSE ? r->parts : 0;
     r->part = r->parts = 0;
     report->events += on_line;
     report->samples += on_line && event->kind == EVENT_TRAIN ? event->as.train.n : 0;
@@ -231,7 +256,10 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
         return err_set(err, ERR_MEMORY, "out of memory for a replay");
     r->store = store;
     r->target = want->target;
-    if (line_find(&r->line, store, want->target, err) != 0 ||
+    r->overlay = want->edits;
+    assert(want->edits == NULL || ground < edits_first(want->edits));
+    if (edit_prove_range(store, want->target + 1, store->end.revision, err) != 0 ||
+        line_find(&r->line, store, want->target, err) != 0 ||
         replay_start(&r->learner, &r->place, &r->pool_unproved, store, &r->line, ground, want->arith, &r->report,
                      err) != 0)
         return -1;
@@ -253,8 +281,11 @@ static int advance(struct store_replayer *r, uint64_t *budget, struct err *err)
 static void lend(struct store_replayer *r)
 {
     struct rehearsal *others = r->store->rehearsal;
+    const struct edits *overlay = r->store->overlay;
     r->store->rehearsal = r->rehearsal;
     r->rehearsal = others;
+    r->store->overlay = r->overlay;
+    r->overlay = overlay;
 }
 
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,
@@ -331,10 +362,17 @@ struct learner *store_replayer_take(struct store_replayer *r)
     return learner;
 }
 
+const struct edited *replayer_edited(const struct store_replayer *r, size_t *n)
+{
+    *n = r->n_edited;
+    return r->edited;
+}
+
 void store_replayer_close(struct store_replayer *r)
 {
     if (r == NULL)
         return;
+    free(r->edited);
     log_read_close(&r->prover);
     log_read_close(&r->follower);
     rehearsal_free(r->rehearsal);

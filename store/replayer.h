@@ -18,6 +18,7 @@
 
 #include <stdint.h>
 
+#include "store/edits.h"
 #include "store/store.h"
 
 struct store_replayer;
@@ -26,6 +27,9 @@ struct replay_want {
     uint64_t target;           /* whose state: 1 .. store_revision()                                 */
     uint64_t ground;           /* start from a snapshot of this revision or before; 0: any up to target */
     const struct arith *arith; /* NULL: the best                                                      */
+    const struct edits
+        *edits; /* to be taken as if they were in the log already (store/edits.h): checked; borrowed until it is
+                                * closed; the ground must be before the first of them; NULL: none */
 };
 
 /* store_replayer_open - finds the line and the snapshot, and reads it: as long as one snapshot takes to load (where it is damaged, the

@@ -98,6 +98,8 @@ static int salvage(struct learner **out, struct salvage *s, struct err *err)
         return -1;
     if (store_read_end(store, err) != 0 && err->code != ERR_DB_CORRUPT)
         return -1;
+    if (edit_spans_read(store, err) != 0 && err->code != ERR_DB_CORRUPT)
+        return -1;
     if (store->end.revision < 1)
         return err_set(err, ERR_DB_CORRUPT, "%s: the log is empty", db_path(store->db));
     if (created && newest_proved(out, s, store->end.revision, err) == 0)

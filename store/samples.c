@@ -10,33 +10,46 @@
 
 #include "store/internal.h"
 
+static int take(uint32_t *label, uint8_t *pixels, struct store *store, int64_t id, size_t n_input, struct err *err)
+{
+    struct db *db = store->db;
+    size_t n_image;
+    const void *image = db_blob(db, SQL_SAMPLE_FIND, 1, &n_image);
+    int64_t class_index = db_int(db, SQL_SAMPLE_FIND, 0);
+    const struct edit *pending = store->overlay != NULL ? edits_find(store->overlay, id) : NULL;
+    if (pending != NULL && class_index >= 0)
+        class_index = pending->label == EDIT_FORGET ? -1 : (int64_t)pending->label;
+    if (class_index == -1) {
+        *label = EDIT_FORGET;
+        return 0;
+    }
+    if (n_image != n_input || class_index < 0 || class_index >= SHAPE_CLASSES_MAX)
+        return err_set(err, ERR_DB_CORRUPT, "sample %lld has %zu bytes and class %lld, but the model takes %zu bytes",
+                       (long long)id, n_image, (long long)class_index, n_input);
+    memcpy(pixels, image, n_input);
+    *label = (uint32_t)class_index;
+    return 0;
+}
+
 int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
                 struct err *err)
 {
     struct db *db = store->db;
-    size_t n_image;
     db_bind_int(db, SQL_SAMPLE_FIND, 1, id);
     int status = db_step(db, SQL_SAMPLE_FIND, err);
     if (status != 1)
         return status;
-    const void *image = db_blob(db, SQL_SAMPLE_FIND, 1, &n_image);
-    int64_t class_index = db_int(db, SQL_SAMPLE_FIND, 0);
-    if (n_image != n_input || class_index < 0 || class_index >= SHAPE_CLASSES_MAX) {
-        status = err_set(err, ERR_DB_CORRUPT, "sample %lld has %zu bytes and class %lld, but the model takes %zu bytes",
-                         (long long)id, n_image, (long long)class_index, n_input);
-    } else {
-        memcpy(pixels, image, n_input);
-        *label = (uint32_t)class_index;
-        *revision = (uint64_t)db_int(db, SQL_SAMPLE_FIND, 2);
-    }
+    *revision = (uint64_t)db_int(db, SQL_SAMPLE_FIND, 2);
+    status = take(label, pixels, store, id, n_input, err);
     db_reset(db, SQL_SAMPLE_FIND);
-    return status;
+    return status == 0 ? 1 : -1;
 }
 
 int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err)
 {
     uint64_t revision;
-    return sample_read(store, id, &revision, label, pixels, n_input, err);
+    int found = sample_read(store, id, &revision, label, pixels, n_input, err);
+    return found == 1 && *label == EDIT_FORGET ? 0 : found;
 }
 
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err)
@@ -58,6 +71,8 @@ static int take_row(struct store_sample_row *row, const struct db *db, enum stat
                     struct err *err)
 {
     const int64_t label = db_int(db, which, column + 1), predicted = db_int(db, which, column + 2);
+    if (label == -1)
+        return err_set(err, ERR_GONE, "sample %lld was forgotten", (long long)row->id);
     if (label < 0 || label >= SHAPE_CLASSES_MAX || predicted < 0 || predicted >= SHAPE_CLASSES_MAX)
         return err_set(err, ERR_DB_CORRUPT, "sample %lld is of class %lld, predicted %lld", (long long)row->id,
                        (long long)label, (long long)predicted);

@@ -56,6 +56,8 @@
     X(READ_CLASS,        "SELECT ?1 ->> '$.action', ?1 ->> '$.index', ?1 ->> '$.label'")                               \
     X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed', ?1 ->> '$.n', ?1 ->> '$.begin',"  \
                          " ?1 ->> '$.end', ?1 ->> '$.rate', ?1 ->> '$.jitter', ?1 ->> '$.rotation'")                   \
+    X(BODY_EDIT,         "SELECT json_object('from', ?1, 'samples', ?2, 'rows', lower(hex(?3)))")                      \
+    X(READ_EDIT,         "SELECT ?1 ->> '$.from', ?1 ->> '$.samples', ?1 ->> '$.rows'")                                \
     X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
     /* ---- the log: log.c, samples.c ---- */                                                                          \
     X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
@@ -73,13 +75,15 @@
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
     X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
                          " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
-    X(SAMPLE_FIND,       "SELECT label, image, revision FROM sample WHERE id = ?1")                                              \
-    X(SAMPLE_ROW,        "SELECT revision, label, predicted, loss,"                                                    \
+    X(SAMPLE_FIND,       "SELECT coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"                  \
+                         " ORDER BY edit.event DESC LIMIT 1), sample.label), image, revision FROM sample WHERE id = ?1")\
+    X(SAMPLE_ROW,        "SELECT revision, coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"         \
+                         " ORDER BY edit.event DESC LIMIT 1), label), predicted, loss,"                                \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
                          " FROM sample WHERE id = ?1")                                                                 \
     X(SAMPLES_DOWN,      "SELECT id, revision, label, predicted, loss,"                                                \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
-                         " FROM sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"                          \
+                         " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"            \
                          " AND (?4 < 0 OR predicted = ?4) AND (?5 < 0 OR (label <> predicted) = ?5)"                   \
                          " ORDER BY id DESC LIMIT ?6")                                                                 \
     X(SAMPLE_SINCE,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision >= ?1"                       \
@@ -89,6 +93,27 @@
     X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
+    /* ---- edits: edits.c, edit_rows.c ---- */                                                                        \
+    X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \
+    X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE event = ?1 ORDER BY sample")                       \
+    X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 ORDER BY sample, event")       \
+    X(EDIT_SPANS,        "SELECT revision, body FROM event WHERE kind = 'edit' AND kind <> 'train'"                    \
+                         " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
+    X(EDITED_INSERT,     "INSERT INTO edited (revision, event, hash) VALUES (?1, ?2, ?3)")                             \
+    X(EDITED_ROWS,       "SELECT revision, hash FROM edited WHERE event = ?1 ORDER BY revision")                       \
+    X(EDITED_HASH,       "SELECT hash FROM edited WHERE revision = ?1 ORDER BY event DESC LIMIT 1")                    \
+    X(SAMPLE_FORGET,     "UPDATE sample SET label = -1, predicted = 0, loss = NULL,"                                   \
+                         " image = zeroblob(max(length(image), 1) - 1) WHERE id = ?1")                                 \
+    X(PENDING_PUT,       "INSERT INTO edit_pending (sample, label, drop_pinned) VALUES (?1, ?2, ?3)"                   \
+                         " ON CONFLICT (sample) DO UPDATE SET label = excluded.label, drop_pinned = excluded.drop_pinned")\
+    X(PENDING_LIST,      "SELECT sample, label, drop_pinned FROM edit_pending ORDER BY sample")                        \
+    X(PENDING_CLEAR,     "DELETE FROM edit_pending")                                                                   \
+    X(CLASS_ADDED,       "SELECT body ->> '$.label' FROM event WHERE kind = 'class' AND kind <> 'train'"               \
+                         " AND revision > ?1 AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?2"              \
+                         " ORDER BY revision LIMIT 1")                                                                 \
+    X(CLASS_OTHERS,      "SELECT count(*) FROM event WHERE kind = 'class' AND kind <> 'train' AND revision > ?1"       \
+                         " AND ((body ->> '$.index' = ?2 AND body ->> '$.action' = 'add' AND body ->> '$.label' <> ?3)"\
+                         " OR (body ->> '$.index' <> ?2 AND body ->> '$.label' = ?3))")                                \
     /* ---- rehearsals: rehearse.c ---- */                                                                             \
     X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \

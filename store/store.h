@@ -69,6 +69,9 @@ void store_next(const struct store *store, struct event *event);
  * must be store_revision() + 1, the ids those of store_next(). */
 int store_append(struct store *store, struct event *event, struct err *err);
 int store_commit(struct store *store, struct err *err);
+/* store_classes - table class becomes the learner's: after an activate event, where an edit may have brought classes along that no
+ * event of the line adds. In the open group. */
+int store_classes(struct store *store, const struct learner *learner, struct err *err);
 void store_rollback(struct store *store);
 
 /* store_sync_failed - true after a sync reported an error: the kernel may have dropped the pages, so nothing later may
@@ -101,7 +104,7 @@ struct store_snapshot {
     int64_t id;
     uint64_t revision, step;
     int64_t created_us;
-    char reason[16]; /* "create", "interval", "shutdown", "request", "activate" */
+    char reason[16]; /* "create", "interval", "shutdown", "request", "activate", "edit" */
     bool pinned;
     char note[201];
     uint8_t digest[DIGEST_BYTES];
@@ -155,9 +158,10 @@ int store_salvage(struct store **out, const char *path, const struct arith *arit
 int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
                    struct err *err);
 
-/* store_sample - one sample of the log: label and pixels (n_input bytes into `pixels`). 1 found, 0 not, -1 error. */
+/* store_sample - one sample of the log: label (of now, after edits) and pixels (n_input bytes into `pixels`). 1 found, 0 not, or
+ * forgotten, -1 error. */
 int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err);
-/* store_sample_range - lowest and highest id; both 0 when there is none. */
+/* store_sample_range - lowest and highest id, and how many, forgotten ones as well; all 0 when there is none. */
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
 /* ---- looking at past samples ---- */
@@ -187,7 +191,8 @@ struct store_search {
 int store_search(struct store *store, struct store_search *search, struct store_sample_row *rows, size_t room,
                  uint64_t look, size_t *n, struct err *err);
 
-/* store_sample_row - one sample, left behind or not; pixels (may be NULL) as store_sample(). 1 found, 0 not, -1 error. */
+/* store_sample_row - one sample, left behind or not; pixels (may be NULL) as store_sample(). 1 found, 0 not, -1 error: ERR_GONE where
+ * it was forgotten. */
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err);
 

@@ -1,0 +1,79 @@
+/* edits.h - the past is changed: samples are forgotten, or get another label.
+ *
+ *     the model after an edit = the fold of the edited log, bit for bit: forgotten samples are passed over in every train and
+ *     rehearse event, relabelled ones are trained on with their new label at their old place
+ *
+ * So an edit is a rebuild, and the rebuild is a replay (store/replayer.h) that is told of edits which are not in the log yet:
+ *
+ *     store_edits_check()      which samples, of what revision; what cannot be is refused
+ *     store_edits_keep()       accepted: on the disk from here on, so that a crash does not lose it
+ *     store_replayer_open()    ground: before edits_first(); edits: these
+ *     store_replayer_step()    .. until it has caught up with the log
+ *     store_edits_take_over()  one transaction: edit event, rows, images gone, snapshots that saw them gone, a snapshot of
+ *                              the state that was rebuilt
+ *
+ * Before that transaction nothing has changed; after it everything has. The rank of a sample among those of a rehearse event is
+ * counted with the forgotten ones, which are skipped when their turn comes. A relabelled sample whose new class did not exist
+ * yet at its place brings the class along (and those of lower index), with the label that it was added with later.
+ *
+ * One thread, that of the store.
+ */
+#ifndef CONVD_STORE_EDITS_H
+#define CONVD_STORE_EDITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+struct store_replayer;
+
+#define EDIT_FORGET UINT32_MAX /* in place of a label */
+
+struct edit {
+    int64_t id;     /* of the sample                                         */
+    uint32_t label; /* index of its class from now on, or EDIT_FORGET         */
+
+    /* filled in by store_edits_check() */
+    uint64_t revision; /* of the event that it came with                        */
+    uint32_t was;      /* its class until now                                   */
+};
+
+/* By id, each sample once; {0} is an empty one. Ids and revisions grow together. */
+struct edits {
+    struct edit *list;
+    size_t n, room;
+    bool drop_pinned; /* pinned snapshots that saw one of the samples may go */
+};
+
+/* edits_put - adds one, or replaces that of the same sample; what is to be forgotten stays so. Errors: ERR_MEMORY. */
+int edits_put(struct edits *edits, const struct edit *edit, struct err *err);
+void edits_fini(struct edits *edits);
+
+/* edits_find - NULL where there is none. edits_first - the lowest revision. */
+const struct edit *edits_find(const struct edits *edits, int64_t id);
+uint64_t edits_first(const struct edits *edits);
+
+/* store_edits_check - looks each sample up and leaves out those that have the wanted label already. `learner`: the live state.
+ * Errors, with `at` (may be NULL) the place in the list: ERR_NOT_FOUND (no such sample), ERR_GONE (forgotten already),
+ * ERR_CONFLICT (to be relabelled, but the model went back to before it; or its class cannot exist at its place). */
+int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
+                      struct err *err);
+
+/* store_edits_pinned - how many pinned snapshots saw one of the samples; *first: one of them. Errors: ERR_STORAGE, .. */
+int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err);
+
+/* store_edits_keep - makes them durable as accepted, beside those that are. store_edits_kept - what is accepted, not checked;
+ * edits_fini(). store_edits_drop - forgets what was accepted. Each a transaction of its own. */
+int store_edits_keep(struct store *store, const struct edits *edits, struct err *err);
+int store_edits_kept(struct store *store, struct edits *out, struct err *err);
+int store_edits_drop(struct store *store, struct err *err);
+
+/* store_edits_take_over - see above. The replayer was opened with these edits, and has reached store_revision(); *learner (free it)
+ * is the state from now on, at the revision of the edit event. After an error nothing has changed, and the replayer can only be
+ * closed. The file's WAL still holds old pages: store_checkpoint(truncate) is the caller's next step. Costs 10 us a sample. */
+int store_edits_take_over(struct store *store, struct store_replayer *replayer, const struct edits *edits,
+                          struct learner **learner, struct store_snapshot *snapshot, struct err *err);
+
+#endif
