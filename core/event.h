@@ -33,6 +33,7 @@ struct sample {
     /* out: the prediction before the step (test-then-train); in, where the event says that it is given */
     uint32_t predicted; /* argmax of l^2, lowest index on a tie                                     */
     float loss;         /* e = 1/2 sum (l^2 - y)^2                                                  */
+    bool refused;       /* the step would have ruined the weights and was not made: core/descent.h     */
 };
 
 enum class_action { CLASS_ADD = 1, CLASS_RENAME };

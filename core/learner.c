@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/descent.h"
 #include "core/draw.h"
 #include "core/jitter.h"
 
@@ -19,12 +20,14 @@ struct buffers {
     uint32_t *confusion;
     float *params;
     struct workspace *ws;
+    float *trial;
     uint8_t *displaced;
 };
 
 static void buffers_free(struct buffers *b)
 {
     free(b->displaced);
+    free(b->trial);
     free(b->labels);
     free(b->confusion);
     free(b->params);
@@ -39,9 +42,10 @@ static int buffers_create(struct buffers *b, const struct shape *shape, uint32_t
     b->confusion = calloc((size_t)capacity * capacity, sizeof *b->confusion);
     b->params = aligned_alloc(64, n_params);
     b->ws = with_workspace ? workspace_create(shape, capacity) : NULL;
+    b->trial = with_workspace ? aligned_alloc(64, n_params) : NULL; /* not touched: mostly it is never used */
     b->displaced = with_workspace ? malloc(shape->n_input) : NULL;
     if (b->labels == NULL || b->confusion == NULL || b->params == NULL ||
-        (with_workspace && (b->ws == NULL || b->displaced == NULL))) {
+        (with_workspace && (b->ws == NULL || b->trial == NULL || b->displaced == NULL))) {
         buffers_free(b);
         *b = (struct buffers){0};
         return err_set(err, ERR_MEMORY, "no memory for a model of %zu bytes", n_params);
@@ -79,6 +83,7 @@ static struct learner *learner_empty(const struct shape *shape, const struct ari
     l->tally.confusion = b.confusion;
     l->params = b.params;
     l->ws = b.ws;
+    l->trial = b.trial;
     l->displaced = b.displaced;
     l->net = net_view(shape, n_classes, b.params);
     return l;
@@ -88,7 +93,7 @@ void learner_free(struct learner *l)
 {
     if (l == NULL)
         return;
-    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
+    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws, l->trial, l->displaced};
     buffers_free(&b);
     pool_free(l->pool);
     free(l);
@@ -117,18 +122,6 @@ static int labels_check(const char (*labels)[LABEL_BYTES_MAX + 1], uint32_t n, s
     return 0;
 }
 
-/* Whether every float is finite: its exponent is not all ones. By bits: comparisons would need care with NaN. */
-static bool all_finite(const float *v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, v + i, sizeof bits);
-        if ((bits & 0x7f800000u) == 0x7f800000u)
-            return false;
-    }
-    return true;
-}
-
 struct learner *learner_create(const struct event *event, const struct arith *arith, uint32_t capacity, struct err *err)
 {
     assert(event->kind == EVENT_CREATE);
@@ -148,8 +141,9 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     memcpy(l->labels, event->as.create.labels, n * sizeof *l->labels);
     if (event->as.create.w01 != NULL) {
         net_import(&l->net, event->as.create.k, event->as.create.w01, event->as.create.w12);
-        if (!all_finite(l->params, net_floats(&shape, n))) {
-            err_set(err, ERR_VALUE, "the given weights are not all finite numbers");
+        if (!weights_fit(&l->net)) {
+            err_set(err, ERR_VALUE, "the given weights are not all finite numbers of at most %g in size",
+                    (double)WEIGHT_MAX);
             learner_free(l);
             return NULL;
         }
@@ -190,6 +184,7 @@ static void class_add(struct learner *l, const char *label)
     if (l->net.ld_2 != ld_old)
         w12_widen(l->net.w12, l->shape.n_1, ld_old, l->net.ld_2);
     net_init_class(&l->net, l->settings.seed, index);
+    descent_forget(&l->known);
     memset(l->labels[index], 0, sizeof l->labels[index]);
     memcpy(l->labels[index], label, strlen(label));
     pool_classes(l->pool, l->n_classes);
@@ -218,11 +213,12 @@ int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
     if (l->ws != NULL)
         workspace_share(b.ws, l->ws->team, l->ws->team_least);
 
-    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws, l->displaced};
+    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws, l->trial, l->displaced};
     l->labels = b.labels;
     l->tally.confusion = b.confusion;
     l->params = b.params;
     l->ws = b.ws;
+    l->trial = b.trial;
     l->displaced = b.displaced;
     l->capacity = capacity;
     l->net = net_view(&l->shape, l->n_classes, l->params);
@@ -243,6 +239,15 @@ static void tally_count(struct learner *l, uint32_t label, uint32_t predicted, f
     *cell += *cell < UINT32_MAX;
 }
 
+/* After net_forward(). A step that is refused counts as a step all the same: rates and draws go on. */
+static bool make_step(struct learner *l, const struct settings *settings, uint32_t label)
+{
+    const bool made = descent_step(&l->known, l->arith, &l->net, l->trial, settings, label, l->ws);
+    l->step++;
+    l->refused += !made;
+    return made;
+}
+
 static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
 {
     struct settings settings = l->settings;
@@ -252,8 +257,7 @@ static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, c
         pixels = l->displaced;
     }
     net_forward(l->arith, &l->net, settings.mean, pixels, l->ws);
-    net_step(l->arith, &l->net, &settings, label, l->ws);
-    l->step++;
+    (void)make_step(l, &settings, label);
 }
 
 /* Each step has its own draw: the counter is what the state alone decides. */
@@ -279,8 +283,7 @@ static void train(struct learner *l, struct sample *sample, bool given)
         sample->predicted = net_argmax(&l->net, l->ws->l2);
         sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
     }
-    net_step(l->arith, &l->net, &now, sample->label, l->ws);
-    l->step++;
+    sample->refused = !make_step(l, &now, sample->label);
     tally_count(l, sample->label, sample->predicted, sample->loss);
     pool_add(l->pool, l->settings.seed, sample->label, sample->pixels, sample->id);
     for (uint32_t i = 0; i < l->settings.rehearsal; i++)
@@ -432,6 +435,8 @@ static void copy_state(struct learner *dst, const struct learner *src)
     dst->settings = src->settings;
     dst->revision = src->revision;
     dst->step = src->step;
+    dst->refused = src->refused;
+    descent_forget(&dst->known);
     dst->n_classes = src->n_classes;
     dst->net = net_view(&dst->shape, src->n_classes, dst->params);
     memcpy(dst->labels, src->labels, src->n_classes * sizeof *dst->labels);

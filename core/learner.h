@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/descent.h"
 #include "core/err.h"
 #include "core/event.h"
 #include "core/net.h"
@@ -38,15 +39,18 @@ struct learner {
     struct shape shape;
     struct settings settings;
     uint64_t revision; /* of the last applied event; 0 before create */
-    uint64_t step;     /* samples learned from, rehearsals included  */
+    uint64_t step;     /* steps, on past samples and refused ones included */
+    uint64_t refused;  /* steps that were not made: core/descent.h     */
     uint32_t n_classes, capacity;
     char (*labels)[LABEL_BYTES_MAX + 1]; /* [capacity] */
     struct tally tally;
     struct net net;       /* views into params; its n_2 is n_classes */
     float *params;        /* capacity for `capacity` classes         */
     struct workspace *ws; /* NULL in a copy that only predicts       */
-    uint8_t *displaced;   /* [n_input] the image that is being rehearsed; NULL likewise */
-    struct pool *pool;    /* past samples; likewise without slots    */
+    float *trial;         /* another params, for descent_step(); NULL likewise */
+    struct descent known;
+    uint8_t *displaced; /* [n_input] the image that is being rehearsed; NULL likewise */
+    struct pool *pool;  /* past samples; likewise without slots    */
 };
 
 /* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).

@@ -2,7 +2,7 @@
  *
  * "The rest" of a state, beside the three tensors, little-endian throughout:
  *
- *     u32  version: 1, or 2 where the pool has seen samples
+ *     u32  version: 1, or 2 where the pool has seen samples; + 0x100 (CODEC_REFUSED) where steps were refused
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
  *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
  *     u64  step
@@ -10,6 +10,7 @@
  *     u64  samples, u64 correct, f64 sum of losses
  *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
  *     u32  confusion, row by row, number of classes squared
+ *     with CODEC_REFUSED: u64 steps that were refused
  *     version 2: for each class u64 samples that the pool saw, then 4 times u64: the pool's sum
  *     version 2, not in the digest: for each class, for each slot that is used: i64 id of the sample
  *
@@ -30,6 +31,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as
 
 #define CODEC_PLAIN 1u
 #define CODEC_POOL  2u
+
+#define CODEC_REFUSED 0x100u
 
 /* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */
 
@@ -98,7 +101,7 @@ static bool is_named(const struct settings *settings, enum setting which)
 static void put_rest(struct sink *sink, const struct learner *l, uint32_t version)
 {
     const struct shape *s = &l->shape;
-    put_u32(sink, version);
+    put_u32(sink, version | (l->refused > 0 ? CODEC_REFUSED : 0));
     const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
                               s->kernel_width, s->kernel_height, s->stride,   s->hidden};
     put(sink, sides, sizeof sides);
@@ -117,6 +120,8 @@ static void put_rest(struct sink *sink, const struct learner *l, uint32_t versio
     for (uint32_t i = 0; i < l->n_classes; i++)
         put_text(sink, l->labels[i]);
     put_tally(sink, l);
+    if (l->refused > 0)
+        put_u64(sink, l->refused);
     if (version != CODEC_POOL)
         return;
     put(sink, l->pool->seen, l->n_classes * sizeof *l->pool->seen);
@@ -295,9 +300,9 @@ static void get_pool(struct source *source, struct learner *l)
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err)
 {
     struct source source = {bytes, n_bytes, false};
-    const uint32_t version = get_u32(&source);
+    const uint32_t form = get_u32(&source), version = form & ~CODEC_REFUSED;
     if (version != CODEC_PLAIN && version != CODEC_POOL) {
-        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", version);
+        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", form);
         return NULL;
     }
     struct event create = {.kind = EVENT_CREATE, .revision = 1};
@@ -333,6 +338,8 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
     }
     l->step = step;
     get_tally(&source, l);
+    if ((form & CODEC_REFUSED) != 0 && (l->refused = get_u64(&source)) == 0)
+        source.short_ = true; /* not a form that is written */
     if (version == CODEC_POOL)
         get_pool(&source, l);
     if (source.short_ || source.left != 0) {

@@ -27,6 +27,7 @@ const struct setting_info setting_table[SETTING_N] = {
     [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", true, 0.0,
                           JITTER_DEGREES_MAX, NULL},
     [SETTING_FALL] = {"fall", "steps after which the step size has halved; 0: it stays", true, 0.0, 1e9, NULL},
+    [SETTING_CLIP] = {"clip", "largest norm of a step's gradient; 0: no limit", true, 0.0, 1000000.0, NULL},
 };
 
 #define FALLS_MOST 9.0 /* a tenth is left */
@@ -96,6 +97,8 @@ double settings_get(const struct settings *s, enum setting which)
         return (double)s->rotation;
     case SETTING_FALL:
         return (double)s->fall;
+    case SETTING_CLIP:
+        return (double)s->clip;
     case SETTING_N:
         break;
     }
@@ -174,6 +177,9 @@ int settings_set(struct settings *s, enum setting which, double value, struct er
         break;
     case SETTING_FALL:
         s->fall = (float)value;
+        break;
+    case SETTING_CLIP:
+        s->clip = (float)value;
         break;
     case SETTING_N:
         return err_set(err, ERR_INTERNAL, "no such setting");

@@ -51,6 +51,7 @@ struct settings {
     float jitter;       /* pixels: how far a rehearsed sample is shifted, at most                 */
     float rotation;     /* degrees: how far it is turned, at most                                 */
     float fall;         /* steps after which the step size has halved; 0: it stays                */
+    float clip;         /* largest norm of a step's gradient: core/descent.h; 0: no limit           */
 };
 
 enum setting {
@@ -64,6 +65,7 @@ enum setting {
     SETTING_JITTER,
     SETTING_ROTATION,
     SETTING_FALL,
+    SETTING_CLIP,
     SETTING_N
 };
 

@@ -22,7 +22,8 @@ CREATE TABLE event (
                                      --   create   {"shape", "settings", "classes": [label, ..], "arithmetic",
                                      --             "tensors": "drawn" from the seed, or "given" (snapshot of revision 1),
                                      --             "digest": of the state after it}
-                                     --   train    {"first": id, "n": count} of its samples, which are consecutive
+                                     --   train    {"first": id, "n": count} of its samples, which are consecutive;
+                                     --            "refused": [id, ..] of those whose step would have ruined the weights
                                      --   class    {"action": "add" or "rename", "index", "label"}
                                      --   tune     {"settings": all of them, as they are from now on}
                                      --   rehearse {"first", "last", "seed"}: sample ids, both ends included

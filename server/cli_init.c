@@ -68,6 +68,7 @@ static const struct cli_flag flags[] = {
     SETTING("rehearsal", "N", "steps on past samples for each new one, against forgetting"),
     SETTING("jitter", "X", "shift rehearsed samples by up to so many pixels"),
     SETTING("rotation", "X", "turn rehearsed samples by up to so many degrees"),
+    SETTING("clip", "X", "shorten a step whose gradient is longer than that; 0: never"),
     CLI_FLAG_JSON,
     CLI_FLAG_END,
 };

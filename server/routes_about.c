@@ -94,6 +94,8 @@ static void write_model(struct text *text, const struct learner *learner)
     metrics_write_gauge(text, "convd_model_revision", "Position in the log of the last event.",
                         (double)learner->revision);
     metrics_write_gauge(text, "convd_model_step", "Samples that the weights have learned from.", (double)learner->step);
+    metrics_write_gauge(text, "convd_model_refused_steps",
+                        "Steps that were not made, to keep the weights within bounds.", (double)learner->refused);
     metrics_write_gauge(text, "convd_model_classes", "Classes.", (double)learner->n_classes);
     metrics_write_gauge(text, "convd_model_rate", "Size of the next step of gradient descent.",
                         (double)settings_rate(&learner->settings, learner->step));

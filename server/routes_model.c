@@ -359,6 +359,7 @@ void route_stats(const struct call *call)
         text_add(text, "{", 1);
         add_means(text, tally->samples, tally->correct, tally->loss_sum);
         add_recent(text, tally);
+        text_add_format(text, ",\"refused\":%llu", (unsigned long long)learner->refused);
         text_add_string(text, ",\"confusion\":[");
         for (uint32_t i = 0; i < learner->n_classes; i++) {
             text_add_string(text, i == 0 ? "[" : ",[");

@@ -23,6 +23,10 @@ static void write_answer(struct text *text, const struct job *job)
     text_add_fixed9(text, job->loss);
     text_add_string(text, ",\"correct\":");
     text_add_u64(text, job->correct);
+    if (job->refused > 0) {
+        text_add_string(text, ",\"refused\":");
+        text_add_u64(text, job->refused);
+    }
     text_add(text, "}\n", 2);
 }
 

@@ -202,6 +202,7 @@ static void job_results(const struct trainer *t, struct job *job)
     for (uint32_t i = 0; i < n; i++) {
         const struct sample *sample = &job->event.as.train.samples[i];
         job->correct += sample->predicted == sample->label;
+        job->refused += sample->refused;
         loss += (double)sample->loss;
     }
     job->loss = n > 0 ? loss / n : 0.0;

@@ -68,6 +68,7 @@ struct job {
     struct err err;
     uint64_t revision, step; /* after the job; published                                        */
     uint32_t correct;        /* JOB_TRAIN: samples whose prediction before the step was right   */
+    uint32_t refused;        /* JOB_TRAIN: samples whose step was not made: core/descent.h      */
     double loss;             /* JOB_TRAIN: mean loss before the step                            */
     char *replayed_answer;   /* JOB_TRAIN with a known key: the first answer (malloc'ed); done's owner frees it */
     struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE                                      */

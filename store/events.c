@@ -116,6 +116,49 @@ out:
     return status;
 }
 
+/* The ids of the samples whose steps were refused: what a replay finds out again, for those who read the log. */
+static int refused_json(char **out, const struct event *event, struct err *err)
+{
+    const size_t size = (size_t)event->as.train.n * 21 + 3;
+    size_t used = 0;
+    *out = malloc(size);
+    if (*out == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for the refused samples");
+    for (uint32_t i = 0; i < event->as.train.n; i++)
+        if (event->as.train.samples[i].refused)
+            used += (size_t)snprintf(*out + used, size - used, "%c%lld", used == 0 ? '[' : ',',
+                                     (long long)event->as.train.samples[i].id);
+    (void)snprintf(*out + used, size - used, "]");
+    return 0;
+}
+
+/* What is NULL is not named. */
+static int body_train(char **body, struct db *db, const struct event *event, struct err *err)
+{
+    const struct sample *samples = event->as.train.samples;
+    char *refused = NULL;
+    bool any_refused = false;
+    for (uint32_t i = 0; i < event->as.train.n; i++)
+        any_refused = any_refused || samples[i].refused;
+    const bool more = any_refused || event->as.train.given;
+    const enum statement which = more ? SQL_BODY_TRAIN_MORE : SQL_BODY_TRAIN;
+    db_bind_int(db, which, 1, event->as.train.n == 0 ? 0 : samples[0].id);
+    db_bind_int(db, which, 2, event->as.train.n);
+    if (any_refused && refused_json(&refused, event, err) != 0)
+        return -1;
+    if (event->as.train.given)
+        db_bind_int(db, which, 3, 1);
+    else if (more)
+        db_bind_null(db, which, 3);
+    if (any_refused)
+        db_bind_text(db, which, 4, refused);
+    else if (more)
+        db_bind_null(db, which, 4);
+    int status = take_text(body, db, which, err);
+    free(refused);
+    return status;
+}
+
 static int body_rehearse(char **body, struct db *db, const struct event *event, struct err *err)
 {
     assert(event->as.rehearse.n > 0); /* 0 stands for what version 1 wrote */
@@ -134,16 +177,12 @@ static int body_rehearse(char **body, struct db *db, const struct event *event, 
 int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
                struct err *err)
 {
-    enum statement which;
     *body = NULL;
     switch (event->kind) {
     case EVENT_CREATE:
         return body_create(body, db, event, digest, err);
     case EVENT_TRAIN:
-        which = event->as.train.given ? SQL_BODY_TRAIN_GIVEN : SQL_BODY_TRAIN;
-        db_bind_int(db, which, 1, event->as.train.n == 0 ? 0 : event->as.train.samples[0].id);
-        db_bind_int(db, which, 2, event->as.train.n);
-        return take_text(body, db, which, err);
+        return body_train(body, db, event, err);
     case EVENT_CLASS:
         db_bind_text(db, SQL_BODY_CLASS, 1, action_words[event->as.class_.action]);
         db_bind_int(db, SQL_BODY_CLASS, 2, event->as.class_.index);

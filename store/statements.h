@@ -39,7 +39,7 @@
                          " 'settings', json(?9), 'classes', json(?10), 'arithmetic', ?11, 'tensors', ?12,"             \
                          " 'digest', lower(hex(?13)))")                                                                \
     X(BODY_TRAIN,        "SELECT json_object('first', ?1, 'n', ?2)")                                                   \
-    X(BODY_TRAIN_GIVEN,  "SELECT json_object('first', ?1, 'n', ?2, 'given', 1)")                                       \
+    X(BODY_TRAIN_MORE,   "SELECT json_patch(json_object('first', ?1, 'n', ?2), json_object('given', ?3, 'refused', json(?4)))") \
     X(BODY_CLASS,        "SELECT json_object('action', ?1, 'index', ?2, 'label', ?3)")                                 \
     X(BODY_TUNE,         "SELECT json_object('settings', json(?1))")                                                   \
     X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'n', ?3, 'seed', ?4, 'begin', ?5, 'end', ?6,"   \

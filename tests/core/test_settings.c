@@ -226,6 +226,7 @@ START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
     ck_assert(setting_table[SETTING_JITTER].tunable);
     ck_assert(setting_table[SETTING_ROTATION].tunable);
     ck_assert(setting_table[SETTING_FALL].tunable);
+    ck_assert(setting_table[SETTING_CLIP].tunable);
 }
 END_TEST
 

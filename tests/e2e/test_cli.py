@@ -47,7 +47,7 @@ NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
-            "seed fit invert rehearsal jitter rotation fall json",
+            "seed fit invert rehearsal jitter rotation fall clip json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
     "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json",
 }

@@ -15,6 +15,7 @@ from .conftest import Daemons
 from .daemon import ROOT, Answer, Daemon
 from .openapi import Document, anonymous, fields_of
 from .pictures import CURL, FORM, form, pixel_list, png
+from .test_refused_steps import on_the_edge
 
 DOCUMENT = Document(ROOT / "schema" / "openapi.json")
 OPERATIONS = [(method, path) for method, path, _ in DOCUMENT.operations()]
@@ -110,6 +111,8 @@ def walk(daemons, digits) -> Seen:
         seen.ask(daemon, "GET", "/web/{file}", 200, values={"file": file})
     seen.ask(daemon, "GET", "/web/{file}", 404, values={"file": "nobody.js"})
     walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
+    image = digits.one(7)[10:18, 10:18].tobytes()
+    assert seen.ask(on_the_edge(daemons), "POST", "/train", 200, query="?label=a", body=image).ok()["refused"] == 1
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
     return seen
