@@ -111,11 +111,16 @@ def walk(daemons, digits) -> Seen:
         seen.ask(daemon, "GET", "/web/{file}", 200, values={"file": file})
     seen.ask(daemon, "GET", "/web/{file}", 404, values={"file": "nobody.js"})
     walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
-    image = digits.one(7)[10:18, 10:18].tobytes()
-    assert seen.ask(on_the_edge(daemons), "POST", "/train", 200, query="?label=a", body=image).ok()["refused"] == 1
+    walk_refused_steps(seen, on_the_edge(daemons), digits.one(7)[10:18, 10:18].tobytes())
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
     return seen
+
+
+def walk_refused_steps(seen: Seen, daemon: Daemon, image: bytes) -> None:
+    assert seen.ask(daemon, "POST", "/train", 200, query="?label=a", body=image).ok()["refused"] == 1
+    values = {"id": seen.ask(daemon, "POST", "/predict", 200, body=image, query="?remember=1").ok()["id"]}
+    seen.ask(daemon, "POST", "/predictions/{id}/label", 200, values=values, document={"label": "a"})
 
 
 def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
