@@ -4,12 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/http.h"
+
 #define TEXT_KEEP_BYTES 16384u
+
+static void drop_stream(struct answer *answer)
+{
+    if (answer->stream != NULL)
+        answer->stream->free(answer->stream);
+    answer->stream = NULL;
+}
 
 void answer_reset(struct answer *answer)
 {
     struct text text = answer->text;
     text_shrink(&text, TEXT_KEEP_BYTES);
+    drop_stream(answer);
     free(answer->blob);
     *answer = (struct answer){.status = 200, .type = ANSWER_TEXT, .text = text};
 }
@@ -17,6 +27,7 @@ void answer_reset(struct answer *answer)
 void answer_free(struct answer *answer)
 {
     text_free(&answer->text);
+    drop_stream(answer);
     free(answer->blob);
     *answer = (struct answer){0};
 }
@@ -84,6 +95,7 @@ static void add_oip_error(struct text *text, const char *detail)
 
 void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err)
 {
+    drop_stream(answer);
     free(answer->blob);
     answer->blob = NULL;
     answer->n_blob = 0;

@@ -1,7 +1,8 @@
 /* answer.h - what a route says: status, headers, body. http.c puts it on the wire.
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
- * answer owns, or, where `fixed` is set, bytes that live as long as the program. Everything is text in UTF-8 or bytes; the content type says which.
+ * answer owns, or, where `fixed` is set, bytes that live as long as the program,
+ * or, where `stream` is set, what that gives piece by piece (http.h). Everything is text in UTF-8 or bytes; the content type says which.
  */
 #ifndef CONVD_SERVER_ANSWER_H
 #define CONVD_SERVER_ANSWER_H
@@ -21,13 +22,16 @@
 /* What caches may do: predictions and problems are never stored; what has an ETag may be, and is revalidated. */
 enum answer_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
 
+struct http_stream; /* http.h */
+
 struct answer {
     unsigned status;
     const char *type; /* static                          */
     struct text text;
     uint8_t *blob; /* owned, or NULL                  */
     size_t n_blob;
-    const uint8_t *fixed; /* bytes of the program itself, or NULL */
+    struct http_stream *stream; /* owned, or NULL: the body comes piece by piece */
+    const uint8_t *fixed;       /* bytes of the program itself, or NULL */
     size_t n_fixed;
     enum answer_cache cache;
     char etag[32];           /* "\"r17\"" or ""                 */

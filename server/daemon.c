@@ -19,6 +19,7 @@
 
 #include "server/acceptor.h"
 #include "server/auth.h"
+#include "server/events.h"
 #include "server/http.h"
 #include "server/image.h"
 #include "server/listen.h"
@@ -38,6 +39,7 @@ struct daemon {
     const struct arith *arith;
     struct store *store;
     struct learner *learner;
+    struct events *events;
     struct team *team; /* the trainer's; NULL: it works alone */
     struct err damage; /* code ERR_NONE: none; else training is off */
     struct trainer *trainer;
@@ -66,6 +68,7 @@ struct daemon_config daemon_config_default(void)
         .connections = 256,
         .idle_seconds = 60,
         .request_seconds = 30,
+        .event_readers = 16,
         .remember = 1000,
         .remember_seconds = 3600,
         .body_bytes = 16u << 20,
@@ -239,6 +242,11 @@ static int start(struct daemon *daemon, struct err *err)
         return -1;
     struct trainer_config trainer = config->trainer;
     trainer.render_answer = train_render_answer;
+    daemon->events = events_create(config->event_readers, err);
+    if (daemon->events == NULL)
+        return -1;
+    trainer.note = events_note;
+    trainer.note_context = daemon->events;
     trainer.training_off = daemon->damage.code == ERR_NONE ? NULL : daemon->damage.text;
     struct learner *learner = daemon->learner;
     if (team_create_for(&daemon->team, &learner->shape, learner->n_classes, config->train_threads, err) != 0)
@@ -247,12 +255,14 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;
+    jobs_listen(trainer_jobs(daemon->trainer), events_job, daemon->events);
     daemon->store = NULL; /* the trainer's now */
     daemon->learner = NULL;
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
+    daemon->routes->events = daemon->events;
     daemon->routes->remember = remember_create(config->remember, config->remember_seconds, err);
     if (daemon->routes->remember == NULL)
         return -1;
@@ -357,6 +367,7 @@ static int stop(struct daemon *daemon, struct err *err)
     }
     routes_free(daemon->routes);
     trainer_free(daemon->trainer);
+    events_free(daemon->events);
     team_free(daemon->team);
     for (unsigned i = 0; i < daemon->n_fds; i++)
         close(daemon->fds[i]);

@@ -31,6 +31,7 @@ struct daemon_config {
     uint64_t body_bytes;      /* largest request body; larger: 413 before it is read                                  */
     uint64_t image_pixels;    /* largest decoded picture                                                              */
     uint32_t batch_images;    /* most images or samples in one request                                                */
+    unsigned event_readers;   /* of GET /events, at most                                                              */
     uint32_t remember;        /* predictions that may get their label later, at most                                  */
     unsigned
         remember_seconds;   /* and for how long                                                                     */

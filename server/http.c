@@ -38,6 +38,7 @@
 #define EXTRA_CONNECTIONS       96u /* our own (watchdog), and those that are being closed          */
 #define MAKE_ROOM_CONNECTIONS   16u /* closed at a time for newer ones                              */
 #define MAKE_ROOM_IDLE_MS       2000
+#define STREAM_BLOCK_BYTES      4096u
 
 /* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */
 #define PAGE_POLICY                                                                                                    \
@@ -46,6 +47,7 @@
 
 enum phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
 enum pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
+enum stream_state { STREAM_AWAKE, STREAM_ASLEEP, STREAM_WOKEN };
 
 /* A response of libmicrohttpd is a dozen small allocations. The last one of a connection serves again for an answer with the same
  * headers, in the same place and of the same length, whatever its bytes are: they are read when they are sent. */
@@ -75,6 +77,7 @@ struct http_connection {
     struct answer answer;
     struct kept kept;
     struct http_pending *pending; /* http->lock */
+    struct http_stream *stream;   /* http->lock: that is being sent */
 };
 
 struct http {
@@ -86,7 +89,7 @@ struct http {
     struct http_connection *connections;
     atomic_bool draining;
     struct http_bodies bodies;
-    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended, n_asleep;
 };
 
 static uint64_t now_ns(void)
@@ -144,8 +147,8 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
 static bool is_common(const struct answer *answer)
 {
     return answer->status == 200 && answer->blob == NULL && answer->fixed == NULL && answer->vary == NULL &&
-           answer->location[0] == '\0' && answer->allow[0] == '\0' && answer->disposition == NULL &&
-           answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
+           answer->stream == NULL && answer->location[0] == '\0' && answer->allow[0] == '\0' &&
+           answer->disposition == NULL && answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
 }
 
 static bool serves_again(const struct kept *kept, const struct answer *answer)
@@ -161,6 +164,81 @@ static void keep(struct kept *kept, struct MHD_Response *response, const struct 
         MHD_destroy_response(kept->response);
     *kept = (struct kept){response, answer->text.bytes, answer->type, answer->text.n, answer->cache, ""};
     memcpy(kept->etag, answer->etag, sizeof kept->etag);
+}
+
+/* ---- streams ---- */
+
+/* Between the first look for bytes and the sleep a wake may come: then the sleep ends at once. */
+static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t room)
+{
+    struct http_stream *stream = context;
+    struct http_connection *connection = stream->connection;
+    struct http *http = connection->http;
+    (void)position;
+    if (stream->slept)
+        atomic_fetch_sub(&http->n_asleep, 1);
+    stream->slept = false;
+    atomic_store(&stream->state, STREAM_AWAKE);
+    atomic_store_explicit(&connection->since_ms, now_ms(), memory_order_relaxed);
+    if (stream->endless && atomic_load_explicit(&http->draining, memory_order_relaxed))
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    const long n = stream->read(stream, bytes, room);
+    if (n != 0)
+        return n > 0                  ? (ssize_t)n
+               : n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
+                                      : MHD_CONTENT_READER_END_WITH_ERROR;
+    stream->slept = true;
+    atomic_fetch_add(&http->n_asleep, 1);
+    MHD_suspend_connection(connection->mhd);
+    int awake = STREAM_AWAKE;
+    if (!atomic_compare_exchange_strong(&stream->state, &awake, STREAM_ASLEEP))
+        MHD_resume_connection(connection->mhd);
+    return 0;
+}
+
+/* The connection of one that is asleep is suspended, and so cannot go away. */
+void http_stream_wake(struct http_stream *stream)
+{
+    if (atomic_exchange(&stream->state, STREAM_WOKEN) == STREAM_ASLEEP)
+        MHD_resume_connection(stream->connection->mhd);
+}
+
+/* The answer has been sent, or cannot be. */
+static void stream_end(struct http_stream *stream)
+{
+    struct http *http = stream->connection->http;
+    pthread_mutex_lock(&http->lock);
+    stream->connection->stream = NULL;
+    pthread_mutex_unlock(&http->lock);
+    stream->connection = NULL;
+    if (stream->slept) /* it was woken, but the client had gone meanwhile */
+        atomic_fetch_sub(&http->n_asleep, 1);
+    stream->slept = false;
+}
+
+/* libmicrohttpd does this before on_completed() where the client has gone, and after it where the answer is whole. */
+static void stream_free(void *context)
+{
+    struct http_stream *stream = context;
+    if (stream->connection != NULL)
+        stream_end(stream);
+    stream->free(stream);
+}
+
+static struct MHD_Response *stream_response(struct http_connection *connection)
+{
+    struct http_stream *stream = connection->answer.stream;
+    atomic_store(&stream->state, STREAM_AWAKE);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
+    if (response == NULL)
+        return NULL;
+    connection->answer.stream = NULL; /* the response's now */
+    stream->connection = connection;
+    pthread_mutex_lock(&connection->http->lock);
+    connection->stream = stream;
+    pthread_mutex_unlock(&connection->http->lock);
+    return response;
 }
 
 /* MHD_NO closes the connection without an answer: what is left when even the answer finds no memory. */
@@ -181,6 +259,8 @@ static enum MHD_Result send_answer(struct http_connection *connection)
         response = MHD_create_response_from_buffer(answer->n_blob, answer->blob, MHD_RESPMEM_MUST_FREE);
         if (response != NULL)
             answer->blob = NULL; /* the response's now */
+    } else if (answer->stream != NULL) {
+        response = stream_response(connection);
     } else if (answer->fixed != NULL) {
         response = MHD_create_response_from_buffer(answer->n_fixed, (void *)(uintptr_t)answer->fixed, /* only read */
                                                    MHD_RESPMEM_PERSISTENT);
@@ -419,6 +499,8 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
         if (pending != NULL)
             pending->free(pending);
     }
+    if (connection->stream != NULL)
+        stream_end(connection->stream);
     connection->phase = PHASE_IDLE;
     http_body_end(&connection->body, &http->bodies);
     atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
@@ -558,7 +640,10 @@ static void reap(void *context, int64_t now)
     for (struct http_connection *c = http->connections; c != NULL; c = c->next) {
         int64_t age = now - atomic_load_explicit(&c->since_ms, memory_order_relaxed);
         bool busy = atomic_load_explicit(&c->busy, memory_order_relaxed);
-        if (c->pending != NULL) {
+        if (c->stream != NULL && atomic_load(&c->stream->state) == STREAM_ASLEEP) {
+            if (draining)
+                http_stream_wake(c->stream);
+        } else if (c->pending != NULL) {
             int waits = PENDING_WAITS;
             if (age > request_ms && atomic_compare_exchange_strong(&c->pending->state, &waits, PENDING_ABANDONED)) {
                 c->pending = NULL; /* its owner frees it when it is done */
@@ -673,7 +758,7 @@ void http_stop(struct http *http)
     if (http->daemon != NULL) {
         /* The last ones have been resumed, but their threads may not have noticed: stopping libmicrohttpd with a
          * suspended connection is an error of ours. */
-        for (int i = 0; i < 500 && atomic_load(&http->n_suspended) > 0; i++)
+        for (int i = 0; i < 500 && atomic_load(&http->n_suspended) + atomic_load(&http->n_asleep) > 0; i++)
             (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         MHD_stop_daemon(http->daemon);
         if (http->local != NULL)

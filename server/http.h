@@ -50,6 +50,28 @@ struct http_pending {
 
 void http_pending_done(struct http_pending *pending);
 
+/* A body that comes piece by piece: answer.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
+ * a request is one for each piece: a client that does not take a piece within it is cut. */
+struct http_stream {
+    /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
+     * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
+    long (*read)(struct http_stream *stream, char *bytes, size_t room);
+    /* The last call, in the HTTP thread; also of one that was never read (HEAD). Until it returns, wakes are fine. */
+    void (*free)(struct http_stream *stream);
+    bool endless; /* it ends when the daemon stops */
+
+    /* http.c's */
+    struct http_connection *connection;
+    bool slept;
+    atomic_int state;
+};
+
+#define HTTP_STREAM_END    (-1L)
+#define HTTP_STREAM_BROKEN (-2L)
+
+/* http_stream_wake - any thread: read() is worth a call. */
+void http_stream_wake(struct http_stream *stream);
+
 struct http_config {
     const int *listen_fds; /* listening sockets; closed by http_drain()                       */
     unsigned n_listen_fds;

@@ -91,6 +91,8 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
         } else if (strcasecmp(name, "Authorization") == 0) {
             headers->n_authorization++;
             request->authorization = value;
+        } else if (strcasecmp(name, "Last-Event-ID") == 0) {
+            request->last_event_id = value;
         }
         break;
     case 14:

@@ -14,6 +14,8 @@ struct jobs {
     struct job_status ring[JOBS_KEPT];
     uint64_t begun_us; /* monotonic: of the running job */
     struct job_watch *watches;
+    void (*changed)(void *context, const struct job_status *job); /* NULL: nobody listens */
+    void *context;
 };
 
 static uint64_t clock_us(clockid_t clock)
@@ -65,6 +67,35 @@ static double seconds_since(uint64_t begun_us)
     return (double)(clock_us(CLOCK_MONOTONIC) - begun_us) / 1e6;
 }
 
+/* With the lock held: job number n of this process. */
+static void copy(struct job_status *out, const struct jobs *jobs, uint64_t n)
+{
+    *out = jobs->ring[n % JOBS_KEPT];
+    if (out->state == JOB_STATE_RUNNING)
+        out->seconds = seconds_since(jobs->begun_us);
+}
+
+void jobs_listen(struct jobs *jobs, void (*changed)(void *context, const struct job_status *job), void *context)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    jobs->changed = changed;
+    jobs->context = context;
+    (void)pthread_mutex_unlock(&jobs->lock);
+}
+
+/* Without the lock, by the thread that does the work: only that one changes the last job. */
+static void tell(struct jobs *jobs)
+{
+    struct job_status job;
+    (void)pthread_mutex_lock(&jobs->lock);
+    copy(&job, jobs, jobs->n - 1);
+    void (*changed)(void *, const struct job_status *) = jobs->changed;
+    void *context = jobs->context;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    if (changed != NULL)
+        changed(context, &job);
+}
+
 int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, uint64_t passes, uint64_t revision,
                    struct err *err)
 {
@@ -86,6 +117,8 @@ int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, ui
         jobs->begun_us = clock_us(CLOCK_MONOTONIC);
     }
     (void)pthread_mutex_unlock(&jobs->lock);
+    if (id >= 0)
+        tell(jobs);
     return id;
 }
 
@@ -98,6 +131,7 @@ void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t re
     job->pass = pass;
     job->revision = revision;
     (void)pthread_mutex_unlock(&jobs->lock);
+    tell(jobs);
 }
 
 /* Takes the watches out that are of that job (id), or whose time is over (now_ms); with the lock held. */
@@ -137,6 +171,7 @@ void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err)
         job->err = *err;
     struct job_watch *watches = take_watches(jobs, job->id, INT64_MIN);
     (void)pthread_mutex_unlock(&jobs->lock);
+    tell(jobs);
     call(watches);
 }
 
@@ -147,14 +182,6 @@ int64_t jobs_running(struct jobs *jobs)
     int64_t id = job != NULL ? job->id : 0;
     (void)pthread_mutex_unlock(&jobs->lock);
     return id;
-}
-
-/* With the lock held: job number n of this process. */
-static void copy(struct job_status *out, const struct jobs *jobs, uint64_t n)
-{
-    *out = jobs->ring[n % JOBS_KEPT];
-    if (out->state == JOB_STATE_RUNNING)
-        out->seconds = seconds_since(jobs->begun_us);
 }
 
 static uint64_t oldest(const struct jobs *jobs)

@@ -63,6 +63,10 @@ void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err);
 /* jobs_running - its id; 0: none runs. */
 int64_t jobs_running(struct jobs *jobs);
 
+/* jobs_listen - `changed` is called at the beginning of each job, at its progress and at its end, in the thread that does the work. Before
+ * the first job. */
+void jobs_listen(struct jobs *jobs, void (*changed)(void *context, const struct job_status *job), void *context);
+
 /* ---- who looks ---- */
 
 /* jobs_find - 1 found, 0 not. */

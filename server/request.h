@@ -31,7 +31,7 @@ struct request {
     unsigned n_params;
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
-    const char *accept, *accept_encoding;
+    const char *accept, *accept_encoding, *last_event_id;
     const char *json_length; /* Inference-Header-Content-Length: oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */

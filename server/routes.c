@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/acceptor.h"
+#include "server/events.h"
 #include "server/log.h"
 
 #define PARAMS_MAX 9
@@ -43,6 +44,7 @@ static const struct route routes_table[] = {
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
+    {.path = "/events", .get = route_events, .get_params = {"seconds"}},
     {.path = "/predictions", .get = route_predictions_get, .get_params = {"order", "limit"}},
     {.path = "/predictions/{id}", .get = route_prediction_get, .delete_ = route_prediction_delete},
     {.path = "/predictions/{id}/image", .get = route_prediction_image, .get_params = {"scale"}},
@@ -194,7 +196,7 @@ void routes_handle(void *context, struct request *request, struct answer *answer
 void routes_tick(void *context, int64_t now)
 {
     struct routes *routes = context;
-    (void)now;
+    events_tick(routes->events, now);
     remember_expire(routes->remember);
 }
 

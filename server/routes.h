@@ -6,7 +6,8 @@
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_snapshots.c  /snapshots
  *   routes_samples.c    /samples: look at what it was trained on
- *   routes_predictions.c  /predictions: remembered ones, and their labels
+ *   routes_predictions.c /predictions: remembered ones, and their labels
+ *   routes_events.c     GET /events
  *   routes_rehearse.c   POST /rehearse, and /jobs
  *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, / as text
@@ -48,6 +49,7 @@ struct routes {
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
     struct metrics *metrics;
+    struct events *events;     /* borrowed; set before anybody asks */
     struct remember *remember; /* set before anybody asks; routes_free() frees it */
     struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
     pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
@@ -121,6 +123,9 @@ struct json *call_json(const struct call *call, bool may_be_empty);
 /* call_not_modified - sets ETag and revalidation for that revision; true: the client has it, and 304 is the answer. */
 bool call_not_modified(const struct call *call, uint64_t revision);
 
+/* job_write - one job of the table in JSON. */
+void job_write(struct text *text, const struct job_status *job);
+
 void route_predict(const struct call *call);
 void scratch_free(void *memory); /* destructor of routes.scratch */
 void route_train(const struct call *call);
@@ -142,6 +147,7 @@ void route_snapshot_activate(const struct call *call);
 void route_samples_get(const struct call *call);
 void route_sample_get(const struct call *call);
 void route_sample_image(const struct call *call);
+void route_events(const struct call *call);
 void route_predictions_get(const struct call *call);
 void route_prediction_get(const struct call *call);
 void route_prediction_delete(const struct call *call);

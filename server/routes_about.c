@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/events.h"
 #include "server/openapi.h"
 #include "server/routes.h"
 
@@ -85,6 +86,18 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
                         (double)s->last_snapshot_us / 1e6);
 }
 
+static void write_watchers(struct text *text, struct routes *routes)
+{
+    const struct events_counts c = events_counts(routes->events);
+    metrics_write_gauge(text, "convd_event_readers", "Readers of /events.", (double)c.readers);
+    metrics_write_counter(text, "convd_events_total", "Events told on /events.", (double)c.told);
+    metrics_write_counter(text, "convd_events_lost_total", "Events that readers were too slow for.", (double)c.lost);
+    metrics_write_counter(text, "convd_event_readers_refused_total", "Readers turned away: too many at once.",
+                          (double)c.refused);
+    metrics_write_gauge(text, "convd_predictions_remembered", "Predictions that may get their label later.",
+                        (double)remember_count(routes->remember));
+}
+
 static void write_model(struct text *text, const struct learner *learner)
 {
     const struct tally *tally = &learner->tally;
@@ -132,6 +145,7 @@ void route_metrics(const struct call *call)
     write_trainer(text, &stats);
     metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: 0 or 1.",
                         jobs_running(trainer_jobs(routes->trainer)) != 0 ? 1 : 0);
+    write_watchers(text, routes);
     write_model(text, revision->learner);
     write_process(text, routes->started_us);
     model_release(routes->model, revision);

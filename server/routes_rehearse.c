@@ -21,7 +21,7 @@ static const char *reason(const struct job_status *job)
     return problem->detail != NULL && job->state == JOB_STATE_FAILED ? problem->title : job->err.text;
 }
 
-static void add_job(struct text *text, const struct job_status *job)
+void job_write(struct text *text, const struct job_status *job)
 {
     const double share = job->steps_total > 0 ? (double)job->steps / (double)job->steps_total : 0;
     text_add_format(text, "{\"id\":%lld,\"kind\":\"%s\",\"state\":\"%s\",\"progress\":", (long long)job->id, job->kind,
@@ -48,7 +48,7 @@ static void add_job(struct text *text, const struct job_status *job)
 
 static void answer_job(struct answer *answer, unsigned status, const struct job_status *job)
 {
-    add_job(&answer->text, job);
+    job_write(&answer->text, job);
     text_add(&answer->text, "\n", 1);
     answer_text_done(answer, status, ANSWER_JSON);
 }
@@ -72,7 +72,7 @@ void route_jobs_get(const struct call *call)
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             text_add(text, ",", 1);
-        add_job(text, &list[i]);
+        job_write(text, &list[i]);
     }
     text_add_string(text, "]}\n");
     answer_text_done(call->answer, 200, ANSWER_JSON);

@@ -115,6 +115,12 @@ static void note_storage_error(struct trainer *t)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+static void tell(const struct trainer *t, const struct note *note)
+{
+    if (t->config.note != NULL)
+        t->config.note(t->config.note_context, note);
+}
+
 /* ---- a group: jobs that share one transaction ---- */
 
 struct group {
@@ -304,6 +310,33 @@ static void group_rehearse(struct trainer *t, struct group *g, uint64_t target_u
     g->apply_us += clock_us() - begin;
 }
 
+/* What the group did, in its order; samples of the requests between two other events together. */
+static void group_tell(const struct trainer *t, const struct group *g)
+{
+    struct note train = {.kind = NOTE_TRAIN};
+    for (const struct job *job = g->first; job != NULL && t->config.note != NULL; job = job->next) {
+        const struct event *event = &job->event;
+        if (job->status != 0 || job->replayed_answer != NULL)
+            continue;
+        if (job->kind == JOB_TRAIN) {
+            train.revision = job->revision;
+            train.step = job->step;
+            train.samples += event->as.train.n;
+            train.correct += job->correct;
+            train.loss_sum += job->loss * event->as.train.n;
+        } else {
+            if (train.samples > 0)
+                tell(t, &train);
+            train = (struct note){.kind = NOTE_TRAIN};
+            tell(t, &(struct note){.kind = job->kind == JOB_CLASS ? NOTE_CLASS : NOTE_TUNE,
+                                   .revision = job->revision,
+                                   .event = event});
+        }
+    }
+    if (train.samples > 0)
+        tell(t, &train);
+}
+
 /* Commits, publishes and completes what the group holds. */
 static void group_finish(struct trainer *t, struct group *g)
 {
@@ -331,6 +364,8 @@ static void group_finish(struct trainer *t, struct group *g)
     if (!g->failed)
         t->samples_since_snapshot += g->samples + g->rehearsed;
 
+    if (!g->failed)
+        group_tell(t, g);
     for (struct job *job = g->first, *next; job != NULL; job = next) {
         next = job->next;
         if (g->failed && job->status == 0) {
@@ -352,10 +387,14 @@ static int snapshot(struct trainer *t, const char *reason, const char *note, boo
 {
     t->snapshot_clock_us = clock_us();
     t->samples_since_snapshot = 0;
-    if (store_snapshot(t->store, t->work, reason, note, pinned, out, err) != 0) {
+    struct store_snapshot taken;
+    if (store_snapshot(t->store, t->work, reason, note, pinned, &taken, err) != 0) {
         note_storage_error(t);
         return -1;
     }
+    if (out != NULL)
+        *out = taken;
+    tell(t, &(struct note){.kind = NOTE_SNAPSHOT, .snapshot = &taken});
     t->snapshot_revision = t->work->revision;
     (void)pthread_mutex_lock(&t->lock);
     t->stats.snapshots++;
@@ -424,6 +463,9 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
         t->work->revision = event.revision;
         publish(t);
+        tell(t,
+             &(struct note){
+                 .kind = NOTE_ACTIVATE, .revision = event.revision, .target = target.revision, .step = t->work->step});
         if (t->rehearsing) {
             struct err why;
             err_set(&why, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);

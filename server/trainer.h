@@ -79,6 +79,24 @@ struct job {
     struct job *next; /* the trainer's */
 };
 
+/* What happened, told when it is durable and published. Borrowed pointers live for the call. */
+enum note_kind {
+    NOTE_TRAIN,    /* of a group: revision, step, samples, correct, loss_sum                            */
+    NOTE_CLASS,    /* revision, event                                                                   */
+    NOTE_TUNE,     /* likewise                                                                          */
+    NOTE_SNAPSHOT, /* snapshot                                                                          */
+    NOTE_ACTIVATE, /* revision, step; target: the revision that it went back to                         */
+    NOTE_DRIFT,    /* revision; samples: the tally's when the last alarm was raised; alarms             */
+};
+
+struct note {
+    enum note_kind kind;
+    uint64_t revision, step, samples, correct, target, alarms;
+    double loss_sum;
+    const struct event *event;
+    const struct store_snapshot *snapshot;
+};
+
 struct trainer_config {
     uint64_t queue_samples, queue_bytes; /* bounds of the queue                                          */
     uint64_t snapshot_samples;           /* snapshot every so many samples, 0: never                     */
@@ -88,6 +106,9 @@ struct trainer_config {
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
                                * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */
+    /* Told of each note, in the trainer's thread, which it may not keep waiting; NULL: nobody wants to know. */
+    void (*note)(void *context, const struct note *note);
+    void *note_context;
     /* Renders the answer that is stored under an Idempotency-Key; returns malloc'ed text, NULL: out of memory. */
     char *(*render_answer)(const struct job *job);
 };

@@ -1,0 +1,368 @@
+/* events.c - see events.h. The ring and its readers; the words are at the end. */
+#include "server/events.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/acceptor.h"
+#include "server/routes.h"
+#include "server/text.h"
+
+#define FILL_BYTES 8192u /* a reader takes as many events at a time as begin within so much */
+#define WAIT_MS    2000  /* after which a client that was cut off comes back                */
+
+struct reader {
+    struct http_stream stream; /* first: it is the reader */
+    struct events *events;
+    struct reader *previous, *next;
+    uint64_t at;      /* number of the event that comes next                              */
+    bool missed;      /* it comes back from another process, or with an id that is none   */
+    bool beat;        /* it is time for a comment                                         */
+    int64_t last_ms;  /* when it was last given something                                 */
+    int64_t until_ms; /* then it ends                                                     */
+    struct text out;  /* what it is being given: whole events, however they are cut up    */
+    size_t sent;
+};
+
+struct events {
+    unsigned readers_max;
+    int64_t start_us;
+    pthread_mutex_t lock;    /* guards all that follows */
+    uint64_t n;              /* told so far: the next gets this number, from 1 */
+    char *ring[EVENTS_KEPT]; /* number % EVENTS_KEPT; NULL: there was no memory for it */
+    struct reader *readers;
+    struct events_counts counts;
+    struct note train; /* held back: samples of several groups; samples = 0: none */
+    int64_t train_ms;  /* when the last was told                                  */
+    struct job_status job;
+    bool job_held;
+    int64_t job_ms;
+};
+
+struct events *events_create(unsigned readers, struct err *err)
+{
+    struct events *events = calloc(1, sizeof *events);
+    if (events == NULL) {
+        err_set(err, ERR_MEMORY, "no memory for events");
+        return NULL;
+    }
+    events->readers_max = readers;
+    events->start_us = store_now_us();
+    events->n = 1;
+    events->train_ms = events->job_ms = -EVENTS_BEAT_MS;
+    (void)pthread_mutex_init(&events->lock, NULL);
+    return events;
+}
+
+void events_free(struct events *events)
+{
+    if (events == NULL)
+        return;
+    assert(events->readers == NULL);
+    for (size_t i = 0; i < EVENTS_KEPT; i++)
+        free(events->ring[i]);
+    (void)pthread_mutex_destroy(&events->lock);
+    free(events);
+}
+
+/* ---- telling; with the lock held ---- */
+
+static uint64_t oldest(const struct events *events)
+{
+    return events->n > EVENTS_KEPT ? events->n - EVENTS_KEPT : 1;
+}
+
+/* The next event: its frame, as readers get it. data is used up. */
+static void tell(struct events *events, const char *kind, struct text *data)
+{
+    struct text frame = {0};
+    text_add_format(&frame, "id: %" PRIx64 "-%" PRIu64 "\nevent: %s\ndata: ", (uint64_t)events->start_us, events->n,
+                    kind);
+    text_add(&frame, data->bytes, data->n);
+    text_add_string(&frame, "\n\n");
+    frame.failed = frame.failed || data->failed;
+    text_free(data);
+    char **place = &events->ring[events->n % EVENTS_KEPT];
+    free(*place);
+    *place = text_take(&frame);
+    events->n++;
+    events->counts.told++;
+    for (struct reader *reader = events->readers; reader != NULL; reader = reader->next)
+        http_stream_wake(&reader->stream);
+}
+
+static void tell_train(struct events *events, int64_t now)
+{
+    const struct note *train = &events->train;
+    struct text data = {0};
+    if (train->samples == 0)
+        return;
+    text_add_format(&data,
+                    "{\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"correct\":%" PRIu64
+                    ",\"loss\":",
+                    train->revision, train->step, train->samples, train->correct);
+    text_add_fixed9(&data, train->loss_sum / (double)train->samples);
+    text_add(&data, "}", 1);
+    events->train = (struct note){0};
+    events->train_ms = now;
+    tell(events, "train", &data);
+}
+
+static void tell_job(struct events *events, int64_t now)
+{
+    struct text data = {0};
+    if (!events->job_held)
+        return;
+    job_write(&data, &events->job);
+    events->job_held = false;
+    events->job_ms = now;
+    tell(events, "job", &data);
+}
+
+/* ---- reading ---- */
+
+/* A frame for one reader alone; it has no id, so that the client goes on to know the last one that it got. */
+static void add_lost(struct reader *reader, uint64_t n, bool known)
+{
+    text_add_string(&reader->out, "event: lost\ndata: {\"missed\":");
+    if (known)
+        text_add_u64(&reader->out, n);
+    else
+        text_add_string(&reader->out, "null");
+    text_add_string(&reader->out, "}\n\n");
+    reader->events->counts.lost += n;
+}
+
+/* With the lock held: what there is for the reader, into its text. */
+static void fill(struct reader *reader)
+{
+    const struct events *events = reader->events;
+    text_clear(&reader->out);
+    reader->sent = 0;
+    if (reader->missed)
+        add_lost(reader, 0, false);
+    reader->missed = false;
+    if (reader->at < oldest(events)) {
+        add_lost(reader, oldest(events) - reader->at, true);
+        reader->at = oldest(events);
+    }
+    while (reader->at < events->n && reader->out.n < FILL_BYTES) {
+        const char *frame = events->ring[reader->at++ % EVENTS_KEPT];
+        if (frame != NULL)
+            text_add_string(&reader->out, frame);
+        else
+            add_lost(reader, 1, true);
+    }
+    if (reader->out.n == 0 && reader->beat)
+        text_add_string(&reader->out, ":\n\n");
+}
+
+/* The reader's stream: http.h. */
+static long reader_read(struct http_stream *stream, char *bytes, size_t room)
+{
+    struct reader *reader = (struct reader *)(void *)stream;
+    struct events *events = reader->events;
+    const int64_t now = now_ms();
+    (void)pthread_mutex_lock(&events->lock);
+    if (reader->sent == reader->out.n)
+        fill(reader);
+    size_t n = reader->out.n - reader->sent;
+    n = n < room ? n : room;
+    if (n > 0) {
+        memcpy(bytes, reader->out.bytes + reader->sent, n);
+        reader->sent += n;
+        reader->last_ms = now;
+        reader->beat = false;
+    }
+    const bool failed = reader->out.failed, over = n == 0 && now >= reader->until_ms;
+    (void)pthread_mutex_unlock(&events->lock);
+    if (failed)
+        return HTTP_STREAM_BROKEN;
+    return over ? HTTP_STREAM_END : (long)n;
+}
+
+static void reader_free(struct http_stream *stream)
+{
+    struct reader *reader = (struct reader *)(void *)stream;
+    struct events *events = reader->events;
+    (void)pthread_mutex_lock(&events->lock);
+    if (reader->previous != NULL)
+        reader->previous->next = reader->next;
+    else
+        events->readers = reader->next;
+    if (reader->next != NULL)
+        reader->next->previous = reader->previous;
+    events->counts.readers--;
+    (void)pthread_mutex_unlock(&events->lock);
+    text_free(&reader->out);
+    free(reader);
+}
+
+/* Where a reader that has seen `last_id` goes on; with the lock held. */
+static void go_on(struct reader *reader, const char *last_id)
+{
+    const struct events *events = reader->events;
+    uint64_t start = 0, number = 0;
+    char end;
+    reader->at = events->n;
+    if (last_id == NULL || last_id[0] == '\0')
+        return;
+    if (sscanf(last_id, "%" SCNx64 "-%" SCNu64 "%c", &start, &number, &end) == 2 &&
+        start == (uint64_t)events->start_us && number < events->n)
+        reader->at = number + 1;
+    else
+        reader->missed = true;
+}
+
+int events_open(struct http_stream **out, struct events *events, const char *last_id, uint64_t seconds, struct err *err)
+{
+    struct reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for a reader of events");
+    reader->stream.read = reader_read;
+    reader->stream.free = reader_free;
+    reader->stream.endless = true;
+    reader->events = events;
+    reader->last_ms = now_ms();
+    reader->until_ms = seconds > INT64_MAX / 2000 ? INT64_MAX : reader->last_ms + (int64_t)seconds * 1000;
+    (void)pthread_mutex_lock(&events->lock);
+    const bool full = events->counts.readers >= events->readers_max;
+    if (full) {
+        events->counts.refused++;
+    } else {
+        events->counts.readers++;
+        go_on(reader, last_id);
+        text_add_format(&reader->out, "retry: %d\n\n", WAIT_MS);
+        reader->next = events->readers;
+        if (reader->next != NULL)
+            reader->next->previous = reader;
+        events->readers = reader;
+    }
+    (void)pthread_mutex_unlock(&events->lock);
+    if (!full) {
+        *out = &reader->stream;
+        return 0;
+    }
+    free(reader);
+    return err_set(err, ERR_BUSY, "%u readers of events are all that are served at once; try again later",
+                   events->readers_max);
+}
+
+void events_tick(struct events *events, int64_t now)
+{
+    (void)pthread_mutex_lock(&events->lock);
+    if (now - events->train_ms >= EVENTS_TRAIN_MS)
+        tell_train(events, now);
+    if (now - events->job_ms >= EVENTS_JOB_MS)
+        tell_job(events, now);
+    for (struct reader *reader = events->readers; reader != NULL; reader = reader->next) {
+        reader->beat = reader->beat || now - reader->last_ms >= EVENTS_BEAT_MS;
+        if (reader->beat || now >= reader->until_ms)
+            http_stream_wake(&reader->stream);
+    }
+    (void)pthread_mutex_unlock(&events->lock);
+}
+
+struct events_counts events_counts(struct events *events)
+{
+    (void)pthread_mutex_lock(&events->lock);
+    const struct events_counts counts = events->counts;
+    (void)pthread_mutex_unlock(&events->lock);
+    return counts;
+}
+
+/* ---- the words ---- */
+
+static void write_class(struct text *data, const struct note *note)
+{
+    const struct event *event = note->event;
+    text_add_format(data, "{\"revision\":%" PRIu64 ",\"action\":\"%s\",\"index\":%u,\"label\":", note->revision,
+                    event->as.class_.action == CLASS_ADD ? "add" : "rename", event->as.class_.index);
+    text_add_quoted(data, event->as.class_.label, strlen(event->as.class_.label));
+    text_add(data, "}", 1);
+}
+
+static void write_settings(struct text *data, const struct note *note)
+{
+    const struct settings *settings = &note->event->as.tune.settings;
+    text_add_format(data, "{\"revision\":%" PRIu64 ",\"settings\":{", note->revision);
+    for (int i = 0; i < SETTING_N; i++) {
+        const char *word = settings_word(settings, (enum setting)i);
+        char number[JSON_NUMBER_BYTES];
+        text_add_format(data, "%s\"%s\":", i > 0 ? "," : "", setting_table[i].name);
+        if (word != NULL)
+            text_add_format(data, "\"%s\"", word);
+        else
+            text_add(data, number, json_number_print(number, settings_get(settings, (enum setting)i)));
+    }
+    text_add_string(data, "}}");
+}
+
+void events_note(void *context, const struct note *note)
+{
+    struct events *events = context;
+    struct text data = {0};
+    const char *kind = NULL;
+    const int64_t now = now_ms();
+    (void)pthread_mutex_lock(&events->lock);
+    switch (note->kind) {
+    case NOTE_TRAIN:
+        events->train.revision = note->revision;
+        events->train.step = note->step;
+        events->train.samples += note->samples;
+        events->train.correct += note->correct;
+        events->train.loss_sum += note->loss_sum;
+        if (now - events->train_ms >= EVENTS_TRAIN_MS)
+            tell_train(events, now);
+        break;
+    case NOTE_CLASS:
+        kind = "class";
+        write_class(&data, note);
+        break;
+    case NOTE_TUNE:
+        kind = "tune";
+        write_settings(&data, note);
+        break;
+    case NOTE_SNAPSHOT:
+        kind = "snapshot";
+        text_add_format(&data, "{\"id\":%" PRId64 ",\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"reason\":\"%s\"}",
+                        note->snapshot->id, note->snapshot->revision, note->snapshot->step, note->snapshot->reason);
+        break;
+    case NOTE_ACTIVATE:
+        kind = "activate";
+        text_add_format(&data, "{\"revision\":%" PRIu64 ",\"target\":%" PRIu64 ",\"step\":%" PRIu64 "}", note->revision,
+                        note->target, note->step);
+        break;
+    case NOTE_DRIFT:
+        kind = "drift";
+        text_add_format(&data, "{\"revision\":%" PRIu64 ",\"sample\":%" PRIu64 ",\"alarms\":%" PRIu64 "}",
+                        note->revision, note->samples, note->alarms);
+        break;
+    }
+    if (kind != NULL) { /* what was held back comes first */
+        tell_train(events, now);
+        tell(events, kind, &data);
+    }
+    (void)pthread_mutex_unlock(&events->lock);
+}
+
+void events_job(void *context, const struct job_status *job)
+{
+    struct events *events = context;
+    const int64_t now = now_ms();
+    (void)pthread_mutex_lock(&events->lock);
+    const bool other = events->job_held && events->job.id != job->id;
+    if (other)
+        tell_job(events, now);
+    events->job = *job;
+    events->job_held = true;
+    if (job->state != JOB_STATE_RUNNING || job->steps == 0 || now - events->job_ms >= EVENTS_JOB_MS) {
+        tell_train(events, now);
+        tell_job(events, now);
+    }
+    (void)pthread_mutex_unlock(&events->lock);
+}

@@ -1,0 +1,19 @@
+/* routes_events.c - GET /events: events.h as text/event-stream. */
+#include "server/events.h"
+#include "server/routes.h"
+
+#define SECONDS_MAX ((uint64_t)366 * 24 * 3600)
+
+void route_events(const struct call *call)
+{
+    uint64_t seconds = EVENTS_FOREVER;
+    struct err err;
+    struct answer *answer = call->answer;
+    if (request_param_number(call->request, "seconds", 0, SECONDS_MAX, &seconds, &err) != 0 ||
+        events_open(&answer->stream, call->routes->events, call->request->last_event_id, seconds, &err) != 0) {
+        routes_problem(call->routes, answer, &err);
+        return;
+    }
+    answer->status = 200;
+    answer->type = "text/event-stream; charset=utf-8";
+}
