@@ -248,7 +248,8 @@ static bool make_step(struct learner *l, const struct settings *settings, uint32
     return made;
 }
 
-static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
+/* Gives back what the model gave that class before the step. */
+static float rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, const struct rehearse_step *how)
 {
     struct settings settings = l->settings;
     settings.rate = how->rate;
@@ -257,21 +258,24 @@ static void rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, c
         pixels = l->displaced;
     }
     net_forward(l->arith, &l->net, settings.mean, pixels, l->ws);
+    const float p = l->ws->l2[label];
     (void)make_step(l, &settings, label);
+    return p;
 }
 
 /* Each step has its own draw: the counter is what the state alone decides. */
 static void rehearse_from_pool(struct learner *l)
 {
     const uint64_t draw = draw_bits(l->settings.seed ^ REHEARSE_KEY, l->step);
-    uint32_t label;
-    const uint8_t *pixels = pool_draw(l->pool, draw, &label);
-    if (pixels != NULL)
-        rehearse(l, label, pixels,
-                 &(struct rehearse_step){.rate = settings_rate(&l->settings, l->step),
-                                         .jitter = l->settings.jitter,
-                                         .rotation = l->settings.rotation,
-                                         .draw = draw_bits(draw, 2)});
+    struct pool_drawn drawn;
+    if (!pool_draw(l->pool, draw, &drawn))
+        return;
+    const float p = rehearse(l, drawn.class_index, drawn.pixels,
+                             &(struct rehearse_step){.rate = settings_rate(&l->settings, l->step),
+                                                     .jitter = l->settings.jitter,
+                                                     .rotation = l->settings.rotation,
+                                                     .draw = draw_bits(draw, POOL_DRAWS + 1)});
+    pool_saw(l->pool, &drawn, pool_doubt(p));
 }
 
 static void train(struct learner *l, struct sample *sample, bool given)
@@ -283,9 +287,10 @@ static void train(struct learner *l, struct sample *sample, bool given)
         sample->predicted = net_argmax(&l->net, l->ws->l2);
         sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
     }
+    const uint8_t doubt = now.rehearsal > 0 ? pool_doubt(l->ws->l2[sample->label]) : POOL_UNKNOWN;
     sample->refused = !make_step(l, &now, sample->label);
     tally_count(l, sample->label, sample->predicted, sample->loss);
-    pool_add(l->pool, l->settings.seed, sample->label, sample->pixels, sample->id);
+    pool_add(l->pool, l->settings.seed, sample->label, sample->pixels, doubt, sample->id);
     for (uint32_t i = 0; i < l->settings.rehearsal; i++)
         rehearse_from_pool(l);
 }
@@ -390,7 +395,7 @@ int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, c
         !(how->rotation >= 0.0F && (double)how->rotation <= JITTER_DEGREES_MAX))
         return err_set(err, ERR_VALUE, "a rehearsal with rate %g, jitter %g and rotation %g", (double)how->rate,
                        (double)how->jitter, (double)how->rotation);
-    rehearse(l, label, pixels, how);
+    (void)rehearse(l, label, pixels, how);
     return 0;
 }
 

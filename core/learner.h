@@ -113,7 +113,7 @@ struct learner *learner_dup(const struct learner *src, bool with_workspace, stru
 /* learner_class - index of the class with that label (bytes need not be terminated), or -1. */
 int learner_class(const struct learner *learner, const char *bytes, size_t n_bytes);
 
-/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, pool (by its sum), parameters.
+/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, pool (images by their sum), parameters.
  * Not over revision, capacity, ids or instruction set. Two states with one digest stay equal over the same events. Costs
  * 0.3 ms for 400 KB.
  *

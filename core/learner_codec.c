@@ -2,7 +2,7 @@
  *
  * "The rest" of a state, beside the three tensors, little-endian throughout:
  *
- *     u32  version: 1, or 2 where the pool has seen samples; + 0x100 (CODEC_REFUSED) where steps were refused
+ *     u32  version: 1, or 3 where the pool has seen samples; + 0x100 (CODEC_REFUSED) where steps were refused
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
  *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
  *     u64  step
@@ -11,11 +11,13 @@
  *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
  *     u32  confusion, row by row, number of classes squared
  *     with CODEC_REFUSED: u64 steps that were refused
- *     version 2: for each class u64 samples that the pool saw, then 4 times u64: the pool's sum
- *     version 2, not in the digest: for each class, for each slot that is used: i64 id of the sample
+ *     version 3: for each class u64 samples that the pool saw; 4 times u64: the pool's sum; for each class, for each slot
+ *                that is used: u8 doubt
+ *     version 3, not in the digest: for each class, for each slot that is used: i64 id of the sample
  *
  * Version 1 of a state that has seen samples is of before there were pools. It is read as it is, with the digest that it
- * had; the pool, which follows from the labels and images in the log, is made again from them by the store.
+ * had; the pool, which follows from the labels and images in the log, is made again from them by the store. Version 2 was of a pool
+ * with another rule, in no release: it is refused.
  *
  * Settings go by name so that a later version can add one: those that came after the first version (SETTING_LATE) are
  * named only where they are not 0, so that a model which does not use them has the bytes, and the digest, that it had.
@@ -30,7 +32,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
 
 #define CODEC_PLAIN 1u
-#define CODEC_POOL  2u
+#define CODEC_POOL  3u
 
 #define CODEC_REFUSED 0x100u
 
@@ -126,6 +128,8 @@ static void put_rest(struct sink *sink, const struct learner *l, uint32_t versio
         return;
     put(sink, l->pool->seen, l->n_classes * sizeof *l->pool->seen);
     put(sink, l->pool->sum, sizeof l->pool->sum);
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        put(sink, pool_doubts(l->pool, c), pool_used(l->pool, c));
 }
 
 static void put_ids(struct sink *sink, const struct learner *l)
@@ -292,6 +296,8 @@ static void get_pool(struct source *source, struct learner *l)
     if (source->short_)
         return;
     pool_present(pool);
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        get(source, pool_doubts(pool, c), pool_used(pool, c));
     for (uint32_t c = 0; c < l->n_classes && !source->short_; c++)
         for (uint32_t slot = 0; slot < pool_used(pool, c); slot++)
             pool_fill(pool, c, slot, (int64_t)get_u64(source), NULL);

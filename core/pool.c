@@ -9,7 +9,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fingerprints read pixels as numbers");
 
-/* What tells the draws of the reservoirs from all others of the same seed. */
+/* What tells the draws of the slots from all others of the same seed. */
 #define POOL_KEY 0x706f6f6cu
 
 struct pool_slots {
@@ -74,8 +74,9 @@ struct pool *pool_create(uint32_t n_input, uint32_t capacity, bool with_slots)
     pool->n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES);
     pool->seen = calloc(capacity, sizeof *pool->seen);
     pool->present = calloc(capacity, sizeof *pool->present);
+    pool->doubts = calloc(pool->n_slots > 0 ? pool->n_slots : 1, sizeof *pool->doubts);
     pool->slots = with_slots ? slots_create(pool->n_slots, n_input) : NULL;
-    if (pool->seen == NULL || pool->present == NULL || (with_slots && pool->slots == NULL)) {
+    if (pool->seen == NULL || pool->present == NULL || pool->doubts == NULL || (with_slots && pool->slots == NULL)) {
         pool_free(pool);
         return NULL;
     }
@@ -89,6 +90,7 @@ void pool_free(struct pool *pool)
     slots_free(pool->slots);
     free(pool->seen);
     free(pool->present);
+    free(pool->doubts);
     free(pool);
 }
 
@@ -244,32 +246,58 @@ static void keep(struct pool *pool, uint32_t where)
     s->marks[where] = s->mark;
 }
 
-void pool_add(struct pool *pool, uint64_t seed, uint32_t class_index, const uint8_t *pixels, int64_t id)
+void pool_add(struct pool *pool, uint64_t seed, uint32_t class_index, const uint8_t *pixels, uint8_t doubt, int64_t id)
 {
     assert(pool->slots != NULL && class_index < pool->n_classes);
     const uint64_t j = pool->seen[class_index]++;
     if (j == 0)
         add_present(pool, class_index);
-    const uint64_t slot =
-        j < pool->share ? j : draw_below(draw_bits(draw_mix(seed + POOL_KEY) + class_index, j), j + 1);
-    if (slot >= pool->share)
+    if (pool->share == 0)
         return;
+    const uint64_t slot =
+        j < pool->share ? j : draw_below(draw_bits(draw_mix(seed + POOL_KEY) + class_index, j), pool->share);
     const uint32_t where = first_slot(pool, class_index) + (uint32_t)slot;
     if (j >= pool->share)
         sum_without(pool->sum, pool, class_index, (uint32_t)slot);
     keep(pool, where);
     memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
     pool->slots->ids[where] = id;
+    pool->doubts[where] = doubt;
     sum_with(pool->sum, pool, class_index, (uint32_t)slot);
 }
 
-const uint8_t *pool_draw(const struct pool *pool, uint64_t draw, uint32_t *class_index)
+bool pool_draw(const struct pool *pool, uint64_t draw, struct pool_drawn *drawn)
 {
     if (pool->share == 0 || pool->n_present == 0)
-        return NULL;
-    *class_index = pool->present[draw_below(draw_bits(draw, 0), pool->n_present)];
-    const uint64_t slot = draw_below(draw_bits(draw, 1), pool_used(pool, *class_index));
-    return pixels_of(pool, first_slot(pool, *class_index) + (uint32_t)slot);
+        return false;
+    const uint32_t c = pool->present[draw_below(draw_bits(draw, 0), pool->n_present)];
+    const uint32_t first = first_slot(pool, c), used = pool_used(pool, c);
+    uint32_t slot = 0;
+    for (uint32_t i = 0; i < POOL_DRAWS; i++) {
+        const uint32_t other = (uint32_t)draw_below(draw_bits(draw, 1 + i), used);
+        if (i == 0 || pool->doubts[first + other] > pool->doubts[first + slot])
+            slot = other;
+    }
+    *drawn = (struct pool_drawn){c, slot, pixels_of(pool, first + slot)};
+    return true;
+}
+
+void pool_saw(struct pool *pool, const struct pool_drawn *drawn, uint8_t doubt)
+{
+    assert(drawn->slot < pool_used(pool, drawn->class_index));
+    pool->doubts[first_slot(pool, drawn->class_index) + drawn->slot] = doubt;
+}
+
+/* The upper bits of a float, exponent and four bits behind it, count sixteenths of a doubling: from 2^-18 to the largest, 1/4. */
+uint8_t pool_doubt(float p)
+{
+    const float doubt = p * (1.0F - p);
+    uint32_t bits;
+    if (!(doubt > 0x1p-18F)) /* nor if it is no number */
+        return 0;
+    memcpy(&bits, &doubt, sizeof bits);
+    const uint32_t steps = (bits >> 19) - ((127u - 18u) << 4);
+    return (uint8_t)(steps < POOL_UNKNOWN ? steps : POOL_UNKNOWN - 1);
 }
 
 /* ---- copies, and going back ---- */
@@ -277,6 +305,8 @@ const uint8_t *pool_draw(const struct pool *pool, uint64_t draw, uint32_t *class
 static void copy_counters(struct pool *dst, const struct pool *src)
 {
     assert(dst->n_input == src->n_input);
+    for (uint32_t c = 0; c < src->n_classes; c++)
+        memcpy(pool_doubts(dst, c), pool_doubts(src, c), pool_used(src, c));
     memcpy(dst->seen, src->seen, src->n_classes * sizeof *dst->seen);
     if (dst->n_classes > src->n_classes) /* classes that were taken back leave no counts for those that come */
         memset(dst->seen + src->n_classes, 0, (dst->n_classes - src->n_classes) * sizeof *dst->seen);
@@ -340,6 +370,11 @@ void pool_undo(struct pool *pool, const struct pool *marked)
 }
 
 /* ---- for snapshots ---- */
+
+uint8_t *pool_doubts(const struct pool *pool, uint32_t class_index)
+{
+    return pool->doubts + first_slot(pool, class_index);
+}
 
 int64_t pool_id(const struct pool *pool, uint32_t class_index, uint32_t slot)
 {

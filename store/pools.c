@@ -4,8 +4,8 @@
  * The digest of the state covers the images by a sum over their fingerprints, so what is read here is proved, whatever
  * became of the table since.
  *
- * Snapshots of version 1 (core/learner_codec.c) know of no pool. It follows from the labels and images of the line that
- * leads to the snapshot, so the log is read once, each link checked, and shown to an empty pool.
+ * Snapshots of version 1 (core/learner_codec.c) know of no pool, nor of rehearsal. It follows from the labels and images of the
+ * line that leads to the snapshot, so the log is read once, each link checked, and shown to an empty pool.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static int show(struct pool *pool, const struct event *event, const struct store
                 return unproved(err);
             if (sample->label >= pool->n_classes)
                 pool_classes(pool, sample->label + 1);
-            pool_add(pool, seed, sample->label, sample->pixels, sample->id);
+            pool_add(pool, seed, sample->label, sample->pixels, POOL_UNKNOWN, sample->id);
         }
     return 0;
 }

@@ -1,6 +1,8 @@
-/* test_pool.c - the pool of past samples: against a naive reference of its rule, its fairness and bounds, going back, and
+/* test_pool.c - the pool of past samples: against a naive reference of its rule, who stays and who is drawn, its bounds, going back, and
  * what rehearsing from it does for a learner. */
 #include <check.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct reference {
     uint32_t share, n_classes;
     uint64_t seen[CLASSES];
     uint64_t slots[CLASSES][POOL_CLASS_MAX];
+    uint8_t doubts[CLASSES][POOL_CLASS_MAX];
 };
 
 static void reference_classes(struct reference *r, uint32_t n_input, uint32_t n_classes)
@@ -31,9 +34,11 @@ static void reference_classes(struct reference *r, uint32_t n_input, uint32_t n_
 static void reference_add(struct reference *r, uint64_t seed, uint32_t c, uint64_t number)
 {
     const uint64_t j = r->seen[c]++;
-    const uint64_t slot = j < r->share ? j : draw_below(draw_bits(draw_mix(seed + 0x706f6f6c) + c, j), j + 1);
-    if (slot < r->share)
-        r->slots[c][slot] = number;
+    if (r->share == 0)
+        return;
+    const uint64_t slot = j < r->share ? j : draw_below(draw_bits(draw_mix(seed + 0x706f6f6c) + c, j), r->share);
+    r->slots[c][slot] = number;
+    r->doubts[c][slot] = (uint8_t)(number * 37);
 }
 
 /* The number-th image: its number is in its first bytes, the rest depends on it. */
@@ -48,7 +53,7 @@ static void add(struct pool *pool, struct reference *r, uint64_t seed, uint32_t 
     uint8_t *pixels = malloc(pool->n_input);
     ck_assert_ptr_nonnull(pixels);
     image(pixels, pool->n_input, number);
-    pool_add(pool, seed, c, pixels, (int64_t)number);
+    pool_add(pool, seed, c, pixels, (uint8_t)(number * 37), (int64_t)number);
     reference_add(r, seed, c, number);
     free(pixels);
 }
@@ -63,30 +68,51 @@ static void expect_same(const struct pool *pool, const struct reference *r)
         for (uint32_t slot = 0; slot < n; slot++)
             ck_assert_msg(pool_id(pool, c, slot) == (int64_t)r->slots[c][slot], "class %u, slot %u: %lld, but %llu", c,
                           slot, (long long)pool_id(pool, c, slot), (unsigned long long)r->slots[c][slot]);
+        ck_assert(n == 0 || memcmp(pool_doubts(pool, c), r->doubts[c], n) == 0);
     }
     ck_assert(pool_check(pool));
 }
 
-/* What is drawn is an image that the reference has, whole. */
+/* What is drawn is an image that the reference has, whole; of three drawn slots the first that none has more doubt than. */
 static void expect_drawn(const struct pool *pool, const struct reference *r, uint32_t n_draws)
 {
+    uint32_t present[CLASSES] = {0}, n_present = 0;
     uint8_t *pixels = malloc(pool->n_input);
     ck_assert_ptr_nonnull(pixels);
+    for (uint32_t c = 0; c < r->n_classes; c++)
+        if (r->seen[c] > 0)
+            present[n_present++] = c;
     for (uint64_t i = 0; i < n_draws; i++) {
-        uint32_t c;
-        uint64_t number = 0;
-        const uint8_t *drawn = pool_draw(pool, draw_bits(1, i), &c);
-        ck_assert_ptr_nonnull(drawn);
-        ck_assert_uint_lt(c, r->n_classes);
-        memcpy(&number, drawn, 8);
-        image(pixels, pool->n_input, number);
-        ck_assert_mem_eq(drawn, pixels, pool->n_input);
-        uint32_t slot = 0;
-        while (slot < pool_used(pool, c) && r->slots[c][slot] != number)
-            slot++;
-        ck_assert_msg(slot < pool_used(pool, c), "image %llu is not of class %u", (unsigned long long)number, c);
+        struct pool_drawn drawn;
+        const uint64_t draw = draw_bits(1, i);
+        ck_assert(pool_draw(pool, draw, &drawn));
+        const uint32_t c = present[draw_below(draw_bits(draw, 0), n_present)], used = pool_used(pool, c);
+        ck_assert_uint_eq(drawn.class_index, c);
+        uint64_t slots[3];
+        for (uint32_t k = 0; k < 3; k++)
+            slots[k] = draw_below(draw_bits(draw, 1 + k), used);
+        const uint8_t *d = r->doubts[c];
+        const uint64_t best = d[slots[0]] >= d[slots[1]] && d[slots[0]] >= d[slots[2]] ? slots[0]
+                              : d[slots[1]] >= d[slots[2]]                             ? slots[1]
+                                                                                       : slots[2];
+        ck_assert_uint_eq(drawn.slot, best);
+        image(pixels, pool->n_input, r->slots[c][best]);
+        ck_assert_mem_eq(drawn.pixels, pixels, pool->n_input);
     }
     free(pixels);
+}
+
+/* n samples are drawn and seen again, with other doubts than before. */
+static void see_some(struct pool *pool, struct reference *r, uint32_t n, uint64_t seed)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        struct pool_drawn drawn;
+        if (!pool_draw(pool, draw_bits(seed, i), &drawn))
+            return;
+        const uint8_t doubt = (uint8_t)draw_bits(seed + 1, i);
+        pool_saw(pool, &drawn, doubt);
+        r->doubts[drawn.class_index][drawn.slot] = doubt;
+    }
 }
 
 /* ---- the rule ---- */
@@ -110,8 +136,10 @@ START_TEST(the_pool_has_what_its_rule_says)
         const uint32_t c =
             chance_between(&chance, 0, 1) == 0 ? 0 : (uint32_t)draw_below(chance_bits(&chance), n_classes);
         add(pool, &r, 42, c, number);
-        if (number == 1 || number == n / 2)
+        if (number == 1 || number == n / 2) {
             expect_same(pool, &r);
+            see_some(pool, &r, 100, number);
+        }
     }
     expect_same(pool, &r);
     expect_drawn(pool, &r, 300);
@@ -158,7 +186,7 @@ START_TEST(slots_of_all_classes_lie_apart_within_the_bounds)
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++) {
                     pixels[0] = (uint8_t)(c + slot);
-                    pool_add(pool, 1, c, pixels, (int64_t)c * 1000 + slot);
+                    pool_add(pool, 1, c, pixels, 0, (int64_t)c * 1000 + slot);
                 }
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++)
@@ -175,13 +203,13 @@ START_TEST(nothing_is_kept_of_images_that_are_too_large)
     const uint32_t n_input = 2000000; /* four of them fit, but there are five classes */
     uint8_t *pixels = calloc(n_input, 1);
     struct pool *pool = pool_create(n_input, 5, true);
-    uint32_t c;
+    struct pool_drawn drawn;
     ck_assert(pool != NULL && pixels != NULL);
     pool_classes(pool, 5);
     ck_assert_uint_eq(pool->share, 0);
-    pool_add(pool, 1, 4, pixels, 1);
+    pool_add(pool, 1, 4, pixels, 0, 1);
     ck_assert_uint_eq(pool->seen[4], 1);
-    ck_assert_ptr_null(pool_draw(pool, 7, &c));
+    ck_assert(!pool_draw(pool, 7, &drawn));
     ck_assert(pool_check(pool));
     pool_free(pool);
     free(pixels);
@@ -191,35 +219,73 @@ END_TEST
 START_TEST(nothing_is_drawn_from_an_empty_pool)
 {
     struct pool *pool = pool_create(784, 10, true);
-    uint32_t c;
+    struct pool_drawn drawn;
     ck_assert_ptr_nonnull(pool);
     pool_classes(pool, 10);
-    ck_assert_ptr_null(pool_draw(pool, 7, &c));
+    ck_assert(!pool_draw(pool, 7, &drawn));
     pool_free(pool);
 }
 END_TEST
 
-/* ---- fairness ---- */
+/* ---- who stays, and who is drawn ---- */
 
-START_TEST(all_samples_of_a_class_had_the_same_chance_to_stay)
+START_TEST(a_new_sample_always_enters_and_the_chance_to_stay_falls_with_what_comes_after)
 {
-    /* 4000 samples of one class, 500 stay: of the i-th tenth of them about 50, summed over 40 seeds 2000 */
-    struct pool *pool = NULL;
-    unsigned tenths[10] = {0};
-    for (uint64_t seed = 0; seed < 40; seed++) {
+    /* 4 share samples of one class: of those that k came after, (1 - 1/share)^k stay; the first `share` are alike */
+    enum { SHARE = POOL_CLASS_MAX, SEEDS = 40, PARTS = 8, PART = 4 * SHARE / PARTS };
+    unsigned parts[PARTS] = {0};
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
         const uint8_t pixels[16] = {0};
-        pool = pool_create(16, 1, true);
+        struct pool *pool = pool_create(16, 1, true);
         ck_assert_ptr_nonnull(pool);
         pool_classes(pool, 1);
-        ck_assert_uint_eq(pool->share, 500);
-        for (int64_t i = 0; i < 4000; i++)
-            pool_add(pool, seed, 0, pixels, i);
-        for (uint32_t slot = 0; slot < 500; slot++)
-            tenths[pool_id(pool, 0, slot) / 400]++;
+        ck_assert_uint_eq(pool->share, SHARE);
+        for (int64_t i = 0; i < 4 * SHARE; i++)
+            pool_add(pool, seed, 0, pixels, 0, i);
+        bool newest = false;
+        for (uint32_t slot = 0; slot < SHARE; slot++) {
+            parts[pool_id(pool, 0, slot) / PART]++;
+            newest = newest || pool_id(pool, 0, slot) == 4 * SHARE - 1;
+        }
+        ck_assert(newest);
         pool_free(pool);
     }
-    for (int i = 0; i < 10; i++) /* standard deviation at most 42: five of them */
-        ck_assert_msg(tenths[i] > 1790 && tenths[i] < 2210, "tenth %d: %u", i, tenths[i]);
+    for (int part = 0; part < PARTS; part++) {
+        double expected = 0;
+        for (int i = part * PART; i < (part + 1) * PART; i++)
+            expected += SEEDS * pow(1 - 1.0 / SHARE, i < SHARE ? 3 * SHARE : 4 * SHARE - 1 - i);
+        ck_assert_msg(fabs(parts[part] - expected) < 5 * sqrt(expected), "part %d: %u, not %.0f", part, parts[part],
+                      expected);
+    }
+}
+END_TEST
+
+START_TEST(doubt_grows_with_p_times_1_minus_p)
+{
+    /* each probability beside one that is further from 1/2 */
+    ck_assert_uint_eq(pool_doubt(0.0F), 0);
+    ck_assert_uint_eq(pool_doubt(1.0F), 0);
+    ck_assert_uint_eq(pool_doubt(0x1p-20F), 0);
+    ck_assert_uint_gt(pool_doubt(0x1p-16F), 0);
+    ck_assert_uint_eq(pool_doubt(0.5F), POOL_UNKNOWN - 1);
+    for (uint32_t i = 1; i < 100000; i++) {
+        const float p = (float)i / 200000.0F, less = (float)(i - 1) / 200000.0F;
+        ck_assert_uint_ge(pool_doubt(p), pool_doubt(less));
+        ck_assert_uint_ge(pool_doubt(1.0F - p), pool_doubt(1.0F - less));
+        ck_assert_uint_lt(pool_doubt(p), POOL_UNKNOWN);
+    }
+    for (int i = -17; i < -3; i++) { /* 16 steps to a doubling, nearly, since 1 - p falls */
+        const float p = ldexpf(1.0F, i);
+        ck_assert_msg(abs(pool_doubt(2 * p) - pool_doubt(p) - 16) <= 3, "%g", (double)p);
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_probability_is_no_doubt)
+{
+    static const float wrong[] = {NAN, -NAN, INFINITY, -INFINITY, -0.5F, 1.5F, 1.0000001F, -0.0F, FLT_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        ck_assert_uint_eq(pool_doubt(wrong[i]), 0);
 }
 END_TEST
 
@@ -232,14 +298,14 @@ START_TEST(classes_are_drawn_alike_however_they_came)
     ck_assert_ptr_nonnull(pool);
     pool_classes(pool, 4);
     for (int i = 0; i < 3000; i++)
-        pool_add(pool, 1, 0, pixels, 1);
-    pool_add(pool, 1, 3, pixels, 1);
+        pool_add(pool, 1, 0, pixels, 0, 1);
+    pool_add(pool, 1, 3, pixels, POOL_UNKNOWN, 1);
     for (int i = 0; i < 30; i++)
-        pool_add(pool, 1, 1, pixels, 1);
+        pool_add(pool, 1, 1, pixels, (uint8_t)i, 1);
     for (uint64_t i = 0; i < 30000; i++) {
-        uint32_t c;
-        ck_assert_ptr_nonnull(pool_draw(pool, draw_bits(2, i), &c));
-        counts[c]++;
+        struct pool_drawn drawn;
+        ck_assert(pool_draw(pool, draw_bits(2, i), &drawn));
+        counts[drawn.class_index]++;
     }
     ck_assert_uint_eq(counts[2], 0);
     for (int c = 0; c < 4; c++)
@@ -303,13 +369,16 @@ START_TEST(what_came_after_the_mark_is_taken_back)
         pool_copy(marked, pool);
         pool_mark(pool);
         after = before;
+        see_some(pool, &after, 20, 2 * round);
         for (uint32_t i = 0; i < 40 * round; i++)
             add(pool, &after, 3, i % after.n_classes, 5000 + 1000 * round + i);
+        see_some(pool, &after, 30, 100 + round);
         if (round >= 3) { /* new classes take the room of others */
             pool_classes(pool, 8 + (uint32_t)round);
             reference_classes(&after, 40000, 8 + (uint32_t)round);
             for (uint32_t i = 0; i < 60; i++)
                 add(pool, &after, 3, i % after.n_classes, 20000 + i);
+            see_some(pool, &after, 30, 200 + round);
         }
         expect_same(pool, &after);
         pool_undo(pool, marked);
@@ -320,6 +389,7 @@ START_TEST(what_came_after_the_mark_is_taken_back)
         /* and some of each round stays */
         for (uint32_t i = 0; i < 5; i++)
             add(pool, &before, 3, i, 50000 + 10 * round + i);
+        see_some(pool, &before, 10, 300 + round);
         expect_same(pool, &before);
     }
     if (_i > 0)
@@ -335,12 +405,15 @@ START_TEST(a_copy_is_equal_and_independent)
     struct pool *a = filled(&r, 20, 500), *b = filled(&other, 9, 700);
     pool_mark(b);
     add(b, &other, 3, 2, 12345);
+    see_some(b, &other, 20, 1);
+    see_some(a, &r, 50, 2);
     pool_copy(b, a);
     expect_same(b, &r);
     pool_mark(b);
     other = r;
     for (uint64_t i = 0; i < 300; i++)
         add(b, &other, 3, (uint32_t)(i % 20), 3000 + i);
+    see_some(b, &other, 50, 3);
     expect_same(b, &other);
     expect_same(a, &r);
     struct pool *light = pool_create(40000, 20, false);
@@ -348,6 +421,8 @@ START_TEST(a_copy_is_equal_and_independent)
     pool_copy(light, a);
     ck_assert_mem_eq(light->sum, a->sum, sizeof a->sum);
     ck_assert_mem_eq(light->seen, a->seen, 20 * sizeof *a->seen);
+    for (uint32_t c = 0; c < 20; c++)
+        ck_assert_mem_eq(pool_doubts(light, c), pool_doubts(a, c), pool_used(a, c));
     pool_undo(b, light);
     expect_same(b, &r);
     pool_free(a);
@@ -381,25 +456,40 @@ static struct learner *with_rehearsal(uint32_t rehearsal)
     return l;
 }
 
+/* What the model gives that class. */
+static float probability(struct learner *l, uint32_t label, const uint8_t *pixels)
+{
+    net_forward(l->arith, &l->net, l->settings.mean, pixels, l->ws);
+    return l->ws->l2[label];
+}
+
 START_TEST(each_new_sample_is_followed_by_its_rehearsals)
 {
     /* learner.h's sentence, step by step, with the parts */
     struct learner *l = with_rehearsal(3), *by_hand = with_rehearsal(0);
     struct chance chance = {.state = 77};
     struct err err;
-    uint8_t pixels[30];
+    uint8_t pixels[30], displaced[30];
+    l->settings.fall = by_hand->settings.fall = 70.0F;
     for (uint32_t i = 0; i < 60; i++) {
         const uint32_t label = chance_between(&chance, 0, 2);
         chance_pixels(&chance, pixels, sizeof pixels);
         (void)model_train(l, label, pixels);
+        const uint8_t doubt = pool_doubt(probability(by_hand, label, pixels));
         (void)model_train(by_hand, label, pixels);
+        pool_doubts(by_hand->pool, label)[pool_used(by_hand->pool, label) - 1] = doubt;
         for (int k = 0; k < 3; k++) {
-            uint32_t c;
+            struct pool_drawn past;
             const uint64_t draw = draw_bits(l->settings.seed ^ 0x7265686561727365u, by_hand->step);
-            const uint8_t *past = pool_draw(by_hand->pool, draw, &c);
-            const struct rehearse_step how = {
-                .rate = l->settings.rate, .jitter = 1.0F, .rotation = 10.0F, .draw = draw_bits(draw, 2)};
-            ck_assert_int_eq(learner_rehearse(by_hand, c, past, &how, &err), 0);
+            ck_assert(pool_draw(by_hand->pool, draw, &past));
+            const struct rehearse_step how = {.rate = settings_rate(&l->settings, by_hand->step),
+                                              .jitter = 1.0F,
+                                              .rotation = 10.0F,
+                                              .draw = draw_bits(draw, 4)};
+            jitter_apply(displaced, past.pixels, &l->shape, 1.0F, 10.0F, how.draw);
+            const float p = probability(by_hand, past.class_index, displaced);
+            ck_assert_int_eq(learner_rehearse(by_hand, past.class_index, past.pixels, &how, &err), 0);
+            pool_saw(by_hand->pool, &past, pool_doubt(p));
         }
     }
     ck_assert_uint_eq(l->step, 240);
@@ -448,6 +538,38 @@ START_TEST(the_digest_covers_what_may_be_rehearsed)
     expect_other_digest(a, b);
     learner_free(a);
     learner_free(b);
+}
+END_TEST
+
+START_TEST(what_came_while_nothing_was_rehearsed_is_of_unknown_doubt)
+{
+    struct learner *l = with_rehearsal(0);
+    model_train_random(l, 30, 5);
+    for (uint32_t c = 0; c < 3; c++)
+        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
+            ck_assert_uint_eq(pool_doubts(l->pool, c)[slot], POOL_UNKNOWN);
+    l->settings.rehearsal = 1;
+    model_train_random(l, 1, 6);
+    uint32_t known = 0;
+    for (uint32_t c = 0; c < 3; c++)
+        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
+            known += pool_doubts(l->pool, c)[slot] != POOL_UNKNOWN;
+    ck_assert_uint_eq(known, 2); /* the new one, and one that was rehearsed */
+    learner_free(l);
+}
+END_TEST
+
+START_TEST(the_digest_covers_the_doubts)
+{
+    struct learner *l = with_rehearsal(0);
+    model_train_random(l, 30, 5);
+    for (uint32_t c = 0; c < 3; c++)
+        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++) {
+            struct hex before = model_digest(l);
+            pool_doubts(l->pool, c)[slot]--;
+            ck_assert_str_ne(model_digest(l).text, before.text);
+        }
+    learner_free(l);
 }
 END_TEST
 
@@ -501,6 +623,7 @@ START_TEST(a_pool_goes_through_its_bytes_but_for_the_images)
         ck_assert_uint_eq(pool_used(back->pool, c), pool_used(l->pool, c));
         for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
             ck_assert_int_eq(pool_id(back->pool, c, slot), pool_id(l->pool, c, slot));
+        ck_assert_mem_eq(pool_doubts(back->pool, c), pool_doubts(l->pool, c), pool_used(l->pool, c));
     }
     pool_copy(back->pool, l->pool); /* the images, as the store brings them */
     model_train_random(l, 20, 4);
@@ -584,7 +707,9 @@ int main(void)
     tcase_add_test(tcase, slots_of_all_classes_lie_apart_within_the_bounds);
     tcase_add_test(tcase, nothing_is_kept_of_images_that_are_too_large);
     tcase_add_test(tcase, nothing_is_drawn_from_an_empty_pool);
-    tcase_add_test(tcase, all_samples_of_a_class_had_the_same_chance_to_stay);
+    tcase_add_test(tcase, a_new_sample_always_enters_and_the_chance_to_stay_falls_with_what_comes_after);
+    tcase_add_test(tcase, doubt_grows_with_p_times_1_minus_p);
+    tcase_add_test(tcase, what_is_no_probability_is_no_doubt);
     tcase_add_test(tcase, classes_are_drawn_alike_however_they_came);
     tcase_add_test(tcase, any_change_of_any_image_is_noticed);
     tcase_add_loop_test(tcase, what_came_after_the_mark_is_taken_back, 0, 3);
@@ -592,7 +717,9 @@ int main(void)
     tcase_add_test(tcase, room_for_more_classes_changes_nothing);
     tcase_add_test(tcase, each_new_sample_is_followed_by_its_rehearsals);
     tcase_add_test(tcase, a_batch_is_learned_as_its_samples_one_by_one_are);
+    tcase_add_test(tcase, what_came_while_nothing_was_rehearsed_is_of_unknown_doubt);
     tcase_add_test(tcase, the_digest_covers_what_may_be_rehearsed);
+    tcase_add_test(tcase, the_digest_covers_the_doubts);
     tcase_add_test(tcase, a_learner_goes_back_to_its_mark);
     tcase_add_test(tcase, a_pool_goes_through_its_bytes_but_for_the_images);
     tcase_add_test(tcase, what_was_taught_first_is_forgotten_without_rehearsal_and_stays_with_it);

@@ -215,6 +215,23 @@ START_TEST(an_event_is_numbered_before_it_is_applied)
 }
 END_TEST
 
+START_TEST(a_snapshot_of_a_form_that_was_never_released_is_passed_over)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 30, 1);
+    snapshot(&m);
+    train(&m, 5, 2);
+    tamper(&m, "UPDATE snapshot SET state = CAST(x'02' || substr(state, 2) AS BLOB) WHERE id = 2");
+    must(&m, store_open(&m.store, m.path, false, &m.err));
+    struct store_recovery report = recovers(&m);
+    ck_assert_uint_eq(report.passed_over, 1);
+    ck_assert_int_eq(report.snapshot, 1);
+    ck_assert_msg(strstr(report.warning, "version 2") != NULL, "%s", report.warning);
+    model_fini(&m);
+}
+END_TEST
+
 /* ---- a file of the first version ---- */
 
 static const char *const first_version_digests[] = {
@@ -340,6 +357,7 @@ int main(void)
     tcase_add_test(tcase, a_snapshot_whose_images_were_changed_still_predicts);
     tcase_add_test(tcase, a_snapshot_whose_images_are_missing_is_not_learned_from);
     tcase_add_test(tcase, an_event_is_numbered_before_it_is_applied);
+    tcase_add_test(tcase, a_snapshot_of_a_form_that_was_never_released_is_passed_over);
     tcase_add_test(tcase, a_file_of_the_first_version_is_what_it_was);
     tcase_add_test(tcase, a_snapshot_of_the_first_version_gets_the_pool_that_a_replay_makes);
     tcase_add_test(tcase, a_model_of_the_first_version_can_take_up_rehearsing);
