@@ -20,8 +20,8 @@
  * largest. bench/defaults.md has the experiments.
  *
  * Bounds: share = min(POOL_CLASS_MAX, n_slots / p), p the smallest power of two that is not below the number of classes;
- * n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES). For 28x28 and up to 16 classes that is 500 images of each, 3.9 MB of ten. When
- * there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
+ * n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES). For 28x28 and up to 16 classes that is 1,000 images of each, 8 MB of ten; no
+ * model has more than POOL_BYTES of them, and less than that again while a group of events may yet be taken back. When there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
  *
  * A class that comes later: while p stays, it finds its slots unused. When p doubles, class c - p gives the upper half of its
  * slots to class c: nothing moves, what was in them is forgotten. Where the slots of class c begin thus follows
@@ -46,12 +46,12 @@
 
 #include "core/err.h"
 
-#define POOL_BYTES      (8u << 20) /* all slots together; as much again may be kept aside                  */
-#define POOL_SLOT_BYTES 16u        /* id and mark of a slot                                                */
-#define POOL_CLASS_MAX  500u       /* slots of a class                                                     */
-#define POOL_SUM        4u         /* numbers of 64 bits                                                   */
-#define POOL_DRAWS      3u         /* slots of which the one of the most doubt is rehearsed                */
-#define POOL_UNKNOWN    255u       /* the doubt of what was not seen while anything was rehearsed          */
+#define POOL_BYTES      (16u << 20) /* all slots together; as much again may be kept aside                  */
+#define POOL_SLOT_BYTES 16u         /* id and mark of a slot                                                */
+#define POOL_CLASS_MAX  1000u       /* slots of a class                                                     */
+#define POOL_SUM        4u          /* numbers of 64 bits                                                   */
+#define POOL_DRAWS      3u          /* slots of which the one of the most doubt is rehearsed                */
+#define POOL_UNKNOWN    255u        /* the doubt of what was not seen while anything was rehearsed          */
 
 struct pool_slots; /* the images, their ids, and what was kept aside */
 
