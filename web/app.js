@@ -2,7 +2,7 @@
 // the line that says how the daemon is.
 
 import { onToken } from './api.js';
-import { button, count, el, plural } from './dom.js';
+import { button, count, el } from './dom.js';
 import { can, learnContract, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
 import { Past } from './past.js';
@@ -74,7 +74,7 @@ let link = null;
 function tellStatus() {
   dot.className = `dot ${LINKS[link] ?? ''}`;
   if (link === 'lost') status.textContent = 'The daemon does not answer';
-  else if (state.model) status.textContent = `learned from ${plural(state.model.step, 'sample')}`;
+  else if (state.model) status.replaceChildren(`learned from ${count(state.model.step)}`, el('span', { class: 'wide' }, state.model.step === 1 ? ' sample' : ' samples'));
   status.title = state.model ? `revision ${count(state.model.revision)}, ${state.model.width} × ${state.model.height} pixels` : '';
 }
 

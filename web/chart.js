@@ -21,9 +21,9 @@ export function ticks(low, high, n = 4) {
 const path = (points) => points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 
 export class Chart {
-  // sayX, sayY: numbers as text; click(point): what a press on a point does, or undefined
-  constructor({ label, sayX, sayY, dots = false, click }) {
-    Object.assign(this, { label, sayX, sayY, dots, click });
+  // sayX, sayY: numbers as text; time: x is one, and is told at the ends only; click(point): what a press on a point does, or undefined
+  constructor({ label, sayX, sayY, dots = false, time = false, click }) {
+    Object.assign(this, { label, sayX, sayY, dots, time, click });
     this.svg = svg('svg', { class: 'chart', role: 'img', tabindex: 0, height: HEIGHT });
     this.tip = el('p', { class: 'tip', hidden: true });
     this.node = el('div', { class: 'chart-box' }, this.svg, this.tip);
@@ -71,8 +71,10 @@ export class Chart {
     const grid = ticks(this.low, this.high).map((t) => svg('g', {},
       svg('line', { class: 'grid', x1: LEFT, x2: s.width - RIGHT, y1: s.y(t), y2: s.y(t) }),
       svg('text', { x: LEFT - 8, y: s.y(t) + 4, 'text-anchor': 'end' }, this.sayY(t))));
-    const xs = ticks(this.points[0].x, last.x, Math.max(2, Math.floor(s.width / 170))).map((t) =>
-      svg('text', { x: Math.min(s.x(t), s.width - RIGHT - 14), y: HEIGHT - 8, 'text-anchor': 'middle' }, this.sayX(t)));
+    const first = this.points[0].x;
+    const xs = (this.time ? [first, last.x] : ticks(first, last.x, Math.max(2, Math.floor(s.width / 170))))
+      .filter((t, i, all) => i === 0 || this.sayX(t) !== this.sayX(all[i - 1]))
+      .map((t) => svg('text', { x: s.x(t), y: HEIGHT - 8, 'text-anchor': t === first ? 'start' : s.x(t) > s.width - 40 ? 'end' : 'middle' }, this.sayX(t)));
     const marks = this.marks.map(({ x, text }) => svg('g', { class: 'mark-line' },
       svg('line', { x1: s.x(x), x2: s.x(x), y1: TOP, y2: HEIGHT - BOTTOM }),
       svg('title', {}, text)));

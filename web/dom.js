@@ -10,7 +10,7 @@ function fill(node, properties, children) {
     else if (name === 'text') node.textContent = value;
     else node.setAttribute(name, value === true ? '' : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
@@ -19,6 +19,15 @@ export const el = (tag, properties, ...children) => fill(document.createElement(
 export const svg = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
 
 export const button = (text, click, properties) => el('button', { type: 'button', on: { click }, ...properties }, text);
+
+// Paints anew what is in node, without taking the focus from who works there: what was called the same has it afterwards.
+export function repaint(node, paint) {
+  const nameOf = (e) => e.getAttribute('aria-label') ?? e.getAttribute('href') ?? e.id;
+  const name = node.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  paint();
+  if (name && !node.contains(document.activeElement))
+    [...node.querySelectorAll('a, button, input, select, [tabindex]')].find((e) => nameOf(e) === name)?.focus({ preventScroll: true });
+}
 
 // What a screen reader says, once.
 export function announce(text) {
@@ -36,7 +45,10 @@ export function percent(part) {
   return part >= 0.9995 ? '> 99.9 %' : `${(100 * part).toFixed(1)} %`;
 }
 
-export const decimal = (x) => (x === null || x === undefined ? '–' : x.toFixed(x >= 10 ? 1 : x >= 0.1 ? 3 : 4));
+export function decimal(x) {
+  if (x === null || x === undefined) return '–';
+  return x > 0 && x < 0.00005 ? '< 0.0001' : x.toFixed(x >= 10 ? 1 : x >= 0.1 ? 3 : 4);
+}
 
 const DAY_MS = 86400000;
 export function when(text) {

@@ -22,7 +22,7 @@ export class Lessons {
     this.list = el('ol', { class: 'lessons' });
     this.back = button('Undo all lessons of this visit', () => this.goBack(), { class: 'link' });
     this.node = el('section', { class: 'card', hidden: true, 'aria-label': 'Lessons' },
-      el('div', { class: 'between' }, el('h3', {}, 'Lessons'), this.back), this.list);
+      el('div', { class: 'between' }, el('h2', {}, 'Lessons'), this.back), this.list);
     this.snapshot = null;
   }
 

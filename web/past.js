@@ -2,7 +2,7 @@
 // model as files.
 
 import { download, get, request, send } from './api.js';
-import { announce, button, count, el, percent, plural, when } from './dom.js';
+import { announce, button, count, el, percent, plural, repaint, when } from './dom.js';
 import { on, refresh, state, tell } from './state.js';
 import { Chart } from './chart.js';
 
@@ -17,29 +17,29 @@ export class Past {
     this.title = 'Its past';
     this.snapshots = [];
     this.compared = [];
-    this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, sayY: percent, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
+    this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, time: true, sayY: percent, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
     this.build();
     on('model', () => this.soon());
   }
 
   build() {
-    this.note = el('input', { maxlength: 120, placeholder: 'a note, if you like', 'aria-label': 'Note', autocomplete: 'off' });
+    this.note = el('input', { class: 'note', maxlength: 120, placeholder: 'a note, if you like', 'aria-label': 'Note', autocomplete: 'off' });
     this.pin = el('input', { type: 'checkbox' });
     this.take = button('Take a snapshot', () => this.act(async () => {
       await send('POST', '/snapshots', { note: this.note.value.trim(), pinned: this.pin.checked });
       this.note.value = '';
       return 'A snapshot was taken.';
     }), { class: 'main' });
-    this.line = el('section', { class: 'card' }, el('h3', {}, 'Right answers until then'), this.chart.node);
+    this.line = el('section', { class: 'card' }, el('h2', {}, 'Right answers until then'), this.chart.node);
     this.difference = el('section', { class: 'card', hidden: true, role: 'status' });
     this.rows = el('ol', { class: 'snapshots' });
     this.node = el('section', { class: 'place' },
-      el('header', {}, el('h2', {}, 'Its past'),
+      el('header', {}, el('h1', {}, 'Its past'),
         el('p', {}, 'Each snapshot is a state that it can go back to. Nothing is lost by going back: what came later stays, and can be gone back to in turn.')),
       el('div', { class: 'stack' }, this.line,
         el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Keep it for good')),
         this.difference, this.rows,
-        el('section', { class: 'card' }, el('h3', {}, 'Take it elsewhere'), el('p', { class: 'hint' }, 'The live model as a file.'),
+        el('section', { class: 'card' }, el('h2', {}, 'Take it elsewhere'), el('p', { class: 'hint' }, 'The live model as a file.'),
           el('div', { class: 'row files' }, FILES.map(([name, text]) => button(text, () => download(`/${name}`, name).catch((p) => tell('problem', p))))))));
   }
 
@@ -54,7 +54,10 @@ export class Past {
   async load() {
     try {
       this.snapshots = (await get('/snapshots')).snapshots;
-      this.paint();
+      const seen = JSON.stringify([this.snapshots, state.model.digest]);
+      if (seen === this.painted) return;
+      this.painted = seen;
+      repaint(this.node, () => this.paint());
     } catch (problem) {
       tell('problem', problem);
     }
@@ -75,7 +78,10 @@ export class Past {
       x: Date.parse(s.created), y: s.accuracy, id: s.id, kind: s.pinned ? 'pinned' : '', text: `${when(s.created)} · ${s.note || WHY[s.reason] || s.reason}`,
     })).sort((a, b) => a.x - b.x);
     this.line.hidden = points.length < 2;
-    if (points.length >= 2) this.chart.show(points);
+    if (points.length >= 2) {
+      const [low, high] = [Math.min(...points.map((p) => p.y)), Math.max(...points.map((p) => p.y))];
+      this.chart.show(points, { low: Math.max(0, low - 0.05), high: Math.min(1, high + 0.05) });
+    }
     this.rows.replaceChildren(...[...this.snapshots].sort((a, b) => b.id - a.id).map((s) => this.row(s)));
     this.compared = this.compared.filter((id) => this.snapshots.some((s) => s.id === id));
     this.compare();
@@ -87,7 +93,7 @@ export class Past {
       change: () => this.choose(s.id),
     } });
     const item = el('li', { id: `snapshot-${s.id}`, class: `card snapshot${live ? ' live' : ''}` }, choose,
-      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && el('span', { class: 'badge' }, 'live now'), s.pinned && el('span', { class: 'badge' }, 'kept')),
+      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && [' ', el('span', { class: 'badge' }, 'live now')], s.pinned && [' ', el('span', { class: 'badge' }, 'kept')]),
         el('p', { class: 'small soft' }, `${when(s.created)} · ${WHY[s.reason] ?? s.reason} · ${plural(s.step, 'step')} · revision ${count(s.revision)}`)),
       el('p', { class: 'snapshot-accuracy' }, percent(s.accuracy)),
       el('div', { class: 'row' },
@@ -130,7 +136,7 @@ export class Past {
     const name = (s) => s.note || `snapshot ${s.id}`;
     const row = (title, one, two, difference) => el('tr', {}, el('th', { scope: 'row' }, title), el('td', { class: 'n' }, one), el('td', { class: 'n' }, two), el('td', { class: 'n' }, difference));
     const signed = (n) => (n > 0 ? `+${count(n)}` : n < 0 ? `−${count(-n)}` : 'none');
-    this.difference.replaceChildren(el('h3', {}, 'Compared'), el('div', { class: 'scroll' }, el('table', { class: 'plain' },
+    this.difference.replaceChildren(el('h2', {}, 'Compared'), el('div', { class: 'scroll' }, el('table', { class: 'plain' },
       el('thead', {}, el('tr', {}, ['', name(a), name(b), 'difference'].map((t) => el('th', { scope: 'col' }, t)))),
       el('tbody', {}, row('Right answers', percent(a.accuracy), percent(b.accuracy), change === null ? '–' : `${change >= 0 ? '+' : '−'}${Math.abs(100 * change).toFixed(2)} points`),
         row('Samples', count(a.samples), count(b.samples), signed(b.samples - a.samples)), row('Steps', count(a.step), count(b.step), signed(b.step - a.step)),

@@ -72,7 +72,7 @@ export function openSample(sample, changed) {
     ['Learned', when(sample.created)], ['Revision', sample.revision],
   ];
   const dialog = el('dialog', { class: 'near', 'aria-labelledby': 'near-title' },
-    el('div', { class: 'between' }, el('h3', { id: 'near-title' }, `Sample ${sample.id}`), button('Close', close, { class: 'quiet' })),
+    el('div', { class: 'between' }, el('h2', { id: 'near-title' }, `Sample ${sample.id}`), button('Close', close, { class: 'quiet' })),
     el('div', { class: 'near-row' }, picture(`/samples/${sample.id}/image`, `Sample ${sample.id}, ${sample.label}`),
       el('dl', { class: 'facts' }, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
     can('PATCH', '/samples/{id}') && el('div', { class: 'near-edit' },

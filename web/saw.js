@@ -58,9 +58,9 @@ export class Saw {
       winners: this.figure(this.winners, 'Who won where', 'each position in the colour of its strongest kernel'),
       saliency: this.figure(this.saliency, 'Where it looked', 'pixels that would change the answer most'),
     };
-    this.kernelBox = el('div', { class: 'kernel-box' }, el('h4', {}, 'The kernels'),
+    this.kernelBox = el('div', { class: 'kernel-box' }, el('h3', {}, 'The kernels'),
       el('p', { class: 'small soft' }, 'with their share of the positions; point at one to see only its own'), this.chips);
-    this.node = el('section', { class: 'card saw', hidden: true }, el('h3', {}, 'What the network saw'),
+    this.node = el('section', { class: 'card saw', hidden: true }, el('h2', {}, 'What the network saw'),
       el('div', { class: 'saw-row' }, this.figure(this.input, 'Its input', 'centred and scaled, like all that it learned from'),
         this.figures.winners, this.figures.saliency, this.kernelBox));
     this.only = null;
@@ -70,7 +70,7 @@ export class Saw {
 
   figure(canvas, title, text) {
     const caption = el('span', { class: 'small soft' }, text);
-    const node = el('figure', {}, canvas, el('figcaption', {}, el('h4', {}, title), caption));
+    const node = el('figure', {}, canvas, el('figcaption', {}, el('h3', {}, title), caption));
     node.caption = caption;
     return node;
   }

@@ -31,7 +31,7 @@ export class Seen {
     this.said = el('p', { class: 'hint', role: 'status' });
     const field = (text, control) => el('label', { class: 'field' }, text, control);
     this.node = el('section', { class: 'place' },
-      el('header', {}, el('h2', {}, 'What it has seen'),
+      el('header', {}, el('h1', {}, 'What it has seen'),
         el('p', {}, 'All that it learned from, newest first. Press one to correct its label, or to make the model forget it.')),
       el('div', { class: 'filters' }, field('It was', this.label), field('It said', this.predicted), field('From', this.from), field('Until', this.to),
         el('label', { class: 'check' }, this.wrong, 'Only where it was wrong')),

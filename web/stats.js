@@ -1,7 +1,7 @@
 // stats.js - How well it does: every sample was predicted before it was learned from, so learning is the test.
 
 import { get } from './api.js';
-import { count, decimal, el, percent, plural } from './dom.js';
+import { count, decimal, el, percent, plural, repaint } from './dom.js';
 import { can, on, tell } from './state.js';
 import { Chart } from './chart.js';
 import { confusionView } from './confusion.js';
@@ -20,14 +20,14 @@ export class Stats {
     this.accuracy = new Chart({ label: 'Share of right answers over the samples', sayX: count, sayY: percent });
     this.loss = new Chart({ label: 'Loss over the samples', sayX: count, sayY: decimal });
     this.charts = el('div', { class: 'two', hidden: true },
-      el('section', { class: 'card' }, el('h3', {}, 'Right answers'), this.accuracy.node),
-      el('section', { class: 'card' }, el('h3', {}, 'Loss'), this.loss.node));
+      el('section', { class: 'card' }, el('h2', {}, 'Right answers'), this.accuracy.node),
+      el('section', { class: 'card' }, el('h2', {}, 'Loss'), this.loss.node));
     this.confusion = el('section', { class: 'card' });
     this.classes = el('section', { class: 'card' });
     this.body = el('div', { class: 'stack' }, this.figures, this.charts, el('div', { class: 'tables' }, this.confusion, this.classes));
     this.nothing = el('p', { class: 'hint', hidden: true }, 'It has not seen a sample yet: teach it one.');
     this.node = el('section', { class: 'place' },
-      el('header', {}, el('h2', {}, 'How well it does'),
+      el('header', {}, el('h1', {}, 'How well it does'),
         el('p', {}, 'Every sample is predicted before it is learned from: these are answers to images that it had not seen.')),
       this.nothing, this.body);
     this.timer = null;
@@ -53,7 +53,7 @@ export class Stats {
       this.stats = await get('/stats');
       const told = await history;
       this.history = told?.points ?? [];
-      this.paint();
+      repaint(this.node, () => this.paint());
     } catch (problem) {
       tell('problem', problem);
     }
@@ -74,8 +74,8 @@ export class Stats {
         : figure('Steps', count(stats.step), 'of learning, overall'));
     this.paintCharts();
     const labels = stats.classes.map((c) => c.label);
-    this.confusion.replaceChildren(el('h3', {}, 'What it took for what'),
-      el('p', { class: 'hint' }, can('GET', '/samples') ? 'The darker, the more often. A press shows the samples.' : 'The darker, the more often.'),
+    this.confusion.replaceChildren(el('h2', {}, 'What it took for what'),
+      el('p', { class: 'hint' }, `The stronger the colour, the more often.${can('GET', '/samples') ? ' A press shows the samples.' : ''}`),
       confusionView(labels, stats.confusion));
     this.paintClasses();
   }
@@ -102,7 +102,7 @@ export class Stats {
       return el('td', {}, el('span', { class: 'meter', title: words }, bar), el('span', { class: 'meter-value' }, percent(value)));
     };
     const share = (part, all) => (all === 0 ? null : part / all);
-    this.classes.replaceChildren(el('h3', {}, 'Class by class'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
+    this.classes.replaceChildren(el('h2', {}, 'Class by class'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
       el('table', { class: 'plain' },
         el('thead', {}, el('tr', {}, ['Class', 'Seen', 'Found', 'Right when said'].map((t) => el('th', { scope: 'col' }, t)))),
         el('tbody', {}, classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, c.label), el('td', { class: 'n' }, count(c.seen)),

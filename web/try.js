@@ -39,7 +39,7 @@ export class Try {
     this.clear = button('Clear', () => this.pad.clear());
     this.verdict = el('p', { class: 'verdict' });
     this.advice = el('p', { class: 'hint' });
-    this.name = el('input', { id: 'new-class', maxlength: 64, autocomplete: 'off', placeholder: 'a class that it does not know', on: {
+    this.name = el('input', { id: 'new-class', maxlength: 64, autocomplete: 'off', placeholder: 'a new class', on: {
       input: () => this.enable(),
       keydown: (event) => event.key === 'Enter' && !this.add.disabled && this.addClass(),
     } });
@@ -47,7 +47,7 @@ export class Try {
     this.paper = el('div', { class: 'notice', hidden: true });
     const tools = intake(this.pad.node, () => !this.node.hidden, (files) => this.take(files));
     this.node = el('section', { class: 'place try' },
-      el('header', {}, el('h2', {}, 'Try and teach'),
+      el('header', {}, el('h1', {}, 'Try and teach'),
         el('p', {}, 'Draw, and see what it says. Where it is wrong, press what it really is: it has learned that before you lift your finger.')),
       this.paper,
       el('div', { class: 'desk' },

@@ -37,12 +37,12 @@ export class Unsure {
   build() {
     this.now = el('div', { class: 'card asked' });
     this.next = el('ol', { class: 'tiles small-tiles', 'aria-label': 'Coming next' });
-    this.rest = el('div', { class: 'stack' }, el('h3', {}, 'Next'), this.next);
+    this.rest = el('div', { class: 'stack' }, el('h2', {}, 'Next'), this.next);
     this.said = el('p', { class: 'hint', role: 'status' });
     this.give = el('div', { class: 'give' }, el('p', { class: 'small soft' }, 'Drop pictures here to ask what they are, or'));
     this.give.append(el('div', { class: 'row' }, ...intake(this.give, () => !this.node.hidden, (files) => this.take(files))));
     this.node = el('section', { class: 'place' },
-      el('header', {}, el('h2', {}, 'What wants a label'),
+      el('header', {}, el('h1', {}, 'What wants a label'),
         el('p', {}, 'Predictions that somebody asked to remember (', el('code', {}, 'POST /predict?remember=1'), '), the least sure first. One key says what it is.')),
       this.said, this.now, this.rest, this.give);
   }

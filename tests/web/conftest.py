@@ -39,13 +39,13 @@ def driver(tmp_path_factory):
 
 
 @pytest.fixture
-def page(driver, daemons) -> Page:  # noqa: F811
+def page(driver, daemons, console) -> Page:  # noqa: F811
     """The page of a model that has seen the examples once."""
     return opened(driver, daemons.start(daemons.copy()))
 
 
 @pytest.fixture
-def open_page(driver):
+def open_page(driver, console):
     """For tests whose daemon is another one."""
     return lambda daemon: opened(driver, daemon)
 
@@ -58,8 +58,8 @@ def opened(driver, daemon: Daemon) -> Page:
     return page
 
 
-@pytest.fixture(autouse=True)
-def quiet_console(driver):
+@pytest.fixture
+def console(driver, daemons):  # noqa: F811: while these still run
     """What a test has made fail on purpose, it has taken from the log itself: Page.console()."""
     driver.get_log("browser")
     yield

@@ -1,6 +1,7 @@
 """The page as a person has it before them: what stands there, what can be pressed, drawn and typed."""
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 
@@ -54,8 +55,10 @@ class Page:
     def scheme(self, name: str) -> None:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]})
 
-    def picture(self, name: str) -> None:
-        self.driver.save_screenshot(str(self.pictures / f"{name}.png"))
+    def picture(self, name: str, whole: bool = False) -> None:
+        """What is seen; or the whole page, as far as it goes down."""
+        taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
+        (self.pictures / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
 
     def console(self) -> list[str]:
         """Errors since the last look; they are then no failure of the test."""
@@ -64,7 +67,7 @@ class Page:
     # ---- what stands there ----
 
     def all(self, selector: str) -> list[WebElement]:
-        return [node for node in self.driver.find_elements(By.CSS_SELECTOR, selector) if node.is_displayed()]
+        return self.run("return [...document.querySelectorAll(arguments[0])].filter((node) => node.checkVisibility())", selector)
 
     def one(self, selector: str) -> WebElement:
         return until(lambda: next(iter(self.all(selector)), None), f"{selector} is shown")
@@ -76,15 +79,36 @@ class Page:
         until(lambda: words in self.text(selector), f"{selector} says {words!r}")
 
     def button(self, text: str, within: str = "body") -> WebElement:
-        return until(lambda: next((b for b in self.all(f"{within} button") if b.text.strip() == text), None), f"a button {text!r}")
+        return self.called(text, f"{within} button")
+
+    def called(self, text: str, selector: str) -> WebElement:
+        """The first of them that is shown and has that text."""
+        script = """return [...document.querySelectorAll(arguments[0])]
+                    .find((node) => node.checkVisibility() && node.textContent.trim() === arguments[1] &&
+                                    (node.scrollIntoView({block: 'center'}), true))"""
+        return until(lambda: self.run(script, selector, text), f"{selector} called {text!r}")
 
     def press(self, text: str, within: str = "body") -> None:
         until(lambda: self.button(text, within).is_enabled(), f"{text!r} can be pressed")
         self.button(text, within).click()
 
+    def click(self, selector: str) -> None:
+        """Again, where it was painted anew just then."""
+        def clicked() -> bool:
+            node = self.one(selector)
+            self.run("arguments[0].scrollIntoView({block: 'center'})", node)
+            node.click()
+            return True
+        until(clicked, f"{selector} is clicked")
+
     def go(self, name: str) -> None:
         """To another part of the page."""
-        until(lambda: next((a for a in self.all(".places a") if a.text == name), None), f"a link {name!r}").click()
+        self.called(name, ".places a").click()
+
+    def places(self) -> list[str]:
+        """The parts that there are."""
+        self.one("h1")
+        return self.run("return [...document.querySelectorAll('.places a:not([hidden])')].map((a) => a.hash.slice(1))")
 
     def run(self, script: str, *args):
         return self.driver.execute_script(script, *args)
@@ -119,8 +143,7 @@ class Page:
         return until(lambda: self.one(".verdict strong").text.strip("?"), "it says something")
 
     def bar(self, label: str) -> WebElement:
-        return until(lambda: next((b for b in self.all(".bar") if b.find_element(By.CSS_SELECTOR, ".bar-label").text == label), None),
-                     f"a bar of {label}")
+        return self.run("return arguments[0].closest('button')", self.called(label, ".bar-label"))
 
     def teach(self, label: str) -> None:
         n = len(self.all(".lessons > li"))
@@ -133,7 +156,7 @@ class Page:
         field.clear()
         field.send_keys(label)
         self.press("Teach as new")
-        until(lambda: label in [b.text for b in self.all(".bar-label")], f"a bar of {label}")
+        self.bar(label)
         self.says(".lessons", f"Taught {label}.")
 
     def keys(self, *keys: str) -> None:

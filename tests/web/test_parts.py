@@ -1,0 +1,147 @@
+"""How well it does, what it has seen, what wants a label, and its past."""
+from selenium.webdriver.common.keys import Keys
+
+from .page import CROSS, SEVEN, Page, until
+
+
+def tiles(page: Page) -> list[str]:
+    return page.run("return [...document.querySelectorAll('.place:not([hidden]) .tile')].map((t) => t.innerText.replaceAll('\\n', ' '))")
+
+
+# ---- how well it does ----
+
+def test_the_figures_are_those_of_stats(page: Page):
+    page.go("How well")
+    stats = page.daemon.get("/stats").ok()
+    page.says(".figures", f"{100 * stats['accuracy']:.1f} %")
+    page.says(".figures", f"{100 * stats['recent']['accuracy']:.1f} %")
+    cells = page.run("return [...document.querySelectorAll('.confusion tbody tr')].map((r) => [...r.querySelectorAll('td')].map((c) => +c.innerText))")
+    assert cells == stats["confusion"]
+    assert len(page.all(".plain tbody tr")) == 10
+
+
+def test_a_cell_of_the_confusion_leads_to_its_samples(page: Page):
+    page.go("How well")
+    n = page.daemon.get("/stats").ok()["confusion"][4][9]
+    page.click("a[aria-label$=' 4: said 9']")
+    page.says("h1", "What it has seen")
+    until(lambda: tiles(page) == ["4 said 9"] * n, f"{n} fours that were taken for a 9")
+
+
+def test_what_others_teach_is_seen_at_once(page: Page, digits):
+    page.go("How well")
+    page.says(".figures", "of 4,000 samples")
+    page.daemon.train("7", digits.one(7).tobytes()).ok()
+    page.says("#status", "4,001")
+    page.says(".figures", "of 4,001 samples")
+
+
+def test_a_model_that_has_seen_nothing_says_so(daemons, open_page):
+    page = open_page(daemons.start(daemons.init()))
+    page.go("How well")
+    page.says(".place:not([hidden]) .hint", "not seen a sample yet")
+    page.go("Seen")
+    page.says(".place:not([hidden]) > .hint", "No sample")
+
+
+def test_a_model_of_another_shape_in_colour_is_taught_by_hand_too(daemons, open_page):
+    page = open_page(daemons.start(daemons.init("--width", "20", "--height", "12", "--channels", "3", "--classes", "left,right")))
+    page.draw([[(0.2, 0.3), (0.2, 0.7)]])
+    page.teach("left")
+    page.says(".lessons", "Taught left.")
+    page.one(".saw")
+    sample = page.daemon.get("/samples").ok()["samples"][0]
+    assert sample["label"] == "left"
+
+
+# ---- what it has seen ----
+
+def test_samples_are_filtered_by_what_they_were_and_what_was_said(page: Page):
+    page.go("Seen")
+    until(lambda: len(tiles(page)) == 60, "a page of samples")
+    page.press("More")
+    until(lambda: len(tiles(page)) == 120, "another one")
+    page.called("Only where it was wrong", "label").click()
+    until(lambda: tiles(page) and all("said" in t for t in tiles(page)), "wrong ones alone")
+    page.one(".filters select").send_keys("3")
+    until(lambda: tiles(page) and all(t.startswith("3 said") for t in tiles(page)), "threes that were taken for others")
+    assert page.run("return location.hash") == "#seen?label=3&wrong=1"
+    page.driver.back()
+    until(lambda: any(not t.startswith("3") for t in tiles(page)), "the way back")
+
+
+def test_a_sample_is_looked_at_from_near(page: Page):
+    page.go("Seen")
+    newest = page.daemon.get("/samples?limit=1").ok()["samples"][0]
+    page.click(".tile")
+    page.says("dialog", f"Sample {newest['id']}")
+    page.says("dialog", f"Label {newest['label']}")
+    until(lambda: page.run("return document.querySelector('dialog canvas').width") == 28, "its picture")
+    page.keys(Keys.ESCAPE)
+    until(lambda: not page.all("dialog"), "it is closed")
+
+
+# ---- what wants a label ----
+
+def test_the_least_sure_prediction_is_labelled_with_one_key(page: Page, digits):
+    for image in digits.test_images[:6]:
+        page.daemon.predict(image.tobytes(), query="?remember=1")
+    waiting = page.daemon.get("/predictions?order=uncertain").ok()["predictions"]
+    page.go("Unsure")
+    page.says(".place:not([hidden]) > .hint", "6 predictions")
+    page.says(".question", f"It said {waiting[0]['label']}")
+    page.picture("unsure")
+    page.keys("4")
+    page.says(".place:not([hidden]) > .hint", "5 predictions without a label, 1 done")
+    labelled = page.daemon.get(f"/predictions/{waiting[0]['id']}").ok()
+    assert labelled["labelled"] == "4" and page.daemon.get("/stats").ok()["samples"] == 4001
+    page.says(".question", f"It said {waiting[1]['label']}")
+    page.press("Drop it")
+    page.says(".place:not([hidden]) > .hint", "4 predictions")
+    page.daemon.get(f"/predictions/{waiting[1]['id']}").problem(404)
+    page.keys("s")
+    page.says(".place:not([hidden]) > .hint", "3 predictions")
+    assert page.daemon.get(f"/predictions/{waiting[2]['id']}").ok()["labelled"] is None
+
+
+# ---- its past ----
+
+def test_going_back_and_forth_gives_the_same_model(page: Page):
+    page.go("Past")
+    before = page.daemon.digest()
+    page.one("input[aria-label=Note]").send_keys("all well")
+    page.press("Take a snapshot")
+    page.says(".snapshots > li", "all well live now")
+    page.go("Try")
+    page.draw(CROSS)
+    page.teach("8")
+    taught = page.daemon.digest()
+    page.go("Past")
+    page.press("Take a snapshot")
+    until(lambda: "live now" in page.text(".snapshots > li") and "all well" not in page.text(".snapshots > li"), "the newest is the live one")
+    ids = {s["note"] or s["revision"]: s["id"] for s in page.daemon.get("/snapshots").ok()["snapshots"]}
+    page.click(f"[aria-label='Go back to snapshot {ids['all well']}']")
+    until(lambda: page.daemon.digest() == before, "it is as it was")
+    later = max(s["id"] for s in page.daemon.get("/snapshots").ok()["snapshots"] if s["digest"] == taught)
+    page.click(f"[aria-label='Go back to snapshot {later}']")
+    until(lambda: page.daemon.digest() == taught, "and as it was later")
+
+
+def test_two_snapshots_are_compared_and_one_is_dropped_when_that_is_meant(page: Page):
+    page.daemon.send_json("POST", "/snapshots", {"note": "first"}).ok(201)
+    page.draw(SEVEN)
+    page.teach("1")
+    second = page.daemon.send_json("POST", "/snapshots", {"note": "second", "pinned": True}).ok(201)["id"]
+    first = next(s["id"] for s in page.daemon.get("/snapshots").ok()["snapshots"] if s["note"] == "first")
+    page.go("Past")
+    page.click(f"[aria-label='Compare snapshot {second}']")
+    page.click(f"[aria-label='Compare snapshot {first}']")
+    page.says(".place:not([hidden]) table", "Steps 4,000 4,001 +1")
+    page.says(".place:not([hidden]) table", "others")
+    assert not page.one(f"[aria-label='Drop snapshot {second}']").is_enabled()
+    page.click(f"[aria-label='Drop snapshot {first}']")
+    page.press("Keep")
+    page.click(f"[aria-label='Drop snapshot {first}']")
+    page.press("Drop it for good")
+    until(lambda: page.daemon.get(f"/snapshots/{first}").status == 404, "it is gone")
+    until(lambda: not page.all(f"#snapshot-{first}"), "from the page, too")
