@@ -1,5 +1,8 @@
 // live.js - what happens to the model, as it happens: GET /events, server-sent, read with fetch, since EventSource cannot
 // send a token; from where it broke off after the daemon was gone. A daemon without events is asked every few seconds.
+//
+// A page that nobody looks at lets go of its connection: browsers have six of them for one daemon, pages that are kept for the
+// way back included.
 
 import { authorized, get, Problem } from './api.js';
 import { can, refresh, revision, state, tell } from './state.js';
@@ -9,6 +12,7 @@ const POLL_MS = 3000;
 
 let last = null; // id of the last event
 let failures = 0;
+let stream = null; // AbortController of the one that is open
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -37,7 +41,8 @@ function happened(block) {
 async function listen() {
   const headers = authorized({ Accept: 'text/event-stream' });
   if (last !== null) headers['Last-Event-ID'] = last;
-  const response = await fetch('/events', { headers, cache: 'no-store' });
+  stream = new AbortController();
+  const response = await fetch('/events', { headers, cache: 'no-store', signal: stream.signal });
   if (!response.ok) throw new Problem(response.status, {});
   await connected('live');
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -75,13 +80,28 @@ async function poll() {
   await pause(POLL_MS);
 }
 
+const rest = () => stream?.abort();
+
+async function looked() {
+  while (document.visibilityState !== 'visible')
+    await new Promise((resolve) => document.addEventListener('visibilitychange', resolve, { once: true }));
+}
+
 export async function follow() {
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && rest());
+  window.addEventListener('pagehide', rest);
+  let crowded = false;
   for (;;) {
+    await looked();
     try {
-      if (can('GET', '/events')) await listen();
+      if (can('GET', '/events') && !crowded) await listen();
       else await poll();
+      crowded = false;
     } catch (problem) {
-      if (failures >= 1 || problem.status !== 503) tell('link', 'lost');
+      if (problem.name === 'AbortError') continue;
+      crowded = problem.status === 503; // it has all the listeners that it takes: asked instead, for a while
+      if (crowded) continue;
+      tell('link', 'lost');
       failures++;
     }
     if (failures > 0) await pause(WAIT_MS[Math.min(failures, WAIT_MS.length) - 1]);

@@ -76,3 +76,15 @@ def test_a_token_is_asked_for_kept_for_the_visit_and_the_writing_one_where_it_is
     page.says(".verdict strong", "1")
     page.run("sessionStorage.clear()")
     assert all("401" in line or "403" in line for line in page.console())
+
+
+def test_a_daemon_with_no_place_for_one_more_listener_is_asked_instead(daemons, open_page, digits):
+    daemon = daemons.start(daemons.copy(), "--event-readers", "1")
+    with daemon.connect() as other:
+        other.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: b"200" in other.recv(4096), "somebody else listens")
+        page = open_page(daemon)
+        page.says("#status", "learned from 4,000")
+        daemon.train("7", digits.one(7).tobytes()).ok()
+        page.says("#status", "learned from 4,001")
+        assert all("503" in line for line in page.console())
