@@ -1,4 +1,4 @@
-/* cli_snapshots.c - convd snapshots: list, take, drop, go back to.
+/* cli_snapshots.c - convd snapshots: list, take, drop, go back to, compare.
  *
  * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
  * and there is one way of printing.
@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cli_diff.h"
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
+#include "server/diff.h"
 #include "server/json.h"
 #include "store/store.h"
 
@@ -22,26 +24,31 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_URL,
     {.name = "note", .kind = CLI_TEXT, .argument = "TEXT", .help = "take: why, for people; at most 200 bytes"},
     {.name = "pin", .kind = CLI_SWITCH, .help = "take: never thin it out, and refuse to drop it"},
+    {.name = "samples",
+     .kind = CLI_COUNT,
+     .argument = "N",
+     .low = 1,
+     .high = DIFF_SAMPLES_MAX,
+     .help = "diff: predict at most so many samples"},
     CLI_FLAG_JSON,
     CLI_FLAG_END,
 };
 
-enum action { LIST, TAKE, DROP, ACTIVATE, N_ACTIONS };
+enum action { LIST, TAKE, DROP, ACTIVATE, DIFF, N_ACTIONS };
 
 static const struct {
     const char *word;
-    bool has_id;
+    unsigned n_ids;
 } actions[N_ACTIONS] = {
-    [LIST] = {"list", false},
-    [TAKE] = {"take", false},
-    [DROP] = {"drop", true},
-    [ACTIVATE] = {"activate", true},
+    [LIST] = {"list", 0},         [TAKE] = {"take", 0}, [DROP] = {"drop", 1},
+    [ACTIVATE] = {"activate", 1}, [DIFF] = {"diff", 2},
 };
 
 /* What the command line asks for. */
 struct order {
     enum action action;
-    int64_t id;
+    int64_t id, other;
+    uint64_t samples;
     const char *note; /* "" for none */
     bool pin, json;
 };
@@ -62,23 +69,30 @@ static int read_order(struct order *order, const struct cli_args *args, struct e
     while (i < N_ACTIONS && strcmp(actions[i].word, word) != 0)
         i++;
     if (i == N_ACTIONS)
-        return err_set(err, ERR_USAGE, "\"%.40s\" is not one of list, take, drop ID, activate ID", word);
+        return err_set(err, ERR_USAGE, "\"%.40s\" is not one of list, take, drop ID, activate ID, diff ID ID", word);
     *order = (struct order){
         .action = (enum action)i,
+        .samples = cli_given(args, "samples") ? cli_count(args, "samples") : DIFF_SAMPLES_MAX,
         .note = cli_given(args, "note") ? cli_text(args, "note") : "",
         .pin = cli_on(args, "pin"),
         .json = cli_on(args, "json"),
     };
     if (order->action != TAKE && (cli_given(args, "note") || cli_given(args, "pin")))
         return err_set(err, ERR_USAGE, "--note and --pin belong to take");
+    if (order->action != DIFF && cli_given(args, "samples"))
+        return err_set(err, ERR_USAGE, "--samples belongs to diff");
     if (strlen(order->note) > NOTE_BYTES_MAX)
         return err_set(err, ERR_USAGE, "--note has %zu bytes, but may have at most %zu", strlen(order->note),
                        NOTE_BYTES_MAX);
-    if (!actions[i].has_id)
-        return args->n_operands <= 1 ? 0 : err_set(err, ERR_USAGE, "%s takes no id", word);
-    if (args->n_operands < 2)
-        return err_set(err, ERR_USAGE, "%s needs the id of a snapshot: see convd snapshots list", word);
-    return read_id(&order->id, args->operands[1], err);
+    const unsigned n_ids = args->n_operands > 0 ? (unsigned)args->n_operands - 1 : 0;
+    if (n_ids != actions[i].n_ids)
+        return err_set(err, ERR_USAGE, "%s takes %s: see convd snapshots list", word,
+                       actions[i].n_ids == 0   ? "no id"
+                       : actions[i].n_ids == 1 ? "the id of a snapshot"
+                                               : "the ids of two snapshots");
+    if (n_ids >= 1 && read_id(&order->id, args->operands[1], err) != 0)
+        return -1;
+    return n_ids < 2 ? 0 : read_id(&order->other, args->operands[2], err);
 }
 
 /* ---- telling ---- */
@@ -128,6 +142,9 @@ static int print_answer(const struct order *order, struct json *answer, struct e
     case ACTIVATE:
         (void)printf("snapshot %lld is live again: revision %.0f, step %.0f\n", (long long)order->id,
                      json_number(json_get(answer, "revision")), json_number(json_get(answer, "step")));
+        break;
+    case DIFF:
+        cli_diff_print(answer);
         break;
     case N_ACTIONS:
         break;
@@ -234,6 +251,11 @@ out:
 static int run_db(const struct order *order, const struct cli_args *args, struct err *err)
 {
     int status = -1;
+    struct json *told = NULL;
+    if (order->action == DIFF) {
+        status = cli_diff_db(&told, cli_text(args, "db"), order->id, order->other, order->samples, err);
+        return status == 0 ? print_answer(order, told, err) : -1;
+    }
     struct json *answer = json_object();
     switch (order->action) {
     case LIST:
@@ -249,6 +271,7 @@ static int run_db(const struct order *order, const struct cli_args *args, struct
     case ACTIVATE:
         status = activate_db(answer, order->id, args, err);
         break;
+    case DIFF:
     case N_ACTIONS:
         break;
     }
@@ -259,7 +282,7 @@ static int run_db(const struct order *order, const struct cli_args *args, struct
         return -1;
     if (text == NULL)
         return err_set(err, ERR_MEMORY, "not enough memory for the answer");
-    struct json *told = json_parse(text, strlen(text), err);
+    told = json_parse(text, strlen(text), err);
     free(text);
     return told != NULL ? print_answer(order, told, err) : -1;
 }
@@ -268,14 +291,17 @@ static int run_db(const struct order *order, const struct cli_args *args, struct
 
 static int run_url(const struct order *order, struct client *client, struct err *err)
 {
-    char path[64] = "/snapshots";
+    char path[96] = "/snapshots";
     char *body = NULL;
     struct json *answer = NULL;
     static const char *const methods[N_ACTIONS] = {
-        [LIST] = "GET", [TAKE] = "POST", [DROP] = "DELETE", [ACTIVATE] = "POST"};
+        [LIST] = "GET", [TAKE] = "POST", [DROP] = "DELETE", [ACTIVATE] = "POST", [DIFF] = "GET"};
     if (order->action == DROP || order->action == ACTIVATE)
         (void)snprintf(path, sizeof path, "/snapshots/%lld%s", (long long)order->id,
                        order->action == ACTIVATE ? "/activate" : "");
+    if (order->action == DIFF)
+        (void)snprintf(path, sizeof path, "/snapshots/%lld/diff/%lld?samples=%llu", (long long)order->id,
+                       (long long)order->other, (unsigned long long)order->samples);
     if (order->action == TAKE) {
         struct json *ask = json_object();
         json_add_string(ask, "note", order->note);
@@ -315,15 +341,18 @@ static int run(const struct cli_args *args, struct err *err)
 
 const struct cli_verb cli_snapshots = {
     .name = "snapshots",
-    .purpose = "list, take and drop snapshots, and go back to one",
-    .operands = "[list | take | drop ID | activate ID]",
-    .operands_max = 2,
+    .purpose = "list, take, compare and drop snapshots, and go back to one",
+    .operands = "[list | take | drop ID | activate ID | diff ID ID]",
+    .operands_max = 3,
     .details =
         "A snapshot is a whole state of the model. To activate one makes that state the live one again, as a new\n"
-        "revision: nothing is lost, and a later snapshot can be activated in turn. Times are UTC.\n",
+        "revision: nothing is lost, and a later snapshot can be activated in turn. Times are UTC.\n"
+        "diff compares two: how far their tensors are from each other, and what both say of the samples that one of\n"
+        "them has learned from and the other has not, the newest 10,000 of them.\n",
     .examples = "  convd snapshots --db digits.db\n"
                 "  convd snapshots take --url http://127.0.0.1:8080 --pin --note \"before the new scanner\"\n"
-                "  convd snapshots activate 3 --db digits.db\n",
+                "  convd snapshots activate 3 --db digits.db\n"
+                "  convd snapshots diff 2 3 --url http://127.0.0.1:8080\n",
     .flags = flags,
     .run = run,
 };

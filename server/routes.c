@@ -44,6 +44,7 @@ static const struct route routes_table[] = {
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
+    {.path = "/snapshots/{id}/diff/{other}", .get = route_snapshot_diff, .get_params = {"samples"}},
     {.path = "/events", .get = route_events, .get_params = {"seconds"}},
     {.path = "/predictions", .get = route_predictions_get, .get_params = {"order", "limit"}},
     {.path = "/predictions/{id}", .get = route_prediction_get, .delete_ = route_prediction_delete},
@@ -83,7 +84,8 @@ static const char *route_names[N_ROUTES];
 
 /* ---- finding the route ---- */
 
-static bool path_matches(const char *pattern, const char *path, int64_t *id)
+/* ids: what the numbers of the path are, at most two */
+static bool path_matches(const char *pattern, const char *path, int64_t *ids)
 {
     while (*pattern != '\0') {
         if (*pattern != '{') {
@@ -105,7 +107,7 @@ static bool path_matches(const char *pattern, const char *path, int64_t *id)
             number = number * 10 + (path[digits] - '0');
         if (digits == 0 || (digits > 1 && path[0] == '0'))
             return false;
-        *id = number;
+        *ids++ = number;
         path += digits;
         pattern = strchr(pattern, '}') + 1;
     }
@@ -119,11 +121,11 @@ static void list_methods(char *text, size_t size, const struct route *route)
                    route->delete_ != NULL ? "DELETE, " : "");
 }
 
-/* The route of a path, 0 where there is none; *id: what its {id} stands for. */
-static unsigned route_find(const char *path, int64_t *id)
+/* The route of a path, 0 where there is none; ids: what its {id} and the number after it stand for. */
+static unsigned route_find(const char *path, int64_t ids[2])
 {
     unsigned r = 1;
-    while (r < N_ROUTES && !path_matches(routes_table[r].path, path, id))
+    while (r < N_ROUTES && !path_matches(routes_table[r].path, path, ids))
         r++;
     return r < N_ROUTES ? r : 0;
 }
@@ -131,13 +133,13 @@ static unsigned route_find(const char *path, int64_t *id)
 int routes_authorize(void *context, struct request *request, struct answer *answer)
 {
     struct routes *routes = context;
-    int64_t id = 0;
+    int64_t ids[2] = {0};
     if (!auth_on(routes->auth)) {
         request->granted = ACCESS_WRITE;
         return 0;
     }
     bool looks = request->method == METHOD_GET || request->method == METHOD_HEAD || request->method == METHOD_OPTIONS;
-    unsigned r = route_find(request->path, &id);
+    unsigned r = route_find(request->path, ids);
     request->route = r; /* for the metrics: a refusal is counted where it belongs */
     const enum need need = routes_table[r].need;
     enum access needed = need == NEED_READ || looks ? ACCESS_READ : ACCESS_WRITE;
@@ -149,7 +151,10 @@ void routes_handle(void *context, struct request *request, struct answer *answer
     struct routes *routes = context;
     struct call call = {.routes = routes, .request = request, .answer = answer, .pending = pending};
     struct err err;
-    unsigned r = route_find(request->path, &call.id);
+    int64_t ids[2] = {0};
+    unsigned r = route_find(request->path, ids);
+    call.id = ids[0];
+    call.other = ids[1];
     if (r == 0) {
         err_set(&err, ERR_NOT_FOUND, "there is nothing at %.80s; GET / lists what there is", request->path);
         answer_problem(answer, &err);

@@ -85,7 +85,8 @@ struct call {
     struct request *request;
     struct answer *answer;
     struct http_pending **pending;
-    int64_t id; /* of {id} in the path */
+    int64_t id;    /* of {id} in the path           */
+    int64_t other; /* of a second number in the path */
 };
 
 /* One job for the trainer, with all that it borrows. */
@@ -144,6 +145,7 @@ void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
+void route_snapshot_diff(const struct call *call);
 void route_samples_get(const struct call *call);
 void route_sample_get(const struct call *call);
 void route_sample_image(const struct call *call);

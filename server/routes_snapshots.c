@@ -1,8 +1,13 @@
 /* routes_snapshots.c - /snapshots: list, take, look at, drop, go back to. All through the trainer, who owns the store. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "server/acceptor.h"
+#include "server/diff.h"
 #include "server/routes.h"
+
+#define DIFF_STEP_US 5000 /* between two of the trainer's rounds */
 
 static void add_hex(struct text *text, const uint8_t *bytes, size_t n)
 {
@@ -112,6 +117,67 @@ void route_snapshot_activate(const struct call *call)
     if (work != NULL)
         work->job.snapshot_id = call->id;
 }
+
+/* ---- two compared ---- */
+
+struct comparison {
+    int64_t a, b;
+    uint64_t samples;
+    int64_t until_ms; /* what was compared by then is the answer */
+    struct diff *diff;
+};
+
+static void comparison_free(void *own)
+{
+    struct comparison *c = own;
+    diff_free(c->diff);
+    free(c);
+}
+
+static int compare(struct job *job, struct store *store, struct err *err)
+{
+    const struct work *work = job->context;
+    struct comparison *c = work->own;
+    if (c->diff == NULL)
+        return diff_create(&c->diff, store, c->a, c->b, c->samples, err) == 0 ? 1 : -1;
+    if (now_ms() < c->until_ms && !atomic_load(&work->routes->stopping))
+        return diff_step(c->diff, DIFF_STEP_US, err);
+    diff_cut(c->diff);
+    return 0;
+}
+
+static void compared(struct work *work, struct answer *answer)
+{
+    const struct comparison *c = work->own;
+    diff_write(&answer->text, c->diff);
+    answer_text_done(answer, 200, ANSWER_JSON);
+}
+
+void route_snapshot_diff(const struct call *call)
+{
+    struct err err;
+    uint64_t samples = DIFF_SAMPLES_MAX;
+    if (request_param_number(call->request, "samples", 1, DIFF_SAMPLES_MAX, &samples, &err) != 0) {
+        answer_problem(call->answer, &err);
+        return;
+    }
+    struct comparison *c = calloc(1, sizeof *c);
+    struct work *work = c != NULL ? call_submit(call, JOB_READ, compared) : NULL;
+    if (c == NULL) {
+        err_set(&err, ERR_MEMORY, "no memory to compare snapshots");
+        answer_problem(call->answer, &err);
+    } else if (work == NULL) {
+        free(c);
+    } else {
+        *c = (struct comparison){call->id, call->other, samples, now_ms() + 1000 * (int64_t)call->routes->wait_seconds,
+                                 NULL};
+        work->own = c;
+        work->own_free = comparison_free;
+        work->job.read = compare;
+    }
+}
+
+/* ---- taking ---- */
 
 /* "note" or "pinned" into the job. */
 static int snapshot_member(struct job *job, const struct json *member, struct err *err)

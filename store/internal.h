@@ -7,6 +7,7 @@
  *   log           begin, append, commit; reading the log back, each link checked
  *   classes       table class, kept as the log says
  *   samples       images by id
+ *   apart         those that one revision has learned from and another has not
  *   rehearse      past samples trained on again
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
@@ -184,6 +185,10 @@ bool line_has(const struct line *line, uint64_t revision);
  * EDIT_FORGET and no pixels. */
 int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
                 struct err *err);
+
+/* samples_of_stretch - the ids of its samples, those that were forgotten as well; *low is 0, or above *high, where there are none. */
+int samples_of_stretch(int64_t *low, int64_t *high, struct store *store, const struct stretch *stretch,
+                       struct err *err);
 
 /* ---- edit_rows.c ---- */
 

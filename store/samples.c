@@ -166,6 +166,11 @@ static int stretch_ids(int64_t *low, int64_t *high, struct db *db, const struct 
     return find_int(low, db, SQL_SAMPLE_SINCE, first, err) == 0 ? find_int(high, db, SQL_SAMPLE_UNTIL, last, err) : -1;
 }
 
+int samples_of_stretch(int64_t *low, int64_t *high, struct store *store, const struct stretch *stretch, struct err *err)
+{
+    return stretch_ids(low, high, store->db, stretch, stretch->first, stretch->last, err);
+}
+
 int store_search(struct store *store, struct store_search *search, struct store_sample_row *rows, size_t room,
                  uint64_t look, size_t *n, struct err *err)
 {

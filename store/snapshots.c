@@ -270,6 +270,11 @@ int store_snapshot_load(struct store *store, int64_t id, const struct arith *ari
     return err_wrap(err, "snapshot %lld", (long long)id);
 }
 
+int store_snapshot_view(struct store *store, int64_t id, struct learner **out, struct err *err)
+{
+    return snapshot_read(out, store, id, NULL, err);
+}
+
 /* The columns of SNAPSHOT_LIST and SNAPSHOT_FIND. */
 static void take_row(struct store_snapshot *row, const struct db *db, enum statement which)
 {

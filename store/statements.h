@@ -92,6 +92,7 @@
                          " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
     X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
+    X(SAMPLE_BELOW,      "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND label >= 0 ORDER BY id DESC LIMIT 1")   \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
     /* ---- edits: edits.c, edit_rows.c ---- */                                                                        \
     X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \

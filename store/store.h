@@ -126,6 +126,8 @@ int store_snapshot_drop(struct store *store, int64_t id, struct err *err);
 /* store_snapshot_load - the state of that snapshot, after checking digest. Errors: ERR_NOT_FOUND, ERR_DB_CORRUPT. */
 int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
                         struct err *err);
+/* store_snapshot_view - the same, but it can only predict: no image of its pool is read. */
+int store_snapshot_view(struct store *store, int64_t id, struct learner **out, struct err *err);
 /* store_snapshots_thin - drops old unpinned ones: keeps the newest `keep`, and beyond them one per power of two of age in revisions. */
 int store_snapshots_thin(struct store *store, unsigned keep, struct err *err);
 
@@ -195,6 +197,30 @@ int store_search(struct store *store, struct store_search *search, struct store_
  * it was forgotten. */
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err);
+
+/* ---- two revisions compared ---- */
+
+/* The samples that one of two revisions has learned from and the other has not, newest first; as they are now: with the labels that
+ * edits gave them, and without those that were forgotten. Where one revision lies on the other's line, they came between. */
+struct store_apart;
+
+struct store_apart_sample {
+    int64_t id;
+    uint32_t label; /* index of its class on the line that has it       */
+    bool of_b;      /* b has learned from it, else a                     */
+};
+
+/* store_apart_open - Errors: ERR_NOT_FOUND (no such revision), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. Owns: the caller;
+ * store_apart_close(), NULL is fine. store_apart_both - each of them has events that the other has not: neither lies on the
+ * other's line. */
+int store_apart_open(struct store_apart **out, struct store *store, uint64_t a, uint64_t b, struct err *err);
+bool store_apart_both(const struct store_apart *apart);
+
+/* store_apart_next - 1: the next one, with its n_input bytes in `pixels`; 0: that was all; -1. Lets go of the database between two
+ * calls: the store may be used for other things. Costs 5 us. */
+int store_apart_next(struct store_apart *apart, struct store_apart_sample *sample, uint8_t *pixels, size_t n_input,
+                     struct err *err);
+void store_apart_close(struct store_apart *apart);
 
 /* ---- rehearsals ---- */
 

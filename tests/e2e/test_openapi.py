@@ -211,6 +211,8 @@ def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
     for method, path in (("GET", "/snapshots/{id}"), ("DELETE", "/snapshots/{id}"), ("POST", "/snapshots/{id}/activate")):
         seen.ask(daemon, method, path, 404, values={"id": 999999})
     seen.ask(daemon, "GET", "/snapshots/{id}", 200, values={"id": taken})
+    seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 200, query="?samples=100", values={"id": 1, "other": taken})
+    seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 404, values={"id": 999999, "other": taken})
     seen.ask(daemon, "POST", "/snapshots/{id}/activate", 200, values={"id": taken})
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 409, values={"id": taken})  # it is pinned
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 204, values={"id": passing})
@@ -260,7 +262,7 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
 
 def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:
     """What every operation refuses alike."""
-    values = {"id": 1, "name": "digits", "version": 1, "file": "app.js"}
+    values = {"id": 1, "name": "digits", "version": 1, "file": "app.js", "other": 1}
     seen.ask(dense, "GET", "/model/kernels.png", 404)
     for method, path, operation in DOCUMENT.operations():
         has_body = "requestBody" in operation
@@ -274,7 +276,7 @@ def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:
 def walk_limits(seen: Seen, daemon: Daemon) -> None:
     for method, path, operation in DOCUMENT.operations():
         if "requestBody" in operation:
-            seen.ask(daemon, method, path, 413, body=b"12345", values={"id": 1, "name": "digits", "version": 1})
+            seen.ask(daemon, method, path, 413, body=b"12345", values={"id": 1, "name": "digits", "version": 1, "other": 1})
 
 
 def walk_tokens(seen: Seen, daemons) -> None:
@@ -285,7 +287,7 @@ def walk_tokens(seen: Seen, daemons) -> None:
         path.chmod(0o600)
         files += [f"--{name}-token-file", path]
     daemon = daemons.start(daemons.copy("closed.db"), *files)
-    values = {"id": 1, "name": "nobody", "version": 1, "file": "app.js"}
+    values = {"id": 1, "name": "nobody", "version": 1, "file": "app.js", "other": 1}
     for method, path, operation in DOCUMENT.operations():
         schemes = {name for entry in operation["security"] for name in entry}
         if not schemes:
@@ -383,7 +385,7 @@ def test_the_daemons_parameters_are_the_documents():
 
 @pytest.mark.parametrize("path", DOCUMENT.root["paths"])
 def test_options_tells_the_documented_methods(reader: Daemon, path):
-    allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1, file="app.js")).header("Allow")
+    allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1, file="app.js", other=1)).header("Allow")
     methods = {word.strip() for word in allow.split(",")} - {"OPTIONS"}
     assert methods - {"HEAD"} == {m for m, p in OPERATIONS if p == path}
     assert ("HEAD" in methods) == ("GET" in methods)
