@@ -134,6 +134,16 @@ void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t re
     tell(jobs);
 }
 
+void jobs_total(struct jobs *jobs, uint64_t steps_total)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    struct job_status *job = running(jobs);
+    assert(job != NULL);
+    job->steps_total = steps_total;
+    job->steps = job->steps < steps_total ? job->steps : steps_total;
+    (void)pthread_mutex_unlock(&jobs->lock);
+}
+
 /* Takes the watches out that are of that job (id), or whose time is over (now_ms); with the lock held. */
 static struct job_watch *take_watches(struct jobs *jobs, int64_t id, int64_t now_ms)
 {

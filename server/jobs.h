@@ -57,6 +57,9 @@ int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, ui
 /* jobs_progress - of the running job. */
 void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t revision);
 
+/* jobs_total - the running job has become longer, or shorter. */
+void jobs_total(struct jobs *jobs, uint64_t steps_total);
+
 /* jobs_end - the running job ends in that state; err NULL: nothing to say. Calls those who wait for it. */
 void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err);
 

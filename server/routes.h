@@ -9,6 +9,7 @@
  *   routes_predictions.c /predictions: remembered ones, and their labels
  *   routes_events.c     GET /events
  *   routes_rehearse.c   POST /rehearse, and /jobs
+ *   routes_edits.c      DELETE and PATCH of /samples: forget, relabel
  *   routes_v2.c         /v2, the Open Inference Protocol
  *   routes_about.c      /healthz, /readyz, /metrics, / as text
  *   routes_web.c        /web, and / for browsers: the page
@@ -17,6 +18,8 @@
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
  *   POST  /classes    {"label": "x"}                 201; the new class answers at once, untrained
  *   PATCH /classes    {"from": "x", "to": "y"}       renames
+ *   PATCH /samples    {"ids": [..], "label": "x"}; /samples/{id}: {"label": "x"}; 202 and the job, as for /rehearse
+ *   DELETE /samples   {"ids": [..]}; /samples/{id}: nothing
  *   POST  /snapshots  nothing, or {"note": "...", "pinned": true}
  *   POST  /rehearse   nothing, or any of {"passes": 3, "rate": 0.02, "decay": 0.8, "jitter": 1, "rotation": 10,
  *                     "samples": [first id, last id]}; 202 and the job, or 200 when Prefer: wait=N saw its end
@@ -156,6 +159,14 @@ void route_prediction_delete(const struct call *call);
 void route_prediction_image(const struct call *call);
 void route_prediction_label(const struct call *call);
 void route_rehearse(const struct call *call);
+/* route_job_begun - renders the job that has been begun: 202 with its Location, 200 where it has ended. route_job_wait - has the
+ * answer wait for that end, as Prefer: wait=N asks. */
+void route_job_begun(struct work *work, struct answer *answer);
+void route_job_wait(const struct call *call, struct work *work);
+void route_samples_delete(const struct call *call);
+void route_samples_patch(const struct call *call);
+void route_sample_delete(const struct call *call);
+void route_sample_patch(const struct call *call);
 void route_jobs_get(const struct call *call);
 void route_job_get(const struct call *call);
 void route_job_delete(const struct call *call);

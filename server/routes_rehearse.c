@@ -101,7 +101,7 @@ void route_job_delete(const struct call *call)
 
 /* ---- POST /rehearse ---- */
 
-static void begun(struct work *work, struct answer *answer)
+void route_job_begun(struct work *work, struct answer *answer)
 {
     struct job_status *job = &work->job.job_status;
     (void)jobs_find(trainer_jobs(work->routes->trainer), job->id, job); /* as it is by now */
@@ -118,7 +118,7 @@ static void waited(struct job_watch *watch)
 static void wait_for_end(struct job *job)
 {
     struct work *work = job->context;
-    if (job->status != 0) {
+    if (job->status != 0 || job->job_status.id == 0) {
         http_pending_done(&work->pending);
         return;
     }
@@ -140,6 +140,16 @@ static unsigned prefer_wait(const char *prefer)
         at += strcspn(at, ",");
     }
     return 0;
+}
+
+void route_job_wait(const struct call *call, struct work *work)
+{
+    unsigned wait = prefer_wait(call->request->prefer);
+    wait = wait < call->routes->wait_seconds ? wait : call->routes->wait_seconds;
+    if (wait > 0) {
+        work->watch.until_ms = now_ms() + 1000 * (int64_t)wait;
+        work->job.done = wait_for_end;
+    }
 }
 
 /* A whole number from low to 2^53. */
@@ -210,14 +220,9 @@ void route_rehearse(const struct call *call)
         answer_problem(call->answer, &err);
         return;
     }
-    struct work *work = call_submit(call, JOB_REHEARSE, begun);
+    struct work *work = call_submit(call, JOB_REHEARSE, route_job_begun);
     if (work == NULL)
         return;
     work->job.rehearse = ask;
-    unsigned wait = prefer_wait(call->request->prefer);
-    wait = wait < call->routes->wait_seconds ? wait : call->routes->wait_seconds;
-    if (wait > 0) {
-        work->watch.until_ms = now_ms() + 1000 * (int64_t)wait;
-        work->job.done = wait_for_end;
-    }
+    route_job_wait(call, work);
 }

@@ -14,6 +14,7 @@
 #define WAL_BYTES_MAX       (8u << 20)    /* checkpoint between rounds when the WAL is larger               */
 #define TICK_NS             500000000L    /* how often an idle thread looks round                           */
 #define CHUNK_US            5000          /* of a rehearsal, while others wait for the trainer             */
+#define CHUNK_BUSY_MAX_US   250000        /* of a rebuild, which must be quicker than what it runs after    */
 #define CHUNK_IDLE_US       20000         /* while nobody does: a slow disk's commit is a fifth of it       */
 #define SECOND_US           1000000       /* microseconds                                                   */
 #define QUEUE_BYTES_DEFAULT (64ULL << 20) /* memory that waiting requests may hold                          */
@@ -39,6 +40,7 @@ struct trainer {
     uint64_t keys_clock_us;
     bool rehearsing; /* the running job is a rehearsal, and this is its plan */
     struct rehearse_plan plan;
+    struct rebuild rebuild; /* where it is active, that is the running job */
     struct err stop_err;
     int stop_status;
 };
@@ -428,6 +430,123 @@ static int rehearsal_begin(struct trainer *t, struct job *job, struct err *err)
     return 0;
 }
 
+/* The job of the rebuild ends. */
+static void rebuild_end(struct trainer *t, enum job_state state, const struct err *err)
+{
+    if (err != NULL)
+        log_line(state == JOB_STATE_FAILED ? LOG_LINE_ERROR : LOG_LINE_NOTICE, "rebuild %s: %s", job_state_name(state),
+                 err->text);
+    jobs_end(t->jobs, state, err);
+}
+
+/* It cannot be done: what was accepted is dropped, if the disk lets us, and nothing has changed. */
+static void rebuild_fail(struct trainer *t, const struct err *err)
+{
+    if (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL)
+        note_storage_error(t);
+    (void)rebuild_drop(&t->rebuild, t->store, NULL);
+    rebuild_end(t, JOB_STATE_FAILED, err);
+}
+
+static void rebuild_tell(struct trainer *t)
+{
+    uint64_t done, total;
+    rebuild_progress(&t->rebuild, &done, &total);
+    jobs_total(t->jobs, total);
+    jobs_progress(t->jobs, done, 1, t->work->revision);
+}
+
+static int edit(struct trainer *t, struct job *job, struct err *err)
+{
+    const bool active = rebuild_active(&t->rebuild);
+    (void)pthread_mutex_lock(&t->lock);
+    const bool quiesced = t->quiesced || t->stopping;
+    (void)pthread_mutex_unlock(&t->lock);
+    if (quiesced)
+        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+    if (t->rehearsing) {
+        const long long id = (long long)jobs_running(t->jobs);
+        return err_set(err, ERR_CONFLICT, "job %lld (rehearse) is running: wait for its end, or DELETE /jobs/%lld", id,
+                       id);
+    }
+    int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
+    if (status != 0 && active && !rebuild_active(&t->rebuild))
+        rebuild_end(t, JOB_STATE_FAILED, err);
+    if (status != 0 || !rebuild_active(&t->rebuild))
+        return status;
+    int64_t id = active ? jobs_running(t->jobs) : jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
+    assert(id > 0 && "one job at a time, and none ran");
+    rebuild_tell(t);
+    (void)jobs_find(t->jobs, id, &job->job_status);
+    return 0;
+}
+
+/* The rebuilt state becomes the live one; it is in the log already. Memory comes back: readers let go of old revisions. */
+static void rebuild_publish(struct trainer *t, const struct learner *state, const struct store_snapshot *taken)
+{
+    while (learner_copy(t->work, state, NULL) != 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    publish(t);
+    t->snapshot_revision = t->work->revision;
+    t->snapshot_clock_us = clock_us();
+    t->samples_since_snapshot = 0;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.snapshots++;
+    t->stats.last_snapshot_us = store_now_us();
+    (void)pthread_mutex_unlock(&t->lock);
+    tell(t, &(struct note){.kind = NOTE_SNAPSHOT, .snapshot = taken});
+}
+
+/* A chunk of it, after a round that took so long. */
+static void rebuild_work(struct trainer *t, bool busy, uint64_t round_us)
+{
+    struct learner *state = NULL;
+    struct store_snapshot taken;
+    struct err err = {0};
+    uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
+    us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
+    const int status = rebuild_chunk(&t->rebuild, t->store, t->work, us, &state, &taken, &err);
+    if (status < 0) {
+        rebuild_fail(t, &err);
+        return;
+    }
+    if (status > 0) {
+        rebuild_tell(t);
+        return;
+    }
+    if (state != NULL) {
+        rebuild_publish(t, state, &taken);
+        learner_free(state);
+    }
+    /* Old pages, with what was forgotten, stand in the WAL until then. */
+    if (store_checkpoint(t->store, true, &err) != 0)
+        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and holds what was forgotten: %s", err.text);
+    struct job_status job;
+    (void)jobs_find(t->jobs, jobs_running(t->jobs), &job);
+    jobs_progress(t->jobs, job.steps_total, 1, t->work->revision);
+    rebuild_end(t, JOB_STATE_DONE, NULL);
+}
+
+/* What was accepted before the last stop or crash. */
+static void rebuild_take_up(struct trainer *t)
+{
+    struct err err = {0};
+    if (t->config.training_off != NULL)
+        return;
+    /* After a crash between an edit and its checkpoint, old pages with what was forgotten still stand in the WAL. */
+    if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0 && store_checkpoint(t->store, true, &err) != 0)
+        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
+    if (rebuild_resume(&t->rebuild, t->store, t->work, &err) != 0) {
+        log_line(LOG_LINE_ERROR, "edits that were accepted before the last stop cannot be made: %s", err.text);
+        (void)rebuild_drop(&t->rebuild, t->store, NULL);
+    } else if (rebuild_active(&t->rebuild)) {
+        log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
+                 t->rebuild.edits.n);
+        (void)jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
+        rebuild_tell(t);
+    }
+}
+
 static int rehearsal_cancel(struct trainer *t, struct job *job, struct err *err)
 {
     if (jobs_find(t->jobs, job->job_id, &job->job_status) == 0)
@@ -435,7 +554,15 @@ static int rehearsal_cancel(struct trainer *t, struct job *job, struct err *err)
     if (job->job_status.state != JOB_STATE_RUNNING)
         return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)job->job_id,
                        job_state_name(job->job_status.state));
-    rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
+    if (rebuild_active(&t->rebuild)) {
+        if (rebuild_drop(&t->rebuild, t->store, err) != 0) {
+            rebuild_end(t, JOB_STATE_FAILED, err);
+            return -1;
+        }
+        rebuild_end(t, JOB_STATE_CANCELLED, NULL);
+    } else {
+        rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
+    }
     (void)jobs_find(t->jobs, job->job_id, &job->job_status);
     return 0;
 }
@@ -454,7 +581,7 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
                           .as.activate.revision = target.revision};
     int status = learner_reserve(t->work, learner->n_classes, err);
     if (status == 0 && (store_begin(t->store, err) != 0 || store_append(t->store, &event, err) != 0 ||
-                        store_commit(t->store, err) != 0)) {
+                        store_classes(t->store, learner, err) != 0 || store_commit(t->store, err) != 0)) {
         store_rollback(t->store);
         note_storage_error(t);
         status = -1;
@@ -470,6 +597,15 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
             struct err why;
             err_set(&why, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);
             rehearsal_end(t, JOB_STATE_CANCELLED, &why);
+        }
+        struct err lost = {0};
+        if (rebuild_active(&t->rebuild)) {
+            if (rebuild_again(&t->rebuild, t->store, t->work, &lost) != 0)
+                rebuild_fail(t, &lost);
+            else if (rebuild_active(&t->rebuild))
+                rebuild_tell(t);
+            else
+                rebuild_end(t, JOB_STATE_DONE, NULL); /* nothing was left to do */
         }
         job->revision = event.revision;
         job->step = t->work->step;
@@ -489,6 +625,12 @@ static void run_alone(struct trainer *t, struct job *job)
     job->step = t->work->step;
     switch (job->kind) {
     case JOB_SNAPSHOT:
+        if (job->pinned && rebuild_active(&t->rebuild)) {
+            err_set(&err, ERR_CONFLICT,
+                    "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
+                    (long long)jobs_running(t->jobs));
+            break;
+        }
         status = snapshot(t, "request", job->note, job->pinned, &job->snapshot, &err);
         break;
     case JOB_ACTIVATE:
@@ -502,6 +644,9 @@ static void run_alone(struct trainer *t, struct job *job)
         break;
     case JOB_REHEARSE:
         status = rehearsal_begin(t, job, &err);
+        break;
+    case JOB_EDIT:
+        status = edit(t, job, &err);
         break;
     case JOB_CANCEL:
         status = rehearsal_cancel(t, job, &err);
@@ -572,6 +717,8 @@ static void run_round(struct trainer *t, struct job *jobs)
         group_rehearse(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
     group_finish(t, &group);
     run_reads(t, reads);
+    if (rebuild_active(&t->rebuild))
+        rebuild_work(t, jobs != NULL, clock_us() - begin);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
     (void)pthread_mutex_unlock(&t->lock);
@@ -636,7 +783,7 @@ static void *trainer_main(void *argument)
     for (;;) {
         bool idle = false;
         (void)pthread_mutex_lock(&t->lock);
-        while (t->first == NULL && !t->stopping && !idle && !t->rehearsing) {
+        while (t->first == NULL && !t->stopping && !idle && !t->rehearsing && !rebuild_active(&t->rebuild)) {
             struct timespec until;
             (void)clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_nsec += TICK_NS;
@@ -652,9 +799,15 @@ static void *trainer_main(void *argument)
             err_set(&why, ERR_STOPPING, "the daemon is stopping");
             rehearsal_end(t, JOB_STATE_CANCELLED, &why);
         }
+        if (quiesced && rebuild_active(&t->rebuild)) {
+            struct err why;
+            err_set(&why, ERR_STOPPING, "the daemon is stopping; the next start takes it up again");
+            rebuild_fini(&t->rebuild);
+            rebuild_end(t, JOB_STATE_CANCELLED, &why);
+        }
         if (stop)
             break;
-        if (jobs != NULL || t->rehearsing)
+        if (jobs != NULL || t->rehearsing || rebuild_active(&t->rebuild))
             run_round(t, jobs);
         upkeep(t, idle);
     }
@@ -699,6 +852,8 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->store = store;
     t->work = learner;
+    t->rebuild.team = learner->ws->team;
+    t->rebuild.team_least = learner->ws->team_least;
     learner_mark(learner);
     t->snapshot_revision = newest_snapshot(store);
     t->snapshot_clock_us = clock_us();
@@ -708,9 +863,11 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     (void)pthread_mutex_init(&t->lock, NULL);
     (void)pthread_cond_init(&t->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
+    rebuild_take_up(t);
     int failed = pthread_create(&t->thread, NULL, trainer_main, t);
     if (failed != 0) {
         err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
+        rebuild_fini(&t->rebuild);
         (void)pthread_cond_destroy(&t->wake);
         (void)pthread_mutex_destroy(&t->lock);
         jobs_free(t->jobs);

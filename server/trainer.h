@@ -10,6 +10,11 @@
  * 20 ms while none do; nothing waits for a rehearsal longer than that. It ends early when it is
  * cancelled, when the model goes back to a snapshot, when a write fails, and at a stop; what was done until then stays.
  *
+ * An edit of the past (rebuild.h) is long work as well: JOB_EDIT accepts it; from then on each round is followed by a chunk of the
+ * replay, 5 ms or twice as long as the round took (at most 0.25 s), so that it catches up with a log that grows at full rate; 20 ms
+ * when nothing else is asked for. At its end the rebuilt state replaces the live one, in one transaction and one
+ * publication. A stop interrupts it, and the next start takes it up again.
+ *
  * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
  */
@@ -19,6 +24,7 @@
 #include "core/core.h"
 #include "server/jobs.h"
 #include "server/model.h"
+#include "server/rebuild.h"
 #include "server/rehearse.h"
 #include "store/store.h"
 
@@ -33,6 +39,7 @@ enum job_kind {
     JOB_SNAPSHOTS, /* out: list                                                                         */
     JOB_DROP,      /* delete snapshot id                                                                */
     JOB_REHEARSE,  /* start what `rehearse` asks for; out: job_status                                   */
+    JOB_EDIT,      /* forget or relabel what `edit` asks for; out: changed, job_status                    */
     JOB_CANCEL,    /* end the running job job_id; out: job_status                                       */
     JOB_READ,      /* calls `read` after the round's other jobs                                         */
 };
@@ -51,6 +58,7 @@ struct job {
     char note[201];               /* JOB_SNAPSHOT                                                                 */
     bool pinned;                  /* JOB_SNAPSHOT                                                                 */
     struct rehearse_ask rehearse; /* JOB_REHEARSE: checked                                              */
+    struct edit_ask edit;         /* JOB_EDIT                                                                    */
     int64_t job_id;               /* JOB_CANCEL                                                                  */
     /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for some ten milliseconds at most; puts
      * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed */
@@ -74,7 +82,8 @@ struct job {
     struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE                                      */
     struct store_snapshot *list;    /* JOB_SNAPSHOTS: malloc'ed; done's owner frees it                 */
     size_t n_list;
-    struct job_status job_status; /* JOB_REHEARSE, JOB_CANCEL                                          */
+    struct job_status job_status; /* JOB_REHEARSE, JOB_CANCEL, JOB_EDIT where changed > 0              */
+    size_t changed;               /* JOB_EDIT: samples that it edits                                   */
 
     struct job *next; /* the trainer's */
 };

@@ -117,7 +117,10 @@ static int check_one(struct store *store, const struct learner *learner, const s
                        "the model went back to before sample %lld, so it is not learned from and cannot be relabelled; "
                        "it can be forgotten",
                        (long long)edit->id);
-    assert(edit->label < learner->n_classes);
+    if (edit->label >= learner->n_classes)
+        return err_set(err, ERR_CONFLICT,
+                       "sample %lld was to be relabelled, but the model went back to before there was that class",
+                       (long long)edit->id);
     return edit->label < store->origin.event.as.create.n_classes ? 0 : check_class(store, learner, line, edit, err);
 }
 
@@ -187,6 +190,11 @@ static size_t count_pinned(const struct store_snapshot *list, size_t n, int64_t 
         if (list[i].pinned && n_pinned++ == 0)
             *first = list[i].id;
     return n_pinned;
+}
+
+bool store_edits_any(const struct store *store)
+{
+    return store->n_spans > 0;
 }
 
 int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err)

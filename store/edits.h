@@ -61,6 +61,9 @@ uint64_t edits_first(const struct edits *edits);
 int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                       struct err *err);
 
+/* store_edits_any - whether anything was ever edited. */
+bool store_edits_any(const struct store *store);
+
 /* store_edits_pinned - how many pinned snapshots saw one of the samples; *first: one of them. Errors: ERR_STORAGE, .. */
 int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err);
 

@@ -362,6 +362,11 @@ struct learner *store_replayer_take(struct store_replayer *r)
     return learner;
 }
 
+void store_replayer_share(struct store_replayer *r, struct team *team, size_t least)
+{
+    workspace_share(r->learner->ws, team, least);
+}
+
 const struct edited *replayer_edited(const struct store_replayer *r, size_t *n)
 {
     *n = r->n_edited;

@@ -60,6 +60,9 @@ const struct store_recovery *store_replayer_report(const struct store_replayer *
  * a damaged file that is only being salvaged. */
 struct learner *store_replayer_take(struct store_replayer *replayer);
 
+/* store_replayer_share - large phases of its steps are shared with that team (workspace_share()). */
+void store_replayer_share(struct store_replayer *replayer, struct team *team, size_t least);
+
 void store_replayer_close(struct store_replayer *replayer);
 
 #endif

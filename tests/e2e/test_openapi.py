@@ -103,6 +103,7 @@ def walk(daemons, digits) -> Seen:
     walk_predictions(seen, daemon, digits)
     walk_samples(seen, daemon)
     seen.ask(daemon, "GET", "/events", 200, query="?seconds=0", headers={"Last-Event-ID": "1-1"})
+    walk_edits(seen, daemons.start(daemons.init("--hidden", "8192", name="edits.db")))
     walk_snapshots(seen, daemon)
     walk_rehearse(seen, daemon, daemons.start(daemons.init("--hidden", "8192", name="slow.db")))
     walk_v2(seen, daemon, digits)
@@ -202,6 +203,34 @@ def walk_samples(seen: Seen, daemon: Daemon) -> None:
     seen.ask(daemon, "GET", "/samples/{id}/image", 304, values={"id": 1}, query="?scale=2", headers={"If-None-Match": etag})
     for path in ("/samples/{id}", "/samples/{id}/image"):
         seen.ask(daemon, "GET", path, 404, values={"id": 999999})
+
+
+def walk_edits(seen: Seen, daemon: Daemon) -> None:
+    """On a model of its own, slow enough that a rebuild is seen at work: what was forgotten is gone for good."""
+    wait = {"Prefer": "wait=20"}
+    first, last = daemon.train("a", bytes(range(64)) * 4096).ok()["samples"]
+    for path, values, ids in (("/samples/{id}", {"id": first}, {}), ("/samples", {}, {"ids": [first + 1, first + 2]})):
+        label, query = {**ids, "label": "b"}, "?drop_pinned=1"
+        seen.ask(daemon, "PATCH", path, 202, values=values, document=label)
+        seen.ask(daemon, "PATCH", path, 200, values=values, document=label, query=query, headers=wait)  # joins
+        seen.ask(daemon, "PATCH", path, 200, values=values, document=label)  # so it is already
+        seen.ask(daemon, "DELETE", path, 202, values=values, document=ids or None)
+        seen.ask(daemon, "DELETE", path, 200, values=values, document=ids or None, query=query, headers=wait)
+        seen.ask(daemon, "DELETE", path, 410, values=values, document=ids or None)
+        seen.ask(daemon, "PATCH", path, 410, values=values, document=label)
+    for path in ("/samples/{id}", "/samples/{id}/image"):
+        seen.ask(daemon, "GET", path, 410, values={"id": first})
+    daemon.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
+    for path, values, ids in (("/samples/{id}", {"id": last}, {}), ("/samples", {}, {"ids": [last]})):
+        seen.ask(daemon, "PATCH", path, 409, values=values, document={**ids, "label": "b"})
+        seen.ask(daemon, "DELETE", path, 409, values=values, document=ids or None)
+        seen.ask(daemon, "PATCH", path, 422, values=values, document={**ids, "label": "nobody"})
+        seen.ask(daemon, "DELETE", path, 422, values=values, document={"all": True})
+        seen.ask(daemon, "DELETE", path, 400, values=values, body=b"{", headers={"Content-Type": "application/json"})
+        seen.ask(daemon, "DELETE", path, 413, values=values, body=b" " * (33 << 20))
+    for path, values, ids in (("/samples/{id}", {"id": 99999}, {}), ("/samples", {}, {"ids": [last, 99999]})):
+        seen.ask(daemon, "PATCH", path, 404, values=values, document={**ids, "label": "b"})
+        seen.ask(daemon, "DELETE", path, 404, values=values, document=ids or None)
 
 
 def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
@@ -360,7 +389,7 @@ def test_a_problem_has_every_documented_member_somewhere(seen: Seen):
 def routes_of_the_source() -> dict[str, tuple[set[str], set[str]]]:
     """The table of server/routes.c: path -> methods, parameters of the query."""
     source = (ROOT / "server" / "routes.c").read_text()
-    rows = re.findall(r"^    \{\.path = .*?\},$", source, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^    \{\.path = .*?\},$(?=\n    \{|\n\};)", source, re.MULTILINE | re.DOTALL)
     assert len(rows) == source.count("{.path = ")
     table = {}
     for row in rows:
