@@ -5,6 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a message quotes came from elsewhere: a line feed in a label must not begin a new line in a log, nor an escape colour a
+ * terminal. */
+static void one_line(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
 int err_set(struct err *err, enum err_code code, const char *format, ...)
 {
     if (err == NULL)
@@ -16,6 +25,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    one_line(err->text);
     return -1;
 }
 
@@ -43,6 +53,7 @@ int err_wrap(struct err *err, const char *format, ...)
     va_start(args, format);
     put_before(err->text, sizeof err->text, ": ", format, args);
     va_end(args);
+    one_line(err->text);
     return -1;
 }
 

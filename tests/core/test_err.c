@@ -33,6 +33,16 @@ START_TEST(wrap_puts_what_was_tried_before_the_cause)
 }
 END_TEST
 
+START_TEST(a_text_is_one_line_whatever_it_quotes)
+{
+    struct err err;
+    err_set(&err, ERR_LABEL_UNKNOWN, "there is no class \"%s\"", "a\nconvd: all is well\r\033[31m\x7f\xc3\xa9");
+    ck_assert_str_eq(err.text, "there is no class \"a?convd: all is well??[31m?\xc3\xa9\"");
+    err_wrap(&err, "%s", "b\nc");
+    ck_assert_ptr_null(strpbrk(err.text, "\n\r\033\x7f"));
+}
+END_TEST
+
 START_TEST(at_replaces_the_pointer_alone)
 {
     struct err err;
@@ -185,6 +195,7 @@ int main(void)
     TCase *tcase = tcase_create("err");
     tcase_add_test(tcase, set_fills_code_and_text_and_clears_the_rest);
     tcase_add_test(tcase, wrap_puts_what_was_tried_before_the_cause);
+    tcase_add_test(tcase, a_text_is_one_line_whatever_it_quotes);
     tcase_add_test(tcase, at_replaces_the_pointer_alone);
     tcase_add_test(tcase, under_puts_the_place_before_the_pointer);
     tcase_add_test(tcase, under_an_empty_pointer_is_the_place_itself);
