@@ -274,7 +274,8 @@ static const char *string_member(const struct json *root, const char *name, size
     return text;
 }
 
-static int class_event(struct event *event, const struct json *root, bool add, struct model *model, struct err *err)
+static int class_event(struct event *event, uint64_t *as_of, const struct json *root, bool add, struct model *model,
+                       struct err *err)
 {
     const char *name = add ? "label" : "to";
     const char *form = add ? "{\"label\": \"...\"}" : "{\"from\": \"...\", \"to\": \"...\"}";
@@ -290,6 +291,7 @@ static int class_event(struct event *event, const struct json *root, bool add, s
         return 0;
     struct revision *revision = model_acquire(model);
     int status = body_label(&event->as.class_.index, from, strlen(from), revision->learner, err);
+    *as_of = revision->learner->revision;
     model_release(model, revision);
     return status == 0 ? 0 : err_at(err, "/from");
 }
@@ -298,15 +300,18 @@ static void change_class(const struct call *call, bool add)
 {
     struct json *root = call_json(call, false);
     struct event event = {.kind = EVENT_CLASS};
+    uint64_t as_of = 0;
     struct err err;
     if (root == NULL)
         return;
-    if (class_event(&event, root, add, call->routes->model, &err) != 0) {
+    if (class_event(&event, &as_of, root, add, call->routes->model, &err) != 0) {
         answer_problem(call->answer, &err);
     } else {
         struct work *work = call_submit(call, JOB_CLASS, class_changed);
-        if (work != NULL)
+        if (work != NULL) {
             work->job.event = event;
+            work->job.as_of = as_of;
+        }
     }
     json_free(root);
 }

@@ -243,8 +243,8 @@ static int look_for_key(struct job *job, struct store *store, struct err *err)
     return 0;
 }
 
-/* The index of the class that the body names; the label itself into `label`. -1: answered. */
-static int64_t take_label(const struct call *call, char label[LABEL_BYTES_MAX + 1])
+/* The index of the class that the body names, as of that revision; the label itself into `label`. -1: answered. */
+static int64_t take_label(const struct call *call, char label[LABEL_BYTES_MAX + 1], uint64_t *as_of)
 {
     struct json *root = call_json(call, false);
     if (root == NULL)
@@ -258,6 +258,7 @@ static int64_t take_label(const struct call *call, char label[LABEL_BYTES_MAX + 
     } else {
         struct revision *revision = model_acquire(call->routes->model);
         status = body_label(&index, text, strlen(text), revision->learner, &err);
+        *as_of = revision->learner->revision;
         model_release(call->routes->model, revision);
     }
     if (status == 0) {
@@ -274,7 +275,8 @@ void route_prediction_label(const struct call *call)
 {
     const struct shape shape = shape_of(call);
     char label[LABEL_BYTES_MAX + 1];
-    const int64_t index = take_label(call, label);
+    uint64_t as_of = 0;
+    const int64_t index = take_label(call, label, &as_of);
     if (index < 0)
         return;
     struct work *work = call_submit(call, JOB_READ, labelled);
@@ -302,6 +304,7 @@ void route_prediction_label(const struct call *call)
     sample.pixels = work->batch.owned;
     *work->samples = sample;
     job->kind = JOB_TRAIN;
+    job->as_of = as_of;
     job->key = work->key;
     job->done = label_done;
     job->bytes += shape.n_input + sizeof *work->samples;

@@ -96,6 +96,7 @@ static int fill(struct work *work, struct batch *batch, struct request *request,
     }
     work->batch = *batch;
     *batch = (struct batch){0};
+    job->as_of = learner->revision;
     job->event.kind = EVENT_TRAIN;
     job->event.as.train.n = work->batch.n;
     job->event.as.train.samples = work->samples;

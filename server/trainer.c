@@ -38,7 +38,8 @@ struct trainer {
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
-    bool rehearsing; /* the running job is a rehearsal, and this is its plan */
+    uint64_t went_back; /* revision of the last activate event; 0: none since the start */
+    bool rehearsing;    /* the running job is a rehearsal, and this is its plan */
     struct rehearse_plan plan;
     struct rebuild rebuild; /* where it is active, that is the running job */
     struct err stop_err;
@@ -237,6 +238,14 @@ static void group_add(struct trainer *t, struct group *g, struct job *job)
             goto storage;
         if (known > 0)
             return;
+    }
+    if (job->as_of != 0 && job->as_of < t->went_back) {
+        err_set(
+            &err, ERR_BUSY,
+            "the model went back to an earlier state while this waited, and may have other classes now; nothing was "
+            "taken: send it again");
+        fail(job, &err);
+        return;
     }
     if (job_prepare(t, job, &err) != 0) {
         fail(job, &err);
@@ -588,7 +597,7 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
     }
     if (status == 0) {
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
-        t->work->revision = event.revision;
+        t->work->revision = t->went_back = event.revision;
         publish(t);
         tell(t,
              &(struct note){

@@ -63,6 +63,9 @@ struct job {
     /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for some ten milliseconds at most; puts
      * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed */
     int (*read)(struct job *job, struct store *store, struct err *err);
+    uint64_t
+        as_of; /* JOB_TRAIN, JOB_CLASS: the revision whose class table its indices are of. Where the model has gone back
+                      * since, they may mean others: ERR_BUSY. 0: not looked at */
     const char *key; /* JOB_TRAIN: Idempotency-Key, or NULL; borrowed                                */
     uint8_t fingerprint[32];
     uint64_t bytes; /* memory that the job holds: counts against the queue's bound                      */

@@ -283,6 +283,46 @@ START_TEST(activate_brings_back_the_very_state_and_the_revision_goes_on)
 }
 END_TEST
 
+START_TEST(indices_of_classes_from_before_a_way_back_are_refused)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    static const char *const labels[] = {"left behind", "another"};
+    struct wait *taken = run(trainer, wait_create(JOB_SNAPSHOT));
+    for (int i = 0; i < 2; i++) {
+        struct wait *add = wait_create(JOB_CLASS);
+        add->job.event.as.class_.action = CLASS_ADD;
+        (void)snprintf(add->job.event.as.class_.label, sizeof add->job.event.as.class_.label, "%s", labels[i]);
+        (void)run(trainer, add);
+        ck_assert_int_eq(add->job.status, 0);
+        ck_assert_uint_eq(add->job.event.as.class_.index, 3);
+        if (i == 0) { /* back to before it, and then another class gets its index */
+            struct wait *activate = wait_create(JOB_ACTIVATE);
+            activate->job.snapshot_id = taken->job.snapshot.id;
+            (void)run(trainer, activate);
+            ck_assert_int_eq(activate->job.status, 0);
+            ck_assert_uint_eq(activate->job.revision, 3);
+            wait_free(activate);
+        }
+        wait_free(add);
+    }
+    struct wait *late = train_create(1, 3, 1);
+    late->job.as_of = 2; /* "left behind" it said */
+    (void)run(trainer, late);
+    ck_assert_int_eq(late->job.status, -1);
+    ck_assert_int_eq(late->job.err.code, ERR_BUSY);
+    struct wait *good = train_create(1, 3, 1);
+    good->job.as_of = 4;
+    (void)run(trainer, good);
+    ck_assert_int_eq(good->job.status, 0);
+    ck_assert_uint_eq(good->job.step, 1);
+    wait_free(taken);
+    wait_free(late);
+    wait_free(good);
+    stop(trainer);
+}
+END_TEST
+
 START_TEST(tuning_changes_what_is_named_and_refuses_what_is_fixed)
 {
     struct trainer_config config = trainer_config_default();
@@ -536,6 +576,7 @@ int main(void)
     tcase_add_test(tcase, a_known_key_is_answered_with_the_first_answer_and_trains_nothing);
     tcase_add_test(tcase, classes_are_added_beyond_the_first_room);
     tcase_add_test(tcase, activate_brings_back_the_very_state_and_the_revision_goes_on);
+    tcase_add_test(tcase, indices_of_classes_from_before_a_way_back_are_refused);
     tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
     tcase_add_test(tcase, a_rate_that_is_tuned_without_a_fall_stays);
     tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
