@@ -33,11 +33,13 @@ WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -
              -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wundef -Wvla -Werror
 OPT_release := -O2 -g
 OPT_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# libFuzzer's counters beside the sanitizers.
+OPT_fuzz  := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan  := -O1 -g -fsanitize=thread
 OPT_clang := -O2 -g
 OPT_debug := -O0 -g3
 OPT_aarch64 := -O2 -g
-ifeq ($(VARIANT),clang)
+ifneq ($(filter clang fuzz,$(VARIANT)),)
 CC        := clang
 endif
 HARDEN    := $(if $(filter release clang,$(VARIANT)),-D_FORTIFY_SOURCE=2 -fstack-protector-strong,)
@@ -81,7 +83,7 @@ NAME_aarch64   := aarch64
 NAME_portable  := portable
 # The arithmetic is always optimized: at -O0 its lanes would be a hundred times slower, and the bits are the same.
 # Under ASan and UBSan, -O3 would be minutes of compiling.
-OPT_ARITH := $(if $(filter asan,$(VARIANT)),-O1,-O3)
+OPT_ARITH := $(if $(filter asan fuzz,$(VARIANT)),-O1,-O3)
 
 # ---- sources ----
 CORE_SRC   := $(filter-out core/arith.c,$(wildcard core/*.c))
@@ -96,7 +98,8 @@ SCHEMA_SQL := $(sort $(wildcard schema/*.sql))
 CORE_TESTS   := $(patsubst tests/core/%.c,$(BUILD)/tests/core/%,$(wildcard tests/core/test_*.c))
 STORE_TESTS  := $(patsubst tests/store/%.c,$(BUILD)/tests/store/%,$(wildcard tests/store/test_*.c))
 SERVER_TESTS := $(patsubst tests/server/%.c,$(BUILD)/tests/server/%,$(wildcard tests/server/test_*.c))
-TESTS        := $(CORE_TESTS) $(STORE_TESTS) $(SERVER_TESTS)
+FUZZ_TESTS   := $(BUILD)/tests/fuzz/test_corpus
+TESTS        := $(CORE_TESTS) $(STORE_TESTS) $(SERVER_TESTS) $(FUZZ_TESTS)
 
 .PHONY: all
 all: $(BUILD)/convd
@@ -152,11 +155,21 @@ $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libsto
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
 $(BUILD)/tests/store/test_power: $(BUILD)/tests/store/power_disk.o
 # Memory that runs out. Sanitizers own malloc: there the calls of our own objects are redirected by the linker.
-OOM_TESTS := $(BUILD)/tests/store/test_memory
+OOM_TESTS := $(BUILD)/tests/store/test_memory $(BUILD)/tests/server/test_memory
 OOM_WRAP  := malloc calloc realloc aligned_alloc strdup
 $(OOM_TESTS): $(BUILD)/tests/oom.o
 $(OOM_TESTS): ALL_LDFLAGS += $(if $(filter asan tsan,$(VARIANT)),$(OOM_WRAP:%=-Wl$(comma)--wrap=%))
 $(SERVER_TESTS): $(BUILD)/tests/server/%: $(BUILD)/tests/server/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
+# The fuzz targets once more, under names of their own, in one program that tries the inputs in the tree.
+FUZZ_SRC   := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_NAMES := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=%)
+CORPUS_OBJ := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/corpus_%.o)
+$(CORPUS_OBJ): $(BUILD)/tests/fuzz/corpus_%.o: tests/fuzz/fuzz_%.c
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -DLLVMFuzzerTestOneInput=fuzz_$* -MMD -MP -c -o $@ $<
+$(BUILD)/tests/fuzz/test_corpus.o: ALL_CFLAGS += '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))'
+$(FUZZ_TESTS): $(BUILD)/tests/fuzz/test_corpus.o $(CORPUS_OBJ) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS) $(CHECK_LIBS) -lm
 
 .PHONY: tests
@@ -168,11 +181,12 @@ $(RUNS): %.run: %
 	@echo "== $<"; CONVD=$(BUILD)/convd $(RUN) $<
 $(SERVER_TESTS:%=%.run): $(BUILD)/convd
 
-.PHONY: check check-core check-store check-server
+.PHONY: check check-core check-store check-server check-fuzz
 check: $(RUNS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
 check-core: $(CORE_TESTS:%=%.run)
 check-store: $(STORE_TESTS:%=%.run)
 check-server: $(SERVER_TESTS:%=%.run)
+check-fuzz: $(FUZZ_TESTS:%=%.run)
 
 .PHONY: check-web
 check-web: all ## the page in Chromium; leaves pictures in build/test/web
@@ -209,6 +223,23 @@ power-test: $(BUILD)/tests/store/test_power ## N power cuts, and as many that mu
 damage-test: $(BUILD)/tests/store/test_damage ## every byte of a small database, and of its WAL, damaged in turn
 	DAMAGE_BYTES=all $<
 
+# libFuzzer, with ASan and UBSan, one target for each parser: tests/fuzz/README.md.
+FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS)
+.PHONY: fuzz fuzzers crash-test soak
+fuzzers: $(FUZZERS)
+SECONDS ?= 600
+fuzz: ## every parser under libFuzzer, each for SECONDS=600 (FUZZ="json body": only those)
+	$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	$(PYTHON) tests/fuzz/run --seconds $(SECONDS) $(FUZZ)
+crash-test: all ## kill -9 under random load over HTTP, compared with what was acknowledged (N=1000)
+	CONVD=$(BUILD)/convd $(PYTHON) tests/crash/crash.py --kills $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
+SEED    ?= 1
+MINUTES ?= 30
+soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency
+	CONVD=$(BUILD)/convd $(PYTHON) tests/soak/soak.py --minutes $(MINUTES)
+
 # ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
 MNIST     ?= ../shared/data/mnist
 $(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
@@ -229,10 +260,10 @@ bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
 SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh 2>/dev/null)
-ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
+ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))' -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
 .PHONY: lint
-lint: format-check check-layers check-banned check-tour shellcheck cppcheck tidy ## all checks on the source
+lint: format-check check-layers check-banned check-tour check-promises shellcheck cppcheck tidy ## all checks on the source
 
 .PHONY: format format-check
 format: ## lay out every C file by .clang-format
@@ -256,13 +287,15 @@ cppcheck: ## cppcheck over core, store and server
 shellcheck: ## shellcheck over the scripts
 	shellcheck $(SHELL_FILES)
 
-.PHONY: check-layers check-banned check-tour
+.PHONY: check-layers check-banned check-tour check-promises
 check-layers: $(CORE_OBJ) ## prove from objects and includes that each layer keeps to itself
 	scripts/check-layers . $(BUILD)
 check-banned: ## no function that convd does without
 	scripts/check-banned
 check-tour: ## README's tour names every source file
 	scripts/check-tour
+check-promises: ## every test that README's table of promises names is there
+	scripts/check-promises
 
 # ---- installation ----
 UNITS := convd@.service convd@.socket
