@@ -430,6 +430,7 @@ static enum MHD_Result resume(struct http_connection *connection)
 {
     struct http *http = connection->http;
     struct http_pending *pending = take_pending(connection);
+    connection->phase = PHASE_IDLE; /* it is taken, whatever becomes of the answer */
     if (pending != NULL) {
         pending->finish(pending, &connection->answer);
         pending->free(pending);

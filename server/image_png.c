@@ -22,6 +22,7 @@ static int fail(int code, uint64_t pixels_max, struct err *err)
         return err_set(err, ERR_IMAGE_LIMIT, "the picture has far more pixels than the %llu that are taken",
                        (unsigned long long)pixels_max);
     case SPNG_EMEM:
+    case SPNG_EZLIB_INIT: /* fails for want of memory alone */
         return err_set(err, ERR_MEMORY, "out of memory for a PNG");
     case SPNG_ECHUNK_LIMITS:
         return err_set(
@@ -114,8 +115,8 @@ int image_encode_png(uint8_t **png, size_t *n_png, const uint8_t *pixels, uint32
     status = *png == NULL ? -1 : 0;
 out:
     if (status != 0)
-        err_set(err, code == SPNG_EMEM ? ERR_MEMORY : ERR_INTERNAL, "cannot write a PNG of %u x %u pixels: %s", width,
-                height, spng_strerror(code));
+        err_set(err, code == SPNG_EMEM || code == SPNG_EZLIB_INIT ? ERR_MEMORY : ERR_INTERNAL,
+                "cannot write a PNG of %u x %u pixels: %s", width, height, spng_strerror(code));
     spng_ctx_free(ctx);
     return status;
 }
