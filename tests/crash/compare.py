@@ -1,0 +1,190 @@
+"""What must hold of a database after a kill, given the ledger of what was asked and acknowledged."""
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.ledger import BASE_LABELS, Change, Ledger, Training
+from tests.crash.load import labelled
+from tests.e2e.daemon import Client, Daemon
+
+
+@dataclass
+class Findings:
+    """What was compared, and what was wrong. All but `wrong` are counts."""
+    lost: int = 0  # samples and changes that were acknowledged and are not in the log
+    doubled: int = 0  # those that are there more than once
+    digests: int = 0  # compared
+    kept: int = 0  # trainings that hung at a kill and are there whole
+    gone: int = 0  # and are not there at all
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, holds: bool, text: str) -> None:
+        if not holds:
+            self.wrong.append(text)
+
+
+def event_of(kind: str, body: dict) -> tuple:
+    """A change's event, in the words of Change.what."""
+    if kind == "class":
+        return body["action"], body["label"]
+    if kind == "tune":
+        settings = body["settings"]
+        return kind, settings["rate"], settings["rehearsal"], settings["jitter"]
+    return kind, body["revision"]
+
+
+class Log:
+    """The database of one model, read after each kill from where the last reading ended."""
+
+    def __init__(self, db: Path, ledger: Ledger, findings: Findings):
+        self.db, self.ledger, self.findings = db, ledger, findings
+        self.revision = self.id = 0
+        self.classes = {0: list(BASE_LABELS)}  # after the event of that revision: labels by index
+        self.now = list(BASE_LABELS)
+        self.former: dict[int, set[str]] = {}  # earlier names of the classes of now, by index
+        self.events: list[tuple[int, str, object]] = []  # revision, kind, the operation that it is of
+        self.labels: dict[int, list[str]] = {}  # of the train event of that revision, by the names of then
+
+    def read(self) -> None:
+        connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
+        try:
+            samples: dict[int, list] = {}
+            for i, revision, label, image in connection.execute(
+                    "SELECT id, revision, label, image FROM sample WHERE revision > ? ORDER BY id", (self.revision,)):
+                self.findings.check(i == self.id + 1, f"after sample {self.id} comes {i}")
+                self.id = i
+                samples.setdefault(revision, []).append((i, label, image))
+            for revision, kind, body in connection.execute(
+                    "SELECT revision, kind, body FROM event WHERE revision > ? ORDER BY revision", (self.revision,)).fetchall():
+                self.findings.check(revision == self.revision + 1, f"after revision {self.revision} comes {revision}")
+                self.revision = revision
+                self.event(revision, kind, json.loads(body), samples.pop(revision, []))
+                self.classes[revision] = list(self.now)
+            self.findings.check(not samples, f"samples of no event: revisions {sorted(samples)}")
+            rows, last, n_events = connection.execute(
+                "SELECT count(*), coalesce(max(id), 0), (SELECT count(*) FROM event) FROM sample").fetchone()
+            self.findings.check((rows, last, n_events) == (self.id, self.id, self.revision), "earlier rows are gone")
+            self.snapshots(connection)
+        finally:
+            connection.close()
+
+    def event(self, revision: int, kind: str, body: dict, samples: list) -> None:
+        if kind == "train":
+            self.train(revision, body, samples)
+            return
+        self.findings.check(not samples, f"revision {revision} is no training, and has samples")
+        if kind == "rehearse":
+            self.findings.check(self.ledger.rehearsed, f"revision {revision}: nobody asked for a rehearsal")
+            self.events.append((revision, kind, None))
+        elif kind != "create":
+            self.change(revision, event_of(kind, body), body)
+
+    def train(self, revision: int, body: dict, samples: list) -> None:
+        owner, _ = self.ledger.owner(samples[0][2]) if samples else (None, 0)
+        if owner is None:
+            self.findings.check(False, f"revision {revision}: nobody sent that")
+            return
+        self.events.append((revision, kind := "train", owner))
+        self.findings.check((body["first"], body["n"]) == (samples[0][0], len(samples)), f"revision {revision} says {body}")
+        good = [image for _, _, image in samples] == [image.tobytes() for image in owner.images] and \
+            all(label < len(self.now) and sent in {self.now[label], *self.former.get(label, ())}  # renamed while it waited
+                for (_, label, _), sent in zip(samples, owner.labels))
+        self.findings.check(good, f"revision {revision}: {kind}ing {owner.number} is not as it was sent")
+        self.labels[revision] = [self.now[label] if label < len(self.now) else "" for _, label, _ in samples]
+        if owner.place is not None:
+            self.findings.doubled += len(samples)
+            self.findings.check(False, f"training {owner.number} is at {owner.place[0]} and at revision {revision}")
+        owner.place = revision, samples[0][0]
+
+    def change(self, revision: int, what: tuple, body: dict) -> None:
+        """Whose it is: of one that was answered so, or else the last that hung, since one operator asks for them one by one."""
+        those = [c for c in self.ledger.changes if c.what == what and c.place is None and not c.refused]
+        found = next((c for c in those if c.answer and c.told(revision)), None) or \
+            next((c for c in reversed(those) if c.answer is None), None)
+        if found is None:
+            again = any(c.what == what for c in self.ledger.changes)
+            self.findings.doubled += again
+            self.findings.check(False, f"revision {revision}: {what} {'a second time' if again else 'was not asked for'}")
+            return
+        found.place = revision
+        self.events.append((revision, what[0], found))
+        if what[0] == "add":
+            self.findings.check(body["index"] == len(self.now), f"revision {revision}: {body}")
+            self.now.append(what[1])
+        elif what[0] == "rename":
+            self.former.setdefault(body["index"], set()).add(self.now[body["index"]])
+            self.now[body["index"]] = what[1]
+        elif what[0] == "activate":
+            self.now = list(self.classes[what[1]])
+            self.former.clear()
+
+    def snapshots(self, connection: sqlite3.Connection) -> None:
+        rows: dict[str, list] = {}
+        for i, revision, digest, note in connection.execute(
+                "SELECT id, revision, lower(hex(digest)), note FROM snapshot WHERE note LIKE 'note %'"):
+            rows.setdefault(note, []).append((i, revision, digest))
+        for note, said in self.ledger.snapshots.items():
+            found = rows.get(note, [])
+            self.findings.doubled += len(found) > 1
+            if said is not None:
+                good = (said["id"], said["revision"], said["digest"]) in found
+                self.findings.lost += not good
+                self.findings.check(good, f"snapshot {said['id']}, \"{note}\", was acknowledged and is {found}")
+
+    def acknowledged(self) -> None:
+        """Everything that was acknowledged is in the log, at the place that was told. After read()."""
+        for training in self.ledger.trainings.values():
+            told = training.answer and (training.answer["revision"], training.answer["samples"][0])
+            if told and training.place != told:
+                self.findings.lost += len(training.labels)
+                self.findings.check(False, f"training {training.number} was acknowledged at {told} and is at {training.place}")
+            self.findings.check(not (training.refused and training.sent == 1 and training.place),
+                                f"training {training.number} was refused and is in the log")
+        for change in self.ledger.changes:
+            if change.answer and (change.place is None or not change.told(change.place)):
+                self.findings.lost += 1
+                self.findings.check(False, f"{change.what} was acknowledged at {change.answer['revision']}, is at {change.place}")
+            self.findings.check(not (change.refused and change.place), f"{change.what} was refused and is in the log")
+
+
+def uninterrupted(log: Log, reference: Daemon) -> str:
+    """The digest of a daemon that nobody kills, asked for what the log says, in its order; what it says of each snapshot on the way is
+    compared too. For models that were not rehearsed: how a rehearsal is cut into chunks is a matter of time."""
+    findings, ledger = log.findings, log.ledger
+    digests = {said["revision"]: said["digest"] for said in ledger.snapshots.values() if said}
+    ids: dict[int, int] = {}
+
+    def pass_by(client: Client, revision: int) -> None:
+        if revision in digests:
+            said = client.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
+            ids[revision] = said["id"]
+            findings.digests += 1
+            findings.check(said["digest"] == digests[revision], f"the snapshot at revision {revision} has another digest")
+
+    with reference.client() as client:
+        pass_by(client, 1)
+        for revision, kind, operation in log.events:
+            if isinstance(operation, Training):
+                answer = client.post(labelled(log.labels[revision]), operation.images.tobytes())
+            elif isinstance(operation, Change):
+                answer = again(client, log, revision, operation, ids)
+            if answer.status not in (200, 201) or answer.json()["revision"] != revision:
+                findings.check(False, f"uninterrupted: {kind} at {revision}, {getattr(operation, 'what', '')}: {answer}")
+                break
+            pass_by(client, revision)
+        return client.get("/model").ok()["digest"]
+
+
+def again(client: Client, log: Log, revision: int, change: Change, ids: dict[int, int]):
+    kind = change.what[0]
+    if kind == "tune":
+        return client.send_json("PATCH", "/model", dict(zip(("rate", "rehearsal", "jitter"), change.what[1:])))
+    if kind == "add":
+        return client.send_json("POST", "/classes", {"label": change.what[1]})
+    if kind == "rename":
+        old = log.classes[revision - 1][log.classes[revision].index(change.what[1])]
+        return client.send_json("PATCH", "/classes", {"from": old, "to": change.what[1]})
+    return client.post(f"/snapshots/{ids[change.what[1]]}/activate")

@@ -1,0 +1,102 @@
+"""What was asked of a daemon, and what it acknowledged: the model that the log is compared with after every kill.
+
+An operation is sent, and then either answered or left hanging by a kill. Trainings carry an Idempotency-Key and are sent
+again until there is an answer; of the others only the log can tell whether they happened. Every image is unique (its first
+eight bytes are a number), so that each row of the log is somebody's.
+"""
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+N_INPUT = 64
+BASE_LABELS = ("a", "b", "c")
+
+
+@dataclass
+class Training:
+    number: int
+    labels: list[str]
+    images: np.ndarray  # [n][64] of uint8
+    sent: int = 0  # times
+    answer: dict | None = None
+    refused: bool = False  # its class is no longer there: 422, by a daemon that may have learned it before it was killed
+    place: tuple[int, int] | None = None  # in the log: revision, first id
+
+    @property
+    def key(self) -> str:
+        return f"training-{self.number}"
+
+
+@dataclass
+class Change:
+    """All that is neither training nor predicting. `what` is what the log's event must say, in the words of event_of()."""
+    what: tuple
+    answer: dict | None = None
+    refused: bool = False
+    place: int | None = None  # revision of its event
+
+    def told(self, revision: int) -> bool:
+        """Whether the answer agrees with that revision. PATCH /model answers with the model as it is by then."""
+        said = self.answer["revision"]
+        return revision <= said if self.what[0] == "tune" else revision == said
+
+
+@dataclass
+class Ledger:
+    """Shared by the clients of one model; `lock` guards every member."""
+    seed: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    trainings: dict[int, Training] = field(default_factory=dict)
+    hanging: deque[Training] = field(default_factory=deque)  # sent, not answered, to be sent again
+    changes: list[Change] = field(default_factory=list)
+    snapshots: dict[str, dict | None] = field(default_factory=dict)  # note -> answer; None: not answered
+    more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind
+    rehearsed: bool = False  # a rehearsal was asked for: its events are the daemon's own
+    revision: int = 1  # highest that was told
+    predictions: int = 0
+    sent_again: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def new_training(self, chance: np.random.Generator) -> Training:
+        n = int(chance.choice([1, 1, 1, 1, 1, 2, 5, 20]))
+        images = chance.integers(0, 256, (n, N_INPUT), np.uint8)
+        with self.lock:
+            number = len(self.trainings)
+            labels = [str(label) for label in chance.choice([*BASE_LABELS, *self.more_labels[-3:]], n)]
+            training = self.trainings[number] = Training(number, labels, images)
+        images[:, :8] = (np.uint64(number) * np.uint64(256) + np.arange(n, dtype=np.uint64)).view(np.uint8).reshape(n, 8)
+        return training
+
+    def next_training(self, chance: np.random.Generator) -> Training:
+        """One that hangs, where there is one: what a client that was left without an answer does."""
+        with self.lock:
+            if self.hanging:
+                self.sent_again += 1
+                return self.hanging.popleft()
+        return self.new_training(chance)
+
+    def change(self, *what) -> Change:
+        change = Change(what)
+        with self.lock:
+            self.changes.append(change)
+        return change
+
+    def told(self, revision: int) -> None:
+        with self.lock:
+            self.revision = max(self.revision, revision)
+
+    def fail(self, text: str) -> None:
+        with self.lock:
+            self.failures.append(text)
+
+    def owner(self, image: bytes) -> tuple[Training | None, int]:
+        """Whose image that is, and which of its images."""
+        number, index = divmod(int.from_bytes(image[:8], "little"), 256)
+        training = self.trainings.get(number)
+        if training is None or index >= len(training.labels) or training.images[index].tobytes() != image:
+            return None, 0
+        return training, index

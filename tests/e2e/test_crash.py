@@ -1,0 +1,70 @@
+"""The short form of `make crash-test`; and that it would find what it looks for."""
+import sqlite3
+
+import numpy as np
+
+from tests.crash.compare import Findings, Log
+from tests.crash.crash import run
+from tests.crash.ledger import Ledger
+from tests.crash.load import train
+
+from .daemon import SANITIZED, Daemon
+
+
+def test_after_kill_9_under_random_load_nothing_is_lost_doubled_half_or_made_up(tmp_path):
+    tally = run(4 if SANITIZED else 15, 3, tmp_path)
+    print(tally.text())
+    assert tally.findings.wrong == []
+    assert tally.findings.lost == tally.findings.doubled == 0
+    assert tally.samples > 100 and tally.changes > 0 and tally.findings.digests > tally.kills
+
+
+def trained(daemon: Daemon, n: int = 5) -> Ledger:
+    ledger, chance = Ledger(1), np.random.default_rng(1)
+    with daemon.client() as client:
+        for _ in range(n):
+            train(client, ledger, ledger.new_training(chance))
+    return ledger
+
+
+def compare(daemon: Daemon, ledger: Ledger) -> Findings:
+    log = Log(daemon.db, ledger, Findings())
+    log.read()
+    log.acknowledged()
+    return log.findings
+
+
+def test_a_faithful_log_is_found_faithful(small: Daemon):
+    ledger = trained(small)
+    small.stop()
+    assert compare(small, ledger) == Findings()
+
+
+def test_what_was_acknowledged_and_is_not_in_the_log_is_found_lost(small: Daemon):
+    ledger = trained(small)
+    small.stop()
+    missing = ledger.new_training(np.random.default_rng(2))
+    missing.answer = {"revision": 7, "samples": [99, 99]}
+    findings = compare(small, ledger)
+    assert findings.lost == len(missing.labels) and findings.wrong
+
+
+def test_what_is_in_the_log_twice_is_found_doubled(small: Daemon):
+    ledger = trained(small)
+    again = ledger.trainings[2]
+    small.post("/train?labels=" + ",".join(again.labels), again.images.tobytes()).ok()
+    small.stop()
+    findings = compare(small, ledger)
+    assert findings.doubled == len(again.labels) and findings.wrong
+
+
+def test_what_nobody_sent_and_what_was_changed_are_found(small: Daemon):
+    ledger = trained(small)
+    small.train("a", bytes([9] * 64)).ok()
+    small.stop()
+    assert any("nobody sent that" in line for line in compare(small, ledger).wrong)
+    connection = sqlite3.connect(small.db)
+    connection.execute("UPDATE sample SET label = (label + 1) % 3 WHERE id = 1")
+    connection.commit()
+    connection.close()
+    assert any("not as it was sent" in line for line in compare(small, ledger).wrong)
