@@ -238,6 +238,51 @@ def test_tour_must_be_there(tree, text):
     assert check("check-tour", tree.root)[0] == 2
 
 
+# ---- check-promises ----
+
+PROMISES = """<!-- promises -->
+| promise | what is broken | proof |
+|---|---|---|
+| it keeps | `kill -9` | `tests/e2e/test_a.py:test_it` `make crash-test` |
+| it holds | bits | `tests/store/test_b.c:it_holds` |
+<!-- /promises -->
+"""
+RUN_BY_MAIN = "START_TEST(it_holds)\n{\n}\nEND_TEST\nint main(void)\n{\n    tcase_add_test(t, it_holds);\n}\n"
+
+
+@pytest.fixture
+def promising(tree):
+    tree.write("README.md", PROMISES)
+    tree.write("Makefile", "crash-test: all\n\ttrue\n")
+    tree.write("tests/e2e/test_a.py", "def test_it():\n    pass\n")
+    tree.write("tests/store/test_b.c", RUN_BY_MAIN)
+    return tree
+
+
+def test_promises_accepts_a_table_whose_proofs_are_there(promising):
+    status, text = check("check-promises", promising.root)
+    assert status == 0 and "2 promises, 3 proofs" in text, text
+
+
+@pytest.mark.parametrize("name, text, word", [
+    ("Makefile", "other: all\n", "no target crash-test"),
+    ("tests/e2e/test_a.py", "def test_it_not():\n    pass\n", "has no test test_it"),
+    ("tests/store/test_b.c", RUN_BY_MAIN.replace("it_holds", "it_breaks"), "has no test it_holds"),
+    ("tests/store/test_b.c", RUN_BY_MAIN.replace("tcase_add_test", "(void)"), "does not run its test it_holds"),
+    ("README.md", PROMISES.replace("tests/store/test_b.c", "tests/store/gone.c"), "tests/store/gone.c does not exist"),
+    ("README.md", PROMISES.replace("`tests/store/test_b.c:it_holds`", "it does"), 'nothing proves "it holds"'),
+])
+def test_promises_finds_a_proof_that_is_not_there(promising, name, text, word):
+    promising.write(name, text)
+    must_fail(check("check-promises", promising.root), word)
+
+
+@pytest.mark.parametrize("text", ["# none\n", "<!-- promises -->\n| a | b | c |\n|---|---|---|\n<!-- /promises -->\n"])
+def test_promises_must_be_there(tree, text):
+    tree.write("README.md", text)
+    assert check("check-promises", tree.root)[0] == 2
+
+
 # ---- scripts/test, which counts ----
 
 
