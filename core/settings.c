@@ -1,6 +1,7 @@
 /* settings.c - see settings.h */
 #include "core/settings.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,22 @@ struct settings settings_default(void)
     };
 }
 
-struct settings settings_new(void)
+/* Square roots are exact, so a new model is the same on every machine. */
+static float rate_for(const struct shape *shape)
+{
+    const double hidden = shape->n_1 > 128 ? sqrt(128.0 / shape->n_1) : 1.0;
+    const double rate = 0.08 * hidden * sqrt(sqrt(576.0 / shape->n_0)) / shape->channels;
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.2g", rate < 0.2 ? rate : 0.2);
+    return (float)strtod(text, NULL);
+}
+
+struct settings settings_new(const struct shape *shape)
 {
     struct settings s = settings_default();
-    s.rate = 0.08F;
+    s.rate = rate_for(shape);
     s.fall = 60000.0F;
+    s.mean = shape->channels >= 3 ? 0.45F : 0.13F;
     return s;
 }
 

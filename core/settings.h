@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "core/shape.h"
 
 /* D_s', the derivative of the softmax: see DESIGN in README, "the network". */
 enum gradient {
@@ -87,8 +88,15 @@ extern const struct setting_info setting_table[SETTING_N];
  * name a setting, this is what it is, so these values never change. */
 struct settings settings_default(void);
 
-/* settings_new - of a new model: bench/defaults.md says how they were chosen. */
-struct settings settings_new(void);
+/* settings_new - of a new model of that geometry (which has passed shape_check()); bench/defaults.md says how they were chosen:
+ *
+ *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
+ *     fall = 60000
+ *     mean = 0.13, or 0.45 with three channels or more
+ *
+ * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good
+ * for small ones. */
+struct settings settings_new(const struct shape *shape);
 
 /* settings_rate - rate_t, the size of the next step after `step` steps. */
 float settings_rate(const struct settings *settings, uint64_t step);

@@ -58,9 +58,9 @@ static const struct cli_flag flags[] = {
      .argument = "A,B,..",
      .fallback = "0,1,2,3,4,5,6,7,8,9",
      .help = "labels, in order; more can be added at any time"},
-    SETTING("rate", "X", "step size of gradient descent; it stays as it is, unless --fall is given, too"),
+    SETTING("rate", "X", "step size of gradient descent, without --fall a constant one (default: by the geometry)"),
     SETTING("fall", "N", "steps after which the step size has halved; 0: it stays"),
-    SETTING("mean", "X", "subtracted from pixel / 255; fixed from now on"),
+    SETTING("mean", "X", "subtracted from pixel / 255; fixed from now on (colour: 0.45)"),
     SETTING("seed", "N", "of the initial weights; fixed from now on"),
     SETTING("gradient", "WORD", "of the softmax: diagonal (as derived) or jacobian (exact)"),
     SETTING("fit", "WORD", "pictures of another size: contain, cover or stretch"),
@@ -97,7 +97,8 @@ static bool fallback(const char *flag, char *text, size_t size)
     enum setting which = settings_find(flag);
     if (which == SETTING_N)
         return false;
-    struct settings settings = settings_new();
+    (void)shape_check(&shape, 1, NULL); /* a sound one */
+    struct settings settings = settings_new(&shape);
     const char *word = settings_word(&settings, which);
     if (word != NULL)
         (void)snprintf(text, size, "%s", word);
@@ -165,12 +166,12 @@ static int take_shape(struct shape *shape, const struct safetensors *file, const
     return 0;
 }
 
-static int take_settings(struct settings *settings, const struct safetensors *file, const struct cli_args *args,
-                         struct err *err)
+static int take_settings(struct settings *settings, const struct shape *shape, const struct safetensors *file,
+                         const struct cli_args *args, struct err *err)
 {
     bool given[SETTING_N];
     if (file == NULL)
-        *settings = settings_new();
+        *settings = settings_new(shape);
     for (int i = 0; i < SETTING_N; i++) {
         const char *name = setting_table[i].name;
         given[i] = cli_given(args, name);
@@ -205,7 +206,7 @@ static int make_event(struct event *event, char (**labels)[LABEL_BYTES_MAX + 1],
     event->created_us = store_now_us();
     struct shape *shape = &event->as.create.shape;
     uint32_t n_0 = shape->n_0; /* rows of w01 */
-    if (take_shape(shape, file, args, err) != 0 || take_settings(&event->as.create.settings, file, args, err) != 0)
+    if (take_shape(shape, file, args, err) != 0)
         return -1;
     if (file == NULL || cli_given(args, "classes")) {
         uint32_t n = 0;
@@ -220,6 +221,8 @@ static int make_event(struct event *event, char (**labels)[LABEL_BYTES_MAX + 1],
     struct err why = {0};
     if (shape_check(shape, event->as.create.n_classes, &why) != 0)
         return err_set(err, ERR_USAGE, "%.250s", why.text);
+    if (take_settings(&event->as.create.settings, shape, file, args, err) != 0)
+        return -1;
     return file != NULL ? check_n_0(shape, n_0, err) : 0;
 }
 
@@ -229,6 +232,15 @@ static uint64_t n_parameters(const struct learner *learner)
 {
     const struct shape *s = &learner->shape;
     return (uint64_t)s->kernels * s->n_k + (uint64_t)s->n_0 * s->n_1 + (uint64_t)s->n_1 * learner->n_classes;
+}
+
+/* What follows from the geometry, unless it was given. */
+static void print_rate(const struct settings *settings)
+{
+    (void)printf("rate %.6g", (double)settings->rate);
+    if (settings->fall > 0.0F)
+        (void)printf(", half of it after %.6g steps", (double)settings->fall);
+    (void)printf("; mean %.6g\n", (double)settings->mean);
 }
 
 static int print_made(const char *path, const struct learner *learner, bool json, struct err *err)
@@ -242,8 +254,10 @@ static int print_made(const char *path, const struct learner *learner, bool json
         if (shape->kernels > 0)
             (void)printf("%u kernels of %u x %u, stride %u, %u positions, ", shape->kernels, shape->kernel_width,
                          shape->kernel_height, shape->stride, shape->n_0);
-        (void)printf("%u hidden, %u classes, %llu parameters\ndigest %s\n", shape->hidden, learner->n_classes,
-                     (unsigned long long)n_parameters(learner), cli_hex(hex, digest));
+        (void)printf("%u hidden, %u classes, %llu parameters\n", shape->hidden, learner->n_classes,
+                     (unsigned long long)n_parameters(learner));
+        print_rate(&learner->settings);
+        (void)printf("digest %s\n", cli_hex(hex, digest));
         return 0;
     }
     struct json *root = json_object();

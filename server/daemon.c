@@ -111,9 +111,11 @@ static int make_default_model(struct daemon *daemon, struct err *err)
     static const char labels[10][LABEL_BYTES_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = store_now_us()};
     create.as.create.shape = shape_default();
-    create.as.create.settings = settings_new();
     create.as.create.n_classes = 10;
     create.as.create.labels = labels;
+    if (shape_check(&create.as.create.shape, create.as.create.n_classes, err) != 0)
+        return -1;
+    create.as.create.settings = settings_new(&create.as.create.shape);
     daemon->learner = learner_create(&create, daemon->arith, 0, err);
     if (daemon->learner == NULL || store_create(&daemon->store, daemon->config->db, &create, daemon->learner, err) != 0)
         return -1;

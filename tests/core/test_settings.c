@@ -274,8 +274,8 @@ END_TEST
 START_TEST(a_rate_that_was_given_without_a_fall_is_meant_to_stay)
 {
     bool given[SETTING_N] = {false};
-    struct settings s = settings_new();
-    ck_assert(s.fall > 0.0F);
+    struct settings s = settings_default();
+    s.fall = 60000.0F;
     settings_given(&s, given);
     ck_assert(s.fall > 0.0F);
     given[SETTING_FALL] = given[SETTING_RATE] = true;
@@ -287,12 +287,58 @@ START_TEST(a_rate_that_was_given_without_a_fall_is_meant_to_stay)
 }
 END_TEST
 
+/* ---- a new model ---- */
+
+static struct shape shape_of(uint32_t side, uint32_t channels, uint32_t kernels, uint32_t kernel_side, uint32_t stride,
+                             uint32_t hidden)
+{
+    struct shape shape = {.width = side,
+                          .height = side,
+                          .channels = channels,
+                          .kernels = kernels,
+                          .kernel_width = kernel_side,
+                          .kernel_height = kernel_side,
+                          .stride = stride,
+                          .hidden = hidden};
+    struct err err;
+    ck_assert_msg(shape_check(&shape, 10, &err) == 0, "%s", err.text);
+    return shape;
+}
+
 START_TEST(the_settings_of_a_new_model_are_within_their_ranges)
 {
-    struct settings s = settings_new(), t = settings_new();
-    struct err err;
-    ck_assert_msg(settings_set(&t, (enum setting)_i, settings_get(&s, (enum setting)_i), &err) == 0, "%s", err.text);
-    ck_assert_double_eq(settings_get(&s, (enum setting)_i), settings_get(&t, (enum setting)_i));
+    const struct shape shapes[] = {shape_of(28, 1, 16, 5, 1, 128), shape_of(1, 1, 0, 0, 0, 1),
+                                   shape_of(1000, 16, 0, 0, 0, 16), shape_of(64, 3, 16, 5, 2, 16384)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct settings s = settings_new(&shapes[i]), t = s;
+        struct err err;
+        for (int which = 0; which < SETTING_N; which++) {
+            const double value = settings_get(&s, (enum setting)which);
+            ck_assert_msg(settings_set(&t, (enum setting)which, value, &err) == 0, "%s", err.text);
+            ck_assert_double_eq(settings_get(&t, (enum setting)which), value);
+        }
+        ck_assert(s.rate > 0.0F && s.fall == 60000.0F);
+    }
+}
+END_TEST
+
+START_TEST(the_rate_of_a_new_model_follows_from_its_geometry)
+{
+    const struct {
+        struct shape shape;
+        float rate, mean;
+    } cases[] = {
+        {shape_of(28, 1, 16, 5, 1, 128), 0.08F, 0.13F},  {shape_of(28, 1, 16, 5, 1, 32), 0.08F, 0.13F},
+        {shape_of(28, 1, 16, 5, 1, 512), 0.04F, 0.13F},  {shape_of(8, 1, 16, 3, 1, 128), 0.16F, 0.13F},
+        {shape_of(28, 1, 16, 5, 2, 128), 0.11F, 0.13F},  {shape_of(24, 3, 16, 5, 1, 128), 0.029F, 0.45F},
+        {shape_of(28, 1, 0, 0, 0, 128), 0.074F, 0.13F},  {shape_of(5, 1, 16, 5, 1, 128), 0.2F, 0.13F},
+        {shape_of(64, 3, 16, 5, 2, 128), 0.024F, 0.45F},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct settings s = settings_new(&cases[i].shape);
+        ck_assert_msg(s.rate == cases[i].rate && s.mean == cases[i].mean, "case %zu: rate %.9g, mean %.9g", i,
+                      (double)s.rate, (double)s.mean);
+    }
 }
 END_TEST
 
@@ -321,6 +367,7 @@ int main(void)
     tcase_add_test(tcase, a_rate_without_a_fall_stays);
     tcase_add_test(tcase, a_rate_falls_by_its_equation_down_to_a_tenth);
     tcase_add_test(tcase, a_rate_that_was_given_without_a_fall_is_meant_to_stay);
-    tcase_add_loop_test(tcase, the_settings_of_a_new_model_are_within_their_ranges, 0, SETTING_N);
+    tcase_add_test(tcase, the_settings_of_a_new_model_are_within_their_ranges);
+    tcase_add_test(tcase, the_rate_of_a_new_model_follows_from_its_geometry);
     return run_case(tcase, "settings");
 }

@@ -115,6 +115,16 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
     assert made["parameters"] == 16 * 25 + 576 * 128 + 128 * 10 and made["revision"] == 1
 
 
+@pytest.mark.parametrize("flags, said", [
+    ((), "rate 0.08, half of it after 60000 steps; mean 0.13"),
+    (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 60000 steps; mean 0.13"),
+    (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 60000 steps; mean 0.45"),
+    (("--hidden", "512", "--fall", "1000", "--mean", "0"), "rate 0.04, half of it after 1000 steps; mean 0"),
+    (("--channels", "3", "--rate", "0.1"), "rate 0.1; mean 0.45")], ids=["default", "tiny", "colour", "wide", "by hand"])
+def test_init_tells_what_follows_from_the_geometry(tmp_path, flags, said):
+    assert said in convd("init", "--db", tmp_path / "a.db", *flags).stdout.decode().splitlines()
+
+
 def test_another_seed_makes_another_model(tmp_path):
     digests = {convd_json("init", "--db", tmp_path / f"{seed}.db", "--seed", seed)["digest"] for seed in "123"}
     assert len(digests) == 3

@@ -298,9 +298,11 @@ START_TEST(every_setting_is_a_flag_of_init_with_its_default)
         ck_assert_msg(flag->name != NULL && flag->kind == CLI_SETTING, "%s", setting_table[i].name);
         char text[64];
         ck_assert(verb->fallback(flag->name, text, sizeof text));
-        struct settings standard = settings_new();
+        struct shape shape = shape_default();
+        ck_assert_int_eq(shape_check(&shape, 10, &err), 0);
+        struct settings standard = settings_new(&shape);
         ck_assert_int_eq(settings_set_text(&standard, (enum setting)i, text, &err), 0);
-        struct settings expected = settings_new();
+        struct settings expected = settings_new(&shape);
         ck_assert_msg(settings_get(&standard, (enum setting)i) == settings_get(&expected, (enum setting)i), "%s", text);
     }
 }
