@@ -32,7 +32,10 @@ struct route {
 /* The first stands for what is none of ours, in the metrics. */
 static const struct route routes_table[] = {
     {.path = "other"},
-    {.path = "/predict", .post = route_predict, .need = NEED_READ, .params = {"top", "explain", "remember"}},
+    {.path = "/predict",
+     .post = route_predict,
+     .need = NEED_READ,
+     .params = {"top", "explain", "remember", "revision"}},
     {.path = "/train", .post = route_train, .params = {"label", "labels"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},

@@ -99,9 +99,9 @@ struct work {
     struct job job;
     void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes.c */
     int64_t id;
-    struct job_watch watch;        /* of a POST /rehearse that waits */
-    const struct request *request; /* for render alone: then the connection is there, before it may not be */
-    void *own;                     /* a route's; given to own_free() at the end, where that is set         */
+    struct job_watch watch;  /* of a POST /rehearse that waits */
+    struct request *request; /* for render alone: then the connection is there, before it may not be */
+    void *own;               /* a route's; given to own_free() at the end, where that is set         */
     void (*own_free)(void *own);
     /* /train */
     struct batch batch;

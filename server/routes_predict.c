@@ -1,11 +1,13 @@
 /* routes_predict.c - POST /predict: in the HTTP thread, on one published revision, with the thread's own workspace.
  *
  * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
- * ?explain=1 (explain.h) is not: images one by one, and more derivatives than a training step.
+ * ?explain=1 (explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (past.h) may have to wait
+ * for the trainer to make that state again.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/acceptor.h"
 #include "server/explain.h"
 #include "server/routes.h"
 
@@ -101,10 +103,12 @@ static void add_revision(struct text *text, const struct learner *learner)
     text_add(text, "}\n", 2);
 }
 
+#define REVISION_MAX 999999999999999999ULL
+
 /* What the query asks for. */
 struct wish {
-    uint64_t top, explain, remember;
-    bool picture; /* the explanation as a PNG, which Accept prefers */
+    uint64_t top, explain, remember, revision; /* 0: not asked for */
+    bool picture;                              /* the explanation as a PNG, which Accept prefers */
 };
 
 /* All that is said of the i-th image, but its braces. p: its l^2. */
@@ -179,8 +183,13 @@ static int take_wish(struct wish *wish, const struct request *request, struct er
         return 0;
     if (request_param_number(request, "top", 1, SHAPE_CLASSES_MAX, &wish->top, err) != 0 ||
         request_param_number(request, "explain", 0, 1, &wish->explain, err) != 0 ||
-        request_param_number(request, "remember", 0, 1, &wish->remember, err) != 0)
+        request_param_number(request, "remember", 0, 1, &wish->remember, err) != 0 ||
+        request_param_number(request, "revision", 1, REVISION_MAX, &wish->revision, err) != 0)
         return -1;
+    if (wish->revision > 0 && wish->remember > 0)
+        return err_set(
+            err, ERR_VALUE,
+            "remember=1 is for the model as it is, which a label given later would train: not with revision");
     wish->picture = wish->explain > 0 &&
                     accept_quality(request->accept, "image/png") > accept_quality(request->accept, "application/json");
     return 0;
@@ -200,30 +209,26 @@ static int check_wish(const struct wish *wish, const struct batch *batch, const 
     return 0;
 }
 
-void route_predict(const struct call *call)
+/* The whole answer, from that state. */
+static void answer_from(const struct call *call, const struct learner *learner, const struct wish *wish)
 {
     struct routes *routes = call->routes;
     struct request *request = call->request;
     struct batch batch = {0};
-    struct wish wish = {0};
     struct err err;
-    struct revision *revision = model_acquire(routes->model);
-    const struct learner *learner = revision->learner;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type, NULL,
                                  NULL};
     struct body_rules rules = {learner, false, routes->image_pixels, routes->batch_images};
     struct scratch *scratch = NULL;
-    int status = take_wish(&wish, request, &err);
+    int status = body_decode(&batch, &source, &rules, &err);
     if (status == 0)
-        status = body_decode(&batch, &source, &rules, &err);
-    if (status == 0)
-        status = check_wish(&wish, &batch, learner, &err);
+        status = check_wish(wish, &batch, learner, &err);
     if (status == 0 && (scratch = scratch_get(routes, learner)) == NULL)
         status = err_set(&err, ERR_MEMORY, "no memory for a workspace");
-    if (status == 0 && wish.picture) {
+    if (status == 0 && wish->picture) {
         status = answer_picture(call, learner, &batch, scratch, &err);
     } else if (status == 0) {
-        status = write_predictions(&call->answer->text, routes, learner, &batch, scratch, &wish, &err);
+        status = write_predictions(&call->answer->text, routes, learner, &batch, scratch, wish, &err);
         if (status == 0) {
             answer_revision(call->answer, learner->revision);
             answer_text_done(call->answer, 200, ANSWER_JSON);
@@ -234,5 +239,87 @@ void route_predict(const struct call *call)
         routes_problem(routes, call->answer, &err);
     }
     batch_fini(&batch);
-    model_release(routes->model, revision);
+}
+
+/* ---- as the model was ---- */
+
+struct retrospect {
+    struct past *past;
+    struct past_state state; /* held, once it is there */
+    struct wish wish;
+    int64_t until_ms;
+};
+
+static void retrospect_free(void *own)
+{
+    struct retrospect *r = own;
+    past_release(r->past, &r->state);
+    free(r);
+}
+
+/* In the trainer's thread, again and again until the state is there. */
+static int look_back(struct job *job, struct store *store, struct err *err)
+{
+    const struct work *work = job->context;
+    struct retrospect *r = work->own;
+    int status = past_want(r->past, store, r->wish.revision, err);
+    if (status == 0 && !past_acquire(r->past, r->wish.revision, &r->state))
+        status = 1;
+    if (status <= 0)
+        return status;
+    if (atomic_load(&work->routes->stopping))
+        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+    if (now_ms() < r->until_ms)
+        return 1;
+    return err_set(err, ERR_BUSY, "revision %llu is being made again from the log, which goes on: ask once more later",
+                   (unsigned long long)r->wish.revision);
+}
+
+static void looked_back(struct work *work, struct answer *answer)
+{
+    struct retrospect *r = work->own;
+    struct call call = {.routes = work->routes, .request = work->request, .answer = answer};
+    answer_from(&call, r->state.learner, &r->wish);
+}
+
+static void predict_then(const struct call *call, const struct wish *wish)
+{
+    struct past *past = trainer_past(call->routes->trainer);
+    struct retrospect *r = calloc(1, sizeof *r);
+    struct err err;
+    if (r == NULL) {
+        err_set(&err, ERR_MEMORY, "no memory for a past state");
+        answer_problem(call->answer, &err);
+        return;
+    }
+    *r = (struct retrospect){past, {0}, *wish, now_ms() + 1000 * (int64_t)call->routes->wait_seconds};
+    if (past_acquire(past, wish->revision, &r->state)) {
+        answer_from(call, r->state.learner, wish);
+        retrospect_free(r);
+        return;
+    }
+    struct work *work = call_submit(call, JOB_READ, looked_back);
+    if (work == NULL) {
+        retrospect_free(r);
+        return;
+    }
+    work->own = r;
+    work->own_free = retrospect_free;
+    work->job.read = look_back;
+}
+
+void route_predict(const struct call *call)
+{
+    struct wish wish = {0};
+    struct err err;
+    if (take_wish(&wish, call->request, &err) != 0) {
+        answer_problem(call->answer, &err);
+        return;
+    }
+    struct revision *revision = model_acquire(call->routes->model);
+    if (wish.revision == 0 || wish.revision == revision->learner->revision)
+        answer_from(call, revision->learner, &wish);
+    else
+        predict_then(call, &wish);
+    model_release(call->routes->model, revision);
 }

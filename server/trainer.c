@@ -25,6 +25,7 @@ struct trainer {
     struct learner *work; /* the thread's own: the state with everything applied, published or not */
     struct model *model;
     struct jobs *jobs;
+    struct past *past;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -523,6 +524,7 @@ static void rebuild_work(struct trainer *t, bool busy, uint64_t round_us)
         rebuild_tell(t);
         return;
     }
+    past_forget(t->past); /* they saw what is forgotten */
     if (state != NULL) {
         rebuild_publish(t, state, &taken);
         learner_free(state);
@@ -728,6 +730,8 @@ static void run_round(struct trainer *t, struct job *jobs)
     run_reads(t, reads);
     if (rebuild_active(&t->rebuild))
         rebuild_work(t, jobs != NULL, clock_us() - begin);
+    if (past_active(t->past, NULL))
+        past_work(t->past, CHUNK_US);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
     (void)pthread_mutex_unlock(&t->lock);
@@ -786,13 +790,19 @@ static struct job *take(struct trainer *t)
     return jobs;
 }
 
+/* Something long is, and wants its chunk whether there are jobs or not. */
+static bool is_at_work(const struct trainer *t)
+{
+    return t->rehearsing || rebuild_active(&t->rebuild) || past_active(t->past, NULL);
+}
+
 static void *trainer_main(void *argument)
 {
     struct trainer *t = argument;
     for (;;) {
         bool idle = false;
         (void)pthread_mutex_lock(&t->lock);
-        while (t->first == NULL && !t->stopping && !idle && !t->rehearsing && !rebuild_active(&t->rebuild)) {
+        while (t->first == NULL && !t->stopping && !idle && !is_at_work(t)) {
             struct timespec until;
             (void)clock_gettime(CLOCK_MONOTONIC, &until);
             until.tv_nsec += TICK_NS;
@@ -816,12 +826,13 @@ static void *trainer_main(void *argument)
         }
         if (stop)
             break;
-        if (jobs != NULL || t->rehearsing || rebuild_active(&t->rebuild))
+        if (jobs != NULL || is_at_work(t))
             run_round(t, jobs);
         upkeep(t, idle);
     }
     if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
         t->stop_status = snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
+    past_forget(t->past);
     store_close(t->store);
     t->store = NULL;
     return NULL;
@@ -854,7 +865,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->stats.training_off = config->training_off != NULL;
     t->model = model_create(learner, err);
     t->jobs = t->model != NULL ? jobs_create((int64_t)store_revision(store) + 1, err) : NULL;
-    if (t->jobs == NULL) {
+    t->past = t->jobs != NULL ? past_create(err) : NULL;
+    if (t->past == NULL) {
+        jobs_free(t->jobs);
         model_free(t->model);
         free(t);
         return NULL;
@@ -879,6 +892,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
         rebuild_fini(&t->rebuild);
         (void)pthread_cond_destroy(&t->wake);
         (void)pthread_mutex_destroy(&t->lock);
+        past_free(t->past);
         jobs_free(t->jobs);
         model_free(t->model);
         free(t);
@@ -895,6 +909,11 @@ struct model *trainer_model(struct trainer *t)
 struct jobs *trainer_jobs(struct trainer *t)
 {
     return t->jobs;
+}
+
+struct past *trainer_past(struct trainer *t)
+{
+    return t->past;
 }
 
 void trainer_quiesce(struct trainer *t)
@@ -968,6 +987,7 @@ void trainer_free(struct trainer *t)
     assert(t->store == NULL && "trainer_stop() comes first");
     (void)pthread_cond_destroy(&t->wake);
     (void)pthread_mutex_destroy(&t->lock);
+    past_free(t->past);
     jobs_free(t->jobs);
     model_free(t->model);
     learner_free(t->work);

@@ -24,6 +24,7 @@
 #include "core/core.h"
 #include "server/jobs.h"
 #include "server/model.h"
+#include "server/past.h"
 #include "server/rebuild.h"
 #include "server/rehearse.h"
 #include "store/store.h"
@@ -157,6 +158,9 @@ struct trainer_stats trainer_stats(struct trainer *trainer);
 
 /* trainer_jobs - the table of its long work; lives as long as the trainer. */
 struct jobs *trainer_jobs(struct trainer *trainer);
+
+/* trainer_past - the states of past revisions, which it makes again in 5 ms after each round; lives as long as the trainer. */
+struct past *trainer_past(struct trainer *trainer);
 
 /* trainer_quiesce - long work ends after its chunk (ERR_STOPPING), and none is begun any more; all else goes on. The first thing of
  * a stop, so that nobody waits for a rehearsal while requests are drained. Any thread. */

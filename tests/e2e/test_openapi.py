@@ -146,6 +146,8 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
              headers={"Content-Type": "application/x-ndjson"})
     seen.ask(daemon, "POST", "/train", 200, body=json.dumps({"label": "7", "image": b64}).encode(),
              headers={"Content-Type": "application/x-ndjson"})
+    seen.ask(daemon, "POST", "/predict", 200, query="?revision=1", body=picture)
+    seen.ask(daemon, "POST", "/predict", 404, query="?revision=999999", body=picture)
     for document in ({"label": "7", "image": b64}, {"samples": [{"label": "7", "image": b64}, {"label": "2", "image": pixels}]}):
         seen.ask(daemon, "POST", "/train", 200, document=document)
     for _ in range(2):
