@@ -1,8 +1,8 @@
 // app.js - the page from its start: what the daemon can do, which part is shown (by the address's #), the theme, notices, and
 // the line that says how the daemon is.
 
-import { onToken } from './api.js';
-import { button, count, el } from './dom.js';
+import { onToken, Problem } from './api.js';
+import { button, count, el, percent } from './dom.js';
 import { can, learnContract, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
 import { Past } from './past.js';
@@ -53,19 +53,24 @@ const WHY = {
   writing: 'This changes the model: it needs the writing token.',
 };
 
-onToken((why) => new Promise((resolve) => {
+onToken((why) => new Promise((resolve, reject) => {
   const field = el('input', { type: 'password', autocomplete: 'off', 'aria-label': 'Token', required: true, size: 24 });
   const form = el('form', { class: 'notice', on: { submit: (event) => {
     event.preventDefault();
     form.remove();
     resolve(field.value.trim());
-  } } }, el('p', {}, WHY[why]), el('div', { class: 'row' }, field, el('button', { class: 'main' }, 'Use it')));
+  } } }, el('p', {}, WHY[why]), el('div', { class: 'row' }, field, el('button', { class: 'main' }, 'Use it'),
+    why === 'writing' && button('Not now', () => {
+      form.remove();
+      reject(new Problem(403, { detail: 'Nothing was changed.' }));
+    }, { class: 'quiet' })));
   notices.prepend(form);
   field.focus();
 }));
 
 // ---- the line at the top ----
 
+const WORK = { rehearse: 'rehearsing', rebuild: 'rebuilding' };
 const LINKS = { live: 'live', polling: 'live', lost: 'lost' };
 const dot = document.getElementById('dot');
 const status = document.getElementById('status');
@@ -74,10 +79,18 @@ let link = null;
 function tellStatus() {
   dot.className = `dot ${LINKS[link] ?? ''}`;
   if (link === 'lost') status.textContent = 'The daemon does not answer';
+  else if (job) status.textContent = `${WORK[job.kind] ?? job.kind}: ${percent(job.progress)}`;
   else if (state.model) status.replaceChildren(`learned from ${count(state.model.step)}`, el('span', { class: 'wide' }, state.model.step === 1 ? ' sample' : ' samples'));
   status.title = state.model ? `revision ${count(state.model.revision)}, ${state.model.width} × ${state.model.height} pixels` : '';
 }
 
+let job = null; // long work that goes on now
+
+on('event', ({ type, data }) => {
+  if (type !== 'job') return;
+  job = data.state === 'running' ? data : null;
+  tellStatus();
+});
 on('model', tellStatus);
 on('link', (how) => {
   link = how;

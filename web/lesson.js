@@ -31,10 +31,12 @@ export class Lessons {
       this.snapshot = (await send('POST', '/snapshots', { note: 'before lessons on the page' })).id;
   }
 
-  // predict: () => Promise of the answer for that image now. Gives {before, after}.
-  async teach(label, bytes, predict, thumbnail) {
+  // predict: () => Promise of the answer for that image now; isNew: the class is made first, but what was said is from before that,
+  // since a class that has learned nothing says anything. Gives {before, after}.
+  async teach(label, bytes, predict, thumbnail, isNew = false) {
     await this.guard();
     const before = await predict();
+    if (isNew) await send('POST', '/classes', { label });
     const answer = await train(`/train?label=${encodeURIComponent(label)}`, bytes);
     const after = await predict();
     this.add({ label, answer, before, after, thumbnail });

@@ -38,7 +38,7 @@ export class Past {
         el('p', {}, 'Each snapshot is a state that it can go back to. Nothing is lost by going back: what came later stays, and can be gone back to in turn.')),
       el('div', { class: 'stack' }, this.line,
         el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Keep it for good')),
-        this.difference, this.rows,
+        el('p', { class: 'hint' }, 'Tick two to compare them.'), this.difference, this.rows,
         el('section', { class: 'card' }, el('h2', {}, 'Take it elsewhere'), el('p', { class: 'hint' }, 'The live model as a file.'),
           el('div', { class: 'row files' }, FILES.map(([name, text]) => button(text, () => download(`/${name}`, name).catch((p) => tell('problem', p))))))));
   }

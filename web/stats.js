@@ -75,7 +75,7 @@ export class Stats {
     this.paintCharts();
     const labels = stats.classes.map((c) => c.label);
     this.confusion.replaceChildren(el('h2', {}, 'What it took for what'),
-      el('p', { class: 'hint' }, `The stronger the colour, the more often.${can('GET', '/samples') ? ' A press shows the samples.' : ''}`),
+      el('p', { class: 'hint' }, `Rows: what it was. Columns: what it said. The stronger the colour, the more often.${can('GET', '/samples') ? ' A press shows the samples.' : ''}`),
       confusionView(labels, stats.confusion));
     this.paintClasses();
   }
@@ -86,8 +86,8 @@ export class Stats {
     if (points.length < 2) return;
     const { drift } = this.stats;
     const first = points[0].samples;
-    const marks = drift?.alarms > 0 && drift.last_alarm_sample >= first
-      ? [{ x: drift.last_alarm_sample, text: `drift, at sample ${count(drift.last_alarm_sample)}` }] : [];
+    const alarms = (drift?.recent_alarms ?? []).filter((x) => x >= first && x <= points.at(-1).samples);
+    const marks = alarms.map((x) => ({ x, text: `drift, at sample ${count(x)}` }));
     const lowest = Math.min(...points.map((p) => p.accuracy));
     const range = { marks, high: 1, low: lowest > 0.85 ? 0.8 : lowest > 0.6 ? 0.5 : 0 };
     this.accuracy.show(points.map((p) => ({ x: p.samples, y: p.accuracy, text: `after ${count(p.samples)} samples` })), range);

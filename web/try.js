@@ -11,6 +11,7 @@ import { intake, isLight, readPicture } from './intake.js';
 import { pixels } from './ink.js';
 
 const PAUSE_MS = 30; // between two predictions while one draws
+const REHEARSED = 8; // against forgetting, and so that a new class is learned from few drawings
 const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
 
 export class Try {
@@ -35,6 +36,7 @@ export class Try {
 
   build() {
     this.fit = el('input', { type: 'checkbox', checked: true, on: { change: () => this.changed() } });
+    this.rehearse = el('input', { type: 'checkbox', on: { change: () => this.setRehearsal() } });
     this.undo = button('Undo', () => this.pad.undo());
     this.clear = button('Clear', () => this.pad.clear());
     this.verdict = el('p', { class: 'verdict' });
@@ -53,7 +55,8 @@ export class Try {
       el('div', { class: 'desk' },
         el('div', { class: 'sheet' }, this.pad.node,
           el('div', { class: 'row tools' }, this.clear, this.undo, ...tools),
-          el('label', { class: 'check' }, this.fit, 'Centre and scale, as in MNIST')),
+          el('div', { class: 'checks' }, el('label', { class: 'check' }, this.fit, 'Centre and scale, as in MNIST'),
+            el('label', { class: 'check' }, this.rehearse, `Rehearse ${REHEARSED} past samples with each lesson`))),
         el('div', { class: 'answers card' }, this.verdict, this.advice, this.bars.node,
           el('div', { class: 'newclass' }, el('label', { for: 'new-class', class: 'small soft' }, 'Something else?'),
             el('div', { class: 'row' }, this.name, this.add)))),
@@ -63,6 +66,7 @@ export class Try {
   modelChanged() {
     this.pad.setSize(state.model.width, state.model.height);
     this.bars.setClasses(labels());
+    this.rehearse.checked = state.model.settings.rehearsal > 0;
     this.enable();
   }
 
@@ -178,14 +182,24 @@ export class Try {
 
   // ---- teaching ----
 
-  async teach(label) {
+  // A setting of the model: it holds for whoever teaches.
+  async setRehearsal() {
+    try {
+      await send('PATCH', '/model', { rehearsal: this.rehearse.checked ? REHEARSED : 0 });
+    } catch (problem) {
+      tell('problem', problem);
+    }
+    await refresh();
+  }
+
+  async teach(label, isNew = false) {
     if (this.teaching || this.pad.empty) return;
     this.teaching = true;
     this.node.classList.add('busy');
     const bytes = this.body();
     const version = this.version;
     try {
-      const { before, after } = await this.lessons.teach(label, bytes, () => this.predict(bytes), this.thumbnail());
+      const { before, after } = await this.lessons.teach(label, bytes, () => this.predict(bytes), this.thumbnail(), isNew);
       if (version === this.version) {
         this.before = before.probabilities;
         this.answer = after;
@@ -201,17 +215,8 @@ export class Try {
 
   async addClass() {
     const label = this.name.value.trim();
-    try {
-      if (!labels().includes(label)) {
-        await this.lessons.guard();
-        await send('POST', '/classes', { label });
-        await refresh();
-      }
-      this.name.value = '';
-      await this.teach(label);
-      this.enable();
-    } catch (problem) {
-      tell('problem', problem);
-    }
+    await this.teach(label, !labels().includes(label));
+    if (labels().includes(label)) this.name.value = '';
+    this.enable();
   }
 }

@@ -145,3 +145,12 @@ def test_two_snapshots_are_compared_and_one_is_dropped_when_that_is_meant(page: 
     page.press("Drop it for good")
     until(lambda: page.daemon.get(f"/snapshots/{first}").status == 404, "it is gone")
     until(lambda: not page.all(f"#snapshot-{first}"), "from the page, too")
+
+
+def test_long_work_is_told_while_it_goes_on(page: Page):
+    page.go("How well")
+    page.daemon.send_json("POST", "/rehearse", {"passes": 1000}).ok(202)
+    page.says("#status", "rehearsing: ")
+    job = page.daemon.get("/jobs").ok()["jobs"][0]["id"]
+    page.daemon.request("DELETE", f"/jobs/{job}").ok()
+    page.says("#status", "learned from")
