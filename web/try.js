@@ -8,10 +8,11 @@ import { Lessons } from './lesson.js';
 import { Pad } from './pad.js';
 import { Saw } from './saw.js';
 import { intake, isLight, readPicture } from './intake.js';
-import { pixels } from './ink.js';
+import { pixels, trace } from './ink.js';
 
 const PAUSE_MS = 30; // between two predictions while one draws
 const REHEARSED = 8; // against forgetting, and so that a new class is learned from few drawings
+const THUMB = 88;
 const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
 
 export class Try {
@@ -128,11 +129,18 @@ export class Try {
     return this.picture ? this.picture.blob : pixels(this.pad.ink, state.model.channels, this.fit.checked);
   }
 
+  // Light on dark, like all small pictures here, whatever the theme is.
   thumbnail() {
-    const thumb = el('canvas', { class: 'thumb', width: 88, height: 88, role: 'img', 'aria-label': 'what was drawn' });
-    const { canvas } = this.pad;
-    const s = Math.min(88 / canvas.width, 88 / canvas.height);
-    thumb.getContext('2d').drawImage(canvas, 44 - (s * canvas.width) / 2, 44 - (s * canvas.height) / 2, s * canvas.width, s * canvas.height);
+    const { ink, picture } = this.pad;
+    const thumb = el('canvas', { class: 'thumb', width: THUMB, height: THUMB, role: 'img', 'aria-label': 'what was taught' });
+    const context = thumb.getContext('2d');
+    const { width, height } = picture ?? ink;
+    const s = Math.min(THUMB / width, THUMB / height);
+    context.translate((THUMB - s * width) / 2, (THUMB - s * height) / 2);
+    context.scale(s, s);
+    context.strokeStyle = '#fff';
+    if (picture) context.drawImage(picture, 0, 0);
+    else trace(context, ink, { scale: 1, x: 0, y: 0 });
     return thumb;
   }
 

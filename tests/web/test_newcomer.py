@@ -75,6 +75,12 @@ def test_two_classes_are_taught_by_hand_within_a_minute_of_make_run(daemons, ope
         page.says(".verdict strong", label)
         page.clear()
     assert time.monotonic() - begun < 60
+    for how in HOW[2:4]:  # a little more, for the pictures
+        for label, lines in (("heart", HEART), ("star", straight(STAR))):
+            page.draw(moved(lines, *how))
+            page.verdict()
+            page.teach(label)
+            page.clear()
     page.draw(straight(moved(STAR, 0.9, 0.02, 0.0, 0.06)))
     page.says(".verdict strong", "star")
     page.says(".kernels", "%")

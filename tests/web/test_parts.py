@@ -154,3 +154,38 @@ def test_long_work_is_told_while_it_goes_on(page: Page):
     job = page.daemon.get("/jobs").ok()["jobs"][0]["id"]
     page.daemon.request("DELETE", f"/jobs/{job}").ok()
     page.says("#status", "learned from")
+
+
+# ---- what it should not have learned ----
+
+def test_one_lesson_is_undone_as_if_it_had_never_been(page: Page):
+    digest = page.daemon.digest()
+    page.draw(SEVEN)
+    page.teach("2")
+    page.teach("3")
+    page.press("Undo", ".lessons > li:nth-child(2)")
+    until(lambda: len(page.all(".lessons > li")) == 1, "one lesson is left")
+    page.says(".lessons", "Taught 3.")
+    assert page.daemon.digest() != digest
+    page.press("Undo", ".lessons")
+    until(lambda: page.daemon.digest() == digest, "the weights that never saw it")
+
+
+def test_a_sample_is_relabelled_and_another_forgotten(page: Page):
+    newest = page.daemon.get("/samples?limit=2").ok()["samples"]
+    digest = page.daemon.digest()
+    page.go("Seen")
+    page.click(".tile")
+    page.says("dialog", f"Sample {newest[0]['id']}")
+    wrong = next(label for label in "0123456789" if label != newest[0]["label"])
+    page.one("#relabel").send_keys(wrong)
+    page.press("Relabel")
+    until(lambda: not page.all("dialog"), "it is done")
+    assert page.daemon.get(f"/samples/{newest[0]['id']}").ok()["label"] == wrong and page.daemon.digest() != digest
+    until(lambda: tiles(page) and tiles(page)[0].startswith(wrong), "its tile says so")
+    page.run("document.querySelectorAll('.place:not([hidden]) .tile')[1].click()")
+    page.says("dialog", f"Sample {newest[1]['id']}")
+    page.press("Forget it")
+    until(lambda: not page.all("dialog"), "it is done")
+    page.daemon.get(f"/samples/{newest[1]['id']}").problem(410)
+    page.says("#status", "3,999")
