@@ -334,12 +334,44 @@ static int parse_edit(struct event *event, struct db *db, struct err *err)
     return 0;
 }
 
+/* A decimal number of up to 15 digits, without leading zeros, behind `word`; NULL: it is not there. */
+static const char *plain_number(int64_t *number, const char *at, const char *word)
+{
+    const size_t n_word = strlen(word);
+    if (strncmp(at, word, n_word) != 0)
+        return NULL;
+    at += n_word;
+    const size_t n_digits = strspn(at, "0123456789");
+    if (n_digits < 1 || n_digits > 15 || (at[0] == '0' && n_digits > 1))
+        return NULL;
+    *number = 0;
+    for (size_t i = 0; i < n_digits; i++)
+        *number = 10 * *number + (at[i] - '0');
+    return at + n_digits;
+}
+
+/* {"first":12,"n":3}, as nearly every body of a train event is: a third of what SQLite's JSON takes, where each image is an event. */
+static bool parse_plain_train(struct event *event, struct sample_run *run, const char *body, size_t n_body)
+{
+    int64_t first, n;
+    const char *at = plain_number(&first, body, "{\"first\":");
+    if (at == NULL || (at = plain_number(&n, at, ",\"n\":")) == NULL || strcmp(at, "}") != 0 ||
+        at + 1 != body + n_body || n > UINT32_MAX)
+        return false;
+    *run = (struct sample_run){.first = first, .n = (uint32_t)n};
+    event->as.train.n = (uint32_t)n;
+    event->as.train.given = false;
+    return true;
+}
+
 static int parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
                  struct err *err)
 {
     int status = 0;
     switch (event->kind) {
     case EVENT_TRAIN:
+        if (parse_plain_train(event, run, body, n_body))
+            return 0;
         if (read_body(db, SQL_READ_TRAIN, body, n_body, err) != 0)
             return -1;
         if (!is_within(db, SQL_READ_TRAIN, 0, 0, INT64_MAX - UINT32_MAX) ||
