@@ -15,6 +15,8 @@ BINDIR    ?= $(PREFIX)/bin
 DATADIR   ?= $(PREFIX)/share/convd
 DOCDIR    ?= $(PREFIX)/share/doc/convd
 UNITDIR   ?= $(PREFIX)/lib/systemd/system
+MANDIR    ?= $(PREFIX)/share/man
+BASHDIR   ?= $(PREFIX)/share/bash-completion/completions
 
 PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd gnutls
 
@@ -259,7 +261,7 @@ bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with
 
 # ---- checks on the source ----
 C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
-SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh 2>/dev/null)
+SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh systemd/*/* 2>/dev/null) systemd/completion/convd.bash
 ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))' -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
 .PHONY: lint
@@ -298,21 +300,33 @@ check-promises: ## every test that README's table of promises names is there
 	scripts/check-promises
 
 # ---- installation ----
+# The manual pages are made from what the binary says of itself, so they are never of other flags than it has.
+PAGES := $(BUILD)/man/convd.1 $(BUILD)/man/convd.8
+$(PAGES): $(BUILD)/man/%: systemd/man/%.in $(BUILD)/convd scripts/make-man
+	@mkdir -p $(@D)
+	$(call say,MAN) scripts/make-man $(BUILD)/convd $< > $@.tmp && mv $@.tmp $@
+.PHONY: man
+man: $(PAGES) ## the manual pages: man build/man/convd.1
+
 UNITS := convd@.service convd@.socket
 .PHONY: install uninstall
-install: all ## install under $(DESTDIR)$(PREFIX)
+install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/convd $(DESTDIR)$(BINDIR)/convd
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)/examples/digits
 	for unit in $(UNITS); do \
 	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
 	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
 	done
+	install -D -m 644 $(BUILD)/man/convd.1 $(DESTDIR)$(MANDIR)/man1/convd.1
+	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
+	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
 	install -m 644 examples/README.md examples/convd.sh examples/picture.py $(DESTDIR)$(DATADIR)/examples
 	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
 uninstall: ## remove what install put there; models and /etc/convd stay
-	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
+	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(BASHDIR)/convd
+	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
 
 .PHONY: help
