@@ -20,12 +20,14 @@
  *   draw.h      random bits by counter
  *   pool.h      the past samples that are rehearsed
  *   jitter.h    one of them, a little displaced
+ *   drift.h     has what is shown to the model changed?
  *   learner.h   the state and apply()
  */
 #ifndef CONVD_CORE_CORE_H
 #define CONVD_CORE_CORE_H
 
 #include "core/draw.h"
+#include "core/drift.h"
 #include "core/err.h"
 #include "core/event.h"
 #include "core/explain.h"

@@ -28,8 +28,8 @@ enum event_kind {
 /* One image with its class, and what the fold made of it. */
 struct sample {
     int64_t id;            /* in the log; 0 until the store has given one                          */
-    uint32_t label;        /* index of the class                                                   */
     const uint8_t *pixels; /* [channels][height][width], shape.n_input bytes, borrowed              */
+    uint32_t label;        /* index of the class                                                   */
     /* out: the prediction before the step (test-then-train); in, where the event says that it is given */
     uint32_t predicted; /* argmax of l^2, lowest index on a tie                                     */
     float loss;         /* e = 1/2 sum (l^2 - y)^2                                                  */

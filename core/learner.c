@@ -235,6 +235,7 @@ static void tally_count(struct learner *l, uint32_t label, uint32_t predicted, f
     t->samples++;
     t->correct += label == predicted;
     t->loss_sum += (double)loss;
+    (void)drift_add(&t->drift, label != predicted, t->samples);
     uint32_t *cell = &t->confusion[(size_t)label * l->capacity + predicted];
     *cell += *cell < UINT32_MAX;
 }

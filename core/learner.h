@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/descent.h"
+#include "core/drift.h"
 #include "core/err.h"
 #include "core/event.h"
 #include "core/net.h"
@@ -31,6 +32,7 @@ struct tally {
     uint64_t samples, correct;
     double loss_sum;
     struct outcome recent[TALLY_RECENT]; /* ring: entry samples % TALLY_RECENT is the next to be written   */
+    struct drift drift;                  /* of the outcomes, in their order                                */
     uint32_t *confusion;                 /* [capacity][capacity], row = label, column = predicted; saturates */
 };
 
@@ -132,5 +134,9 @@ void learner_digest_1(const struct learner *learner, uint8_t digest[DIGEST_BYTES
 size_t learner_encode_rest(const struct learner *learner, uint8_t *bytes, size_t size);
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err);
 bool learner_lacks_pool(const struct learner *learner);
+
+/* learner_lacks_drift - the bytes were of before there were alarms of drift, and the learner has seen samples: tally.drift has to be
+ * made again from their outcomes. */
+bool learner_lacks_drift(const struct learner *learner);
 
 #endif

@@ -3,6 +3,7 @@
  * "The rest" of a state, beside the three tensors, little-endian throughout:
  *
  *     u32  version: 1, or 3 where the pool has seen samples; + 0x100 (CODEC_REFUSED) where steps were refused
+ *          + 0x200 (CODEC_DRIFT), not in the digest, where there were samples
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
  *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
  *     u64  step
@@ -14,6 +15,8 @@
  *     version 3: for each class u64 samples that the pool saw; 4 times u64: the pool's sum; for each class, for each slot
  *                that is used: u8 doubt
  *     version 3, not in the digest: for each class, for each slot that is used: i64 id of the sample
+ *     with CODEC_DRIFT, not in the digest: u64 outcomes since the last alarm, f64 mean, sum, low; u64 alarms, u64 place of
+ *     each that is remembered, oldest first; u64: the first 8 bytes of SHA-256 over these
  *
  * Version 1 of a state that has seen samples is of before there were pools. It is read as it is, with the digest that it
  * had; the pool, which follows from the labels and images in the log, is made again from them by the store. Version 2 was of a pool
@@ -35,6 +38,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as
 #define CODEC_POOL  3u
 
 #define CODEC_REFUSED 0x100u
+#define CODEC_DRIFT   0x200u
 
 /* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */
 
@@ -104,6 +108,7 @@ static void put_rest(struct sink *sink, const struct learner *l, uint32_t versio
 {
     const struct shape *s = &l->shape;
     put_u32(sink, version | (l->refused > 0 ? CODEC_REFUSED : 0));
+    version &= ~CODEC_DRIFT;
     const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
                               s->kernel_width, s->kernel_height, s->stride,   s->hidden};
     put(sink, sides, sizeof sides);
@@ -144,16 +149,52 @@ static uint32_t version_of(const struct learner *l)
     return l->pool->n_present > 0 ? CODEC_POOL : CODEC_PLAIN;
 }
 
+static void put_drift_plain(struct sink *sink, const struct drift *d)
+{
+    put_u64(sink, d->n);
+    put_f64(sink, d->mean);
+    put_f64(sink, d->sum);
+    put_f64(sink, d->low);
+    put_u64(sink, d->alarms);
+    for (uint32_t i = 0; i < drift_recent(d); i++)
+        put_u64(sink, drift_at(d, i));
+}
+
+/* The digest does not cover it, so it has a seal of its own. */
+static uint64_t drift_seal(const struct drift *d)
+{
+    struct sha256_ctx hash;
+    struct sink sink = {.hash = &hash};
+    uint64_t seal;
+    sha256_init(&hash);
+    put_drift_plain(&sink, d);
+    sha256_digest(&hash, sizeof seal, (uint8_t *)&seal);
+    return seal;
+}
+
+static void put_drift(struct sink *sink, const struct drift *d)
+{
+    put_drift_plain(sink, d);
+    put_u64(sink, drift_seal(d));
+}
+
+static void put_all(struct sink *sink, const struct learner *l)
+{
+    const bool drift = l->tally.samples > 0;
+    put_rest(sink, l, version_of(l) | (drift ? CODEC_DRIFT : 0));
+    put_ids(sink, l);
+    if (drift)
+        put_drift(sink, &l->tally.drift);
+}
+
 size_t learner_encode_rest(const struct learner *l, uint8_t *bytes, size_t size)
 {
     struct sink sink = {0};
-    put_rest(&sink, l, version_of(l));
-    put_ids(&sink, l);
+    put_all(&sink, l);
     const size_t needed = sink.used;
     if (bytes != NULL && needed <= size) {
         sink = (struct sink){.bytes = bytes};
-        put_rest(&sink, l, version_of(l));
-        put_ids(&sink, l);
+        put_all(&sink, l);
     }
     return needed;
 }
@@ -188,6 +229,11 @@ void learner_digest_1(const struct learner *l, uint8_t digest[DIGEST_BYTES])
 bool learner_lacks_pool(const struct learner *l)
 {
     return l->tally.samples > 0 && l->pool->n_present == 0;
+}
+
+bool learner_lacks_drift(const struct learner *l)
+{
+    return l->tally.samples > 0 && l->tally.drift.n == 0 && l->tally.drift.alarms == 0;
 }
 
 /* ---- reading ---- */
@@ -303,12 +349,26 @@ static void get_pool(struct source *source, struct learner *l)
             pool_fill(pool, c, slot, (int64_t)get_u64(source), NULL);
 }
 
+static void get_drift(struct source *source, struct tally *tally)
+{
+    struct drift *d = &tally->drift;
+    d->n = get_u64(source);
+    d->mean = get_f64(source);
+    d->sum = get_f64(source);
+    d->low = get_f64(source);
+    d->alarms = get_u64(source);
+    for (uint32_t i = 0; i < drift_recent(d); i++)
+        d->at[(d->alarms - drift_recent(d) + i) % DRIFT_KEPT] = get_u64(source);
+    if (get_u64(source) != drift_seal(d) || tally->samples == 0 || !drift_check(d, tally->samples))
+        source->short_ = true;
+}
+
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err)
 {
     struct source source = {bytes, n_bytes, false};
-    const uint32_t form = get_u32(&source), version = form & ~CODEC_REFUSED;
+    const uint32_t form = get_u32(&source), version = form & ~(CODEC_REFUSED | CODEC_DRIFT);
     if (version != CODEC_PLAIN && version != CODEC_POOL) {
-        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", form);
+        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", version);
         return NULL;
     }
     struct event create = {.kind = EVENT_CREATE, .revision = 1};
@@ -348,6 +408,8 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
         source.short_ = true; /* not a form that is written */
     if (version == CODEC_POOL)
         get_pool(&source, l);
+    if ((form & CODEC_DRIFT) != 0)
+        get_drift(&source, &l->tally);
     if (source.short_ || source.left != 0) {
         err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
         learner_free(l);

@@ -44,6 +44,7 @@ static const struct route routes_table[] = {
     {.path = "/model/kernels.png", .get = route_model_kernels},
     {.path = "/classes", .get = route_classes_get, .post = route_classes_post, .patch = route_classes_patch},
     {.path = "/stats", .get = route_stats},
+    {.path = "/stats/history", .get = route_history, .get_params = {"points"}},
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
     {.path = "/snapshots/{id}", .get = route_snapshot_get, .delete_ = route_snapshot_delete},
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},

@@ -4,6 +4,7 @@
  *   routes_predict.c    POST /predict, in the HTTP thread, on the published revision
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
+ *   routes_history.c    /stats/history
  *   routes_snapshots.c  /snapshots
  *   routes_samples.c    /samples: look at what it was trained on
  *   routes_predictions.c /predictions: remembered ones, and their labels
@@ -143,6 +144,7 @@ void route_classes_get(const struct call *call);
 void route_classes_post(const struct call *call);
 void route_classes_patch(const struct call *call);
 void route_stats(const struct call *call);
+void route_history(const struct call *call);
 void route_snapshots_get(const struct call *call);
 void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);

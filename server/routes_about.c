@@ -110,6 +110,8 @@ static void write_model(struct text *text, const struct learner *learner)
     metrics_write_gauge(text, "convd_model_refused_steps",
                         "Steps that were not made, to keep the weights within bounds.", (double)learner->refused);
     metrics_write_gauge(text, "convd_model_classes", "Classes.", (double)learner->n_classes);
+    metrics_write_counter(text, "convd_drift_alarms_total", "Alarms that the model errs more often than it did.",
+                          (double)tally->drift.alarms);
     metrics_write_gauge(text, "convd_model_rate", "Size of the next step of gradient descent.",
                         (double)settings_rate(&learner->settings, learner->step));
     if (n > 0)

@@ -219,9 +219,14 @@ static void add_classes(struct text *text, const struct learner *learner)
         struct counts counts = count_class(learner, i);
         text_add_string(text, i == 0 ? "{\"label\":" : ",{\"label\":");
         text_add_quoted(text, learner->labels[i], strlen(learner->labels[i]));
-        text_add_format(text, ",\"index\":%u,\"seen\":%llu,\"correct\":%llu,\"predicted\":%llu}", i,
+        text_add_format(text, ",\"index\":%u,\"seen\":%llu,\"correct\":%llu,\"predicted\":%llu,\"accuracy\":", i,
                         (unsigned long long)counts.seen, (unsigned long long)counts.correct,
                         (unsigned long long)counts.predicted);
+        if (counts.seen > 0)
+            text_add_fixed9(text, (double)counts.correct / (double)counts.seen);
+        else
+            text_add_string(text, "null");
+        text_add(text, "}", 1);
     }
     text_add(text, "]", 1);
 }
@@ -354,6 +359,27 @@ static void add_recent(struct text *text, const struct tally *tally)
     text_add_string(text, "}");
 }
 
+static void add_drift(struct text *text, const struct drift *drift)
+{
+    const uint32_t n = drift_recent(drift);
+    text_add_format(
+        text,
+        ",\"drift\":{\"detector\":\"page-hinkley\",\"parameters\":{\"delta\":%g,\"lambda\":%g,\"window\":%u,"
+        "\"minimum\":%u},\"alarms\":%llu,\"last_alarm_sample\":",
+        DRIFT_DELTA, DRIFT_LAMBDA, DRIFT_WINDOW, DRIFT_MINIMUM, (unsigned long long)drift->alarms);
+    if (n > 0)
+        text_add_u64(text, drift_at(drift, n - 1));
+    else
+        text_add_string(text, "null");
+    text_add_string(text, ",\"recent_alarms\":[");
+    for (uint32_t i = 0; i < n; i++) {
+        if (i > 0)
+            text_add(text, ",", 1);
+        text_add_u64(text, drift_at(drift, i));
+    }
+    text_add_string(text, "]}");
+}
+
 void route_stats(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
@@ -364,6 +390,7 @@ void route_stats(const struct call *call)
         text_add(text, "{", 1);
         add_means(text, tally->samples, tally->correct, tally->loss_sum);
         add_recent(text, tally);
+        add_drift(text, &tally->drift);
         text_add_format(text, ",\"refused\":%llu", (unsigned long long)learner->refused);
         text_add_string(text, ",\"confusion\":[");
         for (uint32_t i = 0; i < learner->n_classes; i++) {

@@ -36,6 +36,7 @@ struct trainer {
 
     /* the thread's own */
     uint64_t samples_since_snapshot;
+    uint64_t alarms;            /* of drift, that were told */
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
@@ -349,6 +350,20 @@ static void group_tell(const struct trainer *t, const struct group *g)
         tell(t, &train);
 }
 
+/* An alarm that was raised since the last look; going back may have taken some away. */
+static void tell_drift(struct trainer *t)
+{
+    const struct drift *drift = &t->work->tally.drift;
+    if (drift->alarms > t->alarms) {
+        const uint64_t sample = drift_at(drift, drift_recent(drift) - 1);
+        log_line(LOG_LINE_WARNING, "drift: the model errs more often than it did; alarm %llu, at sample %llu",
+                 (unsigned long long)drift->alarms, (unsigned long long)sample);
+        tell(t, &(struct note){
+                    .kind = NOTE_DRIFT, .revision = t->work->revision, .samples = sample, .alarms = drift->alarms});
+    }
+    t->alarms = drift->alarms;
+}
+
 /* Commits, publishes and completes what the group holds. */
 static void group_finish(struct trainer *t, struct group *g)
 {
@@ -376,8 +391,10 @@ static void group_finish(struct trainer *t, struct group *g)
     if (!g->failed)
         t->samples_since_snapshot += g->samples + g->rehearsed;
 
-    if (!g->failed)
+    if (!g->failed) {
         group_tell(t, g);
+        tell_drift(t);
+    }
     for (struct job *job = g->first, *next; job != NULL; job = next) {
         next = job->next;
         if (g->failed && job->status == 0) {
@@ -497,6 +514,7 @@ static void rebuild_publish(struct trainer *t, const struct learner *state, cons
     while (learner_copy(t->work, state, NULL) != 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     publish(t);
+    t->alarms = t->work->tally.drift.alarms;
     t->snapshot_revision = t->work->revision;
     t->snapshot_clock_us = clock_us();
     t->samples_since_snapshot = 0;
@@ -601,6 +619,7 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
         t->work->revision = t->went_back = event.revision;
         publish(t);
+        t->alarms = t->work->tally.drift.alarms;
         tell(t,
              &(struct note){
                  .kind = NOTE_ACTIVATE, .revision = event.revision, .target = target.revision, .step = t->work->step});
@@ -876,6 +895,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->work = learner;
     t->rebuild.team = learner->ws->team;
     t->rebuild.team_least = learner->ws->team_least;
+    t->alarms = learner->tally.drift.alarms;
     learner_mark(learner);
     t->snapshot_revision = newest_snapshot(store);
     t->snapshot_clock_us = clock_us();

@@ -7,6 +7,7 @@
  *   log           begin, append, commit; reading the log back, each link checked
  *   classes       table class, kept as the log says
  *   samples       images by id
+ *   outcomes      what was predicted of them
  *   apart         those that one revision has learned from and another has not
  *   rehearse      past samples trained on again
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
@@ -244,6 +245,12 @@ int pool_read(struct learner *learner, struct store *store, struct err *err);
 struct store_replayer;
 /* replayer_edited - the train events that the replay's edits forget something of, by revision. */
 const struct edited *replayer_edited(const struct store_replayer *replayer, size_t *n);
+
+/* ---- outcomes.c ---- */
+
+/* drift_read - brings the drift of a state that snapshot_read() gave, where the snapshot is of before there was such a thing: from
+ * the outcomes in table sample. Errors: ERR_DB_CORRUPT. */
+int drift_read(struct learner *learner, struct store *store, struct err *err);
 
 /* ---- replay.c ---- */
 

@@ -194,7 +194,7 @@ static void pass_over(struct store_recovery *report, int64_t id, uint64_t revisi
 /* A state that may go on learning; or, where any state will do, one that may not. */
 static void bring_pool(struct learner **state, struct store *store, bool *pool_unproved, struct err *why)
 {
-    if (pool_read(*state, store, why) == 0)
+    if (drift_read(*state, store, why) == 0 && pool_read(*state, store, why) == 0)
         return;
     if (store->salvaging && why->code == ERR_DB_CORRUPT) {
         *pool_unproved = true;

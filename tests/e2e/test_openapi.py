@@ -102,6 +102,7 @@ def walk(daemons, digits) -> Seen:
     walk_model(seen, daemon)
     walk_predictions(seen, daemon, digits)
     walk_samples(seen, daemon)
+    seen.ask(daemon, "GET", "/stats/history", 200, query="?points=3")
     seen.ask(daemon, "GET", "/events", 200, query="?seconds=0", headers={"Last-Event-ID": "1-1"})
     walk_edits(seen, daemons.start(daemons.init("--hidden", "8192", name="edits.db")))
     walk_snapshots(seen, daemon)

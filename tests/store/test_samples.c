@@ -182,6 +182,85 @@ START_TEST(what_going_back_left_behind_is_not_found_but_can_be_looked_at)
 }
 END_TEST
 
+START_TEST(windows_hold_the_outcomes_of_their_part_of_the_live_line)
+{
+    struct model m;
+    struct store_sample_row row;
+    uint64_t n;
+    model_init(&m);
+    train(&m, 7, 1);
+    struct learner *then = keep(&m);
+    train(&m, 9, 2);
+    in_group(&m, append_activate(&m, then));
+    train(&m, 20, 3); /* live: 1 .. 7, 17 .. 36 */
+    must(&m, store_live_samples(m.store, &n, &m.err));
+    ck_assert_uint_eq(n, 27);
+    struct store_window windows[] = {{.first = 1, .last = 27},
+                                     {.first = 5, .last = 9},
+                                     {.first = 8, .last = 8},
+                                     {.first = 26, .last = 40},
+                                     {.first = 28, .last = 40}};
+    must(&m, store_windows(m.store, windows, N(windows), &m.err));
+    for (size_t w = 0; w < N(windows); w++) {
+        uint64_t correct = 0, all = 0;
+        double loss = 0.0;
+        for (uint64_t i = windows[w].first; i <= windows[w].last && i <= 27; i++, all++) {
+            ck_assert_int_eq(store_sample_row(m.store, (int64_t)(i <= 7 ? i : i + 9), &row, NULL, 0, &m.err), 1);
+            correct += row.label == row.predicted;
+            loss += (double)row.loss;
+        }
+        ck_assert_uint_eq(windows[w].n, all);
+        ck_assert_uint_eq(windows[w].n_losses, all);
+        ck_assert_uint_eq(windows[w].correct, correct);
+        ck_assert_double_eq_tol(windows[w].loss_sum, loss, 1e-9);
+    }
+    learner_free(then);
+    model_fini(&m);
+}
+END_TEST
+
+/* Form 1 and 2 of a state, with the digest of today: what a snapshot was before there were alarms of drift. */
+START_TEST(the_drift_of_an_old_snapshot_is_made_again_from_the_log)
+{
+    struct model m;
+    model_init(&m);
+    train(&m, 40, 1);
+    struct learner *then = keep(&m);
+    train(&m, 30, 2);
+    in_group(&m, append_activate(&m, then));
+    train(&m, 50, 3);
+    snapshot(&m);
+    train(&m, 5, 4);
+    ck_assert_uint_eq(m.learner->tally.drift.n, 95);
+    /* the flag goes, and the five numbers with their seal */
+    tamper(
+        &m,
+        "UPDATE snapshot SET state = CAST(substr(state, 1, 1) || x'00' || substr(state, 3, length(state) - 50) AS BLOB)"
+        " WHERE id = (SELECT max(id) FROM snapshot)");
+    must(&m, store_open(&m.store, m.path, false, &m.err));
+    struct store_recovery report = recovers(&m);
+    ck_assert_uint_eq(report.passed_over, 0);
+    ck_assert_uint_eq(report.events, 1);
+    verifies(&m);
+    learner_free(then);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(verify_compares_the_drift_of_each_snapshot)
+{
+    struct model m;
+    struct store_verdict verdict;
+    model_init(&m);
+    train(&m, 40, 1);
+    m.learner->tally.drift.mean += 0.25; /* as a machine would that counts otherwise */
+    snapshot(&m);
+    must_fail(&m, ERR_DB_CORRUPT, store_verify(m.store, NULL, NULL, NULL, &verdict, &m.err));
+    must_say(&m, "is not the state that the log leads to");
+    model_fini(&m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("samples");
@@ -193,5 +272,8 @@ int main(void)
     tcase_add_test(tests, a_search_finds_those_of_a_class_those_taken_for_another_and_the_mistakes);
     tcase_add_test(tests, a_search_between_two_times_takes_both_ends);
     tcase_add_test(tests, what_going_back_left_behind_is_not_found_but_can_be_looked_at);
+    tcase_add_test(tests, windows_hold_the_outcomes_of_their_part_of_the_live_line);
+    tcase_add_test(tests, the_drift_of_an_old_snapshot_is_made_again_from_the_log);
+    tcase_add_test(tests, verify_compares_the_drift_of_each_snapshot);
     return run_suite(suite);
 }
