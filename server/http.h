@@ -56,7 +56,7 @@ struct http_stream {
     /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
      * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
     long (*read)(struct http_stream *stream, char *bytes, size_t room);
-    /* The last call, in the HTTP thread; also of one that was never read (HEAD). Until it returns, wakes are fine. */
+    /* The last call, in the HTTP thread; also of one that was never read (HEAD). Wakes are fine as long as its memory is there. */
     void (*free)(struct http_stream *stream);
     bool endless; /* it ends when the daemon stops */
 

@@ -60,6 +60,7 @@ static const struct route routes_table[] = {
      .delete_ = route_samples_delete,
      .params = {"drop_pinned"},
      .get_params = {"label", "predicted", "wrong", "from", "to", "limit", "cursor"}},
+    {.path = "/samples.tar", .get = route_samples_tar},
     {.path = "/samples/{id}",
      .get = route_sample_get,
      .patch = route_sample_patch,

@@ -7,6 +7,7 @@
  *   routes_history.c    /stats/history
  *   routes_snapshots.c  /snapshots
  *   routes_samples.c    /samples: look at what it was trained on
+ *   routes_export.c     /samples.tar: the data set
  *   routes_predictions.c /predictions: remembered ones, and their labels
  *   routes_events.c     GET /events
  *   routes_rehearse.c   POST /rehearse, and /jobs
@@ -53,6 +54,7 @@ struct routes {
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
     struct metrics *metrics;
+    atomic_uint exports;       /* of /samples.tar, that are on their way */
     struct events *events;     /* borrowed; set before anybody asks */
     struct remember *remember; /* set before anybody asks; routes_free() frees it */
     struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
@@ -152,6 +154,7 @@ void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
 void route_snapshot_diff(const struct call *call);
 void route_samples_get(const struct call *call);
+void route_samples_tar(const struct call *call);
 void route_sample_get(const struct call *call);
 void route_sample_image(const struct call *call);
 void route_events(const struct call *call);

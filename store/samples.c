@@ -204,3 +204,62 @@ out:
     line_fini(&line);
     return status;
 }
+
+/* ---- the data set ---- */
+
+/* Ids low .. high, from low up, as many as fit. */
+static int export_ids(struct db *db, int64_t low, int64_t high, struct store_sample_row *rows, uint8_t *pixels,
+                      size_t n_input, size_t room, size_t *n, struct err *err)
+{
+    int status;
+    size_t n_image;
+    db_bind_int(db, SQL_SAMPLES_UP, 1, low);
+    db_bind_int(db, SQL_SAMPLES_UP, 2, high);
+    db_bind_int(db, SQL_SAMPLES_UP, 3, (int64_t)(room - *n));
+    while ((status = db_step(db, SQL_SAMPLES_UP, err)) == 1 && *n < room) {
+        struct store_sample_row *row = &rows[*n];
+        *row = (struct store_sample_row){.id = db_int(db, SQL_SAMPLES_UP, 0), .live = true};
+        const void *image = db_blob(db, SQL_SAMPLES_UP, 6, &n_image);
+        if (take_row(row, db, SQL_SAMPLES_UP, 1, err) != 0) {
+            status = -1;
+            break;
+        }
+        if (n_image != n_input) {
+            status = err_set(err, ERR_DB_CORRUPT, "sample %lld has %zu bytes, but the model takes %zu",
+                             (long long)row->id, n_image, n_input);
+            break;
+        }
+        memcpy(pixels + *n * n_input, image, n_input);
+        ++*n;
+    }
+    db_reset(db, SQL_SAMPLES_UP);
+    return status < 0 ? -1 : 0;
+}
+
+int store_export(struct store *store, int64_t *next, int64_t last, struct store_sample_row *rows, uint8_t *pixels,
+                 size_t n_input, size_t room, size_t *n, struct err *err)
+{
+    struct line line = {0};
+    int status = line_init(&line, store, store->end.revision, err);
+    *n = 0;
+    for (size_t i = line.n; status == 0 && i-- > 0;) {
+        int64_t low, high;
+        status = samples_of_stretch(&low, &high, store, &line.stretches[i], err);
+        low = low > 0 && low < *next ? *next : low;
+        high = high < last ? high : last;
+        if (status != 0 || low == 0 || low > high)
+            continue;
+        if (*n == room)
+            goto out;
+        status = export_ids(store->db, low, high, rows, pixels, n_input, room, n, err);
+        if (*n > 0)
+            *next = rows[*n - 1].id + 1;
+        if (status == 0 && *n == room && *next <= high)
+            goto out;
+    }
+    if (status == 0)
+        *next = 0;
+out:
+    line_fini(&line);
+    return status;
+}

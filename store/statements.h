@@ -86,6 +86,9 @@
                          " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"            \
                          " AND (?4 < 0 OR predicted = ?4) AND (?5 < 0 OR (label <> predicted) = ?5)"                   \
                          " ORDER BY id DESC LIMIT ?6")                                                                 \
+    X(SAMPLES_UP,        "SELECT id, revision, label, predicted, loss,"                                                \
+                         " (SELECT created_us FROM event WHERE event.revision = sample.revision), image"               \
+                         " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")                 \
     X(SAMPLE_SINCE,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision >= ?1"                       \
                          " ORDER BY revision, id LIMIT 1")                                                             \
     X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \

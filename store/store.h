@@ -198,6 +198,11 @@ int store_search(struct store *store, struct store_search *search, struct store_
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err);
 
+/* store_export - the next samples of the live line with ids from *next to `last`, oldest first, with their images: rows [room], pixels
+ * [room][n_input]; *n: how many. *next goes on; 0: that was all. Errors: ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. */
+int store_export(struct store *store, int64_t *next, int64_t last, struct store_sample_row *rows, uint8_t *pixels,
+                 size_t n_input, size_t room, size_t *n, struct err *err);
+
 /* store_live_samples - how many samples the live line has, forgotten ones as well. Costs some index look-ups. */
 int store_live_samples(struct store *store, uint64_t *n, struct err *err);
 

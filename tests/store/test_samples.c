@@ -219,6 +219,38 @@ START_TEST(windows_hold_the_outcomes_of_their_part_of_the_live_line)
 }
 END_TEST
 
+START_TEST(an_export_gives_the_live_samples_in_their_order_whatever_the_room)
+{
+    struct model m;
+    static const int64_t live[] = {1, 2, 3, 4, 8, 9, 10, 11, 12};
+    model_init(&m);
+    train(&m, 4, 1);
+    struct learner *then = keep(&m);
+    train(&m, 3, 2);
+    in_group(&m, append_activate(&m, then));
+    train(&m, 7, 3); /* 8 .. 14 */
+    for (size_t room = 1; room <= 10; room++) {
+        struct store_sample_row rows[10], alone;
+        uint8_t pixels[10][MODEL_PIXELS], expected[MODEL_PIXELS];
+        int64_t next = 1, ids[32];
+        size_t n, total = 0;
+        for (int calls = 0; next > 0; calls++) {
+            ck_assert_int_lt(calls, 20);
+            must(&m, store_export(m.store, &next, 12, rows, pixels[0], MODEL_PIXELS, room, &n, &m.err));
+            for (size_t i = 0; i < n; i++) {
+                ids[total++] = rows[i].id;
+                ck_assert_int_eq(store_sample_row(m.store, rows[i].id, &alone, expected, MODEL_PIXELS, &m.err), 1);
+                ck_assert_mem_eq(pixels[i], expected, MODEL_PIXELS);
+                ck_assert(rows[i].label == alone.label && rows[i].created_us == alone.created_us);
+            }
+        }
+        found(ids, total, live, N(live));
+    }
+    learner_free(then);
+    model_fini(&m);
+}
+END_TEST
+
 /* Form 1 and 2 of a state, with the digest of today: what a snapshot was before there were alarms of drift. */
 START_TEST(the_drift_of_an_old_snapshot_is_made_again_from_the_log)
 {
@@ -273,6 +305,7 @@ int main(void)
     tcase_add_test(tests, a_search_between_two_times_takes_both_ends);
     tcase_add_test(tests, what_going_back_left_behind_is_not_found_but_can_be_looked_at);
     tcase_add_test(tests, windows_hold_the_outcomes_of_their_part_of_the_live_line);
+    tcase_add_test(tests, an_export_gives_the_live_samples_in_their_order_whatever_the_room);
     tcase_add_test(tests, the_drift_of_an_old_snapshot_is_made_again_from_the_log);
     tcase_add_test(tests, verify_compares_the_drift_of_each_snapshot);
     return run_suite(suite);

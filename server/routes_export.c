@@ -1,0 +1,267 @@
+/* routes_export.c - GET /samples.tar: the data set elsewhere, one folder per class, as convd train (and others) take it.
+ *
+ *     7/0000000017.png      label / id: by name, the files of a class come in the order of training; time: when it was learned
+ *
+ * All samples of the live line up to the request, as the network saw them; forgotten ones are not among them. The answer is a stream
+ * (http.h): the trainer's thread reads some rows at a time (JOB_READ), the HTTP thread turns one after the other into a
+ * picture when the client takes it. So an export delays nobody, and costs CHUNK_BYTES, however large it is. What goes wrong on the way cuts
+ * the connection: a client sees that the archive has no end.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/planes.h"
+#include "server/routes.h"
+
+#define CHUNK_BYTES ((size_t)256 << 10) /* of images, read at a time */
+#define EXPORTS_MAX 4u
+#define BLOCK       512u /* of tar */
+
+enum export_state { EXPORT_IDLE, EXPORT_READING, EXPORT_READY, EXPORT_FAILED };
+
+struct export
+{
+    struct http_stream stream; /* first: it is the export */
+    struct routes *routes;
+    atomic_uint holders; /* the stream, and the job that is under way */
+    atomic_int state;
+    struct job job;
+    struct shape shape;
+    size_t room;
+    /* the job's while it reads, else the stream's */
+    int64_t next, last; /* ids; last 0: not known yet; next 0: all read */
+    struct store_sample_row *rows;
+    uint8_t *pixels;
+    size_t n;
+    /* the stream's */
+    size_t at; /* of the rows: the next to be sent */
+    bool ended;
+    struct text out;
+    size_t sent;
+};
+
+static void let_go(struct export *export)
+{
+    if (atomic_fetch_sub(&export->holders, 1) != 1)
+        return;
+    atomic_fetch_sub(&export->routes->exports, 1);
+    free(export->rows);
+    free(export->pixels);
+    text_free(&export->out);
+    free(export);
+}
+
+/* ---- reading: in the trainer's thread ---- */
+
+static int read_rows(struct job *job, struct store *store, struct err *err)
+{
+    struct export *export = job->context;
+    if (export->last == 0)
+        export->last = store_next_sample_id(store) - 1;
+    if (export->last > 0)
+        return store_export(store, &export->next, export->last, export->rows, export->pixels, export->shape.n_input,
+                            export->room, &export->n, err);
+    export->next = 0; /* there are no samples */
+    return 0;
+}
+
+static void rows_read(struct job *job)
+{
+    struct export *export = job->context;
+    atomic_store(&export->state, job->status == 0 ? EXPORT_READY : EXPORT_FAILED);
+    http_stream_wake(&export->stream);
+    let_go(export);
+}
+
+/* -1: the trainer takes no jobs. */
+static int ask_for_rows(struct export *export)
+{
+    struct err err;
+    export->job = (struct job){.kind = JOB_READ, .read = read_rows, .done = rows_read, .context = export};
+    export->job.bytes = export->room * export->shape.n_input;
+    export->n = export->at = 0;
+    atomic_store(&export->state, EXPORT_READING);
+    atomic_fetch_add(&export->holders, 1);
+    if (trainer_submit(export->routes->trainer, &export->job, &err) == 0)
+        return 0;
+    let_go(export);
+    return -1;
+}
+
+/* ---- tar: POSIX.1-2001, ustar ---- */
+
+static bool is_folder(const char *label)
+{
+    return label[0] != '.' && strchr(label, '/') == NULL;
+}
+
+static void add_file(struct text *out, const char *label, const struct store_sample_row *row, const uint8_t *png,
+                     size_t n_png)
+{
+    static const char nothing[BLOCK];
+    char header[BLOCK] = {0};
+    unsigned sum = 0;
+    (void)snprintf(header, 100, "%s/%010lld.png", label, (long long)row->id);
+    (void)snprintf(header + 100, 8, "%07o", 0644U);
+    (void)snprintf(header + 108, 8, "%07o", 0U);
+    (void)snprintf(header + 116, 8, "%07o", 0U);
+    (void)snprintf(header + 124, 12, "%011zo", n_png);
+    (void)snprintf(header + 136, 12, "%011llo",
+                   (unsigned long long)(row->created_us > 0 ? row->created_us / 1000000 : 0) & 077777777777U);
+    memset(header + 148, ' ', 8); /* the sum's own place counts as blanks */
+    header[156] = '0';
+    memcpy(header + 257,
+           "ustar\0"
+           "00",
+           8);
+    for (size_t i = 0; i < BLOCK; i++)
+        sum += (unsigned char)header[i];
+    (void)snprintf(header + 148, 8, "%06o", sum);
+    text_add(out, header, BLOCK);
+    text_add(out, png, n_png);
+    text_add(out, nothing, (BLOCK - n_png % BLOCK) % BLOCK);
+}
+
+/* The next row as a file. -1: it cannot be one. */
+static int add_row(struct export *export)
+{
+    const struct store_sample_row *row = &export->rows[export->at];
+    struct revision *revision = model_acquire(export->routes->model);
+    const struct learner *learner = revision->learner;
+    uint8_t *png = NULL;
+    size_t n_png = 0;
+    struct err err;
+    int status = -1;
+    if (row->label < learner->n_classes && is_folder(learner->labels[row->label]) &&
+        planes_png(&png, &n_png, export->pixels + export->at * export->shape.n_input, &export->shape, 1, &err) == 0) {
+        add_file(&export->out, learner->labels[row->label], row, png, n_png);
+        status = export->out.failed ? -1 : 0;
+    }
+    free(png);
+    model_release(export->routes->model, revision);
+    export->at++;
+    return status;
+}
+
+/* ---- the stream ---- */
+
+/* Something into `out`: 1; 0: the rows are not there yet; HTTP_STREAM_END, HTTP_STREAM_BROKEN. */
+static long fill(struct export *export)
+{
+    text_clear(&export->out);
+    export->sent = 0;
+    for (;;) {
+        const int state = atomic_load(&export->state);
+        if (state == EXPORT_READING)
+            return 0;
+        if (state == EXPORT_FAILED)
+            return HTTP_STREAM_BROKEN;
+        if (state == EXPORT_READY && export->at < export->n)
+            return add_row(export) == 0 ? 1 : HTTP_STREAM_BROKEN;
+        if (state == EXPORT_READY && export->next == 0)
+            break;
+        if (ask_for_rows(export) != 0)
+            return HTTP_STREAM_BROKEN;
+    }
+    static const char nothing[2 * BLOCK];
+    if (export->ended)
+        return HTTP_STREAM_END;
+    export->ended = true;
+    text_add(&export->out, nothing, sizeof nothing); /* the end of an archive */
+    return export->out.failed ? HTTP_STREAM_BROKEN : 1;
+}
+
+static long export_read(struct http_stream *stream, char *bytes, size_t room)
+{
+    struct export *export = (struct export *)(void *)stream;
+    size_t n = 0;
+    while (n < room) {
+        if (export->sent == export->out.n) {
+            const long filled = n > 0 && atomic_load(&export->state) == EXPORT_READING ? 0 : fill(export);
+            if (filled <= 0)
+                return n > 0 && filled != HTTP_STREAM_BROKEN ? (long)n : filled;
+        }
+        const size_t left = export->out.n - export->sent, piece = left < room - n ? left : room - n;
+        memcpy(bytes + n, export->out.bytes + export->sent, piece);
+        export->sent += piece;
+        n += piece;
+    }
+    return (long)n;
+}
+
+static void export_free(struct http_stream *stream)
+{
+    let_go((struct export *)(void *)stream);
+}
+
+static struct export *export_create(const struct call *call)
+{
+    struct export *export = calloc(1, sizeof *export);
+    if (export == NULL)
+        return NULL;
+    struct revision *revision = model_acquire(call->routes->model);
+    export->shape = revision->learner->shape;
+    model_release(call->routes->model, revision);
+    export->room = CHUNK_BYTES / export->shape.n_input > 0 ? CHUNK_BYTES / export->shape.n_input : 1;
+    export->room = export->room < 1024 ? export->room : 1024;
+    export->rows = calloc(export->room, sizeof *export->rows);
+    export->pixels = malloc(export->room * export->shape.n_input);
+    if (export->rows == NULL || export->pixels == NULL) {
+        free(export->rows);
+        free(export->pixels);
+        free(export);
+        return NULL;
+    }
+    export->routes = call->routes;
+    export->next = 1;
+    export->stream.read = export_read;
+    export->stream.free = export_free;
+    atomic_init(&export->holders, 1);
+    return export;
+}
+
+/* The first class that no folder can be named after; NULL: none. The caller frees it. */
+static char *unfit_label(const struct call *call)
+{
+    char *found = NULL;
+    struct revision *revision = model_acquire(call->routes->model);
+    for (uint32_t i = 0; i < revision->learner->n_classes && found == NULL; i++)
+        if (!is_folder(revision->learner->labels[i]))
+            found = strdup(revision->learner->labels[i]);
+    model_release(call->routes->model, revision);
+    return found;
+}
+
+void route_samples_tar(const struct call *call)
+{
+    struct answer *answer = call->answer;
+    struct err err;
+    char *unfit = unfit_label(call);
+    if (unfit != NULL) {
+        err_set(&err, ERR_CONFLICT,
+                "no folder can have the name of the class \"%.80s\": PATCH /classes gives it one without a slash, and "
+                "without a dot at its beginning",
+                unfit);
+        free(unfit);
+        answer_problem(answer, &err);
+        return;
+    }
+    if (atomic_fetch_add(&call->routes->exports, 1) >= EXPORTS_MAX) {
+        atomic_fetch_sub(&call->routes->exports, 1);
+        err_set(&err, ERR_BUSY, "%u exports are under way; try again when one has ended", EXPORTS_MAX);
+        routes_problem(call->routes, answer, &err);
+        return;
+    }
+    struct export *export = export_create(call);
+    if (export == NULL) {
+        atomic_fetch_sub(&call->routes->exports, 1);
+        err_set(&err, ERR_MEMORY, "no memory for an export");
+        routes_problem(call->routes, answer, &err);
+        return;
+    }
+    answer->stream = &export->stream;
+    answer->status = 200;
+    answer->type = "application/x-tar";
+    answer->disposition = "attachment; filename=\"samples.tar\"";
+}
