@@ -44,7 +44,7 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_snapshots,
-    cli_verify;
+    cli_verify, cli_backup;
 
 /* cli_main - everything that main() does. Returns the exit code. */
 int cli_main(int argc, char **argv);

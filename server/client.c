@@ -39,6 +39,9 @@ struct received {
     char *bytes;
     size_t n, capacity;
     bool too_large;
+    CURL *curl;
+    const int *into; /* as of the request */
+    int write_error; /* errno             */
 };
 
 /* client_access() */
@@ -105,10 +108,27 @@ static bool told_to_stop(const struct client *client)
     return client->stop != NULL && *client->stop != 0;
 }
 
+static size_t write_bytes(struct received *answer, const char *bytes, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t put = write(*answer->into, bytes + done, n - done);
+        if (put < 0 && errno != EINTR) {
+            answer->write_error = errno;
+            return 0; /* curl ends with CURLE_WRITE_ERROR */
+        }
+        done += put > 0 ? (size_t)put : 0;
+    }
+    return n;
+}
+
 static size_t take_bytes(char *bytes, size_t one, size_t n, void *context)
 {
     struct received *answer = context;
+    long status = 0;
     (void)one; /* always 1 */
+    if (answer->into != NULL && curl_easy_getinfo(answer->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status >= 200 && status < 300)
+        return write_bytes(answer, bytes, n);
     if (n > REPLY_BYTES_MAX - answer->n) {
         answer->too_large = true;
         return 0;
@@ -271,8 +291,12 @@ static int send_to(struct client *client, const struct client_request *request, 
     bool repeatable = request->safe || request->key != NULL;
     double deadline = now_seconds() + client->patience_seconds;
     unsigned pause_ms = FIRST_WAIT_MS;
+    const off_t begin = request->into != NULL ? lseek(*request->into, 0, SEEK_CUR) : 0;
     for (;;) {
-        struct received answer = {0};
+        struct received answer = {.curl = client->curl, .into = request->into};
+        if (request->into != NULL &&
+            (ftruncate(*request->into, begin) != 0 || lseek(*request->into, begin, SEEK_SET) < 0))
+            return err_set(err, ERR_FILE, "cannot write the answer: %s", strerrordesc_np(errno));
         long status = 0;
         unsigned asked_ms = 0;
         CURLcode code = attempt(client, request, url, &answer, &status, &asked_ms);
@@ -290,6 +314,9 @@ static int send_to(struct client *client, const struct client_request *request, 
             tell_problem(&answer, request, status, err);
         else if (told_to_stop(client))
             err_set(err, ERR_STOPPING, "stopped");
+        else if (answer.write_error != 0)
+            err_set(err, answer.write_error == ENOSPC ? ERR_STORAGE_FULL : ERR_FILE, "cannot write the answer: %s",
+                    strerrordesc_np(answer.write_error));
         else if (answer.too_large)
             err_set(err, ERR_NETWORK, "%.120s: the answer is larger than %zu bytes", url, REPLY_BYTES_MAX);
         else

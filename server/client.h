@@ -36,6 +36,9 @@ struct client_request {
     size_t n_body;
     const char *key; /* Idempotency-Key, or NULL                                 */
     bool safe;       /* changes nothing: may be repeated                         */
+    const int
+        *into; /* a file that takes the body of a good answer, from where it was on: it is cut back to there before a
+                      * repetition; NULL: the body goes to memory                 */
 };
 
 /* What came back with status 200..299; everything else is an error. */

@@ -39,6 +39,7 @@
 #define MAKE_ROOM_CONNECTIONS   16u /* closed at a time for newer ones                              */
 #define MAKE_ROOM_IDLE_MS       2000
 #define STREAM_BLOCK_BYTES      4096u
+#define STREAM_LARGE_BYTES      65536u
 
 /* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */
 #define PAGE_POLICY                                                                                                    \
@@ -230,7 +231,9 @@ static struct MHD_Response *stream_response(struct http_connection *connection)
     struct http_stream *stream = connection->answer.stream;
     atomic_store(&stream->state, STREAM_AWAKE);
     struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
+        stream->size > 0
+            ? MHD_create_response_from_callback(stream->size, STREAM_LARGE_BYTES, stream_read, stream, stream_free)
+            : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
     if (response == NULL)
         return NULL;
     connection->answer.stream = NULL; /* the response's now */

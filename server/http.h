@@ -58,7 +58,8 @@ struct http_stream {
     long (*read)(struct http_stream *stream, char *bytes, size_t room);
     /* The last call, in the HTTP thread; also of one that was never read (HEAD). Wakes are fine as long as its memory is there. */
     void (*free)(struct http_stream *stream);
-    bool endless; /* it ends when the daemon stops */
+    bool endless;  /* it ends when the daemon stops         */
+    uint64_t size; /* bytes that will come; 0: nobody knows */
 
     /* http.c's */
     struct http_connection *connection;

@@ -15,6 +15,7 @@
 enum need {
     NEED_BY_METHOD, /* reading for GET, HEAD and OPTIONS; writing for all else */
     NEED_READ,      /* reading: POST only computes                            */
+    NEED_WRITE,     /* writing, for GET as well: it hands out every image     */
     NEED_NOTHING,   /* open to all: holds nothing of the model                */
 };
 
@@ -50,6 +51,7 @@ static const struct route routes_table[] = {
     {.path = "/snapshots/{id}/activate", .post = route_snapshot_activate},
     {.path = "/snapshots/{id}/diff/{other}", .get = route_snapshot_diff, .get_params = {"samples"}},
     {.path = "/events", .get = route_events, .get_params = {"seconds"}},
+    {.path = "/backup", .get = route_backup, .need = NEED_WRITE},
     {.path = "/predictions", .get = route_predictions_get, .get_params = {"order", "limit"}},
     {.path = "/predictions/{id}", .get = route_prediction_get, .delete_ = route_prediction_delete},
     {.path = "/predictions/{id}/image", .get = route_prediction_image, .get_params = {"scale"}},
@@ -154,7 +156,7 @@ int routes_authorize(void *context, struct request *request, struct answer *answ
     unsigned r = route_find(request->path, ids);
     request->route = r; /* for the metrics: a refusal is counted where it belongs */
     const enum need need = routes_table[r].need;
-    enum access needed = need == NEED_READ || looks ? ACCESS_READ : ACCESS_WRITE;
+    enum access needed = need == NEED_READ || (looks && need != NEED_WRITE) ? ACCESS_READ : ACCESS_WRITE;
     return auth_check(routes->auth, need == NEED_NOTHING && looks ? ACCESS_NONE : needed, request, answer);
 }
 

@@ -6,6 +6,7 @@
  *   routes_model.c      /model, /classes, /stats and the model as files
  *   routes_history.c    /stats/history
  *   routes_snapshots.c  /snapshots
+ *   routes_backup.c     GET /backup
  *   routes_samples.c    /samples: look at what it was trained on
  *   routes_export.c     /samples.tar: the data set
  *   routes_predictions.c /predictions: remembered ones, and their labels
@@ -61,6 +62,7 @@ struct routes {
     pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
     int64_t started_us;
     atomic_bool stopping;     /* /readyz says so */
+    atomic_bool copying;      /* for a GET /backup: one at a time */
     _Atomic int64_t logged_s; /* when a failure of ours was last written to the log */
 };
 
@@ -153,6 +155,7 @@ void route_snapshot_get(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
 void route_snapshot_diff(const struct call *call);
+void route_backup(const struct call *call);
 void route_samples_get(const struct call *call);
 void route_samples_tar(const struct call *call);
 void route_sample_get(const struct call *call);

@@ -58,6 +58,18 @@ void db_rollback(struct db *db);
 uint64_t db_wal_bytes(const struct db *db);
 int db_checkpoint(struct db *db, bool truncate, struct err *err);
 
+/* ---- a copy ---- */
+
+struct db_copy;
+
+/* db_copy_open - into the empty file `to`. What this connection writes meanwhile is in the copy as well, so that it is the database as
+ * it is at the last step; what it rolls back makes the copy begin anew. db_copy_step - so many pages more: 1, 0: all is there, not synced; -1. No step in a transaction.
+ * db_copy_close - NULL is fine. Errors: those of any write, to the copy. */
+int db_copy_open(struct db_copy **out, struct db *db, const char *to, struct err *err);
+int db_copy_step(struct db_copy *copy, int n_pages, struct err *err);
+void db_copy_progress(const struct db_copy *copy, uint64_t *done_bytes, uint64_t *total_bytes);
+void db_copy_close(struct db_copy *copy);
+
 /* ---- statements ---- */
 
 void db_bind_int(struct db *db, enum statement which, int place, int64_t value);

@@ -22,6 +22,8 @@
     X(TEMP_IN_MEMORY,    "PRAGMA temp_store = MEMORY")                                                                 \
     X(CACHE_SIZE,        "PRAGMA cache_size = -1024")                                                                  \
     X(QUERY_ONLY,        "PRAGMA query_only = ON")                                                                     \
+    X(COPY_NO_JOURNAL,   "PRAGMA journal_mode = OFF")                                                                  \
+    X(COPY_NO_SYNC,      "PRAGMA synchronous = OFF")                                                                   \
     X(APPLICATION_ID,    "PRAGMA application_id")                                                                      \
     X(USER_VERSION,      "PRAGMA user_version")                                                                        \
     X(PAGE_COUNT,        "PRAGMA page_count")                                                                          \

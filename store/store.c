@@ -1,13 +1,7 @@
 /* store.c - one file per model: made whole or not at all, opened by one at a time. See store.h. */
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/internal.h"
@@ -109,148 +103,6 @@ void store_close(struct store *store)
 
 /* ---- making a new file ---- */
 
-/* SQLite's own files beside a database. A left-over one would be taken for that of a new database with the same name, and
- * be played back into it. */
-static const char *const side_suffixes[] = {"-wal", "-journal"};
-#define SIDE_SUFFIX_BYTES sizeof "-journal"
-
-static char *with_suffix(const char *path, const char *suffix, struct err *err)
-{
-    size_t room = strlen(path) + strlen(suffix) + 1;
-    char *joined = malloc(room);
-    if (joined == NULL)
-        err_set(err, ERR_MEMORY, "out of memory for a path");
-    else
-        (void)snprintf(joined, room, "%s%s", path, suffix);
-    return joined;
-}
-
-static int file_error(int os_error, const char *path, struct err *err)
-{
-    enum err_code code = ERR_STORAGE;
-    switch (os_error) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        code = ERR_DB_READONLY;
-        break;
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        code = ERR_STORAGE_FULL;
-        break;
-    case EEXIST:
-        code = ERR_CONFLICT;
-        break;
-    case ENOENT:
-    case ENOTDIR:
-        code = ERR_DB_MISSING;
-        break;
-    default:
-        break;
-    }
-    err_set(err, code, "%s cannot be made: %s", path,
-            os_error == EEXIST   ? "it exists"
-            : os_error == ENOENT ? "its directory is not there"
-                                 : strerrordesc_np(os_error));
-    if (err != NULL)
-        err->detail = os_error;
-    return -1;
-}
-
-static int check_absent(const char *path, struct err *err)
-{
-    struct stat status;
-    if (lstat(path, &status) == 0)
-        return file_error(EEXIST, path, err);
-    if (errno != ENOENT)
-        return file_error(errno, path, err);
-    for (size_t i = 0; i < sizeof side_suffixes / sizeof *side_suffixes; i++) {
-        char *side = with_suffix(path, side_suffixes[i], err);
-        if (side == NULL)
-            return -1;
-        bool there = lstat(side, &status) == 0;
-        if (there)
-            err_set(err, ERR_CONFLICT, "%s is left over from another database: remove it first", side);
-        free(side);
-        if (there)
-            return -1;
-    }
-    return 0;
-}
-
-/* An empty file with a name of its own beside `path`; the name is malloc'ed, with room for each of side_suffixes. */
-static char *make_temporary(const char *path, struct err *err)
-{
-    for (int attempt = 0; attempt < 100; attempt++) {
-        unsigned number = 0;
-        char suffix[24];
-        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
-            number = (unsigned)getpid() + (unsigned)attempt;
-        (void)snprintf(suffix, sizeof suffix, ".new-%08x", number);
-        size_t room = strlen(path) + sizeof suffix + SIDE_SUFFIX_BYTES;
-        char *temporary = malloc(room);
-        if (temporary == NULL) {
-            err_set(err, ERR_MEMORY, "out of memory for a path");
-            return NULL;
-        }
-        (void)snprintf(temporary, room, "%s%s", path, suffix);
-        int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) {
-            (void)close(fd); /* before SQLite opens it: closing would drop SQLite's locks */
-            return temporary;
-        }
-        int os_error = errno;
-        free(temporary);
-        if (os_error != EEXIST) {
-            file_error(os_error, path, err);
-            return NULL;
-        }
-    }
-    file_error(EEXIST, path, err);
-    return NULL;
-}
-
-/* Whatever of a half-made database is there. The names are made in place: memory may be what was wanting. */
-static void remove_temporary(char *temporary)
-{
-    size_t n = strlen(temporary);
-    (void)unlink(temporary);
-    for (size_t i = 0; i < sizeof side_suffixes / sizeof *side_suffixes; i++) {
-        memcpy(temporary + n, side_suffixes[i], strlen(side_suffixes[i]) + 1);
-        (void)unlink(temporary);
-    }
-    temporary[n] = '\0';
-}
-
-/* Gives the file its name, never over another one. */
-static int publish(const char *temporary, const char *path, struct err *err)
-{
-    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return file_error(errno, path, err);
-    /* A file system without that: a second name fails as well where one is there. */
-    if (link(temporary, path) != 0)
-        return file_error(errno, path, err);
-    (void)unlink(temporary);
-    return 0;
-}
-
-/* A new name survives a power cut once its directory was synced. */
-static int sync_directory(const char *path, struct err *err)
-{
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a path");
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int status = fd >= 0 && fsync(fd) == 0 ? 0 : file_error(errno, path, err);
-    if (fd >= 0)
-        (void)close(fd);
-    free(copy);
-    return status;
-}
-
 /* Schema, create event, classes and first snapshot into the empty file, all on the disk when it returns. */
 static int fill(const char *temporary, const struct event *create, const struct learner *learner, struct err *err)
 {
@@ -283,20 +135,20 @@ int store_create(struct store **out, const char *path, const struct event *creat
 {
     *out = NULL;
     assert(create->kind == EVENT_CREATE && learner->revision == 1);
-    if (check_absent(path, err) != 0)
+    if (file_check_absent(path, err) != 0)
         return -1;
-    char *temporary = make_temporary(path, err);
+    char *temporary = file_temporary(path, err);
     if (temporary == NULL)
         return -1;
     int status = fill(temporary, create, learner, err);
     if (status == 0)
-        status = publish(temporary, path, err);
+        status = file_publish(temporary, path, err);
     if (status != 0)
-        remove_temporary(temporary);
+        file_remove(temporary);
     free(temporary);
     if (status != 0)
         return -1;
-    if (sync_directory(path, err) != 0) {
+    if (file_sync_directory(path, err) != 0) {
         (void)unlink(path);
         return -1;
     }

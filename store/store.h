@@ -272,6 +272,24 @@ struct store_verdict {
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                  struct store_verdict *out, struct err *err);
 
+/* ---- a copy ---- */
+
+/* A copy of the whole database, made in steps while the store is used: it is the database as it is at the last step, log, snapshots and
+ * all, and is opened like any other. */
+struct store_backup;
+
+/* store_backup_begin - to a new file `path`, which appears when it is whole and on the disk; or, where path is NULL, to a file without a
+ * name beside the database, which is gone with its descriptor. Errors: those of store_create() for the path.
+ * store_backup_step - for about so many microseconds: 1: there is more; 0: whole; -1: ERR_STORAGE_FULL, ERR_STORAGE, ERR_MEMORY,
+ * ERR_CONFLICT (the file is there by now). Not while a group is open.
+ * store_backup_take - the descriptor of a whole copy without a name, for reading; the caller's from then on. -1: taken.
+ * store_backup_end - NULL is fine; of what is not whole nothing stays. */
+int store_backup_begin(struct store_backup **out, struct store *store, const char *path, struct err *err);
+int store_backup_step(struct store_backup *backup, uint64_t us, struct err *err);
+void store_backup_progress(const struct store_backup *backup, uint64_t *done_bytes, uint64_t *total_bytes);
+int store_backup_take(struct store_backup *backup);
+void store_backup_end(struct store_backup *backup);
+
 /* ---- upkeep ---- */
 
 uint64_t store_wal_bytes(struct store *store);

@@ -14,7 +14,7 @@ from .daemon import CONVD, SANITIZED, Daemon, clean_environment, convd, convd_js
 from .pictures import EXAMPLES, jpeg, png, write_idx
 from .reference import read_safetensors
 
-VERBS = ["serve", "init", "train", "predict", "evaluate", "export", "snapshots", "verify"]
+VERBS = ["serve", "init", "train", "predict", "evaluate", "export", "snapshots", "backup", "verify"]
 FAILED, USAGE, DATABASE, NETWORK = 1, 2, 3, 4
 
 
@@ -39,7 +39,7 @@ def test_help_says_what_for_how_flags_defaults_examples_and_exit_codes(verb):
     for word in (f"usage: convd {verb}", "--help", "examples:", "exit codes:"):
         assert word in text
     flags = set(re.findall(r"^  --([a-z-]+)", text, re.M))
-    assert {"url" if verb in VERBS[2:7] else "db", "help"} <= flags
+    assert {"url" if verb in VERBS[2:8] else "db", "help"} <= flags
 
 
 # The flags that DESIGN, README and the units name; --help must list each.
@@ -49,7 +49,7 @@ NAMED = {
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
             "seed fit invert rehearsal jitter rotation fall clip json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
-    "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json",
+    "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json", "backup": "db url json",
 }
 
 

@@ -247,6 +247,7 @@ def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
     for method, path in (("GET", "/snapshots/{id}"), ("DELETE", "/snapshots/{id}"), ("POST", "/snapshots/{id}/activate")):
         seen.ask(daemon, method, path, 404, values={"id": 999999})
     seen.ask(daemon, "GET", "/snapshots/{id}", 200, values={"id": taken})
+    seen.ask(daemon, "GET", "/backup", 200)
     seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 200, query="?samples=100", values={"id": 1, "other": taken})
     seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 404, values={"id": 999999, "other": taken})
     seen.ask(daemon, "POST", "/snapshots/{id}/activate", 200, values={"id": taken})

@@ -1,0 +1,109 @@
+"""GET /backup and convd backup: a copy of the whole database, while it is used."""
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from .daemon import Daemon, convd, convd_json
+from .test_auth import READ, WRITE, ask, token_file, token_flags
+from .test_full_disk import IMAGE, little_disk  # noqa: F401 - a fixture
+
+DATABASE, FAILED, USAGE = 3, 1, 2
+
+
+@pytest.mark.core
+def test_the_copy_of_a_daemon_that_trains_at_full_rate_is_one_of_its_states(daemons, noise, tmp_path):
+    daemon = daemons.start(daemons.init("--hidden", "1024"), "--snapshot-samples", "2000")
+    images = noise.integers(0, 256, (100, 8, 8), dtype=np.uint8).tobytes()
+    daemon.train("a", images * 10).ok()
+    digests, over = {}, threading.Event()
+
+    def teach():
+        with daemon.client() as client:
+            while not over.is_set():
+                client.train("b", images).ok()
+                model = client.get("/model").ok()
+                digests[model["revision"]] = model["digest"]
+    teacher = threading.Thread(target=teach)
+    teacher.start()
+    try:
+        answers = [daemon.get("/backup") for _ in range(3)]
+    finally:
+        over.set()
+        teacher.join()
+    for i, answer in enumerate(answers):
+        assert answer.status == 200 and answer.header("Content-Type") == "application/vnd.sqlite3"
+        assert answer.header("Content-Length") == str(len(answer.body))
+        path = tmp_path / f"copy-{i}.db"
+        path.write_bytes(answer.body)
+        verdict = convd_json("verify", "--db", path)
+        assert answer.header("ETag") == f'"r{verdict["revision"]}"'
+        assert digests.get(verdict["revision"]) in (verdict["digest"], None)
+    assert sum(convd_json("verify", "--db", tmp_path / f"copy-{i}.db")["revision"] in digests for i in range(3)) > 0
+    assert [p.name for p in daemon.db.parent.glob("small.db*") if "new" in p.name] == []
+
+
+@pytest.mark.core
+def test_a_copy_that_is_served_goes_on_like_the_original(daemon: Daemon, daemons, digits, tmp_path):
+    copy = daemons.directory / "copy.db"
+    said = convd_json("backup", copy, "--url", daemon.url)
+    assert said["revision"] == daemon.model()["revision"] and said["bytes"] == copy.stat().st_size
+    other = daemons.start(copy)
+    assert other.digest() == daemon.digest()
+    for each in (daemon, other):
+        each.train("3", digits.test_images[:40].tobytes()).ok()
+    assert other.digest() == daemon.digest()
+
+
+def test_a_database_is_copied_offline(daemon: Daemon, tmp_path):
+    digest = daemon.digest()
+    daemon.stop()
+    done = convd("backup", tmp_path / "copy.db", "--db", daemon.db)
+    assert b"revision" in done.stdout
+    assert convd_json("verify", "--db", tmp_path / "copy.db")["digest"] == digest
+    assert sorted(p.name for p in tmp_path.glob("copy.db*")) == ["copy.db"]
+
+
+def test_a_file_that_is_there_stays_as_it_is(daemon: Daemon, tmp_path):
+    mine = tmp_path / "mine.db"
+    mine.write_text("mine")
+    assert convd("backup", mine, "--url", daemon.url, check=False).returncode == FAILED
+    daemon.stop()
+    assert convd("backup", mine, "--db", daemon.db, check=False).returncode == FAILED
+    assert convd("backup", daemon.db, "--db", daemon.db, check=False).returncode == FAILED
+    assert mine.read_text() == "mine" and [p.name for p in tmp_path.glob("mine.db*")] == ["mine.db"]
+
+
+@pytest.mark.parametrize("words, status", [([], USAGE), (["a", "b"], USAGE), (["a", "--db", "none.db"], DATABASE),
+                                           (["nowhere/a", "--db", "MODEL"], DATABASE)])
+def test_a_copy_that_cannot_be_made_exits_with_its_reason(daemon: Daemon, tmp_path, words, status):
+    daemon.stop()
+    words = [str(daemon.db) if word == "MODEL" else str(tmp_path / word) if word[0] in "an" else word for word in words]
+    done = convd("backup", *words, check=False)
+    assert done.returncode == status and done.stderr.count(b"\n") == 1 + (status == USAGE)
+    assert list(tmp_path.glob("a*")) == []
+
+
+def test_only_who_may_write_gets_the_copy(daemons, tmp_path):
+    guarded = daemons.start(daemons.init(), *token_flags(daemons.directory))
+    assert ask(guarded, "GET", "/backup", None).status == 401
+    assert ask(guarded, "GET", "/backup", READ).status == ask(guarded, "HEAD", "/backup", READ).status == 403
+    assert ask(guarded, "GET", "/backup", WRITE).status == 200
+    token = token_file(tmp_path, "token", WRITE)
+    convd("backup", tmp_path / "copy.db", "--url", guarded.url, "--token-file", token)
+    assert (tmp_path / "copy.db").stat().st_size > 0
+
+
+
+def test_no_room_for_the_copy_is_507_and_all_else_goes_on(daemons, little_disk):
+    daemon = daemons.start(daemons.init("--hidden", "1024", name=little_disk / "small.db"))
+    for _ in range(5):  # 150 KB each
+        daemon.train("a", IMAGE).ok()
+        daemon.send_json("POST", "/snapshots", {}).ok(201)
+    (little_disk / "ballast").write_bytes(bytes(shutil.disk_usage(little_disk).free - 500_000))
+    daemon.get("/backup").problem(507, "storage-full")
+    daemon.train("a", IMAGE).ok()
+    assert daemon.predict(IMAGE)["revision"] > 0
+    (little_disk / "ballast").unlink()
+    assert daemon.get("/backup").status == 200
