@@ -329,6 +329,12 @@ uninstall: ## remove what install put there; models and /etc/convd stay
 	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
 
+.PHONY: deb
+deb: ## a Debian package of it all, in build/deb
+	@scripts/deps build deb
+	@$(MAKE) --no-print-directory all man
+	@mkdir -p $(BUILD)/deb && scripts/make-deb $(BUILD) $(BUILD)/deb
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

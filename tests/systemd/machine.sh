@@ -1,14 +1,14 @@
 #!/bin/bash
-# machine.sh STAGE OUT - boots systemd as process 1 of a machine of its own, on this machine's files but without a trace on them.
+# machine.sh STAGE OUT [DRIVER] - boots systemd as process 1 of a machine of its own, on this machine's files but without a trace on them.
 #
 # Own processes, mounts, network, host name and control groups; the root is an overlay whose changes live in memory. STAGE (what
-# `make install DESTDIR=STAGE` made) is laid over it, OUT is seen as /out, and /out/driver.py is run as the one service that
-# the machine starts by itself; when it ends the machine is gone. test_machine.py calls this, as root.
+# `make install DESTDIR=STAGE` made) is laid over it, OUT is seen as /out, and /out/DRIVER (driver.py) is run as the one service that
+# the machine starts by itself; when it ends the machine is gone. test_machine.py and test_package.py call this, as root.
 set -euo pipefail
 
 case ${1:-} in
 --inside)
-    stage=$2 out=$3 root=$3/root
+    stage=$2 out=$3 root=$3/root driver=$4
     mount --make-rprivate /
     mkdir -p "$root" "$out/memory"
     mount -t tmpfs tmpfs "$out/memory"
@@ -39,14 +39,14 @@ case ${1:-} in
     mkdir -p "$root/etc/systemd/system"
     find "$root"/lib/systemd/system/*.wants -mindepth 1 ! -name 'systemd-journald*' -delete
     cp -r "$stage/." "$root/" # not -a: the modes of the folders that are there already stay
-    cat >"$root/etc/systemd/system/driver.service" <<'UNIT'
+    cat >"$root/etc/systemd/system/driver.service" <<UNIT
 [Unit]
 DefaultDependencies=no
 Requires=sysinit.target systemd-journald.service
 After=sysinit.target systemd-journald.service
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -B /out/driver.py
+ExecStart=/usr/bin/python3 -B /out/$driver
 StandardOutput=file:/out/driver.log
 StandardError=inherit
 ExecStopPost=/bin/sh -c 'journalctl --no-pager -o short-precise > /out/journal; systemctl --no-block exit'
@@ -73,13 +73,13 @@ UNIT
     status=0
     (
         echo "$BASHPID" >"$mine/cgroup.procs"
-        exec unshare --cgroup --fork --kill-child --pid --mount --ipc --uts --net bash "$0" --inside "$2" "$3"
+        exec unshare --cgroup --fork --kill-child --pid --mount --ipc --uts --net bash "$0" --inside "$2" "$3" "$4"
     ) || status=$?
     find "$mine" -depth -type d -exec rmdir {} \;
     exit "$status"
     ;;
 *)
-    [ $# -eq 2 ] || { echo "usage: machine.sh STAGE OUT" >&2; exit 2; }
-    exec unshare --mount bash "$0" --in-cgroup "$1" "$2"
+    [ $# -eq 2 ] || [ $# -eq 3 ] || { echo "usage: machine.sh STAGE OUT [DRIVER]" >&2; exit 2; }
+    exec unshare --mount bash "$0" --in-cgroup "$1" "$2" "${3:-driver.py}"
     ;;
 esac

@@ -21,20 +21,26 @@ def why_not() -> str | None:
     return None if done.returncode == 0 else f"no namespaces or control groups here: {done.stderr.strip()}"
 
 
+def boot(stage: Path, out: Path, driver_name: str = "driver.py") -> dict[str, str]:
+    """Boots a machine that plays /out's driver; what came of each scenario."""
+    for source in HERE.glob("*driver.py"):
+        shutil.copy(source, out)
+    done = subprocess.run(["bash", HERE / "machine.sh", stage, out, driver_name], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=300)
+    said = {name: (out / name).read_text(errors="replace")[-6000:] if (out / name).exists() else "-" for name in ("console", "driver.log", "journal")}
+    story = f"exit {done.returncode}\n{done.stdout}{done.stderr}\n" + "\n".join(f"--- {name}\n{text}" for name, text in said.items())
+    assert (out / "results.json").exists(), story
+    print(story)
+    return json.loads((out / "results.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, convd) -> dict[str, str]:
     if reason := why_not():
         pytest.skip(reason)
     stage, out = tmp_path_factory.mktemp("stage"), tmp_path_factory.mktemp("out")
     make("install", f"DESTDIR={stage}", "PREFIX=/usr/local")
-    shutil.copy(HERE / "driver.py", out)
-    done = subprocess.run(["bash", HERE / "machine.sh", stage, out], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
-    said = {name: (out / name).read_text(errors="replace")[-6000:] if (out / name).exists() else "-" for name in ("console", "driver.log", "journal")}
-    story = f"exit {done.returncode}\n{done.stdout}{done.stderr}\n" + "\n".join(f"--- {name}\n{text}" for name, text in said.items())
-    assert (out / "results.json").exists(), story
-    results = json.loads((out / "results.json").read_text())
-    print(story)
-    return results
+    return boot(stage, out)
 
 
 @pytest.mark.parametrize("name", [function.__name__ for function in driver.SCENARIOS])
