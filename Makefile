@@ -255,6 +255,11 @@ bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTo
 	@bench/deps
 	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
 
+.PHONY: experiments
+experiments: all ## how well it learns, by its own commands, each figure beside its goal: five minutes of one core (MNIST=DIR)
+	@bench/deps python3-numpy python3-sklearn
+	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/experiments --only learn --long
+
 .PHONY: bench-growth
 bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with the geometry
 	$(BUILD)/bench/growth --json $(BUILD)/bench/growth.json

@@ -7,7 +7,7 @@
  * of it and in the end, and accuracy on the lower half of the classes in the end (`old`), all in per cent; and processor time.
  * The first pass is in the file's order (`halves`: the lower half of the classes first, then only the upper), new samples as they are;
  * later passes are in drawn orders, displaced, at a rate that is `decay` times that of the pass before.
- * Links core alone; the rules that are tried are in experiments/trial.h.
+ * Links core alone: what is tried is convd's own learner, with what experiments/trial.h adds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,6 @@ enum option {
     O_DECAY,
     O_RATE,
     O_FALL,
-    O_ROOT,
     O_MEAN,
     O_GRADIENT,
     O_KERNELS,
@@ -38,10 +37,6 @@ enum option {
     O_STRIDE,
     O_HIDDEN,
     O_REHEARSAL,
-    O_ROOM,
-    O_RESERVOIR,
-    O_DRAWS,
-    O_DOUBT,
     O_JITTER,
     O_ROTATION,
     O_SCALE_K,
@@ -69,9 +64,8 @@ static struct {
     [O_WRONG] = {"wrong", 0, "share of the training labels that are replaced by any other label"},
     [O_PASSES] = {"passes", 1, "over the images"},
     [O_DECAY] = {"decay", 1, "factor on the rate after each pass"},
-    [O_RATE] = {"rate", 0.05, "at the start"},
-    [O_FALL] = {"fall", 0, "steps after which the rate has halved; 0: never"},
-    [O_ROOT] = {"root", 0, "1: the rate falls as the root of the steps"},
+    [O_RATE] = {"rate", 0, "at the start; 0: that of a new model of the geometry"},
+    [O_FALL] = {"fall", 60000, "steps after which the rate has halved; 0: never"},
     [O_MEAN] = {"mean", 0.13, "of pixel / 255"},
     [O_GRADIENT] = {"gradient", 0, "0 diagonal, 1 jacobian"},
     [O_KERNELS] = {"kernels", 16, ""},
@@ -79,10 +73,6 @@ static struct {
     [O_STRIDE] = {"stride", 1, ""},
     [O_HIDDEN] = {"hidden", 128, ""},
     [O_REHEARSAL] = {"rehearsal", 0, "steps on past samples for each new one"},
-    [O_ROOM] = {"room", 500, "of the pool, a class"},
-    [O_RESERVOIR] = {"reservoir", 0, "1: every sample ever seen is as likely in the pool; 0: new ones always enter"},
-    [O_DRAWS] = {"draws", 1, "slots of the pool among which the most doubtful is rehearsed"},
-    [O_DOUBT] = {"doubt", 0, "0 middle, 1 loss, 2 gradient"},
     [O_JITTER] = {"jitter", 0, "pixels"},
     [O_ROTATION] = {"rotation", 0, "degrees"},
     [O_SCALE_K] = {"scale_k", 1, "factor on the initial kernels"},
@@ -177,8 +167,8 @@ struct outcome_of_run {
     double online[SEEDS_MAX], early[SEEDS_MAX], test[SEEDS_MAX], old[SEEDS_MAX];
 };
 
-static void run(struct outcome_of_run *out, uint32_t nth, struct trial *t, const struct images *train,
-                const struct images *test, uint32_t n_classes)
+static void run(struct outcome_of_run *out, uint32_t nth, struct trial *t, double first_rate,
+                const struct images *train, const struct images *test, uint32_t n_classes)
 {
     const uint32_t n = train->n, half = n_classes / 2, n_rounds = count(O_HALVES) != 0 ? 2 : 1;
     uint32_t right = 0, done = 0;
@@ -190,7 +180,7 @@ static void run(struct outcome_of_run *out, uint32_t nth, struct trial *t, const
             if (++done == count(O_EARLY))
                 out->early[nth] = trial_test(t, test, 0, UINT32_MAX);
         }
-    double rate = number(O_RATE);
+    double rate = first_rate;
     for (uint32_t pass = 1; pass < count(O_PASSES); pass++) {
         rate *= number(O_DECAY);
         for (uint32_t i = 0; i < n; i++)
@@ -212,9 +202,6 @@ static void print_list(const char *name, const double *values, uint32_t n)
 static struct rules rules_of_options(void)
 {
     return (struct rules){
-        .rate = number(O_RATE),
-        .fall = number(O_FALL),
-        .root = count(O_ROOT) != 0,
         .rate_k = number(O_RATE_K),
         .rate_w01 = number(O_RATE_W01),
         .rate_w12 = number(O_RATE_W12),
@@ -223,14 +210,21 @@ static struct rules rules_of_options(void)
         .scale_w12 = number(O_SCALE_W12),
         .momentum = number(O_MOMENTUM),
         .weight_decay = number(O_WEIGHT_DECAY),
-        .jitter = (float)number(O_JITTER),
-        .rotation = (float)number(O_ROTATION),
-        .rehearsal = count(O_REHEARSAL),
-        .room = count(O_ROOM),
-        .draws = count(O_DRAWS),
-        .reservoir = count(O_RESERVOIR) != 0,
-        .doubt = (enum doubt)count(O_DOUBT),
     };
+}
+
+/* Those of a new model, as far as the options do not say otherwise. */
+static struct settings settings_of_options(const struct shape *shape)
+{
+    struct settings s = settings_new(shape);
+    s.rate = number(O_RATE) > 0 ? (float)number(O_RATE) : s.rate;
+    s.fall = (float)number(O_FALL);
+    s.mean = (float)number(O_MEAN);
+    s.gradient = count(O_GRADIENT) != 0 ? GRADIENT_JACOBIAN : GRADIENT_DIAGONAL;
+    s.rehearsal = count(O_REHEARSAL);
+    s.jitter = (float)number(O_JITTER);
+    s.rotation = (float)number(O_ROTATION);
+    return s;
 }
 
 int main(int argc, char **argv)
@@ -261,9 +255,10 @@ int main(int argc, char **argv)
         .stride = count(O_STRIDE),
         .hidden = count(O_HIDDEN),
     };
-    create.as.create.settings = settings_default();
-    create.as.create.settings.mean = (float)number(O_MEAN);
-    create.as.create.settings.gradient = count(O_GRADIENT) != 0 ? GRADIENT_JACOBIAN : GRADIENT_DIAGONAL;
+    struct err err;
+    if (shape_check(&create.as.create.shape, n_classes, &err) != 0)
+        return fprintf(stderr, "experiment: %s\n", err.text) > 0;
+    create.as.create.settings = settings_of_options(&create.as.create.shape);
     create.as.create.n_classes = n_classes;
     create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) names;
 
@@ -288,11 +283,10 @@ int main(int argc, char **argv)
     const struct rules rules = rules_of_options();
     const uint32_t seeds = count(O_SEEDS) < SEEDS_MAX ? count(O_SEEDS) : SEEDS_MAX;
     for (uint32_t nth = 0; nth < seeds; nth++) {
-        struct err err;
         struct trial *t = trial_create(&create, &rules, &train, count(O_SEED) + nth, &err);
         if (t == NULL)
             return fprintf(stderr, "experiment: %s\n", err.text) > 0;
-        run(&out, nth, t, &train, &test, n_classes);
+        run(&out, nth, t, (double)create.as.create.settings.rate, &train, &test, n_classes);
         trial_free(t);
     }
     struct timespec used; /* NOLINT(clang-analyzer-unix.Malloc): the data sets live as long as the process */

@@ -131,8 +131,8 @@ def rehearsed(report: Report, build: Path, folder: Path, files: list[Path], comm
     report.add("learn-rehearsal-test", "  its test accuracy", "%", whole["test_accuracy"], goal=at_least(97.9, "value"), **common)
     report.add("learn-early", "  test accuracy after its first 1,000 samples", "%", early, goal=at_least(87, "value"),
                note=common["note"] or f"{plain:.1f} % without rehearsal", judged=common["judged"])
-    with_it, without = (class_by_class(build, folder, files, init) for init in (("--rehearsal", "4"), ()))
-    report.add("learn-forgetting", "0-4 first, then only 5-9, rehearsal 4: test on 0-4", "%", with_it, goal=at_least(97.5, "value"),
+    with_it, without = (class_by_class(build, folder, files, init) for init in (REHEARSED, ()))
+    report.add("learn-forgetting", "0-4 first, then only 5-9, the same: test on 0-4", "%", with_it, goal=at_least(97.5, "value"),
                note=common["note"] or f"{without:.1f} % without rehearsal", judged=common["judged"])
     report.raw["learn"] |= {"rehearsed": whole, "early": early, "forgetting": [with_it, without]}
 

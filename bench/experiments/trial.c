@@ -1,20 +1,12 @@
 /* trial.c - see trial.h */
 #include "bench/experiments/trial.h"
 
-#include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/draw.h"
 
-#define LEAST_RATE  10.0 /* the falling rate stays at a tenth of what it was */
 #define DECAY_EVERY 64
-
-struct slot {
-    uint32_t image;
-    float doubt;
-};
 
 struct trial {
     const struct rules *rules;
@@ -22,24 +14,15 @@ struct trial {
     struct learner *learner;
     struct net velocity, gradient; /* for momentum and factors on the rate */
     float *block;                  /* both of them                         */
-    struct slot *slots;            /* [classes][room]                      */
-    uint32_t *seen;                /* [classes]                            */
-    uint64_t seed, draws;
+    uint64_t draws;                /* of displacements in trial_again()    */
 };
 
-/* ---- chance, by counter ---- */
-
-static uint64_t draw(struct trial *t)
-{
-    return draw_bits(t->seed, ++t->draws);
-}
-
-static uint32_t pick(struct trial *t, uint32_t n)
-{
-    return (uint32_t)draw_below(draw(t), n);
-}
-
 /* ---- making it ---- */
+
+static bool is_plain(const struct rules *r)
+{
+    return r->momentum == 0 && r->rate_k == 1 && r->rate_w01 == 1 && r->rate_w12 == 1;
+}
 
 static void multiply(float *v, size_t n, double factor)
 {
@@ -60,6 +43,10 @@ struct trial *trial_create(const struct event *create, const struct rules *rules
     struct event event = *create;
     event.as.create.settings.seed = seed;
     const uint32_t n_classes = event.as.create.n_classes;
+    if (!is_plain(rules) && event.as.create.settings.rehearsal > 0) {
+        err_set(err, ERR_USAGE, "momentum and rates for each layer are tried without rehearsal");
+        return NULL;
+    }
     struct trial *t = calloc(1, sizeof *t);
     struct learner *l = learner_create(&event, NULL, 0, err);
     if (t == NULL || l == NULL) {
@@ -68,11 +55,9 @@ struct trial *trial_create(const struct event *create, const struct rules *rules
         return NULL;
     }
     const size_t n = lanes_up(net_floats(&l->shape, n_classes));
-    *t = (struct trial){.rules = rules, .images = images, .learner = l, .seed = seed};
+    *t = (struct trial){.rules = rules, .images = images, .learner = l};
     t->block = aligned_alloc(64, 2 * n * sizeof *t->block);
-    t->slots = calloc((size_t)n_classes * rules->room, sizeof *t->slots);
-    t->seen = calloc(n_classes, sizeof *t->seen);
-    if (t->block == NULL || t->slots == NULL || t->seen == NULL) {
+    if (t->block == NULL) {
         err_set(err, ERR_MEMORY, "no memory for a trial");
         trial_free(t);
         return NULL;
@@ -90,23 +75,10 @@ void trial_free(struct trial *t)
         return;
     learner_free(t->learner);
     free(t->block);
-    free(t->slots);
-    free(t->seen);
     free(t);
 }
 
-/* ---- a step ---- */
-
-static double rate_now(const struct trial *t)
-{
-    const struct rules *r = t->rules;
-    if (r->fall <= 0)
-        return r->rate;
-    double by = 1 + (double)t->learner->step / r->fall;
-    if (r->root)
-        return r->rate / sqrt(by);
-    return r->rate / (by < LEAST_RATE ? by : LEAST_RATE);
-}
+/* ---- the rules that convd does not have ---- */
 
 static void descend(float *w, float *v, const float *g, size_t n, double momentum, double rate)
 {
@@ -116,80 +88,22 @@ static void descend(float *w, float *v, const float *g, size_t n, double momentu
     }
 }
 
-static bool is_plain(const struct rules *r)
-{
-    return r->momentum == 0 && r->rate_k == 1 && r->rate_w01 == 1 && r->rate_w12 == 1;
-}
-
-/* One step on pixels. Leaves l^2 as it was before the step in the workspace. */
-static void step(struct trial *t, const uint8_t *pixels, uint32_t label, double rate, float jitter, float rotation)
+/* After a step at rate 0, which has left behind what the gradient is made of. */
+static void descend_each(struct trial *t, uint32_t label, double rate)
 {
     const struct rules *r = t->rules;
     struct learner *l = t->learner;
-    struct err err;
-    const struct rehearse_step how = {
-        .rate = is_plain(r) ? (float)rate : 0.0F, .jitter = jitter, .rotation = rotation, .draw = draw(t)};
-    if (learner_rehearse(l, label, pixels, &how, &err) != 0)
-        abort(); /* a label that was checked */
-    if (!is_plain(r)) {
-        net_gradient(l->arith, &l->net, l->settings.gradient, label, &t->gradient, l->ws);
-        descend(l->net.k, t->velocity.k, t->gradient.k, l->shape.n_k * l->net.ld_k, r->momentum, rate * r->rate_k);
-        descend(l->net.w01, t->velocity.w01, t->gradient.w01, l->shape.n_0 * l->net.ld_1, r->momentum,
-                rate * r->rate_w01);
-        descend(l->net.w12, t->velocity.w12, t->gradient.w12, l->shape.n_1 * l->net.ld_2, r->momentum,
-                rate * r->rate_w12);
-    }
-    if (r->weight_decay > 0 && l->step % DECAY_EVERY == 0) {
-        double keep = 1 - DECAY_EVERY * rate * r->weight_decay;
-        multiply_each(&l->net, keep, keep, keep);
-    }
+    net_gradient(l->arith, &l->net, l->settings.gradient, label, &t->gradient, l->ws);
+    descend(l->net.k, t->velocity.k, t->gradient.k, l->shape.n_k * l->net.ld_k, r->momentum, rate * r->rate_k);
+    descend(l->net.w01, t->velocity.w01, t->gradient.w01, l->shape.n_0 * l->net.ld_1, r->momentum, rate * r->rate_w01);
+    descend(l->net.w12, t->velocity.w12, t->gradient.w12, l->shape.n_1 * l->net.ld_2, r->momentum, rate * r->rate_w12);
 }
 
-static float doubt(const struct trial *t, uint32_t label)
+static void decay(struct trial *t, uint64_t step_before, double rate)
 {
-    const struct learner *l = t->learner;
-    const float p = l->ws->l2[label];
-    if (t->rules->doubt == DOUBT_LOSS)
-        return net_loss(l->arith, &l->net, l->ws, label);
-    if (t->rules->doubt == DOUBT_MIDDLE)
-        return p * (1 - p);
-    float sum = 0;
-    for (uint32_t m = 0; m < l->net.n_2; m++)
-        sum += l->ws->d2[m] * l->ws->d2[m];
-    return sum;
-}
-
-/* ---- the pool ---- */
-
-static uint32_t filled(const struct trial *t, uint32_t class_index)
-{
-    return t->seen[class_index] < t->rules->room ? t->seen[class_index] : t->rules->room;
-}
-
-static void keep(struct trial *t, uint32_t i, uint32_t label, float how_doubtful)
-{
-    const uint32_t room = t->rules->room;
-    uint32_t at = t->seen[label]++;
-    if (at >= room)
-        at = pick(t, t->rules->reservoir ? at + 1 : room);
-    if (at < room)
-        t->slots[(size_t)label * room + at] = (struct slot){i, how_doubtful};
-}
-
-static void rehearse(struct trial *t)
-{
-    const uint32_t n_classes = t->learner->n_classes;
-    uint32_t label = pick(t, n_classes);
-    while (t->seen[label] == 0)
-        label = pick(t, n_classes);
-    struct slot *slots = t->slots + (size_t)label * t->rules->room, *chosen = NULL;
-    for (uint32_t n = 0; n < t->rules->draws; n++) {
-        struct slot *other = &slots[pick(t, filled(t, label))];
-        chosen = chosen == NULL || other->doubt > chosen->doubt ? other : chosen;
-    }
-    assert(chosen != NULL); /* draws is at least 1 */
-    trial_again(t, chosen->image, rate_now(t));
-    chosen->doubt = doubt(t, label);
+    const double keep = 1 - DECAY_EVERY * rate * t->rules->weight_decay;
+    if (t->learner->step / DECAY_EVERY != step_before / DECAY_EVERY)
+        multiply_each(&t->learner->net, keep, keep, keep);
 }
 
 /* ---- the door ---- */
@@ -197,20 +111,37 @@ static void rehearse(struct trial *t)
 bool trial_learn(struct trial *t, uint32_t i)
 {
     struct learner *l = t->learner;
-    const uint32_t label = t->images->labels[i];
-    step(t, t->images->pixels + (size_t)i * l->shape.n_input, label, rate_now(t), 0, 0);
-    const bool right = net_argmax(&l->net, l->ws->l2) == label;
-    if (t->rules->rehearsal > 0)
-        keep(t, i, label, doubt(t, label));
-    for (uint32_t n = 0; n < t->rules->rehearsal; n++)
-        rehearse(t);
-    return right;
+    struct sample sample = {.label = t->images->labels[i], .pixels = t->images->pixels + (size_t)i * l->shape.n_input};
+    struct event event = {.kind = EVENT_TRAIN, .revision = l->revision + 1, .as.train = {1, &sample}};
+    struct err err;
+    const uint64_t step = l->step;
+    const double rate = (double)settings_rate(&l->settings, step);
+    const struct settings settings = l->settings;
+    if (!is_plain(t->rules))
+        l->settings.rate = 0.0F;
+    if (learner_apply(l, &event, &err) != 0)
+        abort(); /* a label that was checked */
+    l->settings = settings;
+    if (!is_plain(t->rules))
+        descend_each(t, sample.label, rate);
+    decay(t, step, rate);
+    return sample.predicted == sample.label;
 }
 
 void trial_again(struct trial *t, uint32_t i, double rate)
 {
-    step(t, t->images->pixels + (size_t)i * t->learner->shape.n_input, t->images->labels[i], rate, t->rules->jitter,
-         t->rules->rotation);
+    struct learner *l = t->learner;
+    struct err err;
+    const uint64_t step = l->step;
+    const struct rehearse_step how = {.rate = is_plain(t->rules) ? (float)rate : 0.0F,
+                                      .jitter = l->settings.jitter,
+                                      .rotation = l->settings.rotation,
+                                      .draw = draw_bits(l->settings.seed, ++t->draws)};
+    if (learner_rehearse(l, t->images->labels[i], t->images->pixels + (size_t)i * l->shape.n_input, &how, &err) != 0)
+        abort();
+    if (!is_plain(t->rules))
+        descend_each(t, t->images->labels[i], rate);
+    decay(t, step, rate);
 }
 
 double trial_test(struct trial *t, const struct images *images, uint32_t low, uint32_t high)

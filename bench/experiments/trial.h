@@ -1,35 +1,21 @@
-/* trial.h - one model under trial: learning with settings and with rules that convd itself may not have.
+/* trial.h - one model under trial: convd's own learner, and rules that it does not have.
  *
- *   the rate's law     rate_t = rate / (1 + min(t / fall, 9))                  t steps made, rehearsals included; fall 0: constant
- *                      rate_t = rate / sqrt(1 + t / fall)                      with `root`
- *   per layer          rate_t times a factor for k, w01, w12
- *   momentum           v = momentum v + g,  w -= rate v                         g the step's gradient
- *   weight decay       w *= 1 - 64 rate decay, every 64 steps
- *   the pool           `room` past samples a class; a new one takes a free slot, else a drawn one (reservoir: with a probability that
- *                      falls as room / seen). After each new sample `rehearsal` steps: class drawn evenly, then of `draws` slots the
- *                      one whose last doubt was largest
- *   doubt              of a sample whose own class last had the probability p:  by DOUBT_MIDDLE p (1 - p), by DOUBT_LOSS e, by
- *                      DOUBT_GRADIENT |d^2|^2
+ *   initial weights   net_init()'s, each tensor times a factor
+ *   weight decay      w *= 1 - 64 rate_t decay, every 64 steps
+ *   per layer         rate_t times a factor for k, w01, w12           } these two make the step here, from core's gradient;
+ *   momentum          v = momentum v + g,  w -= rate_t v              } without rehearsal
  *
- * Initial weights are net_init()'s, each tensor times a factor. Arithmetic, displacement and order are core's own.
+ * All else is what settings say: the rate and its fall, rehearsal, displacement.
  */
 #ifndef CONVD_BENCH_TRIAL_H
 #define CONVD_BENCH_TRIAL_H
 
 #include "core/core.h"
 
-enum doubt { DOUBT_MIDDLE, DOUBT_LOSS, DOUBT_GRADIENT };
-
 struct rules {
-    double rate, fall;
-    bool root;
     double rate_k, rate_w01, rate_w12;    /* factors on the rate         */
     double scale_k, scale_w01, scale_w12; /* factors on initial weights  */
     double momentum, weight_decay;
-    float jitter, rotation; /* pixels, degrees, of rehearsed samples      */
-    uint32_t rehearsal, room, draws;
-    bool reservoir;
-    enum doubt doubt;
 };
 
 struct images {
