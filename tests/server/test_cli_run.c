@@ -88,7 +88,7 @@ START_TEST(a_wrong_command_line_is_one_line_and_a_hint)
     FAILS(2, "must begin with http://", "export", "--url", "127.0.0.1:8080", "--safetensors", "x");
     FAILS(2, "nothing to write", "export", "--db", "m.db");
     FAILS(2, "not one of list, take, drop ID, activate ID", "snapshots", "burn");
-    FAILS(2, "drop needs the id", "snapshots", "drop");
+    FAILS(2, "drop takes the id", "snapshots", "drop");
     FAILS(2, "\"x\" is not the id", "snapshots", "activate", "x");
     FAILS(2, "this machine can run:", "verify", "--arith", "abacus", "--db", "m.db");
 }
