@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/log.h"
+
 #define STEP_SAMPLES 64u /* between two looks at the clock: a millisecond, mostly */
 
 static uint64_t clock_us(void)
@@ -168,12 +170,24 @@ int rebuild_resume(struct rebuild *r, struct store *store, const struct learner 
     return r->edits.n == 0 ? 0 : rebuild_again(r, store, work, err);
 }
 
+/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out. */
+static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+{
+    size_t n_void;
+    if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
+        return -1;
+    if (n_void > 0)
+        log_line(LOG_LINE_NOTICE,
+                 "%zu samples are not relabelled: the model went back to before them, or to before their new class",
+                 n_void);
+    return n_void > 0;
+}
+
 int rebuild_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
 {
-    int status = store_edits_check(store, work, &r->edits, NULL, err);
-    if (status == 0 && r->edits.n > 0)
-        return begin(r, store, work, err);
-    return status == 0 ? rebuild_drop(r, store, err) : -1;
+    if (look_again(r, store, work, err) < 0)
+        return -1;
+    return r->edits.n > 0 ? begin(r, store, work, err) : rebuild_drop(r, store, err);
 }
 
 /* ---- working ---- */
@@ -183,10 +197,13 @@ static int take_over(struct rebuild *r, struct store *store, const struct learne
 {
     /* Classes may have come since that make it impossible; and what was relabelled may have been relabelled back. */
     *state = NULL;
-    if (store_edits_check(store, work, &r->edits, NULL, err) != 0)
+    const int left_out = look_again(r, store, work, err);
+    if (left_out < 0)
         return -1;
     if (r->edits.n == 0)
         return rebuild_drop(r, store, err);
+    if (left_out > 0) /* the state that was rebuilt has it */
+        return begin(r, store, work, err) == 0 ? 1 : -1;
     if (store_edits_take_over(store, r->replayer, &r->edits, state, snapshot, err) != 0)
         return -1;
     rebuild_fini(r);

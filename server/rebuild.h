@@ -47,10 +47,11 @@ bool rebuild_active(const struct rebuild *rebuild);
 int rebuild_ask(struct rebuild *rebuild, struct store *store, const struct learner *work, const struct edit_ask *ask,
                 size_t *changed, struct err *err);
 
-/* rebuild_resume - what was accepted by an earlier process. Errors: it cannot be worked in any more, and was dropped; or the store's. */
+/* rebuild_resume - what was accepted by an earlier process. Relabels that became impossible since are left out, and the log says so. Errors:
+ * the store's. */
 int rebuild_resume(struct rebuild *rebuild, struct store *store, const struct learner *work, struct err *err);
 
-/* rebuild_again - the model went back: the replay begins anew, on the line that is live now. Errors as for rebuild_chunk(). */
+/* rebuild_again - the model went back: the replay begins anew, on the line that is live now; relabels as above. Errors: the store's. */
 int rebuild_again(struct rebuild *rebuild, struct store *store, const struct learner *work, struct err *err);
 
 /* rebuild_chunk - as much as so many microseconds hold, and a sample at least. 1: there is more; 0: taken over: *state (to be freed) is

@@ -124,8 +124,9 @@ static int check_one(struct store *store, const struct learner *learner, const s
     return edit->label < store->origin.event.as.create.n_classes ? 0 : check_class(store, learner, line, edit, err);
 }
 
-int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
-                      struct err *err)
+/* n_void: where not NULL, relabels that cannot be made are left out and counted. */
+static int check_all(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
+                     size_t *n_void, struct err *err)
 {
     struct line line;
     size_t n = 0, i = 0;
@@ -133,8 +134,12 @@ int store_edits_check(struct store *store, const struct learner *learner, struct
     for (; status == 0 && i < edits->n; i++) {
         struct edit *edit = &edits->list[i];
         status = check_one(store, learner, &line, edit, err);
-        if (edit->label == EDIT_FORGET || edit->label != edit->was)
+        if (status != 0 && n_void != NULL && edit->label != EDIT_FORGET && err->code == ERR_CONFLICT) {
+            (*n_void)++;
+            status = 0;
+        } else if (edit->label == EDIT_FORGET || edit->label != edit->was) {
             edits->list[n++] = *edit;
+        }
     }
     line_fini(&line);
     if (status == 0)
@@ -142,6 +147,19 @@ int store_edits_check(struct store *store, const struct learner *learner, struct
     else if (at != NULL)
         *at = i - 1;
     return status;
+}
+
+int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
+                      struct err *err)
+{
+    return check_all(store, learner, edits, at, NULL, err);
+}
+
+int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
+                            struct err *err)
+{
+    *n_void = 0;
+    return check_all(store, learner, edits, NULL, n_void, err);
 }
 
 /* ---- snapshots that saw ---- */

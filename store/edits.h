@@ -61,6 +61,12 @@ uint64_t edits_first(const struct edits *edits);
 int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                       struct err *err);
 
+/* store_edits_check_again - the same for what was accepted before: relabels that became impossible since (the model went back to
+ * before the sample, or to before the class) are left out and counted, so that they take nothing else with them. What is to be
+ * forgotten always can be. Errors: ERR_MEMORY, ERR_STORAGE, ERR_DB_CORRUPT. */
+int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
+                            struct err *err);
+
 /* store_edits_any - whether anything was ever edited. */
 bool store_edits_any(const struct store *store);
 

@@ -221,6 +221,26 @@ def test_going_back_while_the_past_is_edited(daemons, slow: Daemon):
     is_exact(daemons, slow, SLOW)
 
 
+def test_a_way_back_takes_new_labels_of_what_it_leaves_behind_with_it_and_no_forgetting(daemons, slowest: Daemon):
+    """Accepted together; then the model goes back to before one of them, and the daemon is killed in the middle of it."""
+    taught = Taught(slowest, 60)
+    before = slowest.post("/snapshots", b"", None).ok(201)["id"]
+    taught.more(slowest, 100)
+    edit(slowest, "DELETE", "/samples", {"ids": [5, 150]}, wait=False).ok(202)
+    edit(slowest, "PATCH", "/samples/140", {"label": taught.other(140)}, wait=False).ok(202)
+    slowest.post(f"/snapshots/{before}/activate", b"", None).ok()
+    slowest.kill()
+    slowest.start()
+    for job in slowest.get("/jobs").ok()["jobs"]:
+        assert ended(slowest, job["id"])["state"] == "done"
+    for number in (5, 150):
+        slowest.get(f"/samples/{number}").problem(410, "gone")
+        assert not stands_in_the_files(slowest, taught.images[number])
+    assert "1 samples are not relabelled" in slowest.stderr
+    assert slowest.get("/samples/140").ok()["label"] == taught.labels[140]
+    is_exact(daemons, slowest, SLOWEST)
+
+
 # ---- while others work ----
 
 def test_edits_that_come_meanwhile_join_the_job(daemons, slowest: Daemon):
