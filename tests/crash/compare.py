@@ -47,10 +47,15 @@ class Log:
         self.former: dict[int, set[str]] = {}  # earlier names of the classes of now, by index
         self.events: list[tuple[int, str, object]] = []  # revision, kind, the operation that it is of
         self.labels: dict[int, list[str]] = {}  # of the train event of that revision, by the names of then
+        self.edited: list[tuple[int, int]] = []  # edit events: revision, and the lowest that it touches
+        self.forgotten: set[int] = set()  # ids of samples
+        self.relabelled: dict[int, str] = {}
+        self.waiting = 0  # edits that were accepted and are still to come
 
     def read(self) -> None:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
         try:
+            self.forgotten = {i for (i,) in connection.execute("SELECT sample FROM edit WHERE label IS NULL")}
             samples: dict[int, list] = {}
             for i, revision, label, image in connection.execute(
                     "SELECT id, revision, label, image FROM sample WHERE revision > ? ORDER BY id", (self.revision,)):
@@ -67,6 +72,7 @@ class Log:
             rows, last, n_events = connection.execute(
                 "SELECT count(*), coalesce(max(id), 0), (SELECT count(*) FROM event) FROM sample").fetchone()
             self.findings.check((rows, last, n_events) == (self.id, self.id, self.revision), "earlier rows are gone")
+            self.edits(connection)
             self.snapshots(connection)
         finally:
             connection.close()
@@ -79,21 +85,56 @@ class Log:
         if kind == "rehearse":
             self.findings.check(self.ledger.rehearsed, f"revision {revision}: nobody asked for a rehearsal")
             self.events.append((revision, kind, None))
+        elif kind == "edit":
+            self.edited.append((revision, body["from"]))
         elif kind != "create":
             self.change(revision, event_of(kind, body), body)
 
+    def edits(self, connection: sqlite3.Connection) -> None:
+        """Each edit that was accepted is done, or waits to be; and no other."""
+        done = connection.execute("SELECT sample, label FROM edit").fetchall()
+        self.relabelled = {sample: BASE_LABELS[label] for sample, label in done if label is not None}
+        waiting = connection.execute("SELECT sample, label FROM edit_pending").fetchall()
+        self.waiting = len(waiting)
+        there = dict(done) | dict(waiting)
+        self.findings.doubled += len(done) - len(dict(done))
+        for number, edit in self.ledger.edits.items():
+            if number in there:
+                told = None if there[number] is None else BASE_LABELS[there[number]]
+                self.findings.check(not edit.refused and told == edit.label, f"sample {number}: {edit}, but it became {told}")
+            elif edit.accepted and not (edit.label and self.left_behind(number)):
+                self.findings.lost += 1
+                self.findings.check(False, f"sample {number}: {edit} is lost")
+        self.findings.check(there.keys() <= self.ledger.edits.keys(), "edits that nobody asked for")
+
+    def left_behind(self, number: int) -> bool:
+        """Whether the model went back to before that sample: then a new label that was still to come is void."""
+        training, _ = self.ledger.samples[number]
+        return any(kind == "activate" and change.what[1] < training.answer["revision"] < revision
+                   for revision, kind, change in self.events)
+
+    def is_sent(self, row: tuple, sent: str, image: bytes) -> bool:
+        """Whether a row of table sample is that image with that label, or what is left of one that was forgotten."""
+        number, label, there = row
+        if number in self.forgotten:
+            return label == -1 and there == bytes(len(image) - 1)
+        return there == image and 0 <= label < len(self.now) and \
+            sent in {self.now[label], *self.former.get(label, ())}  # it may have been renamed while this waited
+
     def train(self, revision: int, body: dict, samples: list) -> None:
-        owner, _ = self.ledger.owner(samples[0][2]) if samples else (None, 0)
+        owner = None
+        for number, label, image in samples:
+            owner = owner or (self.ledger.samples.get(number, (None, 0))[0] if label < 0 else self.ledger.owner(image)[0])
         if owner is None:
             self.findings.check(False, f"revision {revision}: nobody sent that")
             return
         self.events.append((revision, kind := "train", owner))
         self.findings.check((body["first"], body["n"]) == (samples[0][0], len(samples)), f"revision {revision} says {body}")
-        good = [image for _, _, image in samples] == [image.tobytes() for image in owner.images] and \
-            all(label < len(self.now) and sent in {self.now[label], *self.former.get(label, ())}  # renamed while it waited
-                for (_, label, _), sent in zip(samples, owner.labels))
+        good = len(samples) == len(owner.labels) and \
+            all(self.is_sent(row, label, image.tobytes()) for row, label, image in zip(samples, owner.labels, owner.images))
         self.findings.check(good, f"revision {revision}: {kind}ing {owner.number} is not as it was sent")
-        self.labels[revision] = [self.now[label] if label < len(self.now) else "" for _, label, _ in samples]
+        self.labels[revision] = [self.now[label] if 0 <= label < len(self.now) else sent
+                                 for (_, label, _), sent in zip(samples, owner.labels)]
         if owner.place is not None:
             self.findings.doubled += len(samples)
             self.findings.check(False, f"training {owner.number} is at {owner.place[0]} and at revision {revision}")
@@ -129,10 +170,34 @@ class Log:
         for note, said in self.ledger.snapshots.items():
             found = rows.get(note, [])
             self.findings.doubled += len(found) > 1
-            if said is not None:
+            if said is not None and not self.saw_edited(said["revision"]):
                 good = (said["id"], said["revision"], said["digest"]) in found
                 self.findings.lost += not good
                 self.findings.check(good, f"snapshot {said['id']}, \"{note}\", was acknowledged and is {found}")
+
+    def saw_edited(self, revision: int) -> bool:
+        """Whether the state of that revision, as it was then, holds what was edited later: such snapshots are gone."""
+        return any(event > revision >= first for event, first in self.edited)
+
+    def whole(self) -> None:
+        """Once more all rows, and not only those since the last time; and of what was forgotten, nothing in the files. Of a daemon
+        that was stopped."""
+        connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
+        try:
+            rows = connection.execute("SELECT id, label, image FROM sample").fetchall()
+            (waiting,) = connection.execute("SELECT count(*) FROM edit_pending").fetchone()
+        finally:
+            connection.close()
+        self.findings.check(waiting == 0, f"{waiting} edits are still to come")
+        files = b"".join(path.read_bytes() for path in self.db.parent.glob(self.db.name + "*"))
+        for number, label, image in rows:
+            training, at = self.ledger.samples.get(number, (None, 0))
+            sent = training.images[at].tobytes() if training else b""
+            if number in self.forgotten:
+                self.findings.check((label, image) == (-1, bytes(len(sent) - 1)), f"sample {number} is not forgotten")
+                self.findings.check(sent not in files, f"the image of sample {number}, which was forgotten, stands in the files")
+            elif training:
+                self.findings.check(image == sent, f"sample {number} has another image than was sent")
 
     def acknowledged(self) -> None:
         """Everything that was acknowledged is in the log, at the place that was told. After read()."""
@@ -151,8 +216,8 @@ class Log:
 
 
 def uninterrupted(log: Log, reference: Daemon) -> str:
-    """The digest of a daemon that nobody kills, asked for what the log says, in its order; what it says of each snapshot on the way is
-    compared too. For models that were not rehearsed: how a rehearsal is cut into chunks is a matter of time."""
+    """The digest of a daemon that nobody kills, asked for what the log says, in its order, with all edits done from the start; what it
+    says of each snapshot on the way is compared too. For models that were not rehearsed: how a rehearsal is cut into chunks is a matter of time."""
     findings, ledger = log.findings, log.ledger
     digests = {said["revision"]: said["digest"] for said in ledger.snapshots.values() if said}
     ids: dict[int, int] = {}
@@ -161,21 +226,32 @@ def uninterrupted(log: Log, reference: Daemon) -> str:
         if revision in digests:
             said = client.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
             ids[revision] = said["id"]
-            findings.digests += 1
-            findings.check(said["digest"] == digests[revision], f"the snapshot at revision {revision} has another digest")
+            if not log.saw_edited(revision):
+                findings.digests += 1
+                findings.check(said["digest"] == digests[revision], f"the snapshot at revision {revision} has another digest")
 
     with reference.client() as client:
         pass_by(client, 1)
         for revision, kind, operation in log.events:
             if isinstance(operation, Training):
-                answer = client.post(labelled(log.labels[revision]), operation.images.tobytes())
-            elif isinstance(operation, Change):
+                answer = train_edited(client, log, revision, operation)
+            else:
                 answer = again(client, log, revision, operation, ids)
-            if answer.status not in (200, 201) or answer.json()["revision"] != revision:
+            if answer is not None and answer.status not in (200, 201):
                 findings.check(False, f"uninterrupted: {kind} at {revision}, {getattr(operation, 'what', '')}: {answer}")
                 break
             pass_by(client, revision)
         return client.get("/model").ok()["digest"]
+
+
+def train_edited(client: Client, log: Log, revision: int, training: Training):
+    """What is left of a training after all edits, with the labels that they gave; None where that is nothing."""
+    labels, images = [], []
+    for i, (label, image) in enumerate(zip(log.labels[revision], training.images), training.place[1]):
+        if i not in log.forgotten:
+            labels.append(log.relabelled.get(i, label))
+            images.append(image.tobytes())
+    return client.post(labelled(labels), b"".join(images)) if images else None
 
 
 def again(client: Client, log: Log, revision: int, change: Change, ids: dict[int, int]):

@@ -46,6 +46,14 @@ class Change:
 
 
 @dataclass
+class Edit:
+    """One sample forgotten, or given another label; of each sample at most one."""
+    label: str | None  # None: forgotten
+    accepted: bool = False
+    refused: bool = False
+
+
+@dataclass
 class Ledger:
     """Shared by the clients of one model; `lock` guards every member."""
     seed: int
@@ -54,6 +62,8 @@ class Ledger:
     hanging: deque[Training] = field(default_factory=deque)  # sent, not answered, to be sent again
     changes: list[Change] = field(default_factory=list)
     snapshots: dict[str, dict | None] = field(default_factory=dict)  # note -> answer; None: not answered
+    edits: dict[int, Edit] = field(default_factory=dict)  # by id of the sample
+    samples: dict[int, tuple[Training, int]] = field(default_factory=dict)  # acknowledged, by id: which image of which training
     more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind
     rehearsed: bool = False  # a rehearsal was asked for: its events are the daemon's own
     revision: int = 1  # highest that was told
@@ -78,6 +88,13 @@ class Ledger:
                 self.sent_again += 1
                 return self.hanging.popleft()
         return self.new_training(chance)
+
+    def acknowledge(self, training: Training, said: dict) -> None:
+        with self.lock:
+            training.answer = said
+            self.revision = max(self.revision, said["revision"])
+            for i in range(len(training.labels)):
+                self.samples[said["samples"][0] + i] = training, i
 
     def change(self, *what) -> Change:
         change = Change(what)
