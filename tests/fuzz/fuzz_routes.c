@@ -26,6 +26,7 @@ static void stop(void)
     if (routes == NULL)
         return;
     must(trainer_stop(trainer, &err) == 0);
+    scratch_free(pthread_getspecific(routes->scratch)); /* this thread's own: it does not end */
     routes_free(routes);
     trainer_free(trainer);
     events_free(events);

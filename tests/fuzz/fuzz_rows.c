@@ -68,9 +68,26 @@ static void origin_row(const uint8_t *bytes, size_t n_bytes)
     free(body);
 }
 
+/* A state may say that it is of a model of a gigabyte: memory and time, which the limits of core/shape.h allow. */
+static bool is_large(const uint8_t *bytes, size_t n_bytes)
+{
+    struct shape shape = {0};
+    uint32_t *const members[] = {&shape.width,        &shape.height,        &shape.channels, &shape.kernels,
+                                 &shape.kernel_width, &shape.kernel_height, &shape.stride,   &shape.hidden};
+    if (n_bytes < 36)
+        return false;
+    for (size_t i = 0; i < 8; i++)
+        memcpy(members[i], bytes + 4 + 4 * i, 4);
+    return shape_check(&shape, 2, NULL) == 0 &&
+           ((uint64_t)shape.n_0 * shape.n_1 > 1u << 20 || shape.n_input > 1u << 20 ||
+            (uint64_t)shape.kernels * shape.n_k > 1u << 20);
+}
+
 static void state(const uint8_t *bytes, size_t n_bytes)
 {
     struct err err = {0};
+    if (is_large(bytes, n_bytes))
+        return;
     uint8_t *copy = exact(bytes, n_bytes);
     struct learner *learner = learner_decode(copy, n_bytes, NULL, &err);
     if (learner == NULL) {
