@@ -3,7 +3,7 @@
 A draw is ten images of each digit, in a drawn order; all the other 1,697 are the test. scikit-learn learns from the same hundred, its
 pixels scaled to 0..1 as convd's are, and is tried as it comes (C = 1) as well as with the pixels as they are (0..16), which is the same as C =
 256: what counts is the better of the two of each draw. convd gets what a person would type, INIT and TRAIN below, the same for every draw;
-they were chosen on the draws 0 to 5, which are not among those that count.
+the mean and TRAIN were chosen on the draws 0 to 5, which are not among those that count.
 """
 import json
 import struct
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 PYTHON_NEEDS = "python3-numpy and python3-sklearn"
-INIT = "--width 8 --height 8 --kernel-width 3 --kernel-height 3 --mean 0.4 --rate 0.15".split()
+INIT = "--width 8 --height 8 --kernel-width 3 --kernel-height 3 --mean 0.4".split()
 TRAIN = "--passes 300 --decay 0.99 --jitter 0.7 --rotation 15".split()
 
 
