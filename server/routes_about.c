@@ -199,16 +199,20 @@ void route_index(const struct call *call)
                     "classes     curl %s/classes\n"
                     "add one     curl -d '{\"label\": \"x\"}' %s/classes\n"
                     "rename      curl -X PATCH -d '{\"from\": \"x\", \"to\": \"y\"}' %s/classes\n"
+                    "why         curl -H 'Accept: image/png' --data-binary @7.png '%s/predict?explain=1' -o why.png\n"
+                    "look back   curl '%s/samples?wrong=1'\n"
+                    "watch       curl -N %s/events\n"
                     "statistics  curl %s/stats\n"
                     "snapshot    curl -X POST %s/snapshots\n"
                     "list        curl %s/snapshots\n"
                     "go back     curl -X POST %s/snapshots/1/activate\n"
                     "drop        curl -X DELETE %s/snapshots/2\n"
                     "take away   curl -O %s/model.safetensors\n"
+                    "data set    curl %s/samples.tar | tar x\n"
                     "see         curl -O %s/model/kernels.png\n"
                     "operate     curl %s/metrics   (also /healthz, /readyz)\n",
                     base, base, base, base, base, base, base, base, base, base, base, base, base, base, base, base,
-                    base, base, base);
+                    base, base, base, base, base, base, base);
     model_release(call->routes->model, revision);
     answer_text_done(call->answer, 200, ANSWER_TEXT);
 }
