@@ -327,6 +327,9 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
+	install -d $(DESTDIR)$(DATADIR)/examples/prometheus $(DESTDIR)$(DATADIR)/examples/grafana
+	install -m 644 $(wildcard examples/prometheus/*.yml) $(DESTDIR)$(DATADIR)/examples/prometheus
+	install -m 644 $(wildcard examples/grafana/*.json) $(DESTDIR)$(DATADIR)/examples/grafana
 	install -m 644 examples/README.md examples/convd.sh examples/picture.py $(DESTDIR)$(DATADIR)/examples
 	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
 uninstall: ## remove what install put there; models and /etc/convd stay
