@@ -190,7 +190,9 @@ check-store: $(STORE_TESTS:%=%.run)
 check-server: $(SERVER_TESTS:%=%.run)
 check-fuzz: $(FUZZ_TESTS:%=%.run)
 
-.PHONY: check-web
+.PHONY: check-web page-pictures
+page-pictures: check-web ## the README's pictures of the page, anew
+	$(PYTHON) scripts/page-pictures
 check-web: all ## the page in Chromium; leaves pictures in build/test/web
 	CONVD=$(BUILD)/convd $(PYTHON) -m pytest -q -p no:cacheprovider tests/web
 
@@ -326,6 +328,7 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
 	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
 	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
 	install -d $(DESTDIR)$(DATADIR)/examples/prometheus $(DESTDIR)$(DATADIR)/examples/grafana
 	install -m 644 $(wildcard examples/prometheus/*.yml) $(DESTDIR)$(DATADIR)/examples/prometheus

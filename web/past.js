@@ -5,6 +5,7 @@ import { download, get, request, send } from './api.js';
 import { announce, button, count, el, percent, plural, repaint, when } from './dom.js';
 import { on, refresh, state, tell } from './state.js';
 import { Chart } from './chart.js';
+import { showDifference } from './compare.js';
 
 const WHY = {
   create: 'made', request: 'asked for', samples: 'every so many samples', time: 'every so often', stop: 'at the end of a run',
@@ -31,7 +32,7 @@ export class Past {
       return 'A snapshot was taken.';
     }), { class: 'main' });
     this.line = el('section', { class: 'card' }, el('h2', {}, 'Right answers until then'), this.chart.node);
-    this.difference = el('section', { class: 'card', hidden: true, role: 'status' });
+    this.difference = el('section', { class: 'card difference', hidden: true, role: 'status' });
     this.rows = el('ol', { class: 'snapshots' });
     this.node = el('section', { class: 'place' },
       el('header', {}, el('h1', {}, 'Its past'),
@@ -131,16 +132,7 @@ export class Past {
   compare() {
     const [a, b] = this.compared.map((id) => this.snapshots.find((s) => s.id === id)).sort((x, y) => x.id - y.id);
     this.difference.hidden = !b;
-    if (!b) return;
-    const change = b.accuracy !== null && a.accuracy !== null ? b.accuracy - a.accuracy : null;
-    const name = (s) => s.note || `snapshot ${s.id}`;
-    const row = (title, one, two, difference) => el('tr', {}, el('th', { scope: 'row' }, title), el('td', { class: 'n' }, one), el('td', { class: 'n' }, two), el('td', { class: 'n' }, difference));
-    const signed = (n) => (n > 0 ? `+${count(n)}` : n < 0 ? `−${count(-n)}` : 'none');
-    this.difference.replaceChildren(el('h2', {}, 'Compared'), el('div', { class: 'scroll' }, el('table', { class: 'plain' },
-      el('thead', {}, el('tr', {}, ['', name(a), name(b), 'difference'].map((t) => el('th', { scope: 'col' }, t)))),
-      el('tbody', {}, row('Right answers', percent(a.accuracy), percent(b.accuracy), change === null ? '–' : `${change >= 0 ? '+' : '−'}${Math.abs(100 * change).toFixed(2)} points`),
-        row('Samples', count(a.samples), count(b.samples), signed(b.samples - a.samples)), row('Steps', count(a.step), count(b.step), signed(b.step - a.step)),
-        row('Weights', a.digest.slice(0, 12), b.digest.slice(0, 12), a.digest === b.digest ? 'the same' : 'others')))));
+    if (b) showDifference(this.difference, a, b).catch((problem) => tell('problem', problem));
   }
 
   near(id) {

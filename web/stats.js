@@ -104,7 +104,7 @@ export class Stats {
     const share = (part, all) => (all === 0 ? null : part / all);
     this.classes.replaceChildren(el('h2', {}, 'Class by class'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
       el('table', { class: 'plain' },
-        el('thead', {}, el('tr', {}, ['Class', 'Seen', 'Found', 'Right when said'].map((t) => el('th', { scope: 'col' }, t)))),
+        el('thead', {}, el('tr', {}, ['Class', 'Seen', 'Found', 'Right when said'].map((t) => el('th', { scope: 'col', class: t === 'Seen' ? 'n' : null }, t)))),
         el('tbody', {}, classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, c.label), el('td', { class: 'n' }, count(c.seen)),
           meter(share(c.correct, c.seen), `${count(c.correct)} of ${count(c.seen)} ${c.label} were recognised`),
           meter(share(c.correct, c.predicted), `of ${count(c.predicted)} times that it said ${c.label}, ${count(c.correct)} were right`)))))));
