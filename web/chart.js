@@ -21,9 +21,9 @@ export function ticks(low, high, n = 4) {
 const path = (points) => points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 
 export class Chart {
-  // sayX, sayY: numbers as text; time: x is one, and is told at the ends only; click(point): what a press on a point does, or undefined
-  constructor({ label, sayX, sayY, dots = false, time = false, click }) {
-    Object.assign(this, { label, sayX, sayY, dots, time, click });
+  // sayX, sayY: numbers as text; tickY: on the axis; time: x is one, and is told at the ends only; click(point): what a press on a point does, or undefined
+  constructor({ label, sayX, sayY, tickY = sayY, dots = false, time = false, click }) {
+    Object.assign(this, { label, sayX, sayY, tickY, dots, time, click });
     this.svg = svg('svg', { class: 'chart', role: 'img', tabindex: 0, height: HEIGHT });
     this.tip = el('p', { class: 'tip', hidden: true });
     this.node = el('div', { class: 'chart-box' }, this.svg, this.tip);
@@ -70,7 +70,7 @@ export class Chart {
     this.svg.setAttribute('aria-label', `${this.label}: ${this.points.length} points, the last ${this.sayY(last.y)} at ${this.sayX(last.x)}. Arrow keys read them.`);
     const grid = ticks(this.low, this.high).map((t) => svg('g', {},
       svg('line', { class: 'grid', x1: LEFT, x2: s.width - RIGHT, y1: s.y(t), y2: s.y(t) }),
-      svg('text', { x: LEFT - 8, y: s.y(t) + 4, 'text-anchor': 'end' }, this.sayY(t))));
+      svg('text', { x: LEFT - 8, y: s.y(t) + 4, 'text-anchor': 'end' }, this.tickY(t))));
     const first = this.points[0].x;
     const xs = (this.time ? [first, last.x] : ticks(first, last.x, Math.max(2, Math.floor(s.width / 170))))
       .filter((t, i, all) => i === 0 || this.sayX(t) !== this.sayX(all[i - 1]))

@@ -30,7 +30,7 @@ function table(labels, confusion) {
   const totals = confusion.map((row) => row.reduce((a, b) => a + b, 0));
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Confusion matrix' },
     el('table', { class: 'confusion' },
-      el('thead', {}, el('tr', {}, el('td', { class: 'corner small soft' }, 'was ↓ said →'), labels.map((l) => el('th', { scope: 'col', title: l }, l)))),
+      el('thead', {}, el('tr', {}, el('td', { class: 'corner' }), labels.map((l) => el('th', { scope: 'col', title: l }, l)))),
       el('tbody', {}, labels.map((label, i) => el('tr', {}, el('th', { scope: 'row', title: label }, label),
         confusion[i].map((n, j) => cell(label, labels[j], n, totals[i])))))));
 }

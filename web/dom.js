@@ -45,6 +45,9 @@ export function percent(part) {
   return part >= 0.9995 ? '> 99.9 %' : `${(100 * part).toFixed(1)} %`;
 }
 
+// On an axis.
+export const roughly = (part) => `${+(100 * part).toFixed(1)} %`;
+
 export function decimal(x) {
   if (x === null || x === undefined) return '–';
   return x > 0 && x < 0.00005 ? '< 0.0001' : x.toFixed(x >= 10 ? 1 : x >= 0.1 ? 3 : 4);

@@ -2,7 +2,7 @@
 // model as files.
 
 import { download, get, request, send } from './api.js';
-import { announce, button, count, el, percent, plural, repaint, when } from './dom.js';
+import { announce, button, count, el, percent, plural, repaint, roughly, when } from './dom.js';
 import { on, refresh, state, tell } from './state.js';
 import { Chart } from './chart.js';
 import { showDifference } from './compare.js';
@@ -18,7 +18,7 @@ export class Past {
     this.title = 'Its past';
     this.snapshots = [];
     this.compared = [];
-    this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, time: true, sayY: percent, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
+    this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, time: true, sayY: percent, tickY: roughly, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
     this.build();
     on('model', () => this.soon());
   }

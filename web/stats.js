@@ -1,12 +1,12 @@
 // stats.js - How well it does: every sample was predicted before it was learned from, so learning is the test.
 
 import { get } from './api.js';
-import { count, decimal, el, percent, plural, repaint } from './dom.js';
+import { count, decimal, el, percent, plural, repaint, roughly } from './dom.js';
 import { can, on, tell } from './state.js';
 import { Chart } from './chart.js';
 import { confusionView } from './confusion.js';
 
-const POINTS = 160;
+const POINTS = 60;
 const WAIT_MS = 800; // news are looked at so often at most
 
 function figure(title, value, note) {
@@ -17,8 +17,8 @@ export class Stats {
   constructor() {
     this.title = 'How well it does';
     this.figures = el('div', { class: 'figures' });
-    this.accuracy = new Chart({ label: 'Share of right answers over the samples', sayX: count, sayY: percent });
-    this.loss = new Chart({ label: 'Loss over the samples', sayX: count, sayY: decimal });
+    this.accuracy = new Chart({ label: 'Share of right answers over the samples', sayX: count, sayY: percent, tickY: roughly });
+    this.loss = new Chart({ label: 'Loss over the samples', sayX: count, sayY: decimal, tickY: (y) => String(+y.toFixed(3)) });
     this.charts = el('div', { class: 'two', hidden: true },
       el('section', { class: 'card' }, el('h2', {}, 'Right answers'), this.accuracy.node),
       el('section', { class: 'card' }, el('h2', {}, 'Loss'), this.loss.node));

@@ -93,9 +93,11 @@ class Page:
         self.button(text, within).click()
 
     def click(self, selector: str) -> None:
-        """Again, where it was painted anew just then."""
+        """As soon as it can be; again, where it was painted anew just then."""
         def clicked() -> bool:
             node = self.one(selector)
+            if not node.is_enabled():
+                return False
             self.run("arguments[0].scrollIntoView({block: 'center'})", node)
             node.click()
             return True

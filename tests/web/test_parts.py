@@ -36,6 +36,27 @@ def test_what_others_teach_is_seen_at_once(page: Page, digits):
     page.says(".figures", "of 4,001 samples")
 
 
+def test_drift_is_marked_where_it_was_noticed(page: Page, digits):
+    labels = ",".join(str((label + 1) % 10) for label in digits.labels[:1500])  # from now on every digit is called by the next one's name
+    page.daemon.post(f"/train?labels={labels}", digits.images[:1500].tobytes()).ok()
+    drift = page.daemon.get("/stats").ok()["drift"]
+    assert drift["alarms"] > 0
+    page.go("How well")
+    page.says(".figures", f"the last at sample {drift['last_alarm_sample']:,}")
+    marks = page.run("return [...document.querySelectorAll('.chart .mark-line title')].map((t) => t.textContent)")
+    assert f"drift, at sample {drift['last_alarm_sample']:,}" in marks
+
+
+def test_a_chart_is_read_with_the_arrow_keys(page: Page):
+    page.go("How well")
+    last = page.daemon.get("/stats/history?points=60").ok()["points"][-1]
+    page.run("arguments[0].focus()", page.one(".chart"))
+    page.keys(Keys.END)
+    page.says(".tip", f"{100 * last['accuracy']:.1f} % · after {last['samples']:,} samples".replace("100.0 %", "100 %"))
+    page.keys(Keys.HOME)
+    until(lambda: f"{last['samples']:,}" not in page.text(".tip"), "the first point")
+
+
 def test_a_model_that_has_seen_nothing_says_so(daemons, open_page):
     page = open_page(daemons.start(daemons.init()))
     page.go("How well")
