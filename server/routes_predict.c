@@ -201,6 +201,8 @@ static int check_wish(const struct wish *wish, const struct batch *batch, const 
 {
     if (wish->picture && (batch->many || batch->n != 1))
         return err_set(err, ERR_VALUE, "an explanation as image/png is of one image; several come as application/json");
+    if (wish->picture && wish->remember > 0)
+        return err_set(err, ERR_VALUE, "?remember=1 answers an id, which a picture cannot: Accept: application/json");
     if (wish->explain > 0 && !wish->picture && (uint64_t)batch->n * learner->shape.n_input > EXPLAIN_NUMBERS_MAX)
         return err_set(err, ERR_LIMIT,
                        "explained, these %u images would be %llu numbers; at most %u are answered, as a picture "

@@ -96,6 +96,9 @@ def test_what_cannot_be_explained_is_refused(daemons, reader: Daemon, digits):
     two = digits.test_images[:2].tobytes()
     reader.post("/predict?explain=1", two, headers={"Accept": "image/png"}).problem(422, "value")
     reader.post("/predict?explain=2", two).problem(422, "value")
+    picture = {"Accept": "image/png"}
+    reader.post("/predict?explain=1&remember=1", digits.one(1).tobytes(), headers=picture).problem(422, "value")
+    assert reader.get("/predictions").ok()["remembered"] == 0
     daemon = daemons.start(daemons.init("--width", "600", "--height", "500"))
     many = bytes(4 * 600 * 500)
     daemon.post("/predict?explain=1", many).problem(422, "limit")
