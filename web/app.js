@@ -3,7 +3,7 @@
 
 import { onToken, Problem } from './api.js';
 import { button, count, el, percent } from './dom.js';
-import { can, learnContract, on, refresh, state, tell } from './state.js';
+import { can, learnContract, learned, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
 import { Past } from './past.js';
 import { Seen } from './seen.js';
@@ -96,11 +96,21 @@ on('link', (how) => {
   link = how;
   tellStatus();
 });
+// Many samples a second are one look. What a lesson of somebody else changes of the model's description stands in its event; the
+// daemon is asked only after the other kinds: a description names the digest of all weights, which takes time where they are many.
 let soon = null;
-on('event', () => { // many samples a second are one look
+let ask = false;
+on('event', ({ type, data }) => {
+  if (type === 'train') {
+    learned(data);
+  } else {
+    ask = true;
+  }
   soon ??= setTimeout(() => {
     soon = null;
-    refresh().catch(() => {});
+    if (ask) refresh().catch(() => {});
+    else tell('model', state.model);
+    ask = false;
   }, 400);
 });
 
@@ -116,6 +126,7 @@ function showTheme() {
   return now;
 }
 
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => tell('theme'));
 theme.addEventListener('click', () => {
   const next = THEMES[(THEMES.indexOf(showTheme()) + 1) % THEMES.length];
   if (next === 'auto') delete document.documentElement.dataset.theme;

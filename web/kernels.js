@@ -6,7 +6,9 @@ import { state } from './state.js';
 
 const BYTES_MAX = 8 << 20; // of parameters: larger models are not fetched for their kernels' sake
 
-let cached = null; // {revision, kernels}
+const WAIT_MS = 500; // while others teach, they are fetched so often at most
+
+let cached = null; // {revision, at, kernels}
 
 export function parseKernels(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
@@ -23,7 +25,9 @@ export function parseKernels(buffer) {
 export async function kernels() {
   const { revision, parameters, kernels: n } = state.model;
   if (n === 0 || 4 * parameters > BYTES_MAX) return [];
-  if (cached?.revision !== revision)
-    cached = { revision, kernels: parseKernels(await (await request('GET', '/model.safetensors')).arrayBuffer()) };
+  if (cached?.revision !== revision && !(performance.now() - cached?.at < WAIT_MS)) {
+    const at = performance.now();
+    cached = { revision, at, kernels: parseKernels(await (await request('GET', '/model.safetensors')).arrayBuffer()) };
+  }
   return cached.kernels;
 }

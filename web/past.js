@@ -3,7 +3,7 @@
 
 import { download, get, request, send } from './api.js';
 import { announce, button, count, el, percent, plural, repaint, roughly, when } from './dom.js';
-import { on, refresh, state, tell } from './state.js';
+import { on, refresh, state, tell, whole } from './state.js';
 import { Chart } from './chart.js';
 import { showDifference } from './compare.js';
 
@@ -11,6 +11,7 @@ const WHY = {
   create: 'made', request: 'asked for', samples: 'every so many samples', time: 'every so often', stop: 'at the end of a run',
   activate: 'went back', 'convd train': 'trained', edit: 'edited',
 };
+const WAIT_MS = 800; // news are looked at so often at most
 const FILES = [['model.safetensors', 'safetensors'], ['model.onnx', 'ONNX'], ['model.npz', 'NumPy']];
 
 export class Past {
@@ -18,6 +19,7 @@ export class Past {
     this.title = 'Its past';
     this.snapshots = [];
     this.compared = [];
+    this.timer = null;
     this.chart = new Chart({ label: 'Share of right answers by snapshot', dots: true, time: true, sayY: percent, tickY: roughly, sayX: (ms) => when(ms), click: (p) => this.near(p.id) });
     this.build();
     on('model', () => this.soon());
@@ -49,11 +51,16 @@ export class Past {
   }
 
   soon() {
-    if (!this.node.hidden) this.load();
+    if (this.node.hidden) return;
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      if (!this.node.hidden) this.load();
+    }, WAIT_MS);
   }
 
   async load() {
     try {
+      await whole();
       this.snapshots = (await get('/snapshots')).snapshots;
       const seen = JSON.stringify([this.snapshots, state.model.digest]);
       if (seen === this.painted) return;

@@ -11,6 +11,7 @@ export const on = (name, handler) => bus.addEventListener(name, (event) => handl
 export const tell = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 
 export const state = { model: null, contract: null };
+let stale = false; // the digest is of an earlier revision
 
 export async function learnContract() {
   state.contract = await get('/openapi.json');
@@ -36,6 +37,7 @@ export function refresh() {
   }
   reading = get('/model').then((model) => {
     state.model = model;
+    stale = false;
     tell('model', model);
   }).finally(() => {
     reading = null;
@@ -46,6 +48,16 @@ export function refresh() {
   });
   return reading;
 }
+
+// From an event, without asking: the step and the revision.
+export function learned({ revision, step }) {
+  if (revision <= state.model.revision) return;
+  Object.assign(state.model, { revision, step });
+  stale = true;
+}
+
+// For who needs the digest, too.
+export const whole = () => (stale ? refresh() : Promise.resolve());
 
 export const labels = () => state.model.classes;
 export const revision = () => state.model?.revision ?? 0;

@@ -31,7 +31,6 @@ export class Try {
     on('model', () => this.modelChanged());
     on('taught', () => this.ask());
     on('back', () => this.ask());
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.restyle());
     on('theme', () => this.restyle());
   }
 

@@ -104,3 +104,19 @@ def test_what_is_not_a_picture_is_told(page: Page, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     page.choose(tmp_path / "text.png")
     page.says("#notices", "not a picture")
+
+
+def test_a_finger_draws_and_does_not_scroll(page: Page):
+    page.size(390, 844, mobile=True)
+    page.open()
+    box = page.run("return arguments[0].getBoundingClientRect()", page.one(".pad canvas"))
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in points]})
+    touch("touchStart", (0.5, 0.2))
+    for y in range(3, 9):
+        touch("touchMove", (0.5, y / 10))
+    touch("touchEnd")
+    page.says(".verdict strong", "1")
+    assert page.run("return scrollY") == 0
