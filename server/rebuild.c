@@ -21,6 +21,11 @@ bool rebuild_active(const struct rebuild *r)
     return r->replayer != NULL;
 }
 
+bool rebuild_removes(const struct rebuild *r)
+{
+    return r->edits.removes;
+}
+
 void rebuild_fini(struct rebuild *r)
 {
     store_replayer_close(r->replayer);
@@ -39,6 +44,7 @@ static int begin(struct rebuild *r, struct store *store, const struct learner *w
 {
     const struct replay_want want = {.target = store_revision(store),
                                      .ground = edits_first(&r->edits) - 1,
+                                     .from_origin = edits_first(&r->edits) == 1,
                                      .arith = work->arith,
                                      .edits = &r->edits};
     store_replayer_close(r->replayer);
@@ -85,17 +91,11 @@ static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, co
     return 0;
 }
 
-static int check(struct edits *fresh, struct store *store, const struct learner *work, const struct edit_ask *ask,
-                 struct err *err)
+static int check_pinned(const struct edits *fresh, struct store *store, bool drop_pinned, struct err *err)
 {
-    size_t at = 0, n_pinned = 0;
+    size_t n_pinned = 0;
     int64_t pinned = 0;
-    if (store_edits_check(store, work, fresh, &at, err) != 0) {
-        if (at < fresh->n)
-            point_at(err, ask, fresh->list[at].id);
-        return -1;
-    }
-    if (fresh->n == 0 || ask->drop_pinned)
+    if (drop_pinned)
         return 0;
     if (store_edits_pinned(store, fresh, &n_pinned, &pinned, err) != 0)
         return -1;
@@ -105,6 +105,57 @@ static int check(struct edits *fresh, struct store *store, const struct learner 
                    "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
                    "?drop_pinned=1, or drop it first",
                    (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "");
+}
+
+static int check(struct edits *fresh, struct store *store, const struct learner *work, const struct edit_ask *ask,
+                 struct err *err)
+{
+    size_t at = 0;
+    if (store_edits_check(store, work, fresh, &at, err) != 0) {
+        if (at < fresh->n)
+            point_at(err, ask, fresh->list[at].id);
+        return -1;
+    }
+    return fresh->n == 0 ? 0 : check_pinned(fresh, store, ask->drop_pinned, err);
+}
+
+static int find_class(uint32_t *id, struct store *store, const struct learner *work, const char *label,
+                      const char *member, struct err *err)
+{
+    const int column = learner_class(work, label, strlen(label));
+    if (column >= 0) {
+        *id = store_class_id(store, (uint32_t)column);
+        return 0;
+    }
+    err_set(err, ERR_LABEL_UNKNOWN, "there is no class \"%s\"; GET /classes lists them", label);
+    return err_at(err, "/%s", member);
+}
+
+static int ask_removal(struct rebuild *r, struct store *store, const struct learner *work, const struct edit_ask *ask,
+                       struct err *err)
+{
+    struct edits edits = {.drop_pinned = ask->drop_pinned};
+    uint32_t removed, into = EDIT_FORGET;
+    if (rebuild_active(r))
+        return err_set(err, ERR_CONFLICT, "the past is being edited: merge or delete a class when that job has ended");
+    if (find_class(&removed, store, work, ask->from, ask->forget ? "delete" : "from", err) != 0 ||
+        (!ask->forget && find_class(&into, store, work, ask->label, "into", err) != 0))
+        return -1;
+    if (removed == into) {
+        err_set(err, ERR_VALUE, "a class cannot be merged into itself");
+        return err_at(err, "/into");
+    }
+    if (store_edits_remove(store, work, &edits, removed, into, err) != 0 ||
+        check_pinned(&edits, store, ask->drop_pinned, err) != 0 || store_edits_keep(store, &edits, err) != 0)
+        return -1;
+    edits_fini(&r->edits);
+    r->edits = edits;
+    if (begin(r, store, work, err) == 0)
+        return 0;
+    struct err why = *err;
+    (void)rebuild_drop(r, store, NULL);
+    *err = why;
+    return -1;
 }
 
 /* All of `from` into `into`; memory may end half-way, so into a copy that only then replaces it. */
@@ -124,15 +175,13 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
     size_t n_same = 0;
     uint32_t label = EDIT_FORGET;
     int status = -1;
-    *changed = 0;
-    if (!ask->forget) {
-        const int index = learner_class(work, ask->label, strlen(ask->label));
-        if (index < 0) {
-            err_set(err, ERR_LABEL_UNKNOWN, "there is no class \"%s\"; add it with POST /classes", ask->label);
-            return err_at(err, "/label");
-        }
-        label = (uint32_t)index;
-    }
+    *changed = ask->removes;
+    if (ask->removes)
+        return ask_removal(r, store, work, ask, err);
+    if (r->edits.removes)
+        return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: ask again when that job has ended");
+    if (!ask->forget && find_class(&label, store, work, ask->label, "label", err) != 0)
+        return -1;
     if (sort_out(&fresh, &again, &n_same, r, ask, label, err) != 0 || check(&fresh, store, work, ask, err) != 0)
         goto out;
     fresh.drop_pinned = again.drop_pinned = ask->drop_pinned || r->edits.drop_pinned;
@@ -167,13 +216,15 @@ int rebuild_resume(struct rebuild *r, struct store *store, const struct learner 
 {
     if (store_edits_kept(store, &r->edits, err) != 0)
         return -1;
-    return r->edits.n == 0 ? 0 : rebuild_again(r, store, work, err);
+    return r->edits.n == 0 && !r->edits.removes ? 0 : rebuild_again(r, store, work, err);
 }
 
 /* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out. */
 static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
 {
     size_t n_void;
+    if (r->edits.removes)
+        return store_edits_remove(store, work, &r->edits, r->edits.removed, r->edits.into, err);
     if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
         return -1;
     if (n_void > 0)
@@ -187,7 +238,7 @@ int rebuild_again(struct rebuild *r, struct store *store, const struct learner *
 {
     if (look_again(r, store, work, err) < 0)
         return -1;
-    return r->edits.n > 0 ? begin(r, store, work, err) : rebuild_drop(r, store, err);
+    return r->edits.n > 0 || r->edits.removes ? begin(r, store, work, err) : rebuild_drop(r, store, err);
 }
 
 /* ---- working ---- */
@@ -200,7 +251,7 @@ static int take_over(struct rebuild *r, struct store *store, const struct learne
     const int left_out = look_again(r, store, work, err);
     if (left_out < 0)
         return -1;
-    if (r->edits.n == 0)
+    if (r->edits.n == 0 && !r->edits.removes)
         return rebuild_drop(r, store, err);
     if (left_out > 0) /* the state that was rebuilt has it */
         return begin(r, store, work, err) == 0 ? 1 : -1;

@@ -28,7 +28,9 @@ struct edit_ask {
     bool many; /* as a list in the body: errors point into it                 */
     bool forget;
     char label[LABEL_BYTES_MAX + 1]; /* of the class that they get, where they are not forgotten    */
-    bool drop_pinned;                /* pinned snapshots that saw them may go                       */
+    bool removes;                    /* instead of ids: all of class `from`, which is no more then  */
+    char from[LABEL_BYTES_MAX + 1];
+    bool drop_pinned; /* pinned snapshots that saw them may go                       */
 };
 
 struct rebuild {
@@ -43,7 +45,7 @@ bool rebuild_active(const struct rebuild *rebuild);
 /* rebuild_ask - *changed: how many samples are edited by it, or are being edited so already; 0: all are as they are asked to be,
  * and nothing is begun.
  * `work`: the live state. Errors, nothing being accepted: ERR_NOT_FOUND, ERR_GONE, ERR_LABEL_UNKNOWN, ERR_CONFLICT (pinned snapshots;
- * samples that were left behind), those of the store. */
+ * samples that were left behind; a class is removed while nothing else is at work), those of the store. */
 int rebuild_ask(struct rebuild *rebuild, struct store *store, const struct learner *work, const struct edit_ask *ask,
                 size_t *changed, struct err *err);
 
@@ -58,6 +60,9 @@ int rebuild_again(struct rebuild *rebuild, struct store *store, const struct lea
  * the model now (NULL: it is what it was), *snapshot was taken of it, and there is nothing at work; -1: it cannot be done, and nothing has changed. */
 int rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
                   struct learner **state, struct store_snapshot *snapshot, struct err *err);
+
+/* rebuild_removes - whether what is at work takes a class away: columns of the model move then. */
+bool rebuild_removes(const struct rebuild *rebuild);
 
 void rebuild_progress(struct rebuild *rebuild, uint64_t *done, uint64_t *total);
 

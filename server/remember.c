@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct remember {
     struct entry **ring;  /* [size], at most number; grown as needed */
     size_t size, first, n, bytes;
     int64_t last_id;
+    _Atomic uint64_t columns; /* predictions of earlier revisions mean nothing any more */
 };
 
 struct remember *remember_create(uint32_t number, unsigned seconds, struct err *err)
@@ -142,6 +144,17 @@ static void take_top(struct remembered *told, const float *l2, uint32_t n)
     }
 }
 
+void remember_columns(struct remember *r, uint64_t revision)
+{
+    if (revision <= atomic_load(&r->columns))
+        return;
+    (void)pthread_mutex_lock(&r->lock);
+    atomic_store(&r->columns, revision);
+    while (r->n > 0)
+        drop_first(r);
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
 int64_t remember_add(struct remember *r, const struct learner *learner, const uint8_t *pixels, const float *l2,
                      struct err *err)
 {
@@ -163,6 +176,11 @@ int64_t remember_add(struct remember *r, const struct learner *learner, const ui
 
     int64_t id = store_now_us();
     (void)pthread_mutex_lock(&r->lock);
+    if (learner->revision < atomic_load(&r->columns)) {
+        (void)pthread_mutex_unlock(&r->lock);
+        free(entry);
+        return err_set(err, ERR_BUSY, "a class was removed while this was predicted: send it again");
+    }
     const bool room = make_room(r, n_bytes);
     if (room) {
         id = id > r->last_id ? id : r->last_id + 1;

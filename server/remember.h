@@ -27,7 +27,8 @@ struct remember;
 struct remember *remember_create(uint32_t number, unsigned seconds, struct err *err);
 void remember_free(struct remember *remember); /* NULL is fine */
 
-/* remember_add - keeps a copy of the image and of l2 [n_classes]; returns the id. Errors: ERR_LIMIT (number is 0), ERR_MEMORY: -1. */
+/* remember_add - keeps a copy of the image and of l2 [n_classes]; returns the id. Errors: ERR_LIMIT (number is 0), ERR_MEMORY,
+ * ERR_BUSY (the classes have changed since it was predicted): -1. */
 int64_t remember_add(struct remember *remember, const struct learner *learner, const uint8_t *pixels, const float *l2,
                      struct err *err);
 
@@ -61,6 +62,10 @@ int remember_outcome(struct remember *remember, int64_t id, uint32_t label, uint
 /* remember_label - notes that it was given a label. remember_drop - forgets it: 1 it was there, 0 not. */
 void remember_label(struct remember *remember, int64_t id, uint32_t label);
 int remember_drop(struct remember *remember, int64_t id);
+
+/* remember_columns - the classes of the model are others from that revision on (one was removed): what was predicted before has lost
+ * its meaning, and is forgotten. Cheap when the revision is not new. */
+void remember_columns(struct remember *remember, uint64_t revision);
 
 /* remember_expire - forgets what is too old; called now and then, so that nothing stays longer than was said. */
 void remember_expire(struct remember *remember);

@@ -43,7 +43,11 @@ static const struct route routes_table[] = {
     {.path = "/model.onnx", .get = route_model_onnx},
     {.path = "/model.npz", .get = route_model_npz},
     {.path = "/model/kernels.png", .get = route_model_kernels},
-    {.path = "/classes", .get = route_classes_get, .post = route_classes_post, .patch = route_classes_patch},
+    {.path = "/classes",
+     .get = route_classes_get,
+     .post = route_classes_post,
+     .patch = route_classes_patch,
+     .params = {"drop_pinned"}},
     {.path = "/stats", .get = route_stats},
     {.path = "/stats/history", .get = route_history, .get_params = {"points"}},
     {.path = "/snapshots", .get = route_snapshots_get, .post = route_snapshots_post},
@@ -209,6 +213,7 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         answer_problem(answer, &err);
         return;
     }
+    remember_columns(routes->remember, trainer_columns(routes->trainer));
     handler(&call);
 }
 

@@ -21,6 +21,8 @@
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
  *   POST  /classes    {"label": "x"}                 201; the new class answers at once, untrained
  *   PATCH /classes    {"from": "x", "to": "y"}       renames
+ *                     {"from": "x", "into": "y"}     merges: x never was, its samples were always y; 202 and the job
+ *                     {"delete": "x"}                x never was, its samples are forgotten; 202 and the job
  *   PATCH /samples    {"ids": [..], "label": "x"}; /samples/{id}: {"label": "x"}; 202 and the job, as for /rehearse
  *   DELETE /samples   {"ids": [..]}; /samples/{id}: nothing
  *   POST  /snapshots  nothing, or {"note": "...", "pinned": true}
@@ -175,6 +177,9 @@ void route_samples_delete(const struct call *call);
 void route_samples_patch(const struct call *call);
 void route_sample_delete(const struct call *call);
 void route_sample_patch(const struct call *call);
+/* route_class_removes - whether the body of PATCH /classes is for route_class_remove(). */
+bool route_class_removes(const struct json *root);
+void route_class_remove(const struct call *call, const struct json *root);
 void route_jobs_get(const struct call *call);
 void route_job_get(const struct call *call);
 void route_job_delete(const struct call *call);

@@ -1,5 +1,5 @@
 /* routes_edits.c - DELETE and PATCH of /samples: what the model learned from is forgotten, or gets another label, as if it had
- * always been so.
+ * always been so; and PATCH /classes where a class is merged into another, or deleted with its samples, as if it had never been.
  *
  * The trainer looks the samples up, writes down that they are to be edited, and rebuilds the model while everything goes on
  * (rebuild.h). The answer is 202 with the job, as for POST /rehearse; 200 when Prefer: wait=N saw its end, and when every sample is
@@ -137,6 +137,49 @@ static void edit(const struct call *call, bool many, bool forget)
     work->own = ask.ids;
     work->own_free = free;
     work->job.bytes += ask.n * sizeof *ask.ids;
+    route_job_wait(call, work);
+}
+
+/* ---- classes ---- */
+
+static int take_class(char label[LABEL_BYTES_MAX + 1], const struct json *root, const char *name, struct err *err)
+{
+    const char *text = json_string(json_get(root, name));
+    if (text == NULL || label_check(text, strlen(text), NULL) != 0) {
+        err_set(err, ERR_VALUE, "%s must be the label of a class", name);
+        return err_at(err, "/%s", name);
+    }
+    memcpy(label, text, strlen(text) + 1);
+    return 0;
+}
+
+bool route_class_removes(const struct json *root)
+{
+    return json_get(root, "into") != NULL || json_get(root, "delete") != NULL;
+}
+
+void route_class_remove(const struct call *call, const struct json *root)
+{
+    struct edit_ask ask = {.removes = true, .forget = json_get(root, "delete") != NULL};
+    uint64_t drop_pinned = 0;
+    struct err err;
+    int status = request_param_number(call->request, "drop_pinned", 0, 1, &drop_pinned, &err);
+    if (status == 0 && json_length(root) != (ask.forget ? 1 : 2))
+        status =
+            err_set(&err, ERR_VALUE, "the body must be {\"from\": \"..\", \"into\": \"..\"} or {\"delete\": \"..\"}");
+    if (status == 0)
+        status = take_class(ask.from, root, ask.forget ? "delete" : "from", &err);
+    if (status == 0 && !ask.forget)
+        status = take_class(ask.label, root, "into", &err);
+    if (status != 0) {
+        answer_problem(call->answer, &err);
+        return;
+    }
+    ask.drop_pinned = drop_pinned == 1;
+    struct work *work = call_submit(call, JOB_EDIT, accepted);
+    if (work == NULL)
+        return;
+    work->job.edit = ask;
     route_job_wait(call, work);
 }
 

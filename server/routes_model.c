@@ -309,6 +309,11 @@ static void change_class(const struct call *call, bool add)
     struct err err;
     if (root == NULL)
         return;
+    if (!add && route_class_removes(root)) {
+        route_class_remove(call, root);
+        json_free(root);
+        return;
+    }
     if (class_event(&event, &as_of, root, add, call->routes->model, &err) != 0) {
         answer_problem(call->answer, &err);
     } else {

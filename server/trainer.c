@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -34,13 +35,15 @@ struct trainer {
     bool stopping, quiesced;
     struct trainer_stats stats;
 
+    _Atomic uint64_t columns; /* trainer_columns() */
+
     /* the thread's own */
     uint64_t samples_since_snapshot;
     uint64_t alarms;            /* of drift, that were told */
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
-    uint64_t went_back; /* revision of the last activate event; 0: none since the start */
+    uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
     bool rehearsing;    /* the running job is a rehearsal, and this is its plan */
     struct rehearse_plan plan;
     struct rebuild rebuild; /* where it is active, that is the running job */
@@ -186,6 +189,8 @@ static int job_prepare(struct trainer *t, struct job *job, struct err *err)
         if (event->as.class_.action != CLASS_ADD)
             return 0;
         event->as.class_.index = t->work->n_classes;
+        if (store_class_id(t->store, t->work->n_classes) >= SHAPE_CLASSES_MAX)
+            return err_set(err, ERR_LIMIT, "a model has at most %u classes, removed ones included", SHAPE_CLASSES_MAX);
         return learner_reserve(t->work, t->work->n_classes + 1, err);
     }
     if (job->kind == JOB_TUNE) {
@@ -244,8 +249,8 @@ static void group_add(struct trainer *t, struct group *g, struct job *job)
     if (job->as_of != 0 && job->as_of < t->went_back) {
         err_set(
             &err, ERR_BUSY,
-            "the model went back to an earlier state while this waited, and may have other classes now; nothing was "
-            "taken: send it again");
+            "the model went back to an earlier state, or lost a class, while this waited, and has other classes now; "
+            "nothing was taken: send it again");
         fail(job, &err);
         return;
     }
@@ -531,6 +536,7 @@ static void rebuild_work(struct trainer *t, bool busy, uint64_t round_us)
     struct learner *state = NULL;
     struct store_snapshot taken;
     struct err err = {0};
+    const bool removes = rebuild_removes(&t->rebuild);
     uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
     us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
     const int status = rebuild_chunk(&t->rebuild, t->store, t->work, us, &state, &taken, &err);
@@ -544,6 +550,9 @@ static void rebuild_work(struct trainer *t, bool busy, uint64_t round_us)
     }
     past_forget(t->past); /* they saw what is forgotten */
     if (state != NULL) {
+        if (removes)
+            atomic_store(&t->columns,
+                         t->went_back = state->revision); /* indices that were looked up before mean others */
         rebuild_publish(t, state, &taken);
         learner_free(state);
     }
@@ -924,6 +933,11 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 struct model *trainer_model(struct trainer *t)
 {
     return t->model;
+}
+
+uint64_t trainer_columns(struct trainer *t)
+{
+    return atomic_load(&t->columns);
 }
 
 struct jobs *trainer_jobs(struct trainer *t)

@@ -156,6 +156,10 @@ int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 /* trainer_stats - any thread. */
 struct trainer_stats trainer_stats(struct trainer *trainer);
 
+/* trainer_columns - the revision at which a class was removed last: before it, indices of classes meant others. 0: none since the
+ * start. Any thread. */
+uint64_t trainer_columns(struct trainer *trainer);
+
 /* trainer_jobs - the table of its long work; lives as long as the trainer. */
 struct jobs *trainer_jobs(struct trainer *trainer);
 

@@ -4,8 +4,11 @@
 
 #include "store/internal.h"
 
+/* Classes by their numbers; those that were removed are left out. */
 static int insert(struct store *store, int64_t id, const char *label, struct err *err)
 {
+    if (id >= 0 && id < SHAPE_CLASSES_MAX && class_is_removed(store, (uint32_t)id))
+        return 0;
     db_bind_int(store->db, SQL_CLASS_INSERT, 1, id);
     db_bind_text(store->db, SQL_CLASS_INSERT, 2, label);
     return db_run(store->db, SQL_CLASS_INSERT, err);
@@ -65,15 +68,15 @@ int classes_apply(struct store *store, const struct event *event, struct err *er
     if (event->kind == EVENT_ACTIVATE)
         return rebuild(store, event->as.activate.revision, err);
     if (event->as.class_.action == CLASS_ADD)
-        return insert(store, event->as.class_.index, event->as.class_.label, err);
-    return rename_to(store, event->as.class_.index, event->as.class_.label, err);
+        return insert(store, class_id(store, event->as.class_.index), event->as.class_.label, err);
+    return rename_to(store, class_id(store, event->as.class_.index), event->as.class_.label, err);
 }
 
 int classes_write(struct store *store, const struct learner *learner, struct err *err)
 {
     int status = db_run(store->db, SQL_CLASS_CLEAR, err);
     for (uint32_t i = 0; status == 0 && i < learner->n_classes; i++)
-        status = insert(store, i, learner->labels[i], err);
+        status = insert(store, class_id(store, i), learner->labels[i], err);
     return status;
 }
 
@@ -89,7 +92,7 @@ int classes_check(struct store *store, const struct learner *learner, struct err
     int status;
     bool same = true;
     while ((status = db_step(store->db, SQL_CLASS_LIST, err)) == 1) {
-        same = same && n < learner->n_classes && db_int(store->db, SQL_CLASS_LIST, 0) == n &&
+        same = same && n < learner->n_classes && db_int(store->db, SQL_CLASS_LIST, 0) == class_id(store, n) &&
                strcmp(db_text(store->db, SQL_CLASS_LIST, 1, NULL), learner->labels[n]) == 0;
         n++;
     }

@@ -62,7 +62,16 @@ const struct edit *edits_find(const struct edits *edits, int64_t id)
 
 uint64_t edits_first(const struct edits *edits)
 {
-    return edits->n == 0 ? UINT64_MAX : edits->list[0].revision;
+    const uint64_t first = edits->n == 0 ? UINT64_MAX : edits->list[0].revision;
+    return edits->removes && edits->first < first ? edits->first : first;
+}
+
+uint32_t edits_apply(const struct edits *edits, int64_t id, uint32_t label)
+{
+    const struct edit *edit = edits_find(edits, id);
+    if (edit != NULL)
+        label = edit->label;
+    return edits->removes && label == edits->removed ? edits->into : label;
 }
 
 /* ---- which stretches of the log they touch ---- */
@@ -102,7 +111,7 @@ int edit_spans_read(struct store *store, struct err *err)
         store->spans[store->n_spans++] = (struct edit_span){.from = event.as.edit.from, .event = event.revision};
     }
     db_reset(db, SQL_EDIT_SPANS);
-    return status;
+    return status == 0 ? columns_read(store, err) : status;
 }
 
 bool edits_any(const struct store *store)
@@ -149,6 +158,8 @@ void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct
         add_edit(&hash, edits->list[i].id, edits->list[i].was, edits->list[i].label);
     for (size_t i = 0; i < n_edited; i++)
         add_edited(&hash, edited[i].revision, edited[i].hash);
+    if (edits->removes)
+        add_edit(&hash, -1, edits->removed, edits->into);
     sha256_digest(&hash, CHAIN_BYTES, out);
 }
 
@@ -173,6 +184,12 @@ int edit_prove(struct store *store, const struct event *event, struct err *err)
         if (n_left == CHAIN_BYTES)
             add_edited(&hash, (uint64_t)db_int(db, SQL_EDITED_ROWS, 0), left);
     }
+    if (status < 0)
+        return -1;
+    db_bind_int(db, SQL_REMOVED_ROWS, 1, (int64_t)event->revision);
+    while ((status = db_step(db, SQL_REMOVED_ROWS, err)) == 1)
+        add_edit(&hash, -1, (uint32_t)db_int(db, SQL_REMOVED_ROWS, 0),
+                 db_is_null(db, SQL_REMOVED_ROWS, 1) ? EDIT_FORGET : (uint32_t)db_int(db, SQL_REMOVED_ROWS, 1));
     if (status < 0)
         return -1;
     sha256_digest(&hash, CHAIN_BYTES, out);

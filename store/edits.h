@@ -33,18 +33,26 @@ struct store_replayer;
 
 struct edit {
     int64_t id;     /* of the sample                                         */
-    uint32_t label; /* index of its class from now on, or EDIT_FORGET         */
+    uint32_t label; /* number of its class from now on, or EDIT_FORGET        */
 
     /* filled in by store_edits_check() */
     uint64_t revision; /* of the event that it came with                        */
     uint32_t was;      /* its class until now                                   */
 };
 
-/* By id, each sample once; {0} is an empty one. Ids and revisions grow together. */
+/* By id, each sample once; {0} is an empty one. Ids and revisions grow together.
+ *
+ * Besides, one class may be removed, as if it had never been: merged into another, or deleted. All its samples are
+ * edited, those that come until the end of the rebuild as well. Classes are numbers of the file, which have gaps where others
+ * were removed: store_class_id(). */
 struct edits {
     struct edit *list;
     size_t n, room;
     bool drop_pinned; /* pinned snapshots that saw one of the samples may go */
+
+    bool removes;
+    uint32_t removed, into; /* into: the class that its samples get, or EDIT_FORGET */
+    uint64_t first;         /* the revision from which on there was that class      */
 };
 
 /* edits_put - adds one, or replaces that of the same sample; what is to be forgotten stays so. Errors: ERR_MEMORY. */
@@ -67,6 +75,14 @@ int store_edits_check(struct store *store, const struct learner *learner, struct
 int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
                             struct err *err);
 
+/* store_class_id - the number that the class in that column of the live model has in the file. */
+uint32_t store_class_id(const struct store *store, uint32_t column);
+
+/* store_edits_remove - fills in `removes` and what belongs to it, into an empty list. Errors: ERR_CONFLICT (it is the last class that
+ * the model was made with; its number or the other's has another meaning on a line that was left). */
+int store_edits_remove(struct store *store, const struct learner *learner, struct edits *edits, uint32_t removed,
+                       uint32_t into, struct err *err);
+
 /* store_edits_any - whether anything was ever edited. */
 bool store_edits_any(const struct store *store);
 
@@ -82,7 +98,7 @@ int store_edits_drop(struct store *store, struct err *err);
 /* store_edits_take_over - see above. The replayer was opened with these edits, and has reached store_revision(); *learner (free it)
  * is the state from now on, at the revision of the edit event. After an error nothing has changed, and the replayer can only be
  * closed. The file's WAL still holds old pages: store_checkpoint(truncate) is the caller's next step. Costs 10 us a sample. */
-int store_edits_take_over(struct store *store, struct store_replayer *replayer, const struct edits *edits,
+int store_edits_take_over(struct store *store, struct store_replayer *replayer, struct edits *edits,
                           struct learner **learner, struct store_snapshot *snapshot, struct err *err);
 
 #endif

@@ -325,7 +325,7 @@ static int unhex(uint8_t *bytes, size_t n_bytes, const char *text)
 
 static int parse_edit(struct event *event, struct db *db, struct err *err)
 {
-    if (!is_within(db, SQL_READ_EDIT, 0, 1, INT64_MAX) || !is_within(db, SQL_READ_EDIT, 1, 1, UINT32_MAX))
+    if (!is_within(db, SQL_READ_EDIT, 0, 1, INT64_MAX) || !is_within(db, SQL_READ_EDIT, 1, 0, UINT32_MAX))
         return damaged(err, "range");
     if (unhex(event->as.edit.rows, sizeof event->as.edit.rows, db_text(db, SQL_READ_EDIT, 2, NULL)) != 0)
         return damaged(err, "rows");

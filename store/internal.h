@@ -10,6 +10,7 @@
  *   outcomes      what was predicted of them
  *   apart         those that one revision has learned from and another has not
  *   rehearse      past samples trained on again
+ *   columns       numbers of classes in the file, and columns of the model
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
  *   snapshots     a state written and read whole
@@ -63,6 +64,8 @@ struct store {
     struct log_end end, end_at_begin;
     struct edit_span *spans; /* of every edit event, in their order                              */
     size_t n_spans;
+    uint32_t *removed; /* [n_removed] numbers of classes that were removed, ascending                  */
+    size_t n_removed;
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
@@ -128,6 +131,7 @@ struct log_reader {
     int64_t n_samples; /* read so far, forgotten ones as well                         */
 
     /* Edits. event.as.train has what is left of the event's samples, with their labels of now. */
+    bool skip;                   /* a class event of a class that was removed                    */
     bool recorded;               /* rows[] is what a replay must give                           */
     const struct edits *overlay; /* to be taken as if they were in the log already; or NULL     */
     bool forgets;                /* some of them forget samples of this event:                  */
@@ -205,6 +209,21 @@ int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *l
 int samples_of_stretch(int64_t *low, int64_t *high, struct store *store, const struct stretch *stretch,
                        struct err *err);
 
+/* ---- columns.c: numbers of classes in the file, and columns of the model ---- */
+
+#define CLASS_NONE UINT32_MAX
+
+bool class_is_removed(const struct store *store, uint32_t id);
+/* class_column - CLASS_NONE where it was removed. class_id - the way back. */
+uint32_t class_column(const struct store *store, uint32_t id);
+uint32_t class_id(const struct store *store, uint32_t column);
+int columns_read(struct store *store, struct err *err);
+
+/* columns_create - the state of the create event without removed classes; weights drawn. columns_strip - takes the column of
+ * the class that is about to be removed out of given first weights. Errors: ERR_MEMORY. */
+struct learner *columns_create(struct store *store, const struct arith *arith, struct err *err);
+int columns_strip(struct learner **learner, struct store *store, struct err *err);
+
 /* ---- edit_rows.c ---- */
 
 /* edit_spans_read - store->spans, from the bodies of the edit events; a damaged one is left out: who reads its row will name it. */
@@ -220,8 +239,12 @@ struct edited {
     uint8_t hash[CHAIN_BYTES]; /* over what is left */
 };
 
-/* edit_hash - over the rows of one edit event: in table edit, by sample, and in table edited, by revision.
- *     SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten); then for each: revision (8), hash (32) )
+/* edits_apply - the class that a sample has with these edits, which has `label` without. */
+uint32_t edits_apply(const struct edits *edits, int64_t id, uint32_t label);
+
+/* edit_hash - over the rows of one edit event: in table edit, by sample, in table edited, by revision, and in table class_removed.
+ *     SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten); then for each: revision (8), hash (32);
+ *              then for a class: all ones (8), id (4), merged_into (4; all ones: deleted) )
  * edit_prove - compares the rows of an edit event with its body. edit_prove_range - of those in that range of revisions.
  * Errors: ERR_DB_CORRUPT, naming the revision. */
 void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct edited *edited, size_t n_edited);

@@ -82,8 +82,8 @@ static int insert_samples(struct store *store, const struct event *event, struct
         const struct sample *sample = &event->as.train.samples[i];
         db_bind_int(store->db, SQL_SAMPLE_INSERT, 1, sample->id);
         db_bind_int(store->db, SQL_SAMPLE_INSERT, 2, (int64_t)event->revision);
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 3, sample->label);
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 4, sample->predicted);
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 3, class_id(store, sample->label));
+        db_bind_int(store->db, SQL_SAMPLE_INSERT, 4, class_id(store, sample->predicted));
         if (isnan(sample->loss))
             db_bind_null(store->db, SQL_SAMPLE_INSERT, 5);
         else
@@ -108,14 +108,17 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
         event->created_us = store_now_us();
     end.revision = event->revision;
 
-    if (event_body(&body, store->db, event, digest, err) != 0)
+    struct event numbered = *event;
+    if (event->kind == EVENT_CLASS)
+        numbered.as.class_.index = class_id(store, event->as.class_.index);
+    if (event_body(&body, store->db, &numbered, digest, err) != 0)
         return -1;
     chain_init(&chain, store->end.chain, event->revision, event->created_us, event_kind_name(event->kind), body,
                strlen(body), n);
     for (uint32_t i = 0; i < n; i++) {
         const struct sample *sample = &event->as.train.samples[i];
-        chain_add_sample(&chain, sample->id, sample->label, sample->predicted, sample->loss, sample->pixels,
-                         store->origin.event.as.create.shape.n_input);
+        chain_add_sample(&chain, sample->id, class_id(store, sample->label), class_id(store, sample->predicted),
+                         sample->loss, sample->pixels, store->origin.event.as.create.shape.n_input);
     }
     chain_end(&chain, end.chain);
 

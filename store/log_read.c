@@ -173,11 +173,11 @@ static int relabel(struct log_reader *reader, const struct sample_run *run, stru
 static void relabel_pending(struct log_reader *reader, const struct sample_run *run)
 {
     for (uint32_t i = 0; i < run->n; i++) {
-        const struct edit *edit = edits_find(reader->overlay, run->first + i);
-        if (edit == NULL || reader->rows[i].label == EDIT_FORGET)
+        struct outcome_row *row = &reader->rows[i];
+        if (row->label == EDIT_FORGET)
             continue;
-        reader->rows[i].now = edit->label;
-        reader->forgets = reader->forgets || edit->label == EDIT_FORGET;
+        row->now = edits_apply(reader->overlay, run->first + i, row->now);
+        reader->forgets = reader->forgets || row->now == EDIT_FORGET;
     }
 }
 
@@ -223,16 +223,20 @@ static int left_of(uint8_t out[CHAIN_BYTES], const struct log_reader *reader, st
     return status < 0 ? -1 : 0;
 }
 
-/* Leaves in event.as.train, and beside it in rows, what the fold sees. */
+/* Leaves in event.as.train, and beside it in rows, what the fold sees: columns of the model. */
 static void settle(struct log_reader *reader)
 {
+    const struct store *store = reader->store;
     uint32_t n = 0;
     for (uint32_t i = 0; i < reader->event.as.train.n; i++) {
         if (reader->rows[i].now == EDIT_FORGET)
             continue;
         reader->samples[n] = reader->samples[i];
-        reader->samples[n].label = reader->rows[i].now;
-        reader->rows[n++] = reader->rows[i];
+        reader->samples[n].label = class_column(store, reader->rows[i].now);
+        reader->samples[n].predicted = class_column(store, reader->samples[n].predicted);
+        reader->rows[n] = reader->rows[i];
+        reader->rows[n].predicted = class_column(store, reader->rows[i].predicted);
+        n++;
     }
     reader->event.as.train.n = n;
 }
@@ -278,6 +282,9 @@ static int read_row(struct log_reader *reader, struct err *err)
                        (reader->overlay == NULL || event->revision < edits_first(reader->overlay));
     if (event->kind == EVENT_TRAIN)
         settle(reader);
+    reader->skip = event->kind == EVENT_CLASS && class_is_removed(reader->store, event->as.class_.index);
+    if (event->kind == EVENT_CLASS)
+        event->as.class_.index = class_column(reader->store, event->as.class_.index);
     return 0;
 }
 

@@ -66,7 +66,7 @@ static int show_line(struct pool *pool, struct store *store, const struct line *
     log_read_open(&reader, store, 0, nothing);
     while (status == 1 && reader.event.revision < line->stretches[0].last) {
         status = log_read_next(&reader, err);
-        if (status == 1 && line_has(line, reader.event.revision) &&
+        if (status == 1 && !reader.skip && line_has(line, reader.event.revision) &&
             show(pool, &reader.event, store, seed, capacity, err) != 0)
             status = -1;
     }
@@ -83,7 +83,10 @@ static int make_again(struct learner *learner, struct store *store, struct err *
         err_set(err, ERR_MEMORY, "out of memory for past samples");
         goto out;
     }
-    pool_classes(pool, store->origin.event.as.create.n_classes);
+    uint32_t n_first = 0;
+    for (uint32_t id = 0; id < store->origin.event.as.create.n_classes; id++)
+        n_first += !class_is_removed(store, id);
+    pool_classes(pool, n_first);
     if (pool->n_classes > learner->n_classes) {
         unproved(err);
         goto out;

@@ -59,7 +59,7 @@ static int bring_classes(struct store *store, struct learner *learner, uint64_t 
         add.as.class_.action = CLASS_ADD;
         add.as.class_.index = learner->n_classes;
         db_bind_int(db, SQL_CLASS_ADDED, 1, (int64_t)revision);
-        db_bind_int(db, SQL_CLASS_ADDED, 2, add.as.class_.index);
+        db_bind_int(db, SQL_CLASS_ADDED, 2, class_id(store, add.as.class_.index));
         int status = db_step(db, SQL_CLASS_ADDED, err);
         const char *label = status == 1 ? db_text(db, SQL_CLASS_ADDED, 0, &n_label) : "";
         if (status >= 0 && n_label >= 1 && n_label <= LABEL_BYTES_MAX)
@@ -107,6 +107,10 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
             part.as.rehearse.end = part.as.rehearse.begin + n;
         }
         return store_rehearse(store, learner, &part, NULL, NULL, err);
+    }
+    if (reader->skip) {
+        learner->revision = part.revision; /* of a class that was removed */
+        return 0;
     }
     if (part.kind == EVENT_CLASS)
         return apply_class(store, learner, &part, err);
@@ -167,16 +171,18 @@ int replay_origin(struct learner **out, struct store *store, const struct arith 
 {
     *out = NULL;
     if (store->origin.given) {
-        if (given_origin(out, store, arith, err) != 0)
+        if (given_origin(out, store, arith, err) != 0 || columns_strip(out, store, err) != 0)
             return err_wrap(err, "revision 1");
-    } else if ((*out = learner_create(&store->origin.event, arith, 0, err)) == NULL) {
+    } else if ((*out = columns_create(store, arith, err)) == NULL) {
         if (err != NULL && err->code != ERR_MEMORY)
             err->code = ERR_DB_CORRUPT;
         return err_wrap(err, "revision 1");
     }
     uint8_t digest[DIGEST_BYTES];
     learner_digest(*out, digest);
-    if (memcmp(digest, store->origin.digest, DIGEST_BYTES) == 0)
+    /* Without classes that the event names it is another state, which nobody has written down. */
+    if ((*out)->n_classes < store->origin.event.as.create.n_classes ||
+        memcmp(digest, store->origin.digest, DIGEST_BYTES) == 0)
         return 0;
     learner_free(*out);
     *out = NULL;

@@ -247,21 +247,25 @@ static bool is_done(const struct store_replayer *r)
     return r->place == r->target && r->from == r->proved;
 }
 
-/* As store_replayer_open(), but *out is there after any error but want of memory: its report is wanted. */
-static int begin(struct store_replayer **out, struct store *store, const struct replay_want *want, struct err *err)
+static void lend(struct store_replayer *r)
 {
-    struct store_replayer *r = *out = calloc(1, sizeof *r);
+    struct rehearsal *others = r->store->rehearsal;
+    const struct edits *overlay = r->store->overlay;
+    r->store->rehearsal = r->rehearsal;
+    r->rehearsal = others;
+    r->store->overlay = r->overlay;
+    r->overlay = overlay;
+}
+
+static int find_ground(struct store_replayer *r, const struct replay_want *want, struct err *err)
+{
     const uint64_t ground = want->ground > 0 && want->ground < want->target ? want->ground : want->target;
-    if (r == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a replay");
-    r->store = store;
-    r->target = want->target;
-    r->overlay = want->edits;
-    assert(want->edits == NULL || ground < edits_first(want->edits));
+    struct store *store = r->store;
+    assert(want->edits == NULL || want->from_origin || ground < edits_first(want->edits));
     if (edit_prove_range(store, want->target + 1, store->end.revision, err) != 0 ||
         line_find(&r->line, store, want->target, err) != 0 ||
-        replay_start(&r->learner, &r->place, &r->pool_unproved, store, &r->line, ground, want->arith, &r->report,
-                     err) != 0)
+        replay_start(&r->learner, &r->place, &r->pool_unproved, store, &r->line, want->from_origin ? 0 : ground,
+                     want->arith, &r->report, err) != 0)
         return -1;
     r->from = r->proved = r->place + 1;
     r->counted = r->place;
@@ -272,20 +276,25 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
     return 0;
 }
 
+/* As store_replayer_open(), but *out is there after any error but want of memory: its report is wanted. */
+static int begin(struct store_replayer **out, struct store *store, const struct replay_want *want, struct err *err)
+{
+    struct store_replayer *r = *out = calloc(1, sizeof *r);
+    if (r == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for a replay");
+    r->store = store;
+    r->target = want->target;
+    r->overlay = want->edits;
+    lend(r);
+    const int status = find_ground(r, want, err);
+    lend(r);
+    return status;
+}
+
 /* Up to `budget` samples, or to the end of a row. */
 static int advance(struct store_replayer *r, uint64_t *budget, struct err *err)
 {
     return r->from < r->proved ? prove(r, budget, err) : follow(r, budget, err);
-}
-
-static void lend(struct store_replayer *r)
-{
-    struct rehearsal *others = r->store->rehearsal;
-    const struct edits *overlay = r->store->overlay;
-    r->store->rehearsal = r->rehearsal;
-    r->rehearsal = others;
-    r->store->overlay = r->overlay;
-    r->overlay = overlay;
 }
 
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,

@@ -26,6 +26,7 @@ struct store_replayer;
 struct replay_want {
     uint64_t target;           /* whose state: 1 .. store_revision()                                 */
     uint64_t ground;           /* start from a snapshot of this revision or before; 0: any up to target */
+    bool from_origin;          /* start from the create event, whatever the ground                     */
     const struct arith *arith; /* NULL: the best                                                      */
     const struct edits
         *edits; /* to be taken as if they were in the log already (store/edits.h): checked; borrowed until it is

@@ -16,9 +16,10 @@ static int take(uint32_t *label, uint8_t *pixels, struct store *store, int64_t i
     size_t n_image;
     const void *image = db_blob(db, SQL_SAMPLE_FIND, 1, &n_image);
     int64_t class_index = db_int(db, SQL_SAMPLE_FIND, 0);
-    const struct edit *pending = store->overlay != NULL ? edits_find(store->overlay, id) : NULL;
-    if (pending != NULL && class_index >= 0)
-        class_index = pending->label == EDIT_FORGET ? -1 : (int64_t)pending->label;
+    if (store->overlay != NULL && class_index >= 0 && class_index < SHAPE_CLASSES_MAX) {
+        const uint32_t now = edits_apply(store->overlay, id, (uint32_t)class_index);
+        class_index = now == EDIT_FORGET ? -1 : (int64_t)now;
+    }
     if (class_index == -1) {
         *label = EDIT_FORGET;
         return 0;
@@ -27,7 +28,10 @@ static int take(uint32_t *label, uint8_t *pixels, struct store *store, int64_t i
         return err_set(err, ERR_DB_CORRUPT, "sample %lld has %zu bytes and class %lld, but the model takes %zu bytes",
                        (long long)id, n_image, (long long)class_index, n_input);
     memcpy(pixels, image, n_input);
-    *label = (uint32_t)class_index;
+    *label = class_column(store, (uint32_t)class_index);
+    if (*label == CLASS_NONE)
+        return err_set(err, ERR_DB_CORRUPT, "sample %lld is of class %lld, which was removed", (long long)id,
+                       (long long)class_index);
     return 0;
 }
 
@@ -67,9 +71,10 @@ int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint6
 /* ---- rows without images ---- */
 
 /* The columns revision, label, predicted, loss, created_us from `column` on. */
-static int take_row(struct store_sample_row *row, const struct db *db, enum statement which, int column,
+static int take_row(struct store_sample_row *row, const struct store *store, enum statement which, int column,
                     struct err *err)
 {
+    const struct db *db = store->db;
     const int64_t label = db_int(db, which, column + 1), predicted = db_int(db, which, column + 2);
     if (label == -1)
         return err_set(err, ERR_GONE, "sample %lld was forgotten", (long long)row->id);
@@ -77,8 +82,8 @@ static int take_row(struct store_sample_row *row, const struct db *db, enum stat
         return err_set(err, ERR_DB_CORRUPT, "sample %lld is of class %lld, predicted %lld", (long long)row->id,
                        (long long)label, (long long)predicted);
     row->revision = (uint64_t)db_int(db, which, column);
-    row->label = (uint32_t)label;
-    row->predicted = (uint32_t)predicted;
+    row->label = class_column(store, (uint32_t)label); /* what is none is beyond all classes that there are */
+    row->predicted = class_column(store, (uint32_t)predicted);
     row->loss = db_is_null(db, which, column + 3) ? NAN : (float)db_real(db, which, column + 3);
     row->created_us = db_int(db, which, column + 4);
     return 0;
@@ -92,7 +97,7 @@ int store_sample_row(struct store *store, int64_t id, struct store_sample_row *r
     *row = (struct store_sample_row){.id = id};
     db_bind_int(store->db, SQL_SAMPLE_ROW, 1, id);
     int status = db_step(store->db, SQL_SAMPLE_ROW, err);
-    if (status == 1 && take_row(row, store->db, SQL_SAMPLE_ROW, 0, err) != 0)
+    if (status == 1 && take_row(row, store, SQL_SAMPLE_ROW, 0, err) != 0)
         status = -1;
     db_reset(store->db, SQL_SAMPLE_ROW);
     if (status == 1 && line_init(&line, store, store->end.revision, err) != 0)
@@ -134,17 +139,20 @@ static int first_since(uint64_t *revision, struct store *store, int64_t us, stru
 }
 
 /* Ids low .. high, from high down: as many as fit into rows, of those that are as searched for. */
-static int search_ids(const struct store_search *search, struct db *db, int64_t low, int64_t high,
+static int search_ids(const struct store_search *search, struct store *store, int64_t low, int64_t high,
                       struct store_sample_row *rows, size_t room, size_t *n, struct err *err)
 {
-    const int64_t values[] = {low, high, search->label, search->predicted, search->wrong, (int64_t)(room - *n)};
+    struct db *db = store->db;
+    const int64_t label = search->label < 0 ? -1 : (int64_t)class_id(store, (uint32_t)search->label);
+    const int64_t predicted = search->predicted < 0 ? -1 : (int64_t)class_id(store, (uint32_t)search->predicted);
+    const int64_t values[] = {low, high, label, predicted, search->wrong, (int64_t)(room - *n)};
     int status;
     for (int i = 0; i < 6; i++)
         db_bind_int(db, SQL_SAMPLES_DOWN, i + 1, values[i]);
     while ((status = db_step(db, SQL_SAMPLES_DOWN, err)) == 1 && *n < room) {
         struct store_sample_row *row = &rows[*n];
         *row = (struct store_sample_row){.id = db_int(db, SQL_SAMPLES_DOWN, 0), .live = true};
-        if (take_row(row, db, SQL_SAMPLES_DOWN, 1, err) != 0) {
+        if (take_row(row, store, SQL_SAMPLES_DOWN, 1, err) != 0) {
             status = -1;
             break;
         }
@@ -192,7 +200,7 @@ int store_search(struct store *store, struct store_search *search, struct store_
             if (look == 0 || *n == room)
                 goto out; /* there is more, and search->before says where */
             const int64_t from = (uint64_t)(high - low) < look ? low : high - (int64_t)look + 1;
-            status = search_ids(search, store->db, from, high, rows, room, n, err);
+            status = search_ids(search, store, from, high, rows, room, n, err);
             look -= (uint64_t)(high - from) + 1;
             search->before = *n == room ? rows[*n - 1].id : from;
             high = search->before - 1;
@@ -208,9 +216,10 @@ out:
 /* ---- the data set ---- */
 
 /* Ids low .. high, from low up, as many as fit. */
-static int export_ids(struct db *db, int64_t low, int64_t high, struct store_sample_row *rows, uint8_t *pixels,
+static int export_ids(struct store *store, int64_t low, int64_t high, struct store_sample_row *rows, uint8_t *pixels,
                       size_t n_input, size_t room, size_t *n, struct err *err)
 {
+    struct db *db = store->db;
     int status;
     size_t n_image;
     db_bind_int(db, SQL_SAMPLES_UP, 1, low);
@@ -220,7 +229,7 @@ static int export_ids(struct db *db, int64_t low, int64_t high, struct store_sam
         struct store_sample_row *row = &rows[*n];
         *row = (struct store_sample_row){.id = db_int(db, SQL_SAMPLES_UP, 0), .live = true};
         const void *image = db_blob(db, SQL_SAMPLES_UP, 6, &n_image);
-        if (take_row(row, db, SQL_SAMPLES_UP, 1, err) != 0) {
+        if (take_row(row, store, SQL_SAMPLES_UP, 1, err) != 0) {
             status = -1;
             break;
         }
@@ -251,7 +260,7 @@ int store_export(struct store *store, int64_t *next, int64_t last, struct store_
             continue;
         if (*n == room)
             goto out;
-        status = export_ids(store->db, low, high, rows, pixels, n_input, room, n, err);
+        status = export_ids(store, low, high, rows, pixels, n_input, room, n, err);
         if (*n > 0)
             *next = rows[*n - 1].id + 1;
         if (status == 0 && *n == room && *next <= high)

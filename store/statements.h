@@ -120,6 +120,19 @@
     X(CLASS_ADDED,       "SELECT body ->> '$.label' FROM event WHERE kind = 'class' AND kind <> 'train'"               \
                          " AND revision > ?1 AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?2"              \
                          " ORDER BY revision LIMIT 1")                                                                 \
+    X(REMOVED_LIST,      "SELECT id FROM class_removed ORDER BY id")                                                   \
+    X(REMOVED_INSERT,    "INSERT INTO class_removed (id, event, merged_into) VALUES (?1, ?2, ?3)")                     \
+    X(REMOVED_ROWS,      "SELECT id, merged_into FROM class_removed WHERE event = ?1 ORDER BY id")                     \
+    X(REMOVAL_PUT,       "INSERT INTO class_pending (id, merged_into, drop_pinned) VALUES (?1, ?2, ?3)")               \
+    X(REMOVAL_FIND,      "SELECT id, merged_into, drop_pinned FROM class_pending")                                     \
+    X(REMOVAL_CLEAR,     "DELETE FROM class_pending")                                                                  \
+    X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM sample_now WHERE label = ?1 ORDER BY id")                           \
+    X(CLASS_FIRST,       "SELECT min(revision) FROM event WHERE kind = 'class' AND kind <> 'train'"                    \
+                         " AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")                               \
+    X(CLASS_MEANINGS,    "SELECT count(DISTINCT body ->> '$.label') FROM event WHERE kind = 'class'"                   \
+                         " AND kind <> 'train' AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")           \
+    X(EDIT_FIRST_ABOVE,  "SELECT min(sample.revision) FROM edit JOIN sample ON sample.id = edit.sample"                \
+                         " WHERE edit.label >= ?1")                                                                    \
     X(CLASS_OTHERS,      "SELECT count(*) FROM event WHERE kind = 'class' AND kind <> 'train' AND revision > ?1"       \
                          " AND ((body ->> '$.index' = ?2 AND body ->> '$.action' = 'add' AND body ->> '$.label' <> ?3)"\
                          " OR (body ->> '$.index' <> ?2 AND body ->> '$.label' = ?3))")                                \
@@ -162,6 +175,7 @@
     X(SNAPSHOTS_AT,      "SELECT s.id, s.chain IS e.chain FROM snapshot AS s JOIN event AS e USING (revision)"         \
                          " WHERE s.revision = ?1 ORDER BY s.id")                                                       \
     X(SNAPSHOT_COUNT,    "SELECT count(*) FROM snapshot")                                                              \
+    X(SNAPSHOT_UNCREATE, "DELETE FROM snapshot WHERE revision = 1 AND reason = 'create'")                              \
     X(TENSOR_INSERT,     "INSERT INTO tensor (snapshot, name, rows, columns, data) VALUES (?1, ?2, ?3, ?4, ?5)")       \
     X(TENSOR_FIND,       "SELECT rows, columns, data FROM tensor WHERE snapshot = ?1 AND name = ?2")
 /* clang-format on */

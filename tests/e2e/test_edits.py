@@ -57,12 +57,13 @@ def rows(daemon: Daemon, sql: str, *values) -> list[tuple]:
     return found
 
 
-def is_exact(daemons, daemon: Daemon, flags=FLAGS) -> None:
-    """Stops the daemon; the twin and a replay from nothing have its digest."""
+def is_exact(daemons, daemon: Daemon, flags=FLAGS, classes: str | None = None) -> None:
+    """Stops the daemon; the twin (made with those classes) and a replay from nothing have its digest."""
     digest = daemon.digest()
     daemon.stop()
     labels = dict(rows(daemon, "SELECT id, label FROM class"))
-    twin = daemons.start(daemons.init(*flags, name=f"twin-{random.random()}.db"))
+    made_with = ("--classes", classes) if classes else ()
+    twin = daemons.start(daemons.init(*flags, *made_with, name=f"twin-{random.random()}.db"))
     live = rows(daemon, "SELECT sample.label, sample.image FROM live_stretch JOIN sample_now AS sample"
                         " ON sample.revision BETWEEN live_stretch.first AND live_stretch.last ORDER BY sample.id")
     for at in range(0, len(live), 500):
@@ -302,6 +303,107 @@ def test_a_job_that_is_cancelled_has_changed_nothing(slowest: Daemon):
     assert slowest.model() == model and slowest.get("/samples/9").ok()["id"] == 9
     slowest.stop()
     assert rows(slowest, "SELECT count(*) FROM edit_pending") == [(0,)]
+
+
+# ---- classes ----
+
+def classes(daemon: Daemon) -> list[str]:
+    return [c["label"] for c in daemon.get("/classes").ok()["classes"]]
+
+
+@pytest.mark.core
+def test_a_class_that_is_merged_into_another_never_was(daemons, pupil: Daemon):
+    taught = Taught(pupil)
+    remembered = pupil.post("/predict?remember=1", bytes(64)).ok()["id"]
+    answer = edit(pupil, "PATCH", "/classes", {"from": "a", "into": "c"})
+    assert answer.ok()["state"] == "done" and answer.header("Location") == f"/jobs/{answer.json()['id']}"
+    assert classes(pupil) == ["b", "c"] and set(pupil.predict(bytes(64))["probabilities"]) == {"b", "c"}
+    assert {pupil.get(f"/samples/{n}").ok()["label"] for n, label in taught.labels.items() if label == "a"} == {"c"}
+    pupil.get(f"/predictions/{remembered}").problem(404)
+    pupil.train("a", bytes(64)).problem(422, "label-unknown")
+    pupil.train("b", bytes(64)).ok()
+    is_exact(daemons, pupil, classes="b,c")
+
+
+def test_a_class_that_is_deleted_takes_its_samples_along(daemons, pupil: Daemon):
+    taught = Taught(pupil)
+    assert edit(pupil, "PATCH", "/classes", {"delete": "b"}).ok()["state"] == "done"
+    assert classes(pupil) == ["a", "c"]
+    for number, label in taught.labels.items():
+        assert pupil.get(f"/samples/{number}").status == (410 if label == "b" else 200)
+        assert stands_in_the_files(pupil, taught.images[number]) == (label != "b")
+    assert pupil.get("/stats").ok()["samples"] == sum(label != "b" for label in taught.labels.values())
+    is_exact(daemons, pupil, classes="a,c")
+
+
+def test_a_class_of_that_name_may_come_again(pupil: Daemon):
+    Taught(pupil, 60)
+    edit(pupil, "PATCH", "/classes", {"delete": "b"}).ok()
+    assert pupil.send_json("POST", "/classes", {"label": "b"}).ok(201)["index"] == 2
+    number = pupil.train("b", bytes(range(64))).ok()["samples"][0]
+    assert pupil.get(f"/samples/{number}").ok()["label"] == "b"
+    assert [s["id"] for s in pupil.get("/samples?label=b").ok()["samples"]] == [number]
+    digest = pupil.digest()
+    pupil.stop()
+    assert convd_json("verify", "--db", pupil.db)["digest"] == digest
+    assert pupil.start().digest() == digest and classes(pupil) == ["a", "c", "b"]
+
+
+def test_a_class_is_removed_while_others_teach_it(daemons, slow: Daemon):
+    """What comes under its label until the end is of the other class, too; what comes later is refused."""
+    Taught(slow, 300)
+    over, statuses = threading.Event(), []
+
+    def teach(label: str, seed: int):
+        client, chance = slow.client(), np.random.default_rng(seed)
+        while not over.is_set():
+            statuses.append((label, client.train(label, chance.integers(0, 256, 64, np.uint8).tobytes()).status))
+
+    threads = [threading.Thread(target=teach, args=(label, i)) for i, label in enumerate("ac")]
+    for thread in threads:
+        thread.start()
+    job = edit(slow, "PATCH", "/classes", {"from": "a", "into": "b"}, wait=False).ok(202)["id"]
+    assert ended(slow, job)["state"] == "done"
+    until(lambda: ("a", 422) in statuses, "a refusal")
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert {status for label, status in statuses if label == "c"} <= {200, 503}
+    assert {status for label, status in statuses if label == "a"} <= {200, 503, 422}
+    is_exact(daemons, slow, SLOW, classes="b,c")
+
+
+def test_removing_a_class_survives_kill_9(daemons, slow: Daemon):
+    taught = Taught(slow, 300)
+    edit(slow, "PATCH", "/classes", {"delete": "c"}, wait=False).ok(202)
+    time.sleep(0.05)
+    slow.kill()
+    slow.start()
+    for job in slow.get("/jobs").ok()["jobs"]:
+        assert ended(slow, job["id"])["state"] == "done"
+    assert classes(slow) == ["a", "b"]
+    assert not any(stands_in_the_files(slow, taught.images[n]) for n, label in taught.labels.items() if label == "c")
+    is_exact(daemons, slow, SLOW, classes="a,b")
+
+
+def test_what_cannot_be_done_to_a_class_is_told(pupil: Daemon):
+    taught = Taught(pupil, 40)
+    digest = pupil.digest()
+    edit(pupil, "PATCH", "/classes", {"from": "z", "into": "a"}).problem(422, "label-unknown", "/from")
+    edit(pupil, "PATCH", "/classes", {"from": "a", "into": "z"}).problem(422, "label-unknown", "/into")
+    edit(pupil, "PATCH", "/classes", {"from": "a", "into": "a"}).problem(422, "value", "/into")
+    edit(pupil, "PATCH", "/classes", {"delete": "z"}).problem(422, "label-unknown", "/delete")
+    edit(pupil, "PATCH", "/classes", {"delete": 1}).problem(422, "value", "/delete")
+    edit(pupil, "PATCH", "/classes", {"delete": "a", "into": "b"}).problem(422, "value")
+    late = pupil.send_json("POST", "/snapshots", {"pinned": True}).ok(201)["id"]
+    assert f"snapshot {late} " in edit(pupil, "PATCH", "/classes", {"delete": "a"}).problem(409, "conflict")["detail"]
+    assert pupil.digest() == digest
+    edit(pupil, "PATCH", "/classes?drop_pinned=1", {"delete": "a"}).ok()
+    edit(pupil, "PATCH", "/classes", {"from": "b", "into": "c"}).ok()
+    edit(pupil, "PATCH", "/classes", {"delete": "c"}).problem(409, "conflict")  # the last one
+    pupil.send_json("POST", "/classes", {"label": "new"}).ok(201)
+    taught.more(pupil, 0)
+    edit(pupil, "PATCH", "/classes", {"from": "c", "into": "new"}).problem(409, "conflict")
 
 
 # ---- stops and crashes ----

@@ -227,6 +227,11 @@ def walk_edits(seen: Seen, daemon: Daemon) -> None:
         seen.ask(daemon, "PATCH", path, 410, values=values, document=label)
     for path in ("/samples/{id}", "/samples/{id}/image"):
         seen.ask(daemon, "GET", path, 410, values={"id": first})
+    seen.ask(daemon, "PATCH", "/classes", 202, document={"from": "b", "into": "a"}, query="?drop_pinned=1")
+    seen.ask(daemon, "PATCH", "/classes", 409, document={"delete": "c"})  # one after the other
+    [running] = [job["id"] for job in daemon.get("/jobs").ok()["jobs"] if job["state"] == "running"]
+    daemon.request("DELETE", f"/jobs/{running}").ok()
+    seen.ask(daemon, "PATCH", "/classes", 200, document={"delete": "c"}, headers=wait)
     daemon.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
     for path, values, ids in (("/samples/{id}", {"id": last}, {}), ("/samples", {}, {"ids": [last]})):
         seen.ask(daemon, "PATCH", path, 409, values=values, document={**ids, "label": "b"})

@@ -23,7 +23,16 @@ struct life {
     uint64_t n_events;
     struct told samples[SAMPLES + 1]; /* by id */
     struct learner *past[REVISIONS + 1];
+    uint32_t removed; /* the class that never was; NO_CLASS: none */
 };
+
+#define NO_CLASS UINT32_MAX
+
+/* The column of a class by its number. */
+static uint32_t column_of(const struct life *l, uint32_t id)
+{
+    return id - (l->removed != NO_CLASS && id > l->removed);
+}
 
 static void note(struct life *l, struct event event)
 {
@@ -85,6 +94,7 @@ static void live_activate(struct life *l, uint64_t revision)
 static void life_init(struct life *l)
 {
     memset(l, 0, sizeof *l);
+    l->removed = NO_CLASS;
     model_init(&l->m);
     note(l, (struct event){.kind = EVENT_CREATE, .revision = 1});
 }
@@ -126,7 +136,7 @@ static void tell(struct learner *learner, const struct life *l, struct event eve
             const int64_t id = l->first[event.revision] + i;
             const struct told *told = &l->samples[id];
             if (!told->forgotten)
-                samples[n++] = (struct sample){.id = id, .label = told->label, .pixels = told->pixels};
+                samples[n++] = (struct sample){.id = id, .label = column_of(l, told->label), .pixels = told->pixels};
         }
         event.as.train.n = n;
         event.as.train.samples = samples;
@@ -148,7 +158,7 @@ static void tell(struct learner *learner, const struct life *l, struct event eve
                                            .rotation = event.as.rehearse.rotation,
                                            .draw = draw_bits(event.as.rehearse.seed, place)};
         if (!told->forgotten)
-            ck_assert_int_eq(learner_rehearse(learner, told->label, told->pixels, &step, &err), 0);
+            ck_assert_int_eq(learner_rehearse(learner, column_of(l, told->label), told->pixels, &step, &err), 0);
     }
     learner->revision = event.revision;
 }
@@ -159,10 +169,20 @@ static struct learner *by_hand(const struct life *l)
     static bool on_line[REVISIONS + 2][SAMPLES + 1];
     struct learner *past[REVISIONS + 2] = {NULL};
     struct event create = model_origin();
+    char labels[3][LABEL_BYTES_MAX + 1];
+    uint32_t n_labels = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        if (i != l->removed)
+            memcpy(labels[n_labels++], create.as.create.labels[i], sizeof labels[0]);
+    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
+    create.as.create.n_classes = n_labels;
     memset(on_line, 0, sizeof on_line);
     past[1] = learner_create(&create, NULL, 8, NULL);
     for (uint64_t r = 2; r <= l->n_events; r++) {
-        const struct event *event = &l->events[r];
+        struct event numbered = l->events[r], *event = &numbered;
+        const bool never_was = event->kind == EVENT_CLASS && event->as.class_.index == l->removed;
+        if (event->kind == EVENT_CLASS)
+            event->as.class_.index = column_of(l, event->as.class_.index);
         const uint64_t before = event->kind == EVENT_ACTIVATE ? event->as.activate.revision : r - 1;
         past[r] = learner_dup(past[before], true, NULL);
         memcpy(on_line[r], on_line[before], sizeof on_line[r]);
@@ -170,20 +190,21 @@ static struct learner *by_hand(const struct life *l)
         const bool found = event->kind == EVENT_CLASS && event->as.class_.index < past[r]->n_classes;
         if (event->kind == EVENT_TRAIN)
             for (uint32_t i = 0; i < event->as.train.n; i++) {
-                static const char *const labels[] = {"d", "e"};
+                static const char *const added[] = {"d", "e"};
                 struct event add = {.kind = EVENT_CLASS, .revision = r, .as.class_.action = CLASS_ADD};
                 const struct told *told = &l->samples[l->first[r] + i];
                 on_line[r][l->first[r] + i] = true;
-                while (!told->forgotten && told->label >= past[r]->n_classes) {
+                while (!told->forgotten && column_of(l, told->label) >= past[r]->n_classes) {
+                    uint32_t number = past[r]->n_classes;
+                    number += l->removed != NO_CLASS && number >= l->removed;
                     add.as.class_.index = past[r]->n_classes;
-                    (void)snprintf(add.as.class_.label, sizeof add.as.class_.label, "%s",
-                                   labels[past[r]->n_classes - 3]);
+                    (void)snprintf(add.as.class_.label, sizeof add.as.class_.label, "%s", added[number - 3]);
                     past[r]->revision = r - 1;
                     ck_assert_int_eq(learner_apply(past[r], &add, NULL), 0);
                     past[r]->revision = r - 1;
                 }
             }
-        if (event->kind != EVENT_ACTIVATE && event->kind != EVENT_EDIT && !found)
+        if (event->kind != EVENT_ACTIVATE && event->kind != EVENT_EDIT && !found && !never_was)
             tell(past[r], l, *event, on_line[r]);
         past[r]->revision = r;
     }
@@ -262,6 +283,172 @@ static bool stands_somewhere(struct life *l, const uint8_t *bytes, size_t n)
     }
     return found;
 }
+
+/* Removes a class, by its number. */
+static void remove_class(struct life *l, uint32_t removed, uint32_t into)
+{
+    struct model *m = &l->m;
+    struct edits edits = {0}, kept;
+    struct store_replayer *r;
+    struct learner *state;
+    int status;
+    must(m, store_edits_remove(m->store, m->learner, &edits, removed, into, &m->err));
+    must(m, store_edits_keep(m->store, &edits, &m->err));
+    must(m, store_edits_kept(m->store, &kept, &m->err));
+    ck_assert(kept.removes && kept.removed == removed && kept.into == into && kept.n == 0);
+    const struct replay_want what = {.target = store_revision(m->store),
+                                     .ground = edits_first(&edits) - 1,
+                                     .from_origin = edits_first(&edits) == 1,
+                                     .edits = &edits};
+    must(m, store_replayer_open(&r, m->store, &what, &m->err));
+    while ((status = store_replayer_step(r, 11, &m->err)) == 1)
+        ;
+    ck_assert_msg(status == 0, "%s", m->err.text);
+    must(m, store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err));
+    store_replayer_close(r);
+    must(m, store_checkpoint(m->store, true, &m->err));
+    must(m, store_edits_kept(m->store, &kept, &m->err));
+    ck_assert(!kept.removes);
+    learner_free(m->learner);
+    m->learner = state;
+    note(l, (struct event){.kind = EVENT_EDIT, .revision = state->revision});
+    edits_fini(&edits);
+    for (int64_t id = 1; id <= SAMPLES; id++)
+        if (l->samples[id].revision > 0 && l->samples[id].label == removed) {
+            l->samples[id].forgotten = l->samples[id].forgotten || into == EDIT_FORGET;
+            l->samples[id].label = into == EDIT_FORGET ? removed : into;
+        }
+    l->removed = removed;
+}
+
+/* Classes 0, 1, 2 are of the create event; 3 and 4 came with revisions 9 and 20; some samples are of those. */
+static void live_with_five_classes(struct life *l, bool ways_back)
+{
+    struct edits edits = {0};
+    live(l, ways_back);
+    for (int64_t id = 120; id < 170; id += 4)
+        want(l, &edits, id, 3 + (uint32_t)(id / 4 % 2));
+    work_in(l, &edits, 50);
+    is_exact(l);
+}
+
+static const struct {
+    uint32_t removed, into;
+} removals[] = {{1, 2}, {2, 0}, {0, EDIT_FORGET}, {3, 1}, {3, EDIT_FORGET}, {4, 3}, {1, 4}, {3, 4}};
+
+START_TEST(a_class_that_is_removed_never_was)
+{
+    static struct life l;
+    live_with_five_classes(&l, false);
+    remove_class(&l, removals[_i].removed, removals[_i].into);
+    ck_assert_uint_eq(l.m.learner->n_classes, 4);
+    is_exact(&l);
+    train(&l.m, 7, 1234);
+    in_group(&l.m, append_class(&l.m, CLASS_ADD, 4, "new"));
+    in_group(&l.m, append_class(&l.m, CLASS_RENAME, 3, "renamed"));
+    train(&l.m, 7, 1235);
+    (void)recovers(&l.m);
+    verifies(&l.m);
+    ck_assert_str_eq(ask(&l.m, "SELECT max(id) FROM class"), "5"); /* numbers are not given again */
+    must(&l.m, store_open(&l.m.store, l.m.path, false, &l.m.err));
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(a_class_is_removed_on_every_line)
+{
+    static struct life l;
+    live(&l, true);
+    remove_class(&l, 1, removals[_i].into == 1 ? 0 : removals[_i].into > 2 ? EDIT_FORGET : 2);
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(one_class_after_the_other_can_be_removed)
+{
+    static struct life l;
+    live_with_five_classes(&l, false);
+    remove_class(&l, 1, 2);
+    remove_class(&l, 3, EDIT_FORGET);
+    remove_class(&l, 0, 4);
+    ck_assert_uint_eq(l.m.learner->n_classes, 2);
+    ck_assert_str_eq(l.m.learner->labels[1], "e");
+    (void)recovers(&l.m);
+    verifies(&l.m);
+    train(&l.m, 7, 1234);
+    (void)recovers(&l.m);
+    verifies(&l.m);
+    struct edits edits = {0};
+    must_fail(&l.m, ERR_CONFLICT, store_edits_remove(l.m.store, l.m.learner, &edits, 2, 4, &l.m.err));
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(given_first_weights_lose_the_column_of_a_removed_class)
+{
+    struct event create = model_origin();
+    static struct life l;
+    memset(&l, 0, sizeof l);
+    struct learner *drawn = learner_create(&create, NULL, 0, NULL);
+    const struct shape *s = &drawn->shape;
+    float k[64], w01[4096], w12[64];
+    ck_assert(s->kernels * s->n_k <= 64 && s->n_0 * s->n_1 <= 4096 && s->n_1 * 3 <= 64);
+    net_export(&drawn->net, k, w01, w12);
+    for (uint32_t i = 0; i < s->n_1 * 3; i++)
+        w12[i] += 0.125F;
+    create.as.create.k = k;
+    create.as.create.w01 = w01;
+    create.as.create.w12 = w12;
+    l.removed = NO_CLASS;
+    model_init_from(&l.m, &create);
+    note(&l, (struct event){.kind = EVENT_CREATE, .revision = 1});
+    live_train(&l, 9);
+    live_train(&l, 9);
+    remove_class(&l, 1, 0);
+
+    float without[64];
+    char labels[2][LABEL_BYTES_MAX + 1];
+    for (uint32_t t = 0; t < s->n_1; t++) {
+        without[2 * t] = w12[3 * t];
+        without[2 * t + 1] = w12[3 * t + 2];
+    }
+    memcpy(labels[0], create.as.create.labels[0], sizeof labels[0]);
+    memcpy(labels[1], create.as.create.labels[2], sizeof labels[1]);
+    create.as.create.w12 = without;
+    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
+    create.as.create.n_classes = 2;
+    struct learner *hand = learner_create(&create, NULL, 0, NULL);
+    bool on_line[SAMPLES + 1] = {false};
+    tell(hand, &l, l.events[2], on_line);
+    tell(hand, &l, l.events[3], on_line);
+    hand->revision = 4;
+    same_state(l.m.learner, hand);
+    (void)recovers(&l.m);
+    verifies(&l.m);
+    learner_free(hand);
+    learner_free(drawn);
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(a_class_whose_number_had_another_meaning_stays)
+{
+    static struct life l;
+    struct edits edits = {0};
+    life_init(&l);
+    live_train(&l, 4);
+    live_class(&l, "d");
+    live_activate(&l, 2);
+    live_class(&l, "e");
+    must_fail(&l.m, ERR_CONFLICT, store_edits_remove(l.m.store, l.m.learner, &edits, 3, 0, &l.m.err));
+    must_say(&l.m, "\"e\"");
+    must_fail(&l.m, ERR_CONFLICT, store_edits_remove(l.m.store, l.m.learner, &edits, 0, 3, &l.m.err));
+    remove_class(&l, 0, 1);
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
 
 START_TEST(a_forgotten_sample_was_never_learned)
 {
@@ -761,6 +948,8 @@ START_TEST(a_file_of_an_older_version_can_be_edited)
     run_sql(db, "tests/store/version-1.sql");
     if (_i > 0)
         run_sql(db, "schema/0002.sql");
+    if (_i > 1)
+        run_sql(db, "schema/0003.sql");
     ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
     must(m, store_open(&m->store, m->path, false, &m->err));
     must(m, store_recover(m->store, NULL, NULL, NULL, &m->learner, NULL, &m->err));
@@ -856,7 +1045,12 @@ int main(void)
     tcase_add_test(t, the_log_may_grow_while_the_past_is_rebuilt);
     tcase_add_test(t, every_revision_can_be_visited_as_the_edited_log_has_it);
     tcase_add_test(t, a_model_that_goes_back_to_before_an_edit_is_still_edited);
-    tcase_add_loop_test(t, a_file_of_an_older_version_can_be_edited, 0, 2);
+    tcase_add_loop_test(t, a_class_that_is_removed_never_was, 0, sizeof removals / sizeof *removals);
+    tcase_add_loop_test(t, a_class_is_removed_on_every_line, 0, 3);
+    tcase_add_test(t, one_class_after_the_other_can_be_removed);
+    tcase_add_test(t, given_first_weights_lose_the_column_of_a_removed_class);
+    tcase_add_test(t, a_class_whose_number_had_another_meaning_stays);
+    tcase_add_loop_test(t, a_file_of_an_older_version_can_be_edited, 0, 3);
     tcase_add_loop_test(t, damage_to_what_an_edit_wrote_is_found_and_named, 0, sizeof damages / sizeof *damages);
     suite_add_tcase(suite, t);
     return run_suite(suite);

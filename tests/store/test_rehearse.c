@@ -422,7 +422,7 @@ START_TEST(a_file_of_version_1_is_migrated_and_its_rehearsals_mean_what_they_mea
     snapshot(&m);
     forge(&m, "{\"first\":3,\"last\":99,\"seed\":4242}");
     tamper(&m, "DROP INDEX sample_revision; DROP VIEW sample_now; DROP TABLE edit; DROP TABLE edited;"
-               "DROP TABLE edit_pending; PRAGMA user_version = 1");
+               "DROP TABLE edit_pending; DROP TABLE class_removed; DROP TABLE class_pending; PRAGMA user_version = 1");
     must_fail(&m, ERR_DB_READONLY, store_open(&m.store, m.path, true, &m.err));
     must_say(&m, "older format 1");
 
