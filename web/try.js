@@ -12,6 +12,8 @@ import { pixels, trace } from './ink.js';
 
 const PAUSE_MS = 30; // between two predictions while one draws
 const REHEARSED = 8; // against forgetting, and so that a new class is learned from few drawings
+const EXPLAINED_AT_ONCE = 1 << 14; // numbers of an input: the explanation of a larger one comes when the pen has rested
+const EXPLAINED_AT_ALL = 1 << 20; // the daemon's limit
 const THUMB = 88;
 const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
 
@@ -145,8 +147,14 @@ export class Try {
 
   // ---- predictions: one at a time, always of the newest ----
 
-  predict(bytes) {
-    return post(can('POST', '/predict', 'explain') ? '/predict?explain=1' : '/predict', bytes);
+  predict(bytes, explain = this.explains(EXPLAINED_AT_ONCE)) {
+    return post(explain ? '/predict?explain=1' : '/predict', bytes);
+  }
+
+  // Whether the daemon explains, and the input is not larger than that.
+  explains(most) {
+    const { width, height, channels } = state.model;
+    return can('POST', '/predict', 'explain') && width * height * channels <= most;
   }
 
   async ask() {
@@ -172,7 +180,16 @@ export class Try {
   say() {
     clearTimeout(this.saying);
     const answer = this.answer;
-    if (answer) this.saying = setTimeout(() => answer === this.answer && announce(`It says ${answer.label}, ${percent(answer.confidence)}`), SAY_MS);
+    if (answer) this.saying = setTimeout(() => answer === this.answer && this.settled(answer).catch((problem) => tell('problem', problem)), SAY_MS);
+  }
+
+  async settled(answer) {
+    announce(`It says ${answer.label}, ${percent(answer.confidence)}`);
+    if (answer.explain || !this.explains(EXPLAINED_AT_ALL)) return;
+    const whole = await this.predict(this.body(), true);
+    if (answer !== this.answer) return;
+    this.answer = whole;
+    this.show();
   }
 
   show() {

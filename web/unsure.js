@@ -6,9 +6,10 @@ import { get, post, request, send } from './api.js';
 import { announce, button, el, percent, plural, when } from './dom.js';
 import { labels, on, refresh, tell } from './state.js';
 import { intake, readPicture } from './intake.js';
-import { picture } from './sample.js';
+import { labelChoice, picture } from './sample.js';
 
 const LIMIT = 50;
+const CHOICES = 36; // of more classes only the likeliest stand as buttons
 const SKIP = 's'; // unless a class is called so
 const WAITING = 8; // small pictures of those that come next
 
@@ -76,9 +77,13 @@ export class Unsure {
   }
 
   paintFirst(first) {
-    this.keys = keysFor(labels());
+    const many = labels().length > CHOICES;
+    const shown = many ? Object.keys(first.probabilities) : labels();
+    this.keys = keysFor(shown);
     const keyOf = new Map([...this.keys].map(([key, label]) => [label, key]));
-    const choices = labels().map((label) => {
+    const list = labelChoice(first.label, () => {}, { class: 'other-class', 'aria-label': 'Another class' });
+    const other = many && el('div', { class: 'row' }, list, button('It is that', () => this.label(list.value)));
+    const choices = shown.map((label) => {
       const p = first.probabilities[label];
       const node = button('', () => this.label(label), { class: `choice${label === first.label ? ' best' : ''}` });
       node.append(keyOf.has(label) ? el('kbd', {}, keyOf.get(label)) : '', el('span', {}, label), el('span', { class: 'soft small' }, p === undefined ? '' : percent(p)));
@@ -88,7 +93,7 @@ export class Unsure {
       el('div', { class: 'asked-row' }, picture(`/predictions/${first.id}/image`, `What is this? It said ${first.label}`),
         el('div', { class: 'stack' },
           el('p', { class: 'question' }, 'It said ', el('strong', {}, first.label), `, ${percent(first.confidence)}. `, el('span', { class: 'soft' }, `at ${when(first.created)}`)),
-          el('ol', { class: 'choices', 'aria-label': 'What is it?' }, choices),
+          el('ol', { class: 'choices', 'aria-label': 'What is it?' }, choices), other,
           el('div', { class: 'row' }, button(this.keys.has(SKIP) ? 'Skip' : `Skip (${SKIP})`, () => this.skip(), { class: 'quiet' }), button('Drop it', () => this.drop(), { class: 'quiet' })))));
   }
 

@@ -213,3 +213,21 @@ def test_a_sample_is_relabelled_and_another_forgotten(page: Page):
     until(lambda: not page.all("dialog"), "it is done")
     page.daemon.get(f"/samples/{newest[1]['id']}").problem(410)
     page.says("#status", "3,999")
+
+
+def test_a_hundred_classes_are_found_and_chosen(daemons, open_page):
+    daemon = daemons.start(daemons.init("--classes", ",".join(f"class {n}" for n in range(100))))
+    daemon.predict(bytes(64), query="?remember=1")
+    page = open_page(daemon)
+    page.draw(SEVEN)
+    until(lambda: len(page.all(".bar")) == 10, "the ten likeliest")
+    page.one("input[type=search]").send_keys("class 77")
+    until(lambda: [b.text for b in page.all(".bar-label")] == ["class 77"], "the one that is looked for")
+    page.teach("class 77")
+    page.go("Unsure")
+    until(lambda: len(page.all(".choice")) == 5, "the five likeliest")
+    page.one(".other-class").send_keys("class 42")
+    page.press("It is that")
+    until(lambda: daemon.get("/samples?label=class%2042").ok()["samples"], "it is labelled")
+    page.go("How well")
+    page.says(".figures", "of 2 samples")

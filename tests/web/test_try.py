@@ -120,3 +120,23 @@ def test_a_finger_draws_and_does_not_scroll(page: Page):
     touch("touchEnd")
     page.says(".verdict strong", "1")
     assert page.run("return scrollY") == 0
+
+
+def test_a_picture_is_dropped_on_the_sheet_or_pasted(page: Page):
+    drop = """const [place, kind, bytes] = arguments, data = new DataTransfer();
+        data.items.add(new File([Uint8Array.from(bytes)], 'digit.png', {type: 'image/png'}));
+        place.dispatchEvent(kind === 'drop' ? new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
+                                            : new ClipboardEvent('paste', {clipboardData: data, bubbles: true}));"""
+    page.run(drop, page.one(".pad"), "drop", list((ROOT / "examples" / "digits" / "3.png").read_bytes()))
+    page.says(".verdict strong", "3")
+    page.run(drop, page.one("h1"), "paste", list((ROOT / "examples" / "digits" / "8.png").read_bytes()))
+    page.says(".verdict strong", "8")
+    page.clear()
+
+
+def test_a_large_input_is_explained_when_the_pen_rests(daemons, open_page):
+    page = open_page(daemons.start(daemons.init("--width", "160", "--height", "120", "--stride", "4", "--kernel-width", "8", "--kernel-height", "8")))
+    page.draw(CROSS)
+    page.one(".bar.best")
+    page.one(".saw")
+    until(lambda: page.run("return document.querySelector('.saw canvas').width") == 160, "its input")
