@@ -136,7 +136,7 @@ static int ask_removal(struct rebuild *r, struct store *store, const struct lear
 {
     struct edits edits = {.drop_pinned = ask->drop_pinned};
     uint32_t removed, into = EDIT_FORGET;
-    if (rebuild_active(r))
+    if (rebuild_active(r) || r->edits.n > 0 || r->edits.removes)
         return err_set(err, ERR_CONFLICT, "the past is being edited: merge or delete a class when that job has ended");
     if (find_class(&removed, store, work, ask->from, ask->forget ? "delete" : "from", err) != 0 ||
         (!ask->forget && find_class(&into, store, work, ask->label, "into", err) != 0))
@@ -176,6 +176,11 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
     uint32_t label = EDIT_FORGET;
     int status = -1;
     *changed = ask->removes;
+    if (r->replayer == NULL) { /* there is nothing, but where the start could not take up what there was */
+        edits_fini(&r->edits);
+        if (store_edits_kept(store, &r->edits, err) != 0)
+            return -1;
+    }
     if (ask->removes)
         return ask_removal(r, store, work, ask, err);
     if (r->edits.removes)

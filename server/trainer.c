@@ -575,8 +575,12 @@ static void rebuild_take_up(struct trainer *t)
     if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0 && store_checkpoint(t->store, true, &err) != 0)
         log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
     if (rebuild_resume(&t->rebuild, t->store, t->work, &err) != 0) {
-        log_line(LOG_LINE_ERROR, "edits that were accepted before the last stop cannot be made: %s", err.text);
-        (void)rebuild_drop(&t->rebuild, t->store, NULL);
+        const bool later = err.code == ERR_MEMORY || err.code == ERR_STORAGE || err.code == ERR_STORAGE_FULL;
+        log_line(LOG_LINE_ERROR, "edits that were accepted before the last stop cannot be made%s: %s",
+                 later ? " now, but with the next edit, or at the next start" : "", err.text);
+        if (!later)
+            (void)rebuild_drop(&t->rebuild, t->store, NULL);
+        rebuild_fini(&t->rebuild);
     } else if (rebuild_active(&t->rebuild)) {
         log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
                  t->rebuild.edits.n);

@@ -22,6 +22,7 @@
 #include "server/http.h"
 #include "server/image.h"
 #include "server/routes.h"
+#include "store/edits.h"
 #include "tests/oom.h"
 
 #define SIDE    8u
@@ -290,7 +291,7 @@ static void setup(void)
     make_model();
 }
 
-static void teardown(void)
+static void remove_model(void)
 {
     char name[120];
     const char *const ends[] = {"", "-wal", "-journal"};
@@ -298,6 +299,11 @@ static void teardown(void)
         (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
         (void)unlink(name);
     }
+}
+
+static void teardown(void)
+{
+    remove_model();
     (void)rmdir(folder);
     free(png);
     auth_close(auth);
@@ -353,6 +359,87 @@ START_TEST(every_answer_is_whole_or_none_and_the_next_is_right)
 }
 END_TEST
 
+/* Trains one more sample, and leaves behind that it was accepted to be forgotten, as a daemon that was killed then. */
+static int64_t leave_an_edit(unsigned seed)
+{
+    struct err err;
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    struct store_recovery report;
+    struct edits edits = {0};
+    uint8_t pixels[N_INPUT];
+    struct sample sample = {.label = seed % 3, .pixels = pixels};
+    struct event event = {.kind = EVENT_TRAIN, .as.train = {.n = 1, .samples = &sample}};
+    for (unsigned i = 0; i < N_INPUT; i++)
+        pixels[i] = (uint8_t)(i * 5 + seed);
+    ck_assert_msg(store_open(&store, path, false, &err) == 0 &&
+                      store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0 &&
+                      store_begin(store, &err) == 0,
+                  "%s", err.text);
+    store_next(store, &event);
+    struct edit edit = {.id = sample.id, .label = EDIT_FORGET};
+    ck_assert_msg(learner_apply(learner, &event, &err) == 0 && store_append(store, &event, &err) == 0 &&
+                      store_commit(store, &err) == 0 && edits_put(&edits, &edit, &err) == 0 &&
+                      store_edits_check(store, learner, &edits, NULL, &err) == 0 &&
+                      store_edits_keep(store, &edits, &err) == 0,
+                  "%s", err.text);
+    edits_fini(&edits);
+    store_close(store);
+    learner_free(learner);
+    return sample.id;
+}
+
+/* The end of the rebuild that a start took up: true, or it failed, and has told so. */
+static bool edits_are_made(struct service *s)
+{
+    struct job_status list[JOBS_KEPT];
+    bool running = true, failed = false;
+    while (running) {
+        size_t n = jobs_list(trainer_jobs(s->trainer), list);
+        running = false;
+        for (size_t i = 0; i < n; i++) {
+            running = running || list[i].state == JOB_STATE_RUNNING;
+            failed = failed || list[i].state == JOB_STATE_FAILED;
+        }
+        (void)usleep(1000);
+    }
+    return !failed;
+}
+
+START_TEST(what_was_accepted_to_be_forgotten_is_forgotten_though_a_start_had_no_memory)
+{
+    struct service s;
+    struct store *store = NULL;
+    struct store_sample_row row;
+    struct err err;
+    unsigned long refused, n = 1, n_refused = 0, n_told = 0;
+    do {
+        int64_t id = leave_an_edit((unsigned)n);
+        oom_arm(n, false);
+        int status = service_start(&s, &err);
+        bool made = status != 0 || edits_are_made(&s);
+        refused = oom_disarm();
+        n_refused += refused > 0;
+        service_stop(&s);
+        ck_assert_msg(service_start(&s, &err) == 0, "%s", err.text);
+        ck_assert(edits_are_made(&s));
+        service_stop(&s);
+        ck_assert_msg(store_open(&store, path, true, &err) == 0, "%s", err.text);
+        int found = store_sample_row(store, id, &row, NULL, 0, &err);
+        store_close(store);
+        ck_assert_msg((found == -1 && err.code == ERR_GONE) || !made, "allocation %lu: sample %lld is still there", n,
+                      (long long)id);
+        n_told += !made;
+        n += n < 30 ? 1 : n < 300 ? 3 : 100; /* the start; what it has begun */
+        remove_model();
+        make_model();
+    } while (refused > 0);
+    (void)printf("memory: start with an edit to be made: %lu allocations refused, %lu told as failed\n", n_refused,
+                 n_told);
+    ck_assert_uint_gt(n_refused, 50);
+}
+END_TEST
+
 START_TEST(a_start_succeeds_or_says_that_memory_is_wanting)
 {
     static char request[8192];
@@ -389,6 +476,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, every_answer_is_whole_or_none_and_the_next_is_right, 0, 2 * (int)N_KINDS);
     tcase_add_loop_test(t, a_start_succeeds_or_says_that_memory_is_wanting, 0, 2);
+    tcase_add_test(t, what_was_accepted_to_be_forgotten_is_forgotten_though_a_start_had_no_memory);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
