@@ -43,6 +43,7 @@ static const struct field {
     {"remember", WORD, offsetof(struct daemon_config, remember)},
     {"remember-seconds", PLAIN, offsetof(struct daemon_config, remember_seconds)},
     {"arith", TEXT, offsetof(struct daemon_config, arith)},
+    {"log-level", TEXT, offsetof(struct daemon_config, log_level)},
 };
 
 #define N_FIELDS    (sizeof fields / sizeof *fields)
@@ -104,6 +105,10 @@ static const struct cli_flag flags[] = {
           "predictions that may be given their label later; the oldest leave first"),
     COUNT("remember-seconds", "N", 1, SECONDS_MAX, "and for how long"),
     CLI_FLAG_ARITH,
+    {.name = "log-level",
+     .kind = CLI_TEXT,
+     .argument = "WORD",
+     .help = "the least that is logged: error, warning, notice, info or debug; debug has a line for each request"},
     CLI_FLAG_END,
 };
 
@@ -191,7 +196,7 @@ const struct cli_verb cli_serve = {
     .details =
         "Prints \"listening on http://ADDRESS:PORT\" when it is ready. SIGTERM or SIGINT: no new connections, what is\n"
         "queued is learned and answered, a snapshot is taken. Every answer to POST /train comes after the samples\n"
-        "are on the disk. SIGHUP: the token files are read again.\n",
+        "are on the disk. SIGHUP: the token files are read again. SIGUSR1: each request is logged, until SIGUSR2.\n",
     .examples = "  convd serve --db digits.db\n"
                 "  CONVD_LISTEN=127.0.0.1:0 convd serve --db digits.db --threads 2\n",
     .flags = flags,

@@ -55,7 +55,8 @@ struct daemon {
     unsigned n_places;
     bool terminal; /* stderr was one at the start */
     struct watchdog watchdog;
-    int64_t told_ms; /* when recovery last told of its progress */
+    enum log_priority level; /* of the log, as configured */
+    int64_t told_ms;         /* when recovery last told of its progress */
 };
 
 struct daemon_config daemon_config_default(void)
@@ -74,6 +75,7 @@ struct daemon_config daemon_config_default(void)
         .body_bytes = 16u << 20,
         .image_pixels = IMAGE_PIXELS_MAX_DEFAULT,
         .batch_images = 4096,
+        .log_level = "info",
         .trainer = trainer_config_default(),
     };
 }
@@ -87,13 +89,21 @@ static void stop_signals(sigset_t *set)
     sigaddset(set, SIGINT);
 }
 
+/* Those that do not stop it. */
+static void other_signals(sigset_t *set)
+{
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGUSR2);
+}
+
 /* Takes one of our signals that comes within that time; 0: none did. */
-static int wait_for_signal(int milliseconds, bool hangup)
+static int wait_for_signal(int milliseconds, bool others)
 {
     sigset_t set;
     stop_signals(&set);
-    if (hangup)
-        sigaddset(&set, SIGHUP);
+    if (others)
+        other_signals(&set);
     struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000L};
     int signal = sigtimedwait(&set, NULL, &time);
     return signal > 0 ? signal : 0;
@@ -315,6 +325,17 @@ static void reload(struct daemon *daemon)
     (void)sd_notify(0, "READY=1");
 }
 
+/* Said at both levels, so that a person sees that the signal came. */
+static void change_level(enum log_priority level)
+{
+    const bool more = level == LOG_LINE_DEBUG;
+    if (!more)
+        log_line(LOG_LINE_NOTICE, "SIGUSR2: logging as configured");
+    log_set_level(level);
+    if (more)
+        log_line(LOG_LINE_NOTICE, "SIGUSR1: logging each request, until SIGUSR2");
+}
+
 static int serve(struct daemon *daemon, struct err *err)
 {
     for (unsigned i = 0; i < daemon->n_places; i++)
@@ -330,6 +351,9 @@ static int serve(struct daemon *daemon, struct err *err)
         signal = wait_for_signal(soon ? (int)quarter_ms : LOOK_MS, true);
         if (signal == SIGHUP && !(daemon->terminal && !isatty(STDERR_FILENO))) {
             reload(daemon);
+            signal = 0;
+        } else if (signal == SIGUSR1 || signal == SIGUSR2) {
+            change_level(signal == SIGUSR1 ? LOG_LINE_DEBUG : daemon->level);
             signal = 0;
         }
         (void)watchdog_tick(&daemon->watchdog, now_ms());
@@ -402,6 +426,8 @@ static int prepare(struct daemon *daemon, struct err *err)
 int daemon_run(const struct daemon_config *config, struct err *err)
 {
     struct daemon daemon = {.config = config};
+    if (log_level_parse(&daemon.level, config->log_level, err) != 0)
+        return -1;
     log_open();
     /* Few arenas, and large blocks from the kernel and back to it: resident memory stays what is in use. */
     (void)mallopt(M_ARENA_MAX, 2);
@@ -409,10 +435,11 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
     sigset_t set, before;
     stop_signals(&set);
-    sigaddset(&set, SIGHUP);
+    other_signals(&set);
     (void)pthread_sigmask(SIG_BLOCK, &set, &before);
     (void)signal(SIGPIPE, SIG_IGN);
 
+    log_set_level(daemon.level);
     watchdog_clear(&daemon.watchdog);
     daemon.terminal = isatty(STDERR_FILENO) != 0;
     int status = prepare(&daemon, err);

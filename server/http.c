@@ -29,8 +29,10 @@
 #include "server/acceptor.h"
 #include "server/http_body.h"
 #include "server/http_headers.h"
+#include "server/log.h"
 #include "server/oip.h"
 #include "server/problem.h"
+#include "server/request_id.h"
 #include "server/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
@@ -74,6 +76,8 @@ struct http_connection {
     struct text target;
     const char *line_target; /* libmicrohttpd's, of which target is a copy */
     struct http_body body;
+    char id[REQUEST_ID_BYTES_MAX + 1];
+    bool id_given; /* by the client */
     struct request request;
     struct answer answer;
     struct kept kept;
@@ -90,6 +94,7 @@ struct http {
     struct http_connection *connections;
     atomic_bool draining;
     struct http_bodies bodies;
+    struct request_ids ids;
     atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended, n_asleep;
 };
 
@@ -107,12 +112,15 @@ static bool add(struct MHD_Response *response, const char *name, const char *val
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-static bool add_headers(struct MHD_Response *response, const struct answer *answer)
+/* tells_id: the answer says which request it is of. */
+static bool add_headers(struct MHD_Response *response, const struct answer *answer, bool tells_id)
 {
     char number[24];
     bool ok = add(response, "Cache-Control", answer->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
     if (answer->status != 204 && answer->status != 304)
         ok = ok && add(response, "Content-Type", answer->type) && add(response, "X-Content-Type-Options", "nosniff");
+    if (tells_id)
+        ok = ok && add(response, "X-Request-Id", answer->request_id);
     if (answer->etag[0] != '\0')
         ok = ok && add(response, "ETag", answer->etag);
     if (answer->location[0] != '\0')
@@ -252,7 +260,10 @@ static enum MHD_Result send_answer(struct http_connection *connection)
         answer->close = true;
     if (answer->status == 204 || answer->status == 304)
         text_clear(&answer->text);
-    const bool common = is_common(answer);
+    /* To a client that gave one, with whatever went wrong, and while the log has it: else it would tell nobody anything, and
+     * cost each prediction its response that serves again. */
+    const bool tells_id = connection->id_given || answer->status >= 400 || log_takes(LOG_LINE_DEBUG);
+    const bool common = !tells_id && is_common(answer);
     if (common && serves_again(&connection->kept, answer)) {
         connection->phase = PHASE_ANSWERED;
         return MHD_queue_response(connection->mhd, answer->status, connection->kept.response);
@@ -275,7 +286,7 @@ static enum MHD_Result send_answer(struct http_connection *connection)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
     connection->phase = PHASE_ANSWERED;
-    if (add_headers(response, answer))
+    if (add_headers(response, answer, tells_id))
         result = MHD_queue_response(connection->mhd, answer->status, response);
     if (common && result == MHD_YES)
         keep(&connection->kept, response, answer);
@@ -356,6 +367,8 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     struct err err;
     connection->request = (struct request){.method = method_parse(method), .body = &connection->body.text};
     answer_reset(&connection->answer);
+    connection->id_given = request_id_choose(connection->id, &connection->http->ids, NULL);
+    connection->request.id = connection->answer.request_id = connection->id;
     if (connection->target.failed) {
         err_set(&err, ERR_MEMORY, "no memory for the request line");
         answer_problem(&connection->answer, &err);
@@ -365,6 +378,8 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
                       version);
     (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
     http_headers_end(&headers, info != NULL ? info->header_size : 0);
+    if (connection->request.given_id != NULL)
+        connection->id_given = request_id_choose(connection->id, &connection->http->ids, connection->request.given_id);
     if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
         static const struct problem not_implemented = {ERR_SYNTAX, 501, "Transfer coding not supported", NULL};
         answer_problem_row(&connection->answer, headers.unknown_coding ? &not_implemented : problem_find(err.code),
@@ -710,6 +725,7 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     if (http == NULL)
         return err_set(err, ERR_MEMORY, "no memory for the HTTP server");
     http->config = *config;
+    request_ids_init(&http->ids);
     http_bodies_init(&http->bodies, config->body_bytes, config->threads);
     pthread_mutex_init(&http->lock, NULL);
     bool tls = config->certificate != NULL;

@@ -84,6 +84,8 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
     case 12:
         if (strcasecmp(name, "Content-Type") == 0)
             request->content_type = value;
+        else if (strcasecmp(name, "X-Request-Id") == 0)
+            request->given_id = value;
         break;
     case 13:
         if (strcasecmp(name, "If-None-Match") == 0) {

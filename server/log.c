@@ -2,13 +2,15 @@
 #include "server/log.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static bool under_journald;
+static atomic_int lowest = LOG_LINE_INFO;
 
 void log_open(void)
 {
@@ -20,10 +22,34 @@ void log_open(void)
                      fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
+void log_set_level(enum log_priority level)
+{
+    atomic_store_explicit(&lowest, (int)level, memory_order_relaxed);
+}
+
+bool log_takes(enum log_priority priority)
+{
+    return (int)priority <= atomic_load_explicit(&lowest, memory_order_relaxed);
+}
+
+int log_level_parse(enum log_priority *level, const char *word, struct err *err)
+{
+    static const char *const words[] = {"error", "warning", "notice", "info", "debug"};
+    for (int i = 0; i < 5; i++) {
+        if (strcmp(words[i], word) == 0) {
+            *level = (enum log_priority)(LOG_LINE_ERROR + i);
+            return 0;
+        }
+    }
+    return err_set(err, ERR_USAGE, "--log-level is \"%.40s\", but must be error, warning, notice, info or debug", word);
+}
+
 void log_line(enum log_priority priority, const char *format, ...)
 {
     char line[1024];
     size_t used = 0;
+    if (!log_takes(priority))
+        return;
     if (under_journald)
         used = (size_t)snprintf(line, sizeof line, "<%d>", (int)priority);
     else
@@ -37,8 +63,8 @@ void log_line(enum log_priority priority, const char *format, ...)
     size_t room = sizeof line - used - 2;
     used += (size_t)n < room ? (size_t)n : room;
     for (size_t i = 0; i < used; i++)
-        if (line[i] == '\n' || line[i] == '\r')
-            line[i] = ' '; /* what a client sent must not look like a second line */
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = ' ';
     line[used++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, used);
     (void)ignored;

@@ -1,12 +1,33 @@
 /* log.h - one line a time to stderr. Under journald (JOURNAL_STREAM names our stderr) a line begins with its priority,
- * "<4>"; elsewhere with nothing, since a person reads it. Any thread; a line is one write, so lines never mix. */
+ * "<4>"; elsewhere with nothing, since a person reads it. Any thread; a line is one write, so lines never mix. Control characters
+ * become blanks: what a client sent can neither look like a line of ours nor reach a terminal.
+ *
+ * What is less important than the level is not written, and costs one comparison. The level can be changed while others log. */
 #ifndef CONVD_SERVER_LOG_H
 #define CONVD_SERVER_LOG_H
 
-enum log_priority { LOG_LINE_ERROR = 3, LOG_LINE_WARNING = 4, LOG_LINE_NOTICE = 5, LOG_LINE_INFO = 6 };
+#include <stdbool.h>
+
+#include "core/err.h"
+
+/* syslog's numbers: less is more important. DEBUG has one line for each request. */
+enum log_priority {
+    LOG_LINE_ERROR = 3,
+    LOG_LINE_WARNING = 4,
+    LOG_LINE_NOTICE = 5,
+    LOG_LINE_INFO = 6,
+    LOG_LINE_DEBUG = 7
+};
 
 /* log_open - looks at JOURNAL_STREAM; call once, before threads. */
 void log_open(void);
+
+/* log_set_level - the least important priority that is still written; LOG_LINE_INFO before. log_takes - whether one is. */
+void log_set_level(enum log_priority level);
+bool log_takes(enum log_priority priority);
+
+/* log_level_parse - "error", "warning", "notice", "info" or "debug". Errors: ERR_USAGE, which lists them. */
+int log_level_parse(enum log_priority *level, const char *word, struct err *err);
 
 void log_line(enum log_priority priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

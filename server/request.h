@@ -32,9 +32,11 @@ struct request {
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
     const char *accept, *accept_encoding, *last_event_id;
+    const char *given_id;    /* X-Request-Id, as it came */
     const char *json_length; /* Inference-Header-Content-Length: oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */
+    const char *id;          /* request_id.h */
     /* for the metrics; set by the routes */
     unsigned route;
 };

@@ -228,6 +228,9 @@ void routes_completed(void *context, const struct request *request, unsigned sta
 {
     struct routes *routes = context;
     metrics_request(routes->metrics, request->route, request->method, status, nanoseconds);
+    if (log_takes(LOG_LINE_DEBUG)) /* without the query: labels are in it */
+        log_line(LOG_LINE_DEBUG, "request %s: %s %s: %u in %llu us", request->id, method_name(request->method),
+                 request->path[0] != '\0' ? request->path : "-", status, (unsigned long long)(nanoseconds / 1000));
 }
 
 /* ---- what the routes share ---- */
@@ -240,7 +243,7 @@ void routes_problem(struct routes *routes, struct answer *answer, const struct e
         return;
     int64_t now = now_ms() / 1000, last = atomic_load(&routes->logged_s);
     if (now != last && atomic_compare_exchange_strong(&routes->logged_s, &last, now))
-        log_line(LOG_LINE_ERROR, "%s: %s", err_code_name(err->code), err->text);
+        log_line(LOG_LINE_ERROR, "request %s: %s: %s", answer->request_id, err_code_name(err->code), err->text);
 }
 
 struct json *call_json(const struct call *call, bool may_be_empty)

@@ -159,6 +159,32 @@ def a_second_model_has_an_address_and_a_directory_of_its_own_and_sees_no_other()
 
 
 @scenario
+def each_request_is_in_the_journal_with_its_id_and_priority_between_sigusr1_and_sigusr2():
+    def journal(word: str) -> list[dict]:
+        subprocess.run(["journalctl", "--sync"], check=True)
+        lines = subprocess.run(["journalctl", "-u", DIGITS, "-o", "json", "--no-pager"], capture_output=True, text=True).stdout.splitlines()
+        return [line for line in map(json.loads, lines) if word in line["MESSAGE"]]
+
+    def ask(name: str) -> None:
+        query = urllib.request.Request("http://127.0.0.1:8080/model", headers={"X-Request-Id": name})
+        urllib.request.urlopen(query, timeout=30).read()
+
+    def signal_main(name: str) -> None:
+        systemctl("kill", f"--signal={name}", DIGITS)
+        wait_for(name, lambda: journal(f"{name}: logging"))
+
+    ask("quiet-before")
+    signal_main("SIGUSR1")
+    ask("scan-81")
+    line = wait_for("its line", lambda: journal("request scan-81: GET /model: 200"))[0]
+    assert (line["PRIORITY"], line["SYSLOG_IDENTIFIER"]) == ("7", "convd@digits"), line
+    signal_main("SIGUSR2")
+    ask("quiet-after")
+    assert not journal("quiet-")
+    assert journal("replayed")[0]["PRIORITY"] == "6"
+
+
+@scenario
 def tokens_and_tls_come_as_credentials_and_work_under_the_filter():
     Path("/etc/convd").mkdir(exist_ok=True)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
