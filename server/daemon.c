@@ -97,6 +97,17 @@ static void other_signals(sigset_t *set)
     sigaddset(set, SIGUSR2);
 }
 
+/* What came after the last look would end a daemon that has stopped well, as soon as it is let through. To ignore a signal
+ * takes back one that waits. */
+static void forget_late_signals(void)
+{
+    static const int ours[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        void (*before)(int) = signal(ours[i], SIG_IGN);
+        (void)signal(ours[i], before);
+    }
+}
+
 /* Takes one of our signals that comes within that time; 0: none did. */
 static int wait_for_signal(int milliseconds, bool others)
 {
@@ -454,6 +465,7 @@ int daemon_run(const struct daemon_config *config, struct err *err)
             *err = stop_err;
         status = -1;
     }
+    forget_late_signals();
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }

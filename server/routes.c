@@ -243,7 +243,8 @@ void routes_problem(struct routes *routes, struct answer *answer, const struct e
         return;
     int64_t now = now_ms() / 1000, last = atomic_load(&routes->logged_s);
     if (now != last && atomic_compare_exchange_strong(&routes->logged_s, &last, now))
-        log_line(LOG_LINE_ERROR, "request %s: %s: %s", answer->request_id, err_code_name(err->code), err->text);
+        log_line(LOG_LINE_ERROR, "request %s: %s: %s", answer->request_id != NULL ? answer->request_id : "-",
+                 err_code_name(err->code), err->text);
 }
 
 struct json *call_json(const struct call *call, bool may_be_empty)

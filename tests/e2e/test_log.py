@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -83,6 +84,18 @@ def test_sigusr1_logs_each_request_by_its_id_until_sigusr2(small: Daemon):
     small.stop()
     assert {"before", "after"} & {match[1] for match in requests(small)} == set()
     assert any("SIGTERM" in line for line in lines(small))
+
+
+@pytest.mark.parametrize("late", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_that_comes_while_it_stops_does_not_spoil_its_end(small: Daemon, late):
+    with socket.create_connection(("127.0.0.1", small.port)) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x.localhost\r\nContent-Length: 64\r\n\r\n.")  # a stop waits for the rest
+        time.sleep(0.1)
+        small.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: any("SIGTERM: stopping" in line for line in lines(small)), "SIGTERM")
+        small.process.send_signal(late)
+    assert small.process.wait(PATIENCE_S) == 0
+    small.process = None
 
 
 def test_the_log_has_neither_labels_nor_lines_of_a_clients_making(daemons):
