@@ -150,6 +150,23 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# A convd whose arithmetic is another, in name and in bits (its multiply-adds are not fused): what the tests of upgrades upgrade to.
+OTHER       := $(BUILD)/other
+OTHER_FLAGS  = '-DARITHMETIC_VERSION="convd-other"' -include tests/other_arithmetic.h
+OTHER_SRC   := $(shell grep -l ARITHMETIC_VERSION $(wildcard core/*.c store/*.c server/*.c))
+OTHER_OBJ   := $(OTHER_SRC:%.c=$(OTHER)/%.o) $(ARITHS:%=$(OTHER)/core/arith_%.o)
+$(OTHER_SRC:%.c=$(OTHER)/%.o): ALL_CFLAGS += $(PKG_CFLAGS)
+$(OTHER_SRC:%.c=$(OTHER)/%.o): $(OTHER)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) $(ALL_CFLAGS) $(OTHER_FLAGS) -MMD -MP -c -o $@ $<
+$(ARITHS:%=$(OTHER)/core/arith_%.o): $(OTHER)/core/arith_%.o: core/arith.c
+	@mkdir -p $(@D)
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -O1 $(ARCH_$*) $(OTHER_FLAGS) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
+$(OTHER)/convd: $(OTHER_OBJ) $(BUILD)/server/main.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(OTHER_OBJ) $(BUILD)/server/main.o $(filter-out $(OTHER_OBJ:$(OTHER)/%=$(BUILD)/%),$(SERVER_OBJ) $(STORE_OBJ) $(CORE_OBJ)) $(SERVER_LIBS)
+.PHONY: other
+other: $(OTHER)/convd
+
 # ---- tests: each layer's link only that layer and those below; that they link is half of the proof ----
 $(CORE_TESTS): $(BUILD)/tests/core/%: $(BUILD)/tests/core/%.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcore.a $(CORE_LIBS) $(CHECK_LIBS) -lm

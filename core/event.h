@@ -22,6 +22,8 @@ enum event_kind {
     EVENT_ACTIVATE,   /* the state of an earlier revision is the live one again          */
     EVENT_EDIT,       /* samples before it were forgotten or relabelled: the fold of what is before
                        * it is another now; the event itself changes nothing              */
+    EVENT_GROUND,     /* another arithmetic goes on from here: the state that a snapshot and the log behind
+                       * it gave is taken as it is, and what is before does not replay to the same bits */
     EVENT_KIND_N
 };
 
@@ -85,6 +87,12 @@ struct event {
             uint32_t n;       /* samples                                                                   */
             uint8_t rows[32]; /* SHA-256 over its rows: store/edits.c                                      */
         } edit;
+        struct {
+            char arithmetic[32]; /* that goes on                                                            */
+            char before[32];     /* that made the state                                                     */
+            uint64_t from;       /* revision of the snapshot that it began with                             */
+            uint8_t digest[32];  /* of the state                                                            */
+        } ground;
     } as;
 };
 

@@ -343,6 +343,7 @@ int learner_check(const struct learner *l, const struct event *event, struct err
     case EVENT_REHEARSE:
     case EVENT_ACTIVATE:
     case EVENT_EDIT:
+    case EVENT_GROUND:
     case EVENT_KIND_N:
         break;
     }
@@ -377,6 +378,7 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
     case EVENT_REHEARSE:
     case EVENT_ACTIVATE:
     case EVENT_EDIT:
+    case EVENT_GROUND:
     case EVENT_KIND_N:
         assert(false && "refused by learner_check");
     }
@@ -403,8 +405,9 @@ int learner_rehearse(struct learner *l, uint32_t label, const uint8_t *pixels, c
 const char *event_kind_name(enum event_kind kind)
 {
     static const char *const names[EVENT_KIND_N] = {
-        [EVENT_CREATE] = "create",     [EVENT_TRAIN] = "train",       [EVENT_CLASS] = "class", [EVENT_TUNE] = "tune",
-        [EVENT_REHEARSE] = "rehearse", [EVENT_ACTIVATE] = "activate", [EVENT_EDIT] = "edit",
+        [EVENT_CREATE] = "create", [EVENT_TRAIN] = "train",       [EVENT_CLASS] = "class",
+        [EVENT_TUNE] = "tune",     [EVENT_REHEARSE] = "rehearse", [EVENT_ACTIVATE] = "activate",
+        [EVENT_EDIT] = "edit",     [EVENT_GROUND] = "ground",
     };
     return (unsigned)kind < EVENT_KIND_N && names[kind] != NULL ? names[kind] : "unknown";
 }

@@ -38,7 +38,10 @@
 #include "core/shape.h"
 #include "core/team.h"
 
+#ifndef ARITHMETIC_VERSION /* the tests build one that has another */
 #define ARITHMETIC_VERSION "convd-1"
+#endif
+#define ARITHMETIC_BYTES 32 /* of such a name, with its zero */
 
 #define LANES 16u
 

@@ -103,6 +103,11 @@ int offline_open(struct offline *out, const struct cli_args *args, bool read_onl
         offline_close(out);
         return -1;
     }
+    if (report.before[0] != '\0')
+        (void)fprintf(stderr,
+                      "convd: %s: the log was made by arithmetic %s, and this is " ARITHMETIC_VERSION
+                      ": the snapshot of revision %llu is its ground\n",
+                      path, report.before, (unsigned long long)report.snapshot_revision);
     if (report.passed_over > 0)
         (void)fprintf(stderr, "convd: warning: %s: %u snapshot%s passed over: %s\n", path, report.passed_over,
                       report.passed_over == 1 ? "" : "s", report.warning);

@@ -24,6 +24,11 @@ static int print_verdict(const struct store_verdict *verdict, const char *path, 
                      path, (unsigned long long)verdict->events, (unsigned long long)verdict->samples,
                      verdict->snapshots, seconds, (unsigned long long)verdict->revision,
                      (unsigned long long)verdict->step, hex);
+        if (verdict->ground > 1)
+            (void)printf(
+                "what is before revision %llu was made by arithmetic %s: its rows are as they were written, but "
+                "they do not replay to the same bits, and are not part of that replay\n",
+                (unsigned long long)verdict->ground, verdict->before);
         return 0;
     }
     struct json *root = json_object();
@@ -34,6 +39,7 @@ static int print_verdict(const struct store_verdict *verdict, const char *path, 
     json_add_number(root, "events", (double)verdict->events);
     json_add_number(root, "samples", (double)verdict->samples);
     json_add_number(root, "snapshots", verdict->snapshots);
+    json_add_number(root, "ground", (double)verdict->ground);
     json_add_number(root, "seconds", seconds);
     return cli_print_json(root, err);
 }

@@ -189,6 +189,13 @@ static int open_model(struct daemon *daemon, struct err *err)
     if (report.passed_over > 0)
         log_line(LOG_LINE_WARNING, "passed over %u damaged snapshot%s: %s", report.passed_over,
                  report.passed_over == 1 ? "" : "s", report.warning);
+    if (report.before[0] != '\0')
+        log_line(LOG_LINE_NOTICE,
+                 "the log was made by arithmetic %s, and this is " ARITHMETIC_VERSION
+                 ": the snapshot of revision %llu is its ground. All samples are learned, but what is before revision "
+                 "%llu does not replay to the same bits any more",
+                 report.before, (unsigned long long)report.snapshot_revision,
+                 (unsigned long long)store_ground(daemon->store).revision);
     log_line(LOG_LINE_INFO, "%s: revision %llu, step %llu; replayed %llu events, %llu samples", db,
              (unsigned long long)daemon->learner->revision, (unsigned long long)daemon->learner->step,
              (unsigned long long)report.events, (unsigned long long)report.samples);
@@ -275,6 +282,7 @@ static int start(struct daemon *daemon, struct err *err)
     if (team_create_for(&daemon->team, &learner->shape, learner->n_classes, config->train_threads, err) != 0)
         return -1;
     workspace_share(learner->ws, daemon->team, TEAM_LEAST);
+    const uint64_t ground = store_ground(daemon->store).revision; /* stays while we serve */
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;
@@ -284,6 +292,7 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
+    daemon->routes->ground = ground;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     daemon->routes->events = daemon->events;
     daemon->routes->remember = remember_create(config->remember, config->remember_seconds, err);

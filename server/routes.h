@@ -62,6 +62,7 @@ struct routes {
     struct remember *remember; /* set before anybody asks; routes_free() frees it */
     struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
     pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
+    uint64_t ground;           /* revision from which on the log replays to the same bits */
     int64_t started_us;
     atomic_bool stopping;     /* /readyz says so */
     atomic_bool copying;      /* for a GET /backup: one at a time */

@@ -21,7 +21,7 @@ static void hex(char *text, const uint8_t *bytes, size_t n)
     text[2 * n] = '\0';
 }
 
-static struct json *model_document(struct revision *revision)
+static struct json *model_document(struct revision *revision, uint64_t ground)
 {
     const struct learner *learner = revision->learner;
     const struct shape *s = &learner->shape;
@@ -67,29 +67,32 @@ static struct json *model_document(struct revision *revision)
     json_add_number(root, "revision", (double)learner->revision);
     json_add_string(root, "digest", digest_text);
     json_add_string(root, "arithmetic", ARITHMETIC_VERSION);
+    struct json *since = json_add_object(root, "ground");
+    json_add_number(since, "revision", (double)ground);
+    json_add_string(since, "arithmetic", ARITHMETIC_VERSION);
     json_add_string(root, "instruction_set", arith_name(learner->arith));
     json_add_string(root, "convd", CONVD_VERSION);
     return root;
 }
 
-static void answer_model(struct answer *answer, struct revision *revision)
+static void answer_model(struct answer *answer, struct revision *revision, uint64_t ground)
 {
     answer_revision(answer, revision->learner->revision);
-    answer_json(answer, 200, model_document(revision));
+    answer_json(answer, 200, model_document(revision, ground));
 }
 
 void route_model_get(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
     if (!call_not_modified(call, revision->learner->revision))
-        answer_model(call->answer, revision);
+        answer_model(call->answer, revision, call->routes->ground);
     model_release(call->routes->model, revision);
 }
 
 static void model_patched(struct work *work, struct answer *answer)
 {
     struct revision *revision = model_acquire(work->routes->model);
-    answer_model(answer, revision);
+    answer_model(answer, revision, work->routes->ground);
     model_release(work->routes->model, revision);
 }
 

@@ -111,6 +111,11 @@ static int check_one(struct store *store, const struct learner *learner, const s
         return err_set(err, ERR_NOT_FOUND, "there is no sample %lld", (long long)edit->id);
     if (edit->was == EDIT_FORGET)
         return err_set(err, ERR_GONE, "sample %lld was forgotten", (long long)edit->id);
+    if (edit->revision < store->ground.revision)
+        return err_set(err, ERR_CONFLICT,
+                       "sample %lld was learned by another arithmetic, before revision %llu: the model cannot be made "
+                       "again from before that. A new model can be made of the samples without it",
+                       (long long)edit->id, (unsigned long long)store->ground.revision);
     if (edit->label == EDIT_FORGET || edit->label == edit->was)
         return 0;
     const uint32_t column = class_column(store, edit->label);

@@ -65,7 +65,8 @@ uint64_t edits_first(const struct edits *edits);
 
 /* store_edits_check - looks each sample up and leaves out those that have the wanted label already. `learner`: the live state.
  * Errors, with `at` (may be NULL) the place in the list: ERR_NOT_FOUND (no such sample), ERR_GONE (forgotten already),
- * ERR_CONFLICT (to be relabelled, but the model went back to before it; or its class cannot exist at its place). */
+ * ERR_CONFLICT (to be relabelled, but the model went back to before it; or its class cannot exist at its place; or it was learned before the
+ * ground). */
 int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                       struct err *err);
 

@@ -207,6 +207,12 @@ int event_body(char **body, struct db *db, const struct event *event, const uint
         db_bind_int(db, SQL_BODY_EDIT, 2, event->as.edit.n);
         db_bind_blob(db, SQL_BODY_EDIT, 3, event->as.edit.rows, sizeof event->as.edit.rows);
         return take_text(body, db, SQL_BODY_EDIT, err);
+    case EVENT_GROUND:
+        db_bind_text(db, SQL_BODY_GROUND, 1, event->as.ground.arithmetic);
+        db_bind_text(db, SQL_BODY_GROUND, 2, event->as.ground.before);
+        db_bind_int(db, SQL_BODY_GROUND, 3, (int64_t)event->as.ground.from);
+        db_bind_blob(db, SQL_BODY_GROUND, 4, event->as.ground.digest, sizeof event->as.ground.digest);
+        return take_text(body, db, SQL_BODY_GROUND, err);
     case EVENT_KIND_N:
         break;
     }
@@ -323,6 +329,30 @@ static int unhex(uint8_t *bytes, size_t n_bytes, const char *text)
     return 0;
 }
 
+static int parse_name(char name[ARITHMETIC_BYTES], const struct db *db, enum statement which, int column,
+                      struct err *err)
+{
+    size_t n;
+    const char *text = db_text(db, which, column, &n);
+    if (n == 0 || n >= ARITHMETIC_BYTES || strlen(text) != n)
+        return damaged(err, "arithmetic");
+    memcpy(name, text, n + 1);
+    return 0;
+}
+
+static int parse_ground(struct event *event, struct db *db, struct err *err)
+{
+    if (parse_name(event->as.ground.arithmetic, db, SQL_READ_GROUND, 0, err) != 0 ||
+        parse_name(event->as.ground.before, db, SQL_READ_GROUND, 1, err) != 0)
+        return -1;
+    if (!is_within(db, SQL_READ_GROUND, 2, 1, INT64_MAX))
+        return damaged(err, "revision");
+    if (unhex(event->as.ground.digest, DIGEST_BYTES, db_text(db, SQL_READ_GROUND, 3, NULL)) != 0)
+        return damaged(err, "digest");
+    event->as.ground.from = (uint64_t)db_int(db, SQL_READ_GROUND, 2);
+    return 0;
+}
+
 static int parse_edit(struct event *event, struct db *db, struct err *err)
 {
     if (!is_within(db, SQL_READ_EDIT, 0, 1, INT64_MAX) || !is_within(db, SQL_READ_EDIT, 1, 0, UINT32_MAX))
@@ -410,6 +440,12 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
         status = parse_edit(event, db, err);
         db_reset(db, SQL_READ_EDIT);
         return status;
+    case EVENT_GROUND:
+        if (read_body(db, SQL_READ_GROUND, body, n_body, err) != 0)
+            return -1;
+        status = parse_ground(event, db, err);
+        db_reset(db, SQL_READ_GROUND);
+        return status;
     case EVENT_CREATE:
     case EVENT_KIND_N:
         break;
@@ -420,7 +456,7 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
 /* Whatever a body that was read from the log is refused for, the log is what is wrong. */
 static int blame_log(struct err *err)
 {
-    if (err != NULL && err->code != ERR_MEMORY && err->code != ERR_STORAGE && err->code != ERR_DB_NEWER) {
+    if (err != NULL && err->code != ERR_MEMORY && err->code != ERR_STORAGE) {
         err->code = ERR_DB_CORRUPT;
         err->pointer[0] = '\0';
     }
@@ -482,12 +518,10 @@ static int parse_create(struct origin *origin, struct db *db, const char *body, 
     uint32_t n_classes = 0;
     if (read_body(db, SQL_READ_CREATE, body, n_body, err) != 0)
         return -1;
-    const char *arithmetic = db_text(db, SQL_READ_CREATE, 0, NULL), *tensors = db_text(db, SQL_READ_CREATE, 1, NULL);
+    const char *tensors = db_text(db, SQL_READ_CREATE, 1, NULL);
     origin->given = strcmp(tensors, "given") == 0;
-    if (strcmp(arithmetic, ARITHMETIC_VERSION) != 0)
-        status =
-            err_set(err, ERR_DB_NEWER,
-                    "the log was made by arithmetic \"%.32s\", but this convd has " ARITHMETIC_VERSION, arithmetic);
+    if (parse_name(origin->arithmetic, db, SQL_READ_CREATE, 0, err) != 0)
+        status = -1;
     else if (!origin->given && strcmp(tensors, "drawn") != 0)
         status = damaged(err, "tensors");
     else if (unhex(origin->digest, DIGEST_BYTES, db_text(db, SQL_READ_CREATE, 2, NULL)) != 0)

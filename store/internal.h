@@ -13,6 +13,7 @@
  *   columns       numbers of classes in the file, and columns of the model
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
+ *   ground        from where on the log is this arithmetic's
  *   snapshots     a state written and read whole
  *   pools         the images that a state remembers, by their ids
  *   thin          which snapshots may go
@@ -46,6 +47,7 @@ struct origin {
     struct event event; /* k, w01, w12 are NULL, also where they were given                     */
     bool given;         /* the first weights are in the pinned snapshot of revision 1           */
     uint8_t digest[DIGEST_BYTES];
+    char arithmetic[ARITHMETIC_BYTES]; /* that it was made by */
     char (*labels)[LABEL_BYTES_MAX + 1];
 };
 
@@ -62,7 +64,9 @@ struct store {
     struct origin origin;
     bool in_group;
     struct log_end end, end_at_begin;
-    struct edit_span *spans; /* of every edit event, in their order                              */
+    struct store_ground ground;    /* of the log, as far as it is written      */
+    char before[ARITHMETIC_BYTES]; /* that made what is before it; "": nothing is */
+    struct edit_span *spans;       /* of every edit event, in their order                              */
     size_t n_spans;
     uint32_t *removed; /* [n_removed] numbers of classes that were removed, ascending                  */
     size_t n_removed;
@@ -87,7 +91,7 @@ struct sample_run {
 int event_parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
                 struct err *err);
 
-/* event_parse_create - errors as event_parse(), and ERR_DB_NEWER where another arithmetic made the log. */
+/* event_parse_create - errors as event_parse(). */
 int event_parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err);
 void origin_fini(struct origin *origin);
 
@@ -251,6 +255,17 @@ void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct
 int edit_prove(struct store *store, const struct event *event, struct err *err);
 int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err);
 
+/* ---- ground.c: from where on the log is this arithmetic's ---- */
+
+/* ground_read - store->ground, from the create event and the last ground event. Errors: ERR_DB_CORRUPT, .. */
+int ground_read(struct store *store, struct err *err);
+/* ground_is_ours - whether the log ends in this convd's arithmetic; ground_refuses - ERR_GONE where that revision is before it. */
+bool ground_is_ours(const struct store *store);
+int ground_refuses(const struct store *store, uint64_t revision, struct err *err);
+/* ground_take - this state, which another arithmetic's snapshot of revision `from` and the log after it gave, is what goes on: ground
+ * event and pinned snapshot, in one transaction. The learner's revision becomes the event's. */
+int ground_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);
+
 /* ---- rehearse.c ---- */
 
 /* rehearsal_reset - forgets which samples are live and their pixels: whenever rows of table sample went or changed. NULL is
@@ -266,6 +281,10 @@ int snapshot_write(struct store *store, const struct learner *learner, const cha
 /* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. The images of
  * its pool are not there yet: nothing may be learned before pool_read(). */
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
+
+/* snapshot_read_any - the same, whatever arithmetic has made it: for comparing, and for going on from it. */
+int snapshot_read_any(struct learner **out, struct store *store, int64_t id, const struct arith *arith,
+                      struct err *err);
 
 /* snapshot_shape - the shape that a snapshot's state says, before any digest. Errors: ERR_DB_CORRUPT, ERR_MEMORY, ERR_STORAGE. */
 int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err);

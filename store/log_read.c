@@ -278,7 +278,8 @@ static int read_row(struct log_reader *reader, struct err *err)
     if (reader->forgets)
         hash_row(reader->left, reader, &run, kind, body, n_body, true);
     memcpy(reader->chain, stored, CHAIN_BYTES);
-    reader->recorded = !edits_touch(reader->store, event->revision) &&
+    reader->recorded = ground_is_ours(reader->store) && event->revision > reader->store->ground.revision &&
+                       !edits_touch(reader->store, event->revision) &&
                        (reader->overlay == NULL || event->revision < edits_first(reader->overlay));
     if (event->kind == EVENT_TRAIN)
         settle(reader);

@@ -114,7 +114,7 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
     }
     if (part.kind == EVENT_CLASS)
         return apply_class(store, learner, &part, err);
-    if (part.kind == EVENT_EDIT) {
+    if (part.kind == EVENT_EDIT || part.kind == EVENT_GROUND) {
         learner->revision = part.revision; /* all before it was applied as it says */
         return 0;
     }
@@ -224,8 +224,14 @@ int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, str
         uint64_t revision = (uint64_t)db_int(db, SQL_SNAPSHOTS_UPTO, 1);
         bool chained = db_int(db, SQL_SNAPSHOTS_UPTO, 3) == 1;
         struct err why = {0};
+        if (revision < store->ground.revision)
+            break;
         if (!line_has(line, revision))
             continue;
+        if (strcmp(db_text(db, SQL_SNAPSHOTS_UPTO, 2, NULL), store->ground.arithmetic) != 0) {
+            pass_over(report, id, revision, "its arithmetic is not that of the log");
+            continue;
+        }
         if (!chained) {
             pass_over(report, id, revision, "its chain is not that of the log");
             continue;
@@ -255,6 +261,10 @@ int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, str
     if (status < 0 || *out != NULL)
         return status < 0 ? -1 : 0;
     *after = 0;
+    if (store->ground.revision > 1 || !ground_is_ours(store))
+        return err_set(err, ERR_DB_CORRUPT,
+                       "no snapshot of arithmetic %s is whole, and nothing before revision %llu replays without one",
+                       store->ground.arithmetic, (unsigned long long)store->ground.revision);
     if (line_check(line, err) != 0)
         return -1;
     return replay_origin(out, store, arith, err);
@@ -286,9 +296,17 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
     struct store_recovery ignored;
     report = report != NULL ? report : &ignored;
     *out = NULL;
-    if (replay_check_end(store, err) != 0)
+    if (replay_check_end(store, err) != 0 ||
+        replay_state_at(out, store, store->end.revision, arith, progress, context, report, err) != 0)
         return -1;
-    return replay_state_at(out, store, store->end.revision, arith, progress, context, report, err);
+    if (ground_is_ours(store))
+        return 0;
+    memcpy(report->before, store->ground.arithmetic, sizeof report->before);
+    if (log_writable(store, NULL) != 0 || ground_take(store, *out, report->snapshot_revision, err) == 0)
+        return 0;
+    learner_free(*out);
+    *out = NULL;
+    return -1;
 }
 
 int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
@@ -299,5 +317,7 @@ int store_state_at(struct store *store, uint64_t revision, const struct arith *a
     if (revision < 1 || revision > store->end.revision)
         return err_set(err, ERR_NOT_FOUND, "there is no revision %llu; the last is %llu", (unsigned long long)revision,
                        (unsigned long long)store->end.revision);
+    if (ground_refuses(store, revision, err) != 0)
+        return -1;
     return replay_state_at(out, store, revision, arith, NULL, NULL, &ignored, err);
 }

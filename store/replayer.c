@@ -304,6 +304,8 @@ int store_replayer_open(struct store_replayer **out, struct store *store, const 
     if (want->target < 1 || want->target > store->end.revision)
         return err_set(err, ERR_NOT_FOUND, "there is no revision %llu; the last is %llu",
                        (unsigned long long)want->target, (unsigned long long)store->end.revision);
+    if (ground_refuses(store, want->target, err) != 0)
+        return -1;
     if (begin(out, store, want, err) == 0)
         return 0;
     store_replayer_close(*out);

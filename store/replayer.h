@@ -34,7 +34,7 @@ struct replay_want {
 };
 
 /* store_replayer_open - finds the line and the snapshot, and reads it: as long as one snapshot takes to load (where it is damaged, the
- * one before it). Applies nothing yet. Errors: ERR_NOT_FOUND (no such revision), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY.
+ * one before it). Applies nothing yet. Errors: ERR_NOT_FOUND (no such revision), ERR_GONE (before the ground), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY.
  * Owns: the caller; store_replayer_close(), NULL is fine. */
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,
                         struct err *err);

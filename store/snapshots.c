@@ -221,13 +221,24 @@ static int check_state(const struct learner *learner, const struct store *store,
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err)
 {
     struct store_snapshot row;
+    *out = NULL;
+    if (store_snapshot_find(store, id, &row, err) != 0)
+        return -1;
+    if (strcmp(row.arithmetic, store->ground.arithmetic) != 0)
+        return err_set(err, ERR_CONFLICT,
+                       "snapshot %lld was made by arithmetic \"%.31s\", but since revision %llu the log is of %s",
+                       (long long)id, row.arithmetic, (unsigned long long)store->ground.revision,
+                       store->ground.arithmetic);
+    return snapshot_read_any(out, store, id, arith, err);
+}
+
+int snapshot_read_any(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err)
+{
+    struct store_snapshot row;
     struct learner *learner = NULL;
     *out = NULL;
     if (store_snapshot_find(store, id, &row, err) != 0)
         return -1;
-    if (strcmp(row.arithmetic, ARITHMETIC_VERSION) != 0)
-        return err_set(err, ERR_DB_CORRUPT, "snapshot %lld was made by arithmetic \"%s\", but this convd has %s",
-                       (long long)id, row.arithmetic, ARITHMETIC_VERSION);
     struct err cause = {0};
     learner = read_state(store, id, arith, &cause);
     if (learner == NULL || read_tensors(learner, store, id, &cause) != 0 ||

@@ -60,6 +60,8 @@
                          " ?1 ->> '$.end', ?1 ->> '$.rate', ?1 ->> '$.jitter', ?1 ->> '$.rotation'")                   \
     X(BODY_EDIT,         "SELECT json_object('from', ?1, 'samples', ?2, 'rows', lower(hex(?3)))")                      \
     X(READ_EDIT,         "SELECT ?1 ->> '$.from', ?1 ->> '$.samples', ?1 ->> '$.rows'")                                \
+    X(BODY_GROUND,       "SELECT json_object('arithmetic', ?1, 'before', ?2, 'from', ?3, 'digest', lower(hex(?4)))")   \
+    X(READ_GROUND,       "SELECT ?1 ->> '$.arithmetic', ?1 ->> '$.before', ?1 ->> '$.from', ?1 ->> '$.digest'")        \
     X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
     /* ---- the log: log.c, samples.c ---- */                                                                          \
     X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
@@ -72,6 +74,8 @@
     X(LINE_TURN,         "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \
     X(LINE_TARGET,       "SELECT body FROM event WHERE revision = ?1 AND kind = 'activate'")                           \
+    X(GROUND_LAST,       "SELECT revision, body FROM event WHERE kind = 'ground' AND kind <> 'train'"                  \
+                         " ORDER BY revision DESC LIMIT 1")                                                            \
     X(TRAIN_LAST,        "SELECT body FROM event WHERE kind = 'train' ORDER BY revision DESC LIMIT 1")                 \
     X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, predicted, loss, image)"                            \
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \

@@ -12,6 +12,7 @@ int store_read_origin(struct store *store, struct err *err)
 {
     struct db *db = store->db;
     char *body = NULL;
+    store->ground = (struct store_ground){1, ARITHMETIC_VERSION}; /* where nothing says, a snapshot of ours will do */
     int status = db_step(db, SQL_EVENT_FIRST, err);
     if (status < 0)
         return -1;
@@ -22,7 +23,9 @@ int store_read_origin(struct store *store, struct err *err)
     if (status == 0)
         status = event_parse_create(&store->origin, db, body, strlen(body), err);
     free(body);
-    return status == 0 ? 0 : err_wrap(err, "%s: revision 1", db_path(db));
+    if (status != 0)
+        return err_wrap(err, "%s: revision 1", db_path(db));
+    return ground_read(store, err);
 }
 
 /* One more than the last id that was ever given: ids of samples that are gone are not given again. */
@@ -109,7 +112,7 @@ static int fill(const char *temporary, const struct event *create, const struct 
 {
     uint8_t digest[DIGEST_BYTES];
     struct event event = *create;
-    struct store store = {.origin = {.event = *create}, .end = {.next_sample = 1}};
+    struct store store = {.origin = {.event = *create}, .end = {.next_sample = 1}, .ground = {1, ARITHMETIC_VERSION}};
     store.origin.event.as.create.shape = learner->shape; /* with the derived members */
     event.revision = 1;
     learner_digest(learner, digest);

@@ -133,16 +133,30 @@ int store_snapshots_thin(struct store *store, unsigned keep, struct err *err);
 
 /* ---- reading back ---- */
 
+/* From which revision on the log is one arithmetic's: what is before does not replay to the same bits. */
+struct store_ground {
+    uint64_t revision;                 /* of the ground event, which has a pinned snapshot; 1: the whole log */
+    char arithmetic[ARITHMETIC_BYTES]; /* that the log ends in                                              */
+};
+
+/* store_ground - as the log says; store_recover() moves it where another arithmetic has made the log's end. */
+struct store_ground store_ground(const struct store *store);
+
 struct store_recovery {
     int64_t snapshot;             /* that recovery started from; 0: from the create event        */
     uint64_t snapshot_revision;   /* of it                                                       */
     uint64_t events, samples;     /* replayed                                                    */
     unsigned passed_over;         /* snapshots whose digest did not verify                       */
     char warning[ERR_TEXT_BYTES]; /* the last such, or ""                                      */
+    char
+        before[ARITHMETIC_BYTES]; /* the arithmetic that made what recovery began with, where it is not ours; else "" */
     uint64_t good; /* up to here every row that was read is as it was written: also told after an error */
 };
 
 /* store_recover - the state as of the last event. arith NULL: the best.
+ * Where another version of the arithmetic has made the log, the newest snapshot is the ground: the rows after it are folded by ours, to
+ * a state that has learned from every sample but not with the same bits, and (if the store can be written) a ground event and a
+ * pinned snapshot make that state the one that the log goes on from.
  * Errors: ERR_DB_CORRUPT (names the first bad row), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                   struct learner **out, struct store_recovery *report, struct err *err);
@@ -156,7 +170,7 @@ int store_salvage(struct store **out, const char *path, const struct arith *arit
                   void *context, struct learner **learner, struct store_recovery *report, struct err *err);
 
 /* store_state_at - the state as of that revision: newest good snapshot at or before it, plus replay.
- * Activate events are followed: what counts is the line of events that leads to the revision. */
+ * Activate events are followed: what counts is the line of events that leads to the revision. ERR_GONE: it is before the ground. */
 int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
                    struct err *err);
 
@@ -264,11 +278,13 @@ void store_rehearse_end(struct store *store);
 struct store_verdict {
     uint64_t revision, step, events, samples; /* walked */
     unsigned snapshots;                       /* compared */
-    uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing */
+    uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing, or from the ground */
+    uint64_t ground;                          /* revision from which on everything was replayed: 1, or the ground's */
+    char before[ARITHMETIC_BYTES];            /* that made what is before it: only the chain of that was proved */
 };
 
-/* store_verify - SQLite's integrity check, every chain link, replay from nothing, every snapshot's digest and every
- * sample's recorded outcome against the replay. Errors: ERR_DB_CORRUPT naming the first difference. */
+/* store_verify - SQLite's integrity check, every chain link, replay from nothing (or from where this arithmetic took over), every
+ * snapshot's digest and every sample's recorded outcome against the replay. Errors: ERR_DB_CORRUPT naming the first difference. */
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                  struct store_verdict *out, struct err *err);
 

@@ -24,7 +24,7 @@ struct verification {
     const struct arith *arith;
     struct target *targets; /* [n_targets], by revision, each once */
     size_t n_targets, next_target;
-    struct learner *learner;
+    struct learner *learner; /* NULL before the ground */
     struct log_reader reader;
     struct store_verdict verdict;
 };
@@ -115,6 +115,10 @@ static int activate(struct verification *v, struct err *err)
 
 static int keep_if_target(struct verification *v, struct err *err)
 {
+    if (v->learner == NULL) /* nothing after the ground goes back to before it */
+        return 0;
+    while (v->next_target < v->n_targets && v->targets[v->next_target].revision < v->reader.event.revision)
+        v->next_target++;
     if (v->next_target == v->n_targets || v->targets[v->next_target].revision != v->reader.event.revision)
         return 0;
     struct target *target = &v->targets[v->next_target++];
@@ -137,8 +141,10 @@ static int compare_snapshots(struct verification *v, struct err *err)
         if (db_int(db, SQL_SNAPSHOTS_AT, 1) != 1)
             failed = err_set(err, ERR_DB_CORRUPT, "snapshot %lld: its chain is not that of the log", (long long)id);
         else
-            failed = snapshot_read(&state, v->store, id, v->arith, err);
-        if (failed == 0) {
+            failed = (v->learner == NULL ? snapshot_read_any : snapshot_read)(&state, v->store, id, v->arith, err);
+        if (failed != 0 && err != NULL && err->code == ERR_CONFLICT)
+            err->code = ERR_DB_CORRUPT; /* of another arithmetic, at a place that is ours */
+        if (failed == 0 && v->learner != NULL) {
             /* A snapshot that has no pool is compared without. */
             (learner_lacks_pool(state) ? learner_digest_1 : learner_digest)(state, stored);
             (learner_lacks_pool(state) ? learner_digest_1 : learner_digest)(v->learner, replayed);
@@ -160,6 +166,41 @@ static int compare_snapshots(struct verification *v, struct err *err)
     return failed;
 }
 
+/* The state that a ground event speaks of: what everything after it is replayed from. */
+static int take_ground(struct verification *v, struct err *err)
+{
+    struct db *db = v->store->db;
+    const struct event *event = &v->reader.event;
+    uint8_t digest[DIGEST_BYTES];
+    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)event->revision);
+    int status = db_step(db, SQL_SNAPSHOTS_AT, err);
+    const int64_t id = status == 1 ? db_int(db, SQL_SNAPSHOTS_AT, 0) : 0;
+    db_reset(db, SQL_SNAPSHOTS_AT);
+    if (status < 0)
+        return -1;
+    if (status == 0)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot that goes with it is missing",
+                       (unsigned long long)event->revision);
+    if (snapshot_read_any(&v->learner, v->store, id, v->arith, err) != 0 || pool_read(v->learner, v->store, err) != 0)
+        return -1;
+    learner_digest(v->learner, digest);
+    return memcmp(digest, event->as.ground.digest, DIGEST_BYTES) == 0
+               ? 0
+               : err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot that goes with it is of another state",
+                         (unsigned long long)event->revision);
+}
+
+/* One row: replayed, where this arithmetic can. */
+static int follow(struct verification *v, struct err *err)
+{
+    const struct event *event = &v->reader.event;
+    if (event->revision < v->verdict.ground || event->kind == EVENT_CREATE)
+        return 0;
+    if (event->revision == v->verdict.ground)
+        return take_ground(v, err);
+    return event->kind == EVENT_ACTIVATE ? activate(v, err) : replay_event(v->store, v->learner, &v->reader, err);
+}
+
 static int walk(struct verification *v, store_progress *progress, void *context, struct err *err)
 {
     const uint8_t nothing[CHAIN_BYTES] = {0};
@@ -167,11 +208,7 @@ static int walk(struct verification *v, store_progress *progress, void *context,
     int status;
     log_read_open(&v->reader, v->store, 0, nothing);
     while ((status = log_read_next(&v->reader, err)) == 1) {
-        if (event->kind == EVENT_ACTIVATE)
-            status = activate(v, err);
-        else
-            status = event->kind == EVENT_CREATE ? 0 : replay_event(v->store, v->learner, &v->reader, err);
-        if (status != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, err) != 0)
+        if (follow(v, err) != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, err) != 0)
             return -1;
         v->verdict.events++;
         if (progress != NULL && progress(context, event->revision, v->store->end.revision) != 0)
@@ -208,14 +245,30 @@ static int check_leftovers(struct verification *v, struct err *err)
     return classes_check(v->store, v->learner, err) == 0 ? check_references(v->store, err) : -1;
 }
 
+/* The arithmetic before the last ground event, or the log's where all of it is another's. */
+static const char *before_ground(const struct store *store)
+{
+    return ground_is_ours(store) ? store->before : store->ground.arithmetic;
+}
+
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                  struct store_verdict *out, struct err *err)
 {
     struct verification v = {.store = store, .arith = arith};
+    struct store_recovery report = {0};
+    const bool ours = ground_is_ours(store);
     int status = -1;
+    v.verdict.ground = ours ? store->ground.revision : store->end.revision + 1;
+    if (v.verdict.ground > 1)
+        (void)snprintf(v.verdict.before, sizeof v.verdict.before, "%s", before_ground(store));
     if (check_file(store, err) != 0 || replay_check_end(store, err) != 0 || find_targets(&v, err) != 0 ||
-        replay_origin(&v.learner, store, arith, err) != 0 || walk(&v, progress, context, err) != 0 ||
-        check_leftovers(&v, err) != 0)
+        (v.verdict.ground == 1 && replay_origin(&v.learner, store, arith, err) != 0) ||
+        walk(&v, progress, context, err) != 0)
+        goto out;
+    /* Where all of the log is another arithmetic's, what it says can be read, but nothing be compared with it. */
+    if (!ours && replay_state_at(&v.learner, store, store->end.revision, arith, NULL, NULL, &report, err) != 0)
+        goto out;
+    if (check_leftovers(&v, err) != 0)
         goto out;
     v.verdict.revision = v.reader.event.revision;
     v.verdict.step = v.learner->step;

@@ -38,11 +38,11 @@ def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = None,
+def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = None, binary: Path = CONVD,
           **kwargs) -> subprocess.CompletedProcess:
     """Runs one verb to its end. check: it must succeed."""
     kwargs.setdefault("timeout", 10 * PATIENCE_S)
-    done = subprocess.run([str(CONVD), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([str(binary), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=clean_environment(env), **kwargs)
     stderr = done.stderr.decode(errors="replace")
     assert not any(word in stderr for word in REPORTS), stderr
