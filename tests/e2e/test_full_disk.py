@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_an_idempotency_key_that_met_a_full_disk_can_be_used_again(daemons, litt
     ballast.unlink()
     first = daemon.train("a", body, headers=key).ok()
     assert daemon.train("a", body, headers=key).ok() == first
+
+
+def test_what_failed_can_be_found_in_the_log_by_the_id_of_its_answer(daemons, little_disk):
+    db = little_disk / "small.db"
+    shutil.copyfile(daemons.init(), db)
+    daemon = daemons.start(db)
+    fill(little_disk)
+    train_until_full(daemon, [])
+    time.sleep(1.1)  # one failure a second is logged
+    answer = daemon.train("a", IMAGE * 1000)
+    answer.problem(507, "storage-full")
+    assert f"request {answer.header('X-Request-Id')}: storage-full: " in daemon.stderr
 
 
 def test_a_snapshot_on_a_full_disk_is_507(daemons, little_disk):
