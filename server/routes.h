@@ -155,6 +155,8 @@ void route_history(const struct call *call);
 void route_snapshots_get(const struct call *call);
 void route_snapshots_post(const struct call *call);
 void route_snapshot_get(const struct call *call);
+void route_snapshot_patch(const struct call *call);
+void route_snapshot_safetensors(const struct call *call);
 void route_snapshot_delete(const struct call *call);
 void route_snapshot_activate(const struct call *call);
 void route_snapshot_diff(const struct call *call);

@@ -1,4 +1,4 @@
-/* routes_snapshots.c - /snapshots: list, take, look at, drop, go back to. All through the trainer, who owns the store. */
+/* routes_snapshots.c - /snapshots: list, take, look at, pin, drop, go back to, take elsewhere. All through the trainer, who owns the store. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "server/acceptor.h"
 #include "server/diff.h"
 #include "server/routes.h"
+#include "server/safetensors.h"
 
 #define DIFF_STEP_US 5000 /* between two of the trainer's rounds */
 
@@ -72,6 +73,13 @@ static void taken(struct work *work, struct answer *answer)
     answer_revision(answer, s->revision);
     (void)snprintf(answer->location, sizeof answer->location, "/snapshots/%lld", (long long)s->id);
     answer_text_done(answer, 201, ANSWER_JSON);
+}
+
+static void amended(struct work *work, struct answer *answer)
+{
+    add_snapshot(&answer->text, &work->job.snapshot);
+    text_add(&answer->text, "\n", 1);
+    answer_text_done(answer, 200, ANSWER_JSON);
 }
 
 static void dropped(struct work *work, struct answer *answer)
@@ -177,7 +185,7 @@ void route_snapshot_diff(const struct call *call)
     }
 }
 
-/* ---- taking ---- */
+/* ---- taking, pinning ---- */
 
 /* "note" or "pinned" into the job. */
 static int snapshot_member(struct job *job, const struct json *member, struct err *err)
@@ -185,11 +193,13 @@ static int snapshot_member(struct job *job, const struct json *member, struct er
     const char *name = json_name(member);
     if (strcmp(name, "pinned") == 0 && json_type(member) == JSON_BOOL) {
         job->pinned = json_bool(member);
+        job->amend_pinned = true;
         return 0;
     }
     const char *note = json_string(member);
     if (strcmp(name, "note") == 0 && note != NULL && strlen(note) < sizeof job->note) {
         memcpy(job->note, note, strlen(note) + 1);
+        job->amend_note = true;
         return 0;
     }
     err_set(err, ERR_VALUE, "the body may be {\"note\": \"at most %zu bytes\", \"pinned\": true}",
@@ -197,21 +207,103 @@ static int snapshot_member(struct job *job, const struct json *member, struct er
     return err_at(err, "/%.60s", name);
 }
 
-void route_snapshots_post(const struct call *call)
+static void ask(const struct call *call, struct json *root, enum job_kind kind,
+                void (*render)(struct work *, struct answer *))
 {
-    struct json *root = call_json(call, true);
-    if (root == NULL)
+    struct work *work = call_submit(call, kind, render);
+    if (work == NULL)
         return;
-    struct work *work = call_submit(call, JOB_SNAPSHOT, taken);
     struct err err;
+    const struct json *member = json_first(root);
     int status = 0;
-    for (const struct json *member = json_first(root); work != NULL && member != NULL && status == 0;
-         member = json_next(member))
+    work->job.snapshot_id = call->id;
+    if (kind == JOB_AMEND && member == NULL)
+        status = err_set(&err, ERR_VALUE, "the object says nothing to change: \"note\", \"pinned\" or both");
+    for (; member != NULL && status == 0; member = json_next(member))
         status = snapshot_member(&work->job, member, &err);
     if (status != 0) {
         *call->pending = NULL;
         work->pending.free(&work->pending);
         answer_problem(call->answer, &err);
     }
+}
+
+void route_snapshots_post(const struct call *call)
+{
+    struct json *root = call_json(call, true);
+    if (root != NULL)
+        ask(call, root, JOB_SNAPSHOT, taken);
     json_free(root);
+}
+
+void route_snapshot_patch(const struct call *call)
+{
+    struct json *root = call_json(call, false);
+    if (root != NULL)
+        ask(call, root, JOB_AMEND, amended);
+    json_free(root);
+}
+
+/* ---- as a file ---- */
+
+struct export
+{
+    struct store_snapshot row;
+    struct learner *learner; /* only predicts */
+};
+
+static void export_free(void *own)
+{
+    struct export *export = own;
+    learner_free(export->learner);
+    free(export);
+}
+
+static int export_load(struct job *job, struct store *store, struct err *err)
+{
+    const struct work *work = job->context;
+    struct export *export = work->own;
+    if (store_snapshot_find(store, work->id, &export->row, err) != 0)
+        return -1;
+    return store_snapshot_view(store, work->id, &export->learner, err);
+}
+
+/* The tag is of the state itself: an id may come to be another snapshot's, when the newest was dropped, and an edit of the past
+ * gives a revision another state. */
+static void exported(struct work *work, struct answer *answer)
+{
+    const struct export *export = work->own;
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    struct err err;
+    uint64_t state;
+    memcpy(&state, export->row.digest, sizeof state);
+    (void)snprintf(answer->etag, sizeof answer->etag, "\"s%llu-%016llx\"", (unsigned long long)export->row.revision,
+                   (unsigned long long)state);
+    answer->cache = CACHE_REVALIDATE;
+    if (etag_matches(work->request->if_none_match, answer->etag)) {
+        answer->status = 304;
+    } else if (safetensors_encode(&bytes, &n_bytes, export->learner, &err) != 0) {
+        routes_problem(work->routes, answer, &err);
+    } else {
+        answer_blob(answer, "application/octet-stream", bytes, n_bytes);
+        answer->disposition = "attachment; filename=\"model.safetensors\"";
+    }
+}
+
+void route_snapshot_safetensors(const struct call *call)
+{
+    struct export *export = calloc(1, sizeof *export);
+    struct work *work = export != NULL ? call_submit(call, JOB_READ, exported) : NULL;
+    if (export == NULL) {
+        struct err err;
+        err_set(&err, ERR_MEMORY, "no memory for a file");
+        answer_problem(call->answer, &err);
+    } else if (work == NULL) {
+        free(export);
+    } else {
+        work->own = export;
+        work->own_free = export_free;
+        work->job.read = export_load;
+    }
 }

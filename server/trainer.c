@@ -660,6 +660,27 @@ static int activate(struct trainer *t, struct job *job, struct err *err)
     return status;
 }
 
+/* Long work on the past would find a snapshot pinned that it must drop, and fail at its very end. */
+static int may_pin(const struct trainer *t, struct err *err)
+{
+    if (!rebuild_active(&t->rebuild))
+        return 0;
+    return err_set(err, ERR_CONFLICT,
+                   "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
+                   (long long)jobs_running(t->jobs));
+}
+
+static int amend(struct trainer *t, struct job *job, struct err *err)
+{
+    if (job->amend_pinned && job->pinned && may_pin(t, err) != 0)
+        return -1;
+    const int status = store_snapshot_amend(t->store, job->snapshot_id, job->amend_pinned ? &job->pinned : NULL,
+                                            job->amend_note ? job->note : NULL, &job->snapshot, err);
+    if (status != 0 && (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL))
+        note_storage_error(t);
+    return status;
+}
+
 static void run_alone(struct trainer *t, struct job *job)
 {
     struct err err = {0};
@@ -668,13 +689,9 @@ static void run_alone(struct trainer *t, struct job *job)
     job->step = t->work->step;
     switch (job->kind) {
     case JOB_SNAPSHOT:
-        if (job->pinned && rebuild_active(&t->rebuild)) {
-            err_set(&err, ERR_CONFLICT,
-                    "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
-                    (long long)jobs_running(t->jobs));
-            break;
-        }
-        status = snapshot(t, "request", job->note, job->pinned, &job->snapshot, &err);
+        status = job->pinned ? may_pin(t, &err) : 0;
+        if (status == 0)
+            status = snapshot(t, "request", job->note, job->pinned, &job->snapshot, &err);
         break;
     case JOB_ACTIVATE:
         status = activate(t, job, &err);
@@ -684,6 +701,9 @@ static void run_alone(struct trainer *t, struct job *job)
         break;
     case JOB_DROP:
         status = store_snapshot_drop(t->store, job->snapshot_id, &err);
+        break;
+    case JOB_AMEND:
+        status = amend(t, job, &err);
         break;
     case JOB_REHEARSE:
         status = rehearsal_begin(t, job, &err);

@@ -39,6 +39,7 @@ enum job_kind {
     JOB_ACTIVATE,  /* go back to snapshot id; out: snapshot that was taken of the new revision          */
     JOB_SNAPSHOTS, /* out: list                                                                         */
     JOB_DROP,      /* delete snapshot id                                                                */
+    JOB_AMEND,     /* pinned, note of snapshot id, where amend_ says so; out: snapshot                  */
     JOB_REHEARSE,  /* start what `rehearse` asks for; out: job_status                                   */
     JOB_EDIT,      /* forget or relabel what `edit` asks for; out: changed, job_status                    */
     JOB_CANCEL,    /* end the running job job_id; out: job_status                                       */
@@ -55,12 +56,13 @@ struct job {
         enum setting which[SETTING_N];
         double value[SETTING_N];
     } tune;
-    int64_t snapshot_id;          /* JOB_ACTIVATE, JOB_DROP                                                       */
-    char note[201];               /* JOB_SNAPSHOT                                                                 */
-    bool pinned;                  /* JOB_SNAPSHOT                                                                 */
-    struct rehearse_ask rehearse; /* JOB_REHEARSE: checked                                              */
-    struct edit_ask edit;         /* JOB_EDIT                                                                    */
-    int64_t job_id;               /* JOB_CANCEL                                                                  */
+    int64_t snapshot_id;           /* JOB_ACTIVATE, JOB_DROP, JOB_AMEND                                            */
+    char note[201];                /* JOB_SNAPSHOT, JOB_AMEND                                                      */
+    bool pinned;                   /* JOB_SNAPSHOT, JOB_AMEND                                                      */
+    bool amend_note, amend_pinned; /* JOB_AMEND: the others stay as they are                                   */
+    struct rehearse_ask rehearse;  /* JOB_REHEARSE: checked                                              */
+    struct edit_ask edit;          /* JOB_EDIT                                                                    */
+    int64_t job_id;                /* JOB_CANCEL                                                                  */
     /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for some ten milliseconds at most; puts
      * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed */
     int (*read)(struct job *job, struct store *store, struct err *err);
@@ -83,7 +85,7 @@ struct job {
     uint32_t refused;        /* JOB_TRAIN: samples whose step was not made: core/descent.h      */
     double loss;             /* JOB_TRAIN: mean loss before the step                            */
     char *replayed_answer;   /* JOB_TRAIN with a known key: the first answer (malloc'ed); done's owner frees it */
-    struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE                                      */
+    struct store_snapshot snapshot; /* JOB_SNAPSHOT, JOB_ACTIVATE, JOB_AMEND                           */
     struct store_snapshot *list;    /* JOB_SNAPSHOTS: malloc'ed; done's owner frees it                 */
     size_t n_list;
     struct job_status job_status; /* JOB_REHEARSE, JOB_CANCEL, JOB_EDIT where changed > 0              */

@@ -171,6 +171,7 @@
     X(SNAPSHOT_FIND,     "SELECT id, revision, step, created_us, reason, pinned, note, digest, samples, correct,"      \
                          " arithmetic FROM snapshot WHERE id = ?1")                                                    \
     X(SNAPSHOT_STATE,    "SELECT state FROM snapshot WHERE id = ?1")                                                   \
+    X(SNAPSHOT_AMEND,    "UPDATE snapshot SET pinned = ?2, note = ?3 WHERE id = ?1")                                   \
     X(SNAPSHOT_DELETE,   "DELETE FROM snapshot WHERE id = ?1")                                                         \
     X(SNAPSHOT_HIGHEST,  "SELECT max(revision) FROM snapshot")                                                         \
     X(SNAPSHOTS_UPTO,    "SELECT s.id, s.revision, s.arithmetic, s.chain IS e.chain"                                   \

@@ -123,6 +123,11 @@ int store_snapshots(struct store *store, struct store_snapshot **list, size_t *n
 int store_snapshot_find(struct store *store, int64_t id, struct store_snapshot *out, struct err *err);
 /* store_snapshot_drop - ERR_NOT_FOUND; ERR_CONFLICT where it is pinned or the last one that recovery could start from. */
 int store_snapshot_drop(struct store *store, int64_t id, struct err *err);
+/* store_snapshot_amend - pins it or lets it go (*pinned), and gives it another note; NULL: as it is. *out is it afterwards. Survives a
+ * power cut when it returns. Errors: ERR_NOT_FOUND; ERR_CONFLICT: the snapshot of the creation stays pinned, since given
+ * weights are in it alone. */
+int store_snapshot_amend(struct store *store, int64_t id, const bool *pinned, const char *note,
+                         struct store_snapshot *out, struct err *err);
 /* store_snapshot_load - the state of that snapshot, after checking digest. Errors: ERR_NOT_FOUND, ERR_DB_CORRUPT. */
 int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
                         struct err *err);

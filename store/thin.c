@@ -1,11 +1,13 @@
-/* thin.c - which snapshots may go.
+/* thin.c - which snapshots may go, and which are pinned.
  *
  * Recovery wants a recent one; looking back wants some old ones. So the newest few stay, and of the others one per power of
  * two of age: with ages counted in revisions, the oldest of 2^b .. 2^(b+1) - 1 stays, for each b. It is the oldest, since
  * that one is the next to grow into the following power; keeping the newest would starve it. A log of a million
  * revisions keeps about twenty.
  */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/internal.h"
 
@@ -59,6 +61,27 @@ out:
     line_fini(&line);
     free(list);
     return status;
+}
+
+int store_snapshot_amend(struct store *store, int64_t id, const bool *pinned, const char *note,
+                         struct store_snapshot *out, struct err *err)
+{
+    struct store_snapshot row;
+    if (log_writable(store, err) != 0 || store_snapshot_find(store, id, &row, err) != 0)
+        return -1;
+    if (pinned != NULL && !*pinned && strcmp(row.reason, "create") == 0)
+        return err_set(err, ERR_CONFLICT, "snapshot %lld is the model as it was made: it stays pinned", (long long)id);
+    if (pinned != NULL)
+        row.pinned = *pinned;
+    if (note != NULL)
+        (void)snprintf(row.note, sizeof row.note, "%s", note);
+    db_bind_int(store->db, SQL_SNAPSHOT_AMEND, 1, id);
+    db_bind_int(store->db, SQL_SNAPSHOT_AMEND, 2, row.pinned);
+    db_bind_text(store->db, SQL_SNAPSHOT_AMEND, 3, row.note);
+    if (db_run(store->db, SQL_SNAPSHOT_AMEND, err) != 0)
+        return log_abandon(store);
+    *out = row;
+    return 0;
 }
 
 static unsigned power_of_age(uint64_t age)

@@ -4,14 +4,15 @@ import pytest
 from . import prometheus
 from .daemon import Daemon
 
-GETS = ["/model", "/model.safetensors", "/model.onnx", "/model.npz", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1",
+GETS = ["/model", "/model.safetensors", "/model.onnx", "/model.npz", "/model/kernels.png", "/classes", "/stats", "/snapshots", "/snapshots/1", "/snapshots/1/model.safetensors",
         "/jobs", "/healthz",
         "/readyz", "/metrics", "/", "/web/app.js"]
 METHODS = {
     "/predict": {"POST"}, "/train": {"POST"}, "/model": {"GET", "HEAD", "PATCH"}, "/model.safetensors": {"GET", "HEAD"},
     "/model/kernels.png": {"GET", "HEAD"}, "/classes": {"GET", "HEAD", "POST", "PATCH"}, "/stats": {"GET", "HEAD"},
     "/model.onnx": {"GET", "HEAD"}, "/model.npz": {"GET", "HEAD"},
-    "/snapshots": {"GET", "HEAD", "POST"}, "/snapshots/1": {"GET", "HEAD", "DELETE"}, "/snapshots/1/activate": {"POST"},
+    "/snapshots": {"GET", "HEAD", "POST"}, "/snapshots/1": {"GET", "HEAD", "PATCH", "DELETE"}, "/snapshots/1/activate": {"POST"},
+    "/snapshots/1/model.safetensors": {"GET", "HEAD"},
     "/rehearse": {"POST"}, "/jobs": {"GET", "HEAD"}, "/jobs/1": {"GET", "HEAD", "DELETE"},
     "/healthz": {"GET", "HEAD"}, "/readyz": {"GET", "HEAD"}, "/metrics": {"GET", "HEAD"}, "/": {"GET", "HEAD"},
     "/web/app.js": {"GET", "HEAD"},

@@ -252,6 +252,7 @@ def test_edits_that_come_meanwhile_join_the_job(daemons, slowest: Daemon):
     edit(slowest, "PATCH", "/samples/150", {"label": "a"}).problem(410, "gone")
     rehearse(slowest).problem(409, "conflict")
     slowest.send_json("POST", "/snapshots", {"pinned": True}).problem(409, "conflict")
+    slowest.send_json("PATCH", "/snapshots/1", {"pinned": True}).problem(409, "conflict")
     [job] = jobs
     done = ended(slowest, job)
     assert done["state"] == "done" and done["steps_total"] == 700

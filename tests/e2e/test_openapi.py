@@ -255,6 +255,13 @@ def walk_snapshots(seen: Seen, daemon: Daemon) -> None:
     seen.ask(daemon, "GET", "/backup", 200)
     seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 200, query="?samples=100", values={"id": 1, "other": taken})
     seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 404, values={"id": 999999, "other": taken})
+    seen.ask(daemon, "PATCH", "/snapshots/{id}", 200, values={"id": taken}, document={"note": "of the walk, still", "pinned": True})
+    seen.ask(daemon, "PATCH", "/snapshots/{id}", 404, values={"id": 999999}, document={"pinned": True})
+    seen.ask(daemon, "PATCH", "/snapshots/{id}", 409, values={"id": 1}, document={"pinned": False})  # of the creation
+    file = "/snapshots/{id}/model.safetensors"
+    tag = seen.ask(daemon, "GET", file, 200, values={"id": taken}, headers={"If-None-Match": '"s1-0"'}).header("ETag")
+    seen.ask(daemon, "GET", file, 304, values={"id": taken}, headers={"If-None-Match": tag})
+    seen.ask(daemon, "GET", file, 404, values={"id": 999999})
     seen.ask(daemon, "POST", "/snapshots/{id}/activate", 200, values={"id": taken})
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 409, values={"id": taken})  # it is pinned
     seen.ask(daemon, "DELETE", "/snapshots/{id}", 204, values={"id": passing})

@@ -119,7 +119,41 @@ def test_a_pinned_snapshot_is_not_dropped(daemon: Daemon):
     assert taken["id"] in snapshots(daemon)
 
 
-@pytest.mark.parametrize("method, path", [("GET", "/snapshots/{}"), ("DELETE", "/snapshots/{}"),
+@pytest.mark.core
+def test_a_snapshot_is_pinned_and_let_go_and_that_survives_kill_9(daemon: Daemon):
+    taken = take(daemon, note="of today")
+    path = f"/snapshots/{taken['id']}"
+    assert daemon.send_json("PATCH", path, {"pinned": True}).ok() == {**taken, "pinned": True}
+    assert daemon.send_json("PATCH", path, {"note": "früher"}).ok() == {**taken, "pinned": True, "note": "früher"}
+    daemon.kill()
+    daemon.start()
+    assert daemon.get(path).ok() == {**taken, "pinned": True, "note": "früher"}
+    daemon.request("DELETE", path).problem(409, "conflict")
+    assert daemon.send_json("PATCH", path, {"pinned": False, "note": ""}).ok() == {**taken, "note": ""}
+    assert daemon.request("DELETE", path).status == 204
+
+
+def test_the_snapshot_of_the_creation_stays_pinned(small: Daemon):
+    before = small.get("/snapshots/1").ok()
+    small.send_json("PATCH", "/snapshots/1", {"pinned": False, "note": "x"}).problem(409, "conflict")
+    assert small.get("/snapshots/1").ok() == before
+
+
+@pytest.mark.core
+def test_a_snapshot_is_taken_elsewhere_as_the_live_model_was_then(daemon: Daemon, digits):
+    then = daemon.get("/model.safetensors").body
+    taken = take(daemon)
+    daemon.train("1", digits.test_images[:20].tobytes()).ok()
+    assert daemon.get("/model.safetensors").body != then
+    path = f"/snapshots/{taken['id']}/model.safetensors"
+    answer = daemon.get(path)
+    assert answer.status == 200 and answer.body == then
+    assert daemon.request("GET", path, headers={"If-None-Match": answer.header("ETag")}).status == 304
+    later = daemon.get(f"/snapshots/{take(daemon)['id']}/model.safetensors")
+    assert later.header("ETag") != answer.header("ETag")
+
+
+@pytest.mark.parametrize("method, path", [("GET", "/snapshots/{}"), ("DELETE", "/snapshots/{}"), ("GET", "/snapshots/{}/model.safetensors"),
                                           ("POST", "/snapshots/{}/activate")])
 @pytest.mark.parametrize("number", ["999999", "0", "007", "-1", "1x", "99999999999999999999", ""])
 def test_a_snapshot_that_is_not_there_is_not_found(reader: Daemon, method, path, number):
@@ -132,6 +166,7 @@ def test_a_snapshot_that_is_not_there_is_not_found(reader: Daemon, method, path,
 def test_a_snapshot_body_of_another_form_is_refused(reader: Daemon, body, pointer):
     before = reader.get("/snapshots").body
     reader.send_json("POST", "/snapshots", body).problem(422, pointer=pointer)
+    reader.send_json("PATCH", "/snapshots/1", body).problem(422, pointer=pointer)
     assert reader.get("/snapshots").body == before
 
 

@@ -189,6 +189,44 @@ START_TEST(a_pinned_snapshot_cannot_be_dropped)
 }
 END_TEST
 
+START_TEST(a_snapshot_is_pinned_and_let_go_and_says_so_after_opening_again)
+{
+    struct model m;
+    struct store_snapshot s;
+    const bool yes = true, no = false;
+    model_init(&m);
+    train(&m, 7, 1);
+    snapshot(&m);
+    must(&m, store_snapshot_amend(m.store, 2, &yes, "the good one", &s, &m.err));
+    ck_assert(s.pinned && s.id == 2);
+    must_fail(&m, ERR_CONFLICT, store_snapshot_drop(m.store, 2, &m.err));
+    must(&m, store_snapshot_amend(m.store, 2, NULL, "still", &s, &m.err));
+    (void)recovers(&m);
+    must(&m, store_snapshot_find(m.store, 2, &s, &m.err));
+    ck_assert(s.pinned);
+    ck_assert_str_eq(s.note, "still");
+    must(&m, store_snapshot_amend(m.store, 2, &no, NULL, &s, &m.err));
+    ck_assert_str_eq(s.note, "still");
+    must(&m, store_snapshot_drop(m.store, 2, &m.err));
+    must_fail(&m, ERR_NOT_FOUND, store_snapshot_amend(m.store, 2, &yes, NULL, &s, &m.err));
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(the_snapshot_of_the_creation_stays_pinned)
+{
+    struct model m;
+    struct store_snapshot s;
+    const bool no = false;
+    model_init(&m);
+    must_fail(&m, ERR_CONFLICT, store_snapshot_amend(m.store, 1, &no, "x", &s, &m.err));
+    must(&m, store_snapshot_amend(m.store, 1, NULL, "the beginning", &s, &m.err));
+    ck_assert(s.pinned);
+    ck_assert_str_eq(ask(&m, "SELECT pinned || note FROM snapshot"), "1the beginning");
+    model_fini(&m);
+}
+END_TEST
+
 START_TEST(the_last_snapshot_that_recovery_could_start_from_cannot_be_dropped)
 {
     struct model m;
@@ -315,6 +353,8 @@ int main(void)
     tcase_add_test(t, all_damaged_snapshots_are_passed_over_and_the_log_serves);
     tcase_add_test(t, a_snapshot_can_be_dropped_with_its_tensors);
     tcase_add_test(t, a_pinned_snapshot_cannot_be_dropped);
+    tcase_add_test(t, a_snapshot_is_pinned_and_let_go_and_says_so_after_opening_again);
+    tcase_add_test(t, the_snapshot_of_the_creation_stays_pinned);
     tcase_add_test(t, the_last_snapshot_that_recovery_could_start_from_cannot_be_dropped);
     tcase_add_test(t, thinning_keeps_the_newest_and_one_per_power_of_two_of_age);
     tcase_add_test(t, thinning_never_takes_pinned_ones_nor_the_last_on_the_live_line);
