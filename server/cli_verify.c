@@ -84,8 +84,10 @@ const struct cli_verb cli_verify = {
     .details =
         "Walks the whole file: SQLite's integrity check, every link of the log's hash chain, a replay of all events\n"
         "from nothing, and every snapshot and every sample's recorded outcome against that replay. Changes nothing.\n"
-        "The first difference is named, and the exit code is 3. A daemon keeps its database to itself: convd backup --url\n"
-        "has a copy from it, of the same digest (GET /model) where nothing was learned meanwhile, and that is verified.\n",
+        "The first difference is named, and the exit code is 3. A daemon keeps its database to itself: convd backup "
+        "--url\n"
+        "has a copy from it, of the same digest (GET /model) where nothing was learned meanwhile, and that is "
+        "verified.\n",
     .examples = "  convd verify --db digits.db\n"
                 "  convd backup copy.db --url http://127.0.0.1:8080 && convd verify --db copy.db\n"
                 "  convd verify --db digits.db --json --arith portable\n",
