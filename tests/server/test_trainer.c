@@ -540,6 +540,87 @@ START_TEST(a_held_revision_never_changes_while_training_goes_on)
 }
 END_TEST
 
+/* ---- edits of the past, while all else goes on ---- */
+
+struct teacher {
+    struct trainer *trainer;
+    atomic_bool *halt;
+    pthread_t thread;
+    unsigned taught;
+};
+
+static void *teacher_main(void *context)
+{
+    struct teacher *t = context;
+    struct err err;
+    while (!atomic_load(t->halt)) {
+        struct wait *w = train_create(2, 1, 7 + t->taught);
+        if (trainer_submit(t->trainer, &w->job, &err) == 0) {
+            await(w);
+            t->taught += w->job.status == 0;
+        }
+        wait_free(w);
+    }
+    return NULL;
+}
+
+static void end_of(struct trainer *trainer, int64_t id, enum job_state state)
+{
+    struct job_status job;
+    do {
+        (void)usleep(1000);
+        ck_assert_int_eq(jobs_find(trainer_jobs(trainer), id, &job), 1);
+    } while (job.state == JOB_STATE_RUNNING);
+    ck_assert_msg(job.state == state, "%s: %s", job_state_name(job.state), job.err.text);
+}
+
+START_TEST(the_past_is_edited_while_others_teach_and_look)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    atomic_bool halt = false;
+    struct teacher teachers[2];
+    struct reader reader = {.model = trainer_model(trainer), .stop = &halt};
+    for (unsigned i = 0; i < 100; i++)
+        wait_free(run(trainer, train_create(4, i % 3, i)));
+    ck_assert_int_eq(pthread_create(&reader.thread, NULL, reader_main, &reader), 0);
+    for (int i = 0; i < 2; i++) {
+        teachers[i] = (struct teacher){.trainer = trainer, .halt = &halt};
+        ck_assert_int_eq(pthread_create(&teachers[i].thread, NULL, teacher_main, &teachers[i]), 0);
+    }
+    int64_t ids[] = {9, 200};
+    struct wait *forget = wait_create(JOB_EDIT), *merge = wait_create(JOB_EDIT);
+    forget->job.edit = (struct edit_ask){.ids = ids, .n = 2, .forget = true};
+    merge->job.edit = (struct edit_ask){.removes = true, .from = "a", .label = "c"};
+    ck_assert_int_eq(run(trainer, forget)->job.status, 0);
+    ck_assert_uint_eq(forget->job.changed, 2);
+    end_of(trainer, forget->job.job_status.id, JOB_STATE_DONE);
+    ck_assert_int_eq(run(trainer, merge)->job.status, 0);
+    end_of(trainer, merge->job.job_status.id, JOB_STATE_DONE);
+    wait_free(forget);
+    wait_free(merge);
+    atomic_store(&halt, true);
+    for (int i = 0; i < 2; i++) {
+        (void)pthread_join(teachers[i].thread, NULL);
+        ck_assert_uint_gt(teachers[i].taught, 0);
+    }
+    void *failed;
+    (void)pthread_join(reader.thread, &failed);
+    ck_assert_ptr_null(failed);
+    uint8_t digest[DIGEST_BYTES];
+    digest_of(trainer, digest);
+    stop(trainer);
+
+    struct store *store = NULL;
+    struct store_verdict verdict;
+    struct err err;
+    ck_assert_msg(store_open(&store, path, true, &err) == 0, "%s", err.text);
+    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
+    store_close(store);
+}
+END_TEST
+
 START_TEST(stopping_finishes_what_is_queued_and_refuses_what_comes_later)
 {
     struct trainer_config config = trainer_config_default();
@@ -583,6 +664,7 @@ int main(void)
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
     tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
+    tcase_add_test(tcase, the_past_is_edited_while_others_teach_and_look);
     tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

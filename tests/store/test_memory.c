@@ -3,6 +3,7 @@
  * What must hold: no crash; an error that says so, or the same result as ever (SQLite does without some memory); no block
  * left behind; the store is as before and does it when there is memory again; and what is on the disk is what was told.
  */
+#include "store/replayer.h"
 #include "tests/oom.h"
 #include "tests/store/model.h"
 
@@ -108,6 +109,37 @@ static int do_look(struct model *m)
     learner_free(state);
     free(list);
     return status;
+}
+
+/* Another label for a sample of old, each turn another one; its replay, and the take-over. */
+static int do_edit(struct model *m)
+{
+    struct edits edits = {0};
+    struct store_replayer *r = NULL;
+    struct learner *state = NULL;
+    int status = edits_put(&edits, &(struct edit){.id = 2, .label = (uint32_t)(turn % 3)}, &m->err);
+    if (status == 0)
+        status = store_edits_check(m->store, m->learner, &edits, NULL, &m->err);
+    if (status == 0 && edits.n == 0) { /* it has that label */
+        edits_fini(&edits);
+        return 0;
+    }
+    if (status == 0)
+        status = store_edits_keep(m->store, &edits, &m->err);
+    const struct replay_want want = {.target = store_revision(m->store), .ground = 1, .edits = &edits};
+    if (status == 0)
+        status = store_replayer_open(&r, m->store, &want, &m->err);
+    while (status == 0 && (status = store_replayer_step(r, 7, &m->err)) == 1)
+        status = 0;
+    if (status == 0)
+        status = store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err);
+    store_replayer_close(r);
+    edits_fini(&edits);
+    if (status != 0)
+        return -1;
+    learner_free(m->learner);
+    m->learner = state;
+    return 0;
 }
 
 static int do_thin(struct model *m)
@@ -255,6 +287,34 @@ START_TEST(the_store_lives_through_any_failed_allocation)
 }
 END_TEST
 
+/* Not as a sweep to the end: each edit makes the log longer, and so the next one's allocations more. */
+START_TEST(an_edit_is_made_whole_or_not_at_all)
+{
+    struct model m;
+    unsigned failed = 0;
+    history(&m);
+    for (unsigned long n = 1; n <= 500; n = next_allocation(n)) {
+        struct learner *before = keep(&m);
+        prepare(&m);
+        oom_arm(n, _i == 1);
+        int status = do_edit(&m);
+        (void)oom_disarm();
+        if (status != 0) {
+            failed++;
+            ck_assert_msg(m.err.code == ERR_MEMORY, "allocation %lu: %s", n, m.err.text);
+            same_state(m.learner, before);
+            ck_assert_uint_eq(store_revision(m.store), before->revision);
+            must(&m, do_edit(&m));
+        }
+        learner_free(before);
+    }
+    ck_assert_uint_ge(failed, 30);
+    (void)recovers(&m);
+    verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
 START_TEST(a_damaged_log_is_salvaged_or_not_at_all)
 {
     struct model m;
@@ -304,6 +364,7 @@ int main(void)
     TCase *t = tcase_create("memory");
     tcase_set_timeout(t, 900);
     tcase_add_loop_test(t, the_store_lives_through_any_failed_allocation, 0, 2 * (int)(sizeof sweeps / sizeof *sweeps));
+    tcase_add_loop_test(t, an_edit_is_made_whole_or_not_at_all, 0, 2);
     tcase_add_loop_test(t, a_damaged_log_is_salvaged_or_not_at_all, 0, 2);
     tcase_add_loop_test(t, a_model_is_made_whole_or_not_at_all, 0, 2);
     suite_add_tcase(suite, t);
