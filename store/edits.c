@@ -202,7 +202,13 @@ int store_edits_remove(struct store *store, const struct learner *learner, struc
         (into != EDIT_FORGET && check_meaning(store, learner, into, err) != 0) ||
         first_of_class(&edits->first, store, removed, err) != 0 || check_into(store, edits, err) != 0)
         return -1;
-    return 0;
+    if (edits->first >= store->ground.revision)
+        return 0;
+    return err_set(
+        err, ERR_CONFLICT,
+        "the class is of before revision %llu, where another arithmetic made the log: the model cannot be made "
+        "again from before that",
+        (unsigned long long)store->ground.revision);
 }
 
 /* All its samples, on whatever line. */

@@ -83,6 +83,7 @@ def test_what_is_before_the_ground_is_refused_and_what_is_after_it_is_not(daemon
     upgraded.post(f"/snapshots/{pinned}/activate", b"", None).problem(409, "conflict")
     upgraded.request("DELETE", "/samples/3").problem(409, "conflict")
     upgraded.send_json("PATCH", "/samples/3", {"label": "c"}).problem(409, "conflict")
+    upgraded.send_json("PATCH", "/classes", {"from": "a", "into": "b"}).problem(409, "conflict")
     assert upgraded.get(f"/samples/{3}").ok()["id"] == 3
     assert upgraded.request("DELETE", f"/samples/{later['samples'][0]}", None, {"Prefer": "wait=25"}).status in (200, 202)
     upgraded.send_json("POST", "/rehearse", {}).ok(202)
