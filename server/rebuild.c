@@ -103,8 +103,8 @@ static int check_pinned(const struct edits *fresh, struct store *store, bool dro
         return 0;
     return err_set(err, ERR_CONFLICT,
                    "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
-                   "?drop_pinned=1, or drop it first",
-                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "");
+                   "?drop_pinned=1, or let it go first: PATCH /snapshots/%lld {\"pinned\": false}",
+                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned);
 }
 
 static int check(struct edits *fresh, struct store *store, const struct learner *work, const struct edit_ask *ask,

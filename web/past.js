@@ -40,7 +40,7 @@ export class Past {
       el('header', {}, el('h1', {}, 'Its past'),
         el('p', {}, 'Each snapshot is a state that it can go back to. Nothing is lost by going back: what came later stays, and can be gone back to in turn.')),
       el('div', { class: 'stack' }, this.line,
-        el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Keep it for good')),
+        el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Pin it: keep it for good')),
         el('p', { class: 'hint' }, 'Tick two to compare them.'), this.difference, this.rows,
         el('section', { class: 'card' }, el('h2', {}, 'Take it elsewhere'), el('p', { class: 'hint' }, 'The live model as a file.'),
           el('div', { class: 'row files' }, FILES.map(([name, text]) => button(text, () => download(`/${name}`, name).catch((p) => tell('problem', p))))))));
@@ -101,11 +101,14 @@ export class Past {
       change: () => this.choose(s.id),
     } });
     const item = el('li', { id: `snapshot-${s.id}`, class: `card snapshot${live ? ' live' : ''}` }, choose,
-      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && [' ', el('span', { class: 'badge' }, 'live now')], s.pinned && [' ', el('span', { class: 'badge' }, 'kept')]),
+      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && [' ', el('span', { class: 'badge' }, 'live now')], s.pinned && [' ', el('span', { class: 'badge' }, 'pinned')]),
         el('p', { class: 'small soft' }, `${when(s.created)} · ${WHY[s.reason] ?? s.reason} · ${plural(s.step, 'step')} · revision ${count(s.revision)}`)),
       el('p', { class: 'snapshot-accuracy' }, percent(s.accuracy)),
       el('div', { class: 'row' },
         button('Go back', () => this.goBack(s), { disabled: live, 'aria-label': `Go back to snapshot ${s.id}` }),
+        button(s.pinned ? 'Unpin' : 'Pin', () => this.setPinned(s), { class: 'pin', disabled: s.reason === 'create', 'aria-label': `${s.pinned ? 'Unpin' : 'Pin'} snapshot ${s.id}` }),
+        button('Download', () => download(`/snapshots/${s.id}/model.safetensors`, `snapshot-${s.id}.safetensors`).catch((p) => tell('problem', p)),
+          { 'aria-label': `Download snapshot ${s.id}` }),
         button('Drop', () => this.drop(s, item), { class: 'quiet', disabled: s.pinned, 'aria-label': `Drop snapshot ${s.id}` })));
     return item;
   }
@@ -115,6 +118,13 @@ export class Past {
       await send('POST', `/snapshots/${s.id}/activate`);
       tell('taught');
       return `The model is as it was at snapshot ${s.id}.`;
+    });
+  }
+
+  setPinned(s) {
+    return this.act(async () => {
+      await send('PATCH', `/snapshots/${s.id}`, { pinned: !s.pinned });
+      return s.pinned ? `Snapshot ${s.id} is let go, and thins out with age.` : `Snapshot ${s.id} is kept for good.`;
     });
   }
 

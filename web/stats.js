@@ -1,9 +1,10 @@
 // stats.js - How well it does: every sample was predicted before it was learned from, so learning is the test.
 
 import { get } from './api.js';
-import { count, decimal, el, percent, plural, repaint, roughly } from './dom.js';
+import { button, count, decimal, el, percent, plural, repaint, roughly } from './dom.js';
 import { can, on, tell } from './state.js';
 import { Chart } from './chart.js';
+import { openClass } from './classes.js';
 import { confusionView } from './confusion.js';
 
 const POINTS = 60;
@@ -101,11 +102,12 @@ export class Stats {
       bar.style.width = `${100 * (value ?? 0)}%`;
       return el('td', {}, el('span', { class: 'meter', title: words }, bar), el('span', { class: 'meter-value' }, percent(value)));
     };
+    const name = (c) => button(c.label, () => openClass(c.label, c.seen), { class: 'link', 'aria-label': `${c.label}: merge or delete` });
     const share = (part, all) => (all === 0 ? null : part / all);
-    this.classes.replaceChildren(el('h2', {}, 'Class by class'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
+    this.classes.replaceChildren(el('h2', {}, 'Class by class'), el('p', { class: 'hint' }, 'A press merges one into another, or deletes it.'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
       el('table', { class: 'plain' },
         el('thead', {}, el('tr', {}, ['Class', 'Seen', 'Found', 'Right when said'].map((t) => el('th', { scope: 'col', class: t === 'Seen' ? 'n' : null }, t)))),
-        el('tbody', {}, classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, c.label), el('td', { class: 'n' }, count(c.seen)),
+        el('tbody', {}, classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, name(c)), el('td', { class: 'n' }, count(c.seen)),
           meter(share(c.correct, c.seen), `${count(c.correct)} of ${count(c.seen)} ${c.label} were recognised`),
           meter(share(c.correct, c.predicted), `of ${count(c.predicted)} times that it said ${c.label}, ${count(c.correct)} were right`)))))));
   }

@@ -47,6 +47,10 @@ def test_every_part_fits_its_window_and_keeps_nobody_out(page: Page, axe, scheme
     page.click(".tile")
     page.one("dialog")
     assert violations(page, axe) == [], "a sample from near"
+    page.open("stats")
+    page.click("[aria-label='7: merge or delete']")
+    page.press("Delete", "dialog")
+    assert violations(page, axe) == [], "a class from near"
 
 
 def test_the_keyboard_is_always_seen_to_be_somewhere(page: Page):

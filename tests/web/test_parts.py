@@ -171,6 +171,27 @@ def test_two_snapshots_are_compared_and_one_is_dropped_when_that_is_meant(page: 
     until(lambda: not page.all(f"#snapshot-{first}"), "from the page, too")
 
 
+def test_a_snapshot_is_pinned_let_go_and_downloaded(page: Page, tmp_path):
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    taken = page.daemon.send_json("POST", "/snapshots", {"note": "first"}).ok(201)["id"]
+    weights = page.daemon.get("/model.safetensors").body
+    page.draw(SEVEN)
+    page.teach("1")
+    page.go("Past")
+    page.click(f"[aria-label='Pin snapshot {taken}']")
+    page.says(f"#snapshot-{taken}", "first pinned")
+    assert page.daemon.get(f"/snapshots/{taken}").ok()["pinned"] is True
+    assert not page.one("[aria-label='Unpin snapshot 1']").is_enabled(), "of the creation"
+    for scheme in ("dark", "light"):
+        page.scheme(scheme)
+        page.picture(f"past-{scheme}", whole=True)
+    page.click(f"[aria-label='Unpin snapshot {taken}']")
+    until(lambda: page.daemon.get(f"/snapshots/{taken}").ok()["pinned"] is False, "it is let go")
+    page.click(f"[aria-label='Download snapshot {taken}']")
+    file = tmp_path / f"snapshot-{taken}.safetensors"
+    until(lambda: file.exists() and file.read_bytes() == weights, "the file, as the model was then")
+
+
 def test_long_work_is_told_while_it_goes_on(page: Page):
     page.go("How well")
     page.daemon.send_json("POST", "/rehearse", {"passes": 1000}).ok(202)
@@ -213,6 +234,41 @@ def test_a_sample_is_relabelled_and_another_forgotten(page: Page):
     until(lambda: not page.all("dialog"), "it is done")
     page.daemon.get(f"/samples/{newest[1]['id']}").problem(410)
     page.says("#status", "3,999")
+
+
+def test_a_class_is_merged_into_another_and_one_is_deleted_when_that_is_meant(daemons, open_page, digits):
+    daemon = daemons.start(daemons.init("--width", "28", "--height", "28", "--classes", "one,uno,two,three"))
+    for n, label in enumerate(("one", "uno", "two", "three")):
+        daemon.train(label, digits.test_images[n].tobytes()).ok()
+    daemon.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
+    page = open_page(daemon)
+    page.go("How well")
+    page.click("[aria-label='uno: merge or delete']")
+    page.one("#merge-into").send_keys("one")
+    page.press("Merge")
+    page.says("dialog", "All that was taught as uno becomes one")
+    page.press("Leave it")
+    assert daemon.model()["classes"] == ["one", "uno", "two", "three"]
+    page.press("Merge")
+    for scheme in ("dark", "light"):
+        page.scheme(scheme)
+        page.picture(f"class-{scheme}")
+    page.press("Merge uno into one")
+    page.says("dialog", "A pinned snapshot has learned from it")
+    page.press("Go on, and drop pinned snapshots")
+    until(lambda: not page.all("dialog"), "it is done")
+    assert page.console()  # of the 409
+    assert daemon.model()["classes"] == ["one", "two", "three"]
+    assert [s["label"] for s in daemon.get("/samples").ok()["samples"]] == ["three", "two", "one", "one"]
+    until(lambda: not page.all("[aria-label='uno: merge or delete']"), "the table knows it")
+    page.click("[aria-label='two: merge or delete']")
+    page.press("Delete", "dialog")
+    page.says("dialog", "two goes, with what taught it: 1 sample.")
+    page.press("Delete two for good")
+    until(lambda: not page.all("dialog"), "it is done")
+    assert daemon.model()["classes"] == ["one", "three"] and daemon.get("/stats").ok()["samples"] == 3
+    page.go("Try")
+    until(lambda: [b.text for b in page.all(".bar-label")] == ["one", "three"], "the bars know it")
 
 
 def test_a_hundred_classes_are_found_and_chosen(daemons, open_page):
