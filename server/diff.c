@@ -256,9 +256,10 @@ static int look(struct diff *d, struct err *err)
 int diff_step(struct diff *d, uint64_t us, struct err *err)
 {
     const uint64_t begin = now_us();
-    int status = 1;
-    while (status == 1 && now_us() - begin < us)
+    int status;
+    do
         status = look(d, err);
+    while (status == 1 && now_us() - begin < us);
     return status;
 }
 

@@ -90,10 +90,11 @@ static int publish(struct store_backup *b, struct err *err)
 int store_backup_step(struct store_backup *b, uint64_t us, struct err *err)
 {
     const uint64_t begin = now_us();
-    int status = 1;
+    int status;
     assert(!b->store->in_group && b->copy != NULL);
-    while (status == 1 && now_us() - begin < us)
+    do /* once at least, however late it is already */
         status = db_copy_step(b->copy, STEP_PAGES, err);
+    while (status == 1 && now_us() - begin < us);
     if (status != 0)
         return status;
     db_copy_close(b->copy);

@@ -165,6 +165,7 @@ int main(void)
     Suite *suite = suite_create("past");
     TCase *tests = tcase_create("past");
     suite_add_tcase(suite, tests);
+    tcase_set_timeout(tests, 60); /* under ASan, on a busy machine, a state takes a tenth of a second */
     tcase_add_test(tests, a_past_state_is_the_one_of_then_and_at_hand_from_then_on);
     tcase_add_test(tests, training_goes_on_between_the_pieces);
     tcase_add_test(tests, the_least_recently_used_makes_room);

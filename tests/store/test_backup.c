@@ -181,6 +181,7 @@ int main(void)
     Suite *suite = suite_create("backup");
     TCase *tests = tcase_create("backup");
     suite_add_tcase(suite, tests);
+    tcase_set_timeout(tests, 60); /* it waits for the disk */
     tcase_add_test(tests, a_copy_is_the_database_and_the_database_goes_on);
     tcase_add_test(tests, what_is_learned_between_the_steps_is_in_the_copy);
     tcase_add_test(tests, a_copy_without_a_name_is_gone_with_its_descriptor);
