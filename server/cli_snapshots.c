@@ -1,4 +1,4 @@
-/* cli_snapshots.c - convd snapshots: list, take, drop, go back to, compare.
+/* cli_snapshots.c - convd snapshots: list, take, pin, drop, go back to, compare.
  *
  * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
  * and there is one way of printing.
@@ -22,7 +22,10 @@
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
-    {.name = "note", .kind = CLI_TEXT, .argument = "TEXT", .help = "take: why, for people; at most 200 bytes"},
+    {.name = "note",
+     .kind = CLI_TEXT,
+     .argument = "TEXT",
+     .help = "take, pin, unpin: why, for people; at most 200 bytes"},
     {.name = "pin", .kind = CLI_SWITCH, .help = "take: never thin it out, and refuse to drop it"},
     {.name = "samples",
      .kind = CLI_COUNT,
@@ -34,14 +37,14 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_END,
 };
 
-enum action { LIST, TAKE, DROP, ACTIVATE, DIFF, N_ACTIONS };
+enum action { LIST, TAKE, PIN, UNPIN, DROP, ACTIVATE, DIFF, N_ACTIONS };
 
 static const struct {
     const char *word;
     unsigned n_ids;
 } actions[N_ACTIONS] = {
-    [LIST] = {"list", 0},         [TAKE] = {"take", 0}, [DROP] = {"drop", 1},
-    [ACTIVATE] = {"activate", 1}, [DIFF] = {"diff", 2},
+    [LIST] = {"list", 0}, [TAKE] = {"take", 0},         [PIN] = {"pin", 1},   [UNPIN] = {"unpin", 1},
+    [DROP] = {"drop", 1}, [ACTIVATE] = {"activate", 1}, [DIFF] = {"diff", 2},
 };
 
 /* What the command line asks for. */
@@ -49,7 +52,7 @@ struct order {
     enum action action;
     int64_t id, other;
     uint64_t samples;
-    const char *note; /* "" for none */
+    const char *note; /* NULL: none, or as it is */
     bool pin, json;
 };
 
@@ -69,19 +72,23 @@ static int read_order(struct order *order, const struct cli_args *args, struct e
     while (i < N_ACTIONS && strcmp(actions[i].word, word) != 0)
         i++;
     if (i == N_ACTIONS)
-        return err_set(err, ERR_USAGE, "\"%.40s\" is not one of list, take, drop ID, activate ID, diff ID ID", word);
+        return err_set(err, ERR_USAGE,
+                       "\"%.40s\" is not one of list, take, pin ID, unpin ID, drop ID, activate ID, diff ID ID", word);
     *order = (struct order){
         .action = (enum action)i,
         .samples = cli_given(args, "samples") ? cli_count(args, "samples") : DIFF_SAMPLES_MAX,
-        .note = cli_given(args, "note") ? cli_text(args, "note") : "",
+        .note = cli_given(args, "note") ? cli_text(args, "note") : NULL,
         .pin = cli_on(args, "pin"),
         .json = cli_on(args, "json"),
     };
-    if (order->action != TAKE && (cli_given(args, "note") || cli_given(args, "pin")))
-        return err_set(err, ERR_USAGE, "--note and --pin belong to take");
+    const bool notes = order->action == TAKE || order->action == PIN || order->action == UNPIN;
+    if (!notes && cli_given(args, "note"))
+        return err_set(err, ERR_USAGE, "--note belongs to take, pin and unpin");
+    if (order->action != TAKE && cli_given(args, "pin"))
+        return err_set(err, ERR_USAGE, "--pin belongs to take; pin ID is for one that is there");
     if (order->action != DIFF && cli_given(args, "samples"))
         return err_set(err, ERR_USAGE, "--samples belongs to diff");
-    if (strlen(order->note) > NOTE_BYTES_MAX)
+    if (order->note != NULL && strlen(order->note) > NOTE_BYTES_MAX)
         return err_set(err, ERR_USAGE, "--note has %zu bytes, but may have at most %zu", strlen(order->note),
                        NOTE_BYTES_MAX);
     const unsigned n_ids = args->n_operands > 0 ? (unsigned)args->n_operands - 1 : 0;
@@ -133,6 +140,8 @@ static int print_answer(const struct order *order, struct json *answer, struct e
             print_row(s);
         break;
     case TAKE:
+    case PIN:
+    case UNPIN:
         print_heading();
         print_row(answer);
         break;
@@ -187,6 +196,20 @@ static int list_db(struct json *answer, const struct cli_args *args, struct err 
     for (size_t i = 0; i < n && status == 0; i++)
         add_snapshot(json_add_object(array, NULL), &list[i]);
     free(list);
+    store_close(store);
+    return status;
+}
+
+static int amend_db(struct json *answer, const struct order *order, const struct cli_args *args, struct err *err)
+{
+    struct store *store = NULL;
+    struct store_snapshot amended;
+    const bool pinned = order->action == PIN;
+    if (store_open(&store, cli_text(args, "db"), false, err) != 0)
+        return -1;
+    int status = store_snapshot_amend(store, order->id, &pinned, order->note, &amended, err);
+    if (status == 0)
+        add_snapshot(answer, &amended);
     store_close(store);
     return status;
 }
@@ -264,6 +287,10 @@ static int run_db(const struct order *order, const struct cli_args *args, struct
     case TAKE:
         status = take_db(answer, order, args, err);
         break;
+    case PIN:
+    case UNPIN:
+        status = amend_db(answer, order, args, err);
+        break;
     case DROP:
         status = drop_db(order->id, args, err);
         json_add_number(answer, "dropped", (double)order->id);
@@ -295,17 +322,19 @@ static int run_url(const struct order *order, struct client *client, struct err 
     char *body = NULL;
     struct json *answer = NULL;
     static const char *const methods[N_ACTIONS] = {
-        [LIST] = "GET", [TAKE] = "POST", [DROP] = "DELETE", [ACTIVATE] = "POST", [DIFF] = "GET"};
-    if (order->action == DROP || order->action == ACTIVATE)
+        [LIST] = "GET",    [TAKE] = "POST",     [PIN] = "PATCH", [UNPIN] = "PATCH",
+        [DROP] = "DELETE", [ACTIVATE] = "POST", [DIFF] = "GET"};
+    if (actions[order->action].n_ids == 1)
         (void)snprintf(path, sizeof path, "/snapshots/%lld%s", (long long)order->id,
                        order->action == ACTIVATE ? "/activate" : "");
     if (order->action == DIFF)
         (void)snprintf(path, sizeof path, "/snapshots/%lld/diff/%lld?samples=%llu", (long long)order->id,
                        (long long)order->other, (unsigned long long)order->samples);
-    if (order->action == TAKE) {
+    if (order->action == TAKE || order->action == PIN || order->action == UNPIN) {
         struct json *ask = json_object();
-        json_add_string(ask, "note", order->note);
-        json_add_bool(ask, "pinned", order->pin);
+        if (order->note != NULL)
+            json_add_string(ask, "note", order->note);
+        json_add_bool(ask, "pinned", order->pin || order->action == PIN);
         body = json_print(ask, false);
         json_free(ask);
         if (body == NULL)
@@ -341,12 +370,13 @@ static int run(const struct cli_args *args, struct err *err)
 
 const struct cli_verb cli_snapshots = {
     .name = "snapshots",
-    .purpose = "list, take, compare and drop snapshots, and go back to one",
-    .operands = "[list | take | drop ID | activate ID | diff ID ID]",
+    .purpose = "list, take, pin, compare and drop snapshots, and go back to one",
+    .operands = "[list | take | pin ID | unpin ID | drop ID | activate ID | diff ID ID]",
     .operands_max = 3,
     .details =
         "A snapshot is a whole state of the model. To activate one makes that state the live one again, as a new\n"
         "revision: nothing is lost, and a later snapshot can be activated in turn. Times are UTC.\n"
+        "One that is pinned is neither thinned out nor dropped, until unpin.\n"
         "diff compares two: how far their tensors are from each other, and what both say of the samples that one of\n"
         "them has learned from and the other has not, the newest 10,000 of them.\n",
     .examples = "  convd snapshots --db digits.db\n"

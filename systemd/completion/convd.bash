@@ -84,7 +84,7 @@ unix:/'
         _convd_reply "$(sed -n 's/^  \(--[a-z-]*\) .*/\1/p' <<<"$help")"
         return
     fi
-    # Operands: words where the usage line has some ("[list | take | drop ID]"), else files.
+    # Operands: words where the usage line has some ("[list | take | pin ID]"), else files.
     usage=$(sed -n 's/^usage: convd [a-z]* \[FLAGS\] *//p' <<<"$help")
     if [[ $usage =~ ^\[[a-z] ]]; then
         _convd_reply "$(tr -d '[]' <<<"$usage" | tr '|' '\n' | sed 's/^ *\([a-z]*\).*/\1/')"

@@ -354,6 +354,16 @@ def test_export_to_stdout_is_only_the_file(model):
 
 
 @pytest.mark.core
+def test_a_snapshot_is_pinned_and_let_go(model):
+    pinned = convd_json("snapshots", *place(model), "pin", "2", "--note", "the good one")
+    assert pinned["id"] == 2 and pinned["pinned"] is True and pinned["note"] == "the good one"
+    assert convd_json("snapshots", *place(model))["snapshots"][1] == pinned
+    assert convd("snapshots", *place(model), "drop", "2", check=False).returncode == FAILED
+    assert convd_json("snapshots", *place(model), "unpin", "2") == {**pinned, "pinned": False}
+    assert convd("snapshots", *place(model), "unpin", "1", check=False).returncode == FAILED, "of the creation"
+
+
+@pytest.mark.core
 def test_snapshots_are_taken_listed_activated_and_dropped(model, digits, tmp_path):
     def listed() -> list[dict]:
         return convd_json("snapshots", *place(model))["snapshots"]

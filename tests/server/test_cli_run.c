@@ -87,8 +87,9 @@ START_TEST(a_wrong_command_line_is_one_line_and_a_hint)
     FAILS(2, "--db and --url", "evaluate", "--db", "m.db", "--url", "http://127.0.0.1:1", "a", "b");
     FAILS(2, "must begin with http://", "export", "--url", "127.0.0.1:8080", "--safetensors", "x");
     FAILS(2, "nothing to write", "export", "--db", "m.db");
-    FAILS(2, "not one of list, take, drop ID, activate ID", "snapshots", "burn");
+    FAILS(2, "not one of list, take, pin ID, unpin ID, drop ID, activate ID", "snapshots", "burn");
     FAILS(2, "drop takes the id", "snapshots", "drop");
+    FAILS(2, "pin takes the id", "snapshots", "pin");
     FAILS(2, "\"x\" is not the id", "snapshots", "activate", "x");
     FAILS(2, "this machine can run:", "verify", "--arith", "abacus", "--db", "m.db");
 }
