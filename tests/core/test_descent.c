@@ -38,7 +38,7 @@ static struct learner *on_the_edge(const struct arith *arith)
 
 START_TEST(a_step_that_would_pass_the_bound_leaves_every_weight_as_it_was)
 {
-    uint8_t pixels[64];
+    uint8_t pixels[64] = {0};
     struct learner *l = on_the_edge(NULL);
     float *before = malloc(n_bytes(l));
     ck_assert_ptr_nonnull(before);
@@ -57,7 +57,7 @@ END_TEST
 
 START_TEST(a_model_that_refused_a_step_goes_on_with_those_that_may_be_made)
 {
-    uint8_t pixels[64];
+    uint8_t pixels[64] = {0};
     struct learner *l = on_the_edge(NULL);
     pixels_of(pixels, l->shape.n_input, 1);
     ck_assert(model_train(l, 1, pixels).refused);
@@ -209,7 +209,7 @@ static double reference_norm(const struct learner *l, const uint8_t *pixels, uin
 
 START_TEST(a_long_gradient_is_made_as_long_as_clip_says_and_keeps_its_direction)
 {
-    uint8_t pixels[64];
+    uint8_t pixels[64] = {0};
     struct model_options options = model_small();
     options.gradient = _i == 0 ? GRADIENT_DIAGONAL : GRADIENT_JACOBIAN;
     struct learner *clipped = model_create(&options), *plain = model_create(&options);

@@ -197,6 +197,7 @@ static struct learner *by_hand(const struct life *l)
                 while (!told->forgotten && column_of(l, told->label) >= past[r]->n_classes) {
                     uint32_t number = past[r]->n_classes;
                     number += l->removed != NO_CLASS && number >= l->removed;
+                    ck_assert(number >= 3 && number - 3 < sizeof added / sizeof *added);
                     add.as.class_.index = past[r]->n_classes;
                     (void)snprintf(add.as.class_.label, sizeof add.as.class_.label, "%s", added[number - 3]);
                     past[r]->revision = r - 1;
