@@ -82,7 +82,7 @@ def test_a_flag_that_takes_a_number_offers_nothing(tmp_path):
 
 def test_operands_are_words_or_files_as_the_usage_says(tmp_path):
     (tmp_path / "images.idx").touch()
-    assert complete("snapshots", "") == ["list", "take", "drop", "activate", "diff"]
+    assert complete("snapshots", "") == ["list", "take", "pin", "unpin", "drop", "activate", "diff"]
     assert complete("snapshots", "--pin", "ta") == ["take"]
     assert complete("train", "", cwd=tmp_path) == ["images.idx"]
     assert complete("verify", "", cwd=tmp_path) == []
