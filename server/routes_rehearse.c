@@ -104,7 +104,8 @@ void route_job_delete(const struct call *call)
 void route_job_begun(struct work *work, struct answer *answer)
 {
     struct job_status *job = &work->job.job_status;
-    (void)jobs_find(trainer_jobs(work->routes->trainer), job->id, job); /* as it is by now */
+    if (work->watch.id != 0) /* it was waited for: as it is by now; else as it began, however short it was */
+        (void)jobs_find(trainer_jobs(work->routes->trainer), job->id, job);
     (void)snprintf(answer->location, sizeof answer->location, "/jobs/%lld", (long long)job->id);
     answer_job(answer, job->state == JOB_STATE_RUNNING ? 202 : 200, job);
 }
