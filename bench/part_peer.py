@@ -113,7 +113,8 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
         return
     with tempfile.TemporaryDirectory(dir=out) as folder:
         db, weights = Path(folder) / "model.db", Path(folder) / "model.safetensors"
-        command = [build / "convd", "init", "--db", db, "--gradient", "jacobian"]
+        # A rate of one's own does not fall: the peer has one rate.
+        command = [build / "convd", "init", "--db", db, "--gradient", "jacobian", "--rate", "0.05"]
         subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
         subprocess.run([build / "convd", "export", "--db", db, "--safetensors", weights], check=True, capture_output=True, env=ENVIRONMENT)
         with Server(build / "convd", "serve", "--db", db, "--listen", "127.0.0.1:0") as ours, \
