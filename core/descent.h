@@ -13,8 +13,8 @@
  *     |step of k|   <= rate |d^0| sqrt(n^0 n^k) x         x: largest size of an input
  *
  * These are added to the norms that were measured last; only where a sum reaches WEIGHT_MAX, some hundred steps later, they
- * are measured again (under 1 % of the time of a step), and only where that is of no avail the step is tried on a copy. A parameter is never
- * larger than the norm of its tensor.
+ * are measured again (all of it costs about 1 % of the time of a step), and only where that is of no avail the step is tried
+ * on a copy. A parameter is never larger than the norm of its tensor.
  *
  * Clipping (the setting `clip`, 0: off): g being the whole gradient, all three tensors,
  *
