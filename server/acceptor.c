@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "server/clock.h"
 
 #define LINGERERS_MAX 32u
 #define LINGER_MS     2000
@@ -39,13 +40,6 @@ struct acceptor {
     struct lingerer lingerers[LINGERERS_MAX];
     unsigned n_lingerers;
 };
-
-int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void wake(struct acceptor *acceptor)
 {

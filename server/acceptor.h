@@ -36,7 +36,4 @@ void acceptor_deafen(struct acceptor *acceptor);
 
 void acceptor_stop(struct acceptor *acceptor);
 
-/* now_ms - of the monotonic clock. */
-int64_t now_ms(void);
-
 #endif

@@ -19,6 +19,7 @@
 
 #include "server/acceptor.h"
 #include "server/auth.h"
+#include "server/clock.h"
 #include "server/events.h"
 #include "server/http.h"
 #include "server/image.h"

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "server/json.h"
 
 #define N_TENSORS 3
@@ -42,13 +42,6 @@ struct diff {
     int64_t first, last; /* ids, lowest and highest */
     bool more;
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* ---- the two ---- */
 
@@ -255,11 +248,11 @@ static int look(struct diff *d, struct err *err)
 
 int diff_step(struct diff *d, uint64_t us, struct err *err)
 {
-    const uint64_t begin = now_us();
+    const uint64_t begin = clock_us();
     int status;
     do
         status = look(d, err);
-    while (status == 1 && now_us() - begin < us);
+    while (status == 1 && clock_us() - begin < us);
     return status;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/routes.h"
 #include "server/text.h"
 

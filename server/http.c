@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/http_body.h"
 #include "server/http_headers.h"
 #include "server/log.h"
@@ -97,13 +98,6 @@ struct http {
     struct request_ids ids;
     atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended, n_asleep;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- answers ---- */
 
@@ -316,7 +310,7 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     struct http_connection *connection = info == NULL ? NULL : info->socket_context;
     if (connection == NULL)
         return NULL;
-    connection->started_ns = now_ns();
+    connection->started_ns = clock_ns();
     connection->phase = PHASE_LINE;
     atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
     atomic_store_explicit(&connection->busy, true, memory_order_relaxed);
@@ -508,7 +502,7 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
     if (connection == NULL)
         return;
     struct http *http = connection->http;
-    uint64_t now = now_ns();
+    uint64_t now = clock_ns();
     if (connection->phase == PHASE_ANSWERED)
         http->config.completed(http->config.context, &connection->request, connection->answer.status,
                                now - connection->started_ns);

@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "server/clock.h"
+#include "store/store.h"
 
 struct jobs {
     pthread_mutex_t lock;
@@ -17,13 +19,6 @@ struct jobs {
     void (*changed)(void *context, const struct job_status *job); /* NULL: nobody listens */
     void *context;
 };
-
-static uint64_t clock_us(clockid_t clock)
-{
-    struct timespec t;
-    (void)clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 struct jobs *jobs_create(int64_t first_id, struct err *err)
 {
@@ -64,7 +59,7 @@ static struct job_status *running(struct jobs *jobs)
 
 static double seconds_since(uint64_t begun_us)
 {
-    return (double)(clock_us(CLOCK_MONOTONIC) - begun_us) / 1e6;
+    return (double)(clock_us() - begun_us) / 1e6;
 }
 
 /* With the lock held: job number n of this process. */
@@ -113,8 +108,8 @@ int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, ui
                                                                 .pass = 1,
                                                                 .passes = passes,
                                                                 .revision = revision,
-                                                                .started_us = (int64_t)clock_us(CLOCK_REALTIME)};
-        jobs->begun_us = clock_us(CLOCK_MONOTONIC);
+                                                                .started_us = store_now_us()};
+        jobs->begun_us = clock_us();
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (id >= 0)

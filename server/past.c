@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "store/replayer.h"
 
 #define STEP_SAMPLES_FIRST 64u
@@ -34,13 +34,6 @@ struct past {
     uint64_t failed;                 /* revision whose replay came to nothing; 0: none */
     struct err why;
 };
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 struct past *past_create(struct err *err)
 {
@@ -188,12 +181,12 @@ static void fail(struct past *past)
 
 void past_work(struct past *past, uint64_t us)
 {
-    const uint64_t begin = now_us();
+    const uint64_t begin = clock_us();
     uint64_t last = begin;
     int status = 1;
     while (status == 1 && last - begin < us) {
         status = store_replayer_step(past->replayer, past->step_samples, &past->why);
-        const uint64_t now = now_us(), took = now - last;
+        const uint64_t now = clock_us(), took = now - last;
         /* so many that four steps make up the time */
         if (took < us / 8 && past->step_samples < 65536)
             past->step_samples *= 2;

@@ -3,24 +3,18 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "server/clock.h"
 
 #define TERMINAL_DELAY_US  300000
 #define TERMINAL_PERIOD_US 100000
 #define LINE_PERIOD_US     10000000
 #define BAR_MAX            60u
 
-static int64_t monotonic_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 void progress_start(struct progress *p, const char *what, uint64_t total, bool quiet)
 {
-    int64_t now_us = monotonic_us();
+    int64_t now_us = (int64_t)clock_us();
     *p = (struct progress){
         .out = quiet ? NULL : stderr,
         .terminal = isatty(STDERR_FILENO) == 1,
@@ -33,7 +27,7 @@ void progress_start(struct progress *p, const char *what, uint64_t total, bool q
 
 double progress_seconds(const struct progress *p)
 {
-    return (double)(monotonic_us() - p->start_us) / 1e6;
+    return (double)((int64_t)clock_us() - p->start_us) / 1e6;
 }
 
 char *progress_duration(char *text, size_t size, double seconds)
@@ -87,7 +81,7 @@ void progress_update(struct progress *p, uint64_t done, const char *note)
     p->done = done;
     if (p->out == NULL)
         return;
-    int64_t now_us = monotonic_us();
+    int64_t now_us = (int64_t)clock_us();
     if (now_us - p->shown_us < (!p->terminal ? LINE_PERIOD_US : p->drawn ? TERMINAL_PERIOD_US : TERMINAL_DELAY_US))
         return;
     p->shown_us = now_us;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/events.h"
 #include "server/log.h"
 

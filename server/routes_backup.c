@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/routes.h"
 
 #define STEP_US 5000 /* between two of the trainer's rounds */

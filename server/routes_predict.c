@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/explain.h"
 #include "server/routes.h"
 

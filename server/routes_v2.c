@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "server/oip.h"
 #include "server/routes.h"
 
@@ -139,13 +139,6 @@ void route_v2_model(const struct call *call)
 
 /* ---- infer ---- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void add(struct duration *duration, uint64_t ns)
 {
     duration->count++;
@@ -222,7 +215,7 @@ static int answer_inference(const struct call *call, const struct oip_request *i
     struct answer *answer = call->answer;
     uint32_t *order = malloc(learner->n_classes * sizeof *order);
     float *probabilities = order == NULL ? NULL : infer(learner, &in->batch);
-    at[2] = now_ns();
+    at[2] = clock_ns();
     int status = 0;
     if (probabilities == NULL)
         status = err_set(err, ERR_MEMORY, "no memory for the answers of %u images", in->batch.n);
@@ -239,7 +232,7 @@ void route_v2_infer(const struct call *call)
     struct routes *routes = call->routes;
     struct oip_request in = {0};
     struct err err;
-    uint64_t at[4] = {now_ns()}, n_json = OIP_NO_HEADER;
+    uint64_t at[4] = {clock_ns()}, n_json = OIP_NO_HEADER;
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     if (is_ours(call, learner)) {
@@ -248,7 +241,7 @@ void route_v2_infer(const struct call *call)
         int status = read_json_length(&n_json, call->request->json_length, &err);
         if (status == 0)
             status = oip_decode(&in, (const uint8_t *)body->bytes, body->n, n_json, &rules, &err);
-        at[1] = at[2] = now_ns();
+        at[1] = at[2] = clock_ns();
         if (status == 0)
             status = answer_inference(call, &in, learner, at, &err);
         if (status != 0) {
@@ -257,7 +250,7 @@ void route_v2_infer(const struct call *call)
             answer_revision(call->answer, learner->revision);
             answer_text_done(call->answer, 200, call->answer->n_json > 0 ? "application/octet-stream" : ANSWER_JSON);
         }
-        at[3] = now_ns();
+        at[3] = clock_ns();
         count(routes->v2, status == 0 ? in.batch.n : 0, at);
     }
     oip_request_fini(&in);

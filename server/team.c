@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "server/clock.h"
 
 #define WATCH_SPINS 3000  /* of a member before it sleeps: 30 to 60 us on x86                                    */
 #define WAIT_SPINS  2000  /* of the caller before it yields: whoever has the part may want this very processor */
@@ -82,13 +83,6 @@ static void try_parts(struct threads *t, unsigned own, unsigned phase)
 {
     for (unsigned k = 0; k < t->team.n; k++)
         try_part(t, (own + k) % t->team.n, phase);
-}
-
-static uint64_t clock_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
 /* A member that lost its processor in the middle of a part holds up everyone, for milliseconds. Where that happens processors are wanted

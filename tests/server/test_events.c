@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/acceptor.h"
+#include "server/clock.h"
 #include "server/events.h"
 
 static struct err err;

@@ -1,0 +1,21 @@
+/* clock.c - see clock.h */
+#include "server/clock.h"
+
+#include <time.h>
+
+uint64_t clock_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clock_us(void)
+{
+    return clock_ns() / 1000;
+}
+
+int64_t now_ms(void)
+{
+    return (int64_t)(clock_ns() / 1000000);
+}

@@ -1,0 +1,11 @@
+/* clock.h - how much time has gone by: the monotonic clock, which nobody sets. What time it is, store_now_us() tells. */
+#ifndef CONVD_SERVER_CLOCK_H
+#define CONVD_SERVER_CLOCK_H
+
+#include <stdint.h>
+
+uint64_t clock_ns(void);
+uint64_t clock_us(void);
+int64_t now_ms(void);
+
+#endif

@@ -1,0 +1,168 @@
+/* trainer_internal.h - what the files of the trainer share and nobody else sees. In reading order:
+ *
+ *   trainer            made, asked for its parts, stopped
+ *   trainer_queue      jobs wait, are taken, are completed: all that other threads touch, under the lock
+ *   trainer_thread     the rounds, and between them the upkeep
+ *   trainer_group      what goes into the log: jobs that share one transaction
+ *   trainer_publish    what has been committed is shown and told; what has not is taken back
+ *   trainer_snapshot   snapshots taken, amended, gone back to
+ *   trainer_rehearsal  the long work that goes into the groups, chunk by chunk
+ *   trainer_edit       the long work on the past, chunk by chunk after the rounds
+ *
+ * All of it runs in the trainer's thread, except where it says otherwise.
+ */
+#ifndef CONVD_SERVER_TRAINER_INTERNAL_H
+#define CONVD_SERVER_TRAINER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/trainer.h"
+
+#define CHUNK_US      5000    /* of long work, while others wait for the trainer                          */
+#define CHUNK_IDLE_US 20000   /* while nobody does: a slow disk's commit is a fifth of it                 */
+#define SECOND_US     1000000 /* microseconds                                                             */
+
+struct trainer {
+    struct trainer_config config;
+    struct store *store;  /* the thread's own */
+    struct learner *work; /* the thread's own: the state with everything applied, published or not */
+    struct model *model;
+    struct jobs *jobs;
+    struct past *past;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    struct job *first, **last;
+    bool stopping, quiesced;
+    struct trainer_stats stats;
+
+    _Atomic uint64_t columns; /* trainer_columns() */
+
+    /* the thread's own */
+    uint64_t samples_since_snapshot;
+    uint64_t alarms;            /* of drift, that were told */
+    uint64_t snapshot_revision; /* of the newest snapshot */
+    uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
+    uint64_t keys_clock_us;
+    uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
+    bool rehearsing;    /* the running job is a rehearsal, and this is its plan */
+    struct rehearse_plan plan;
+    struct rebuild rebuild; /* where it is active, that is the running job */
+    struct err stop_err;
+    int stop_status;
+};
+
+/* ---- trainer_queue.c ---- */
+
+/* trainer_fail - the job's answer is that; it still has to be completed. */
+void trainer_fail(struct job *job, const struct err *err);
+
+/* What the thread does next. */
+struct trainer_turn {
+    struct job *jobs; /* NULL: none                      */
+    bool idle;        /* nothing came for a whole tick   */
+    bool stop;        /* the last turn                   */
+    bool quiesced;    /* no long work any more           */
+};
+
+/* trainer_queue_wait - waits until there is something to do: jobs, a stop, work at hand (at_work: not at all), or the tick of an idle
+ * thread. Takes the front of the queue off: all of it, or as much as one transaction should hold. */
+struct trainer_turn trainer_queue_wait(struct trainer *t, bool at_work);
+
+/* trainer_queue_done - the job's last: it is counted out and its owner is called. trainer_queue_again - it waits for another turn,
+ * behind all others. */
+void trainer_queue_done(struct trainer *t, struct job *job);
+void trainer_queue_again(struct trainer *t, struct job *job);
+
+/* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
+int trainer_long_work_check(struct trainer *t, struct err *err);
+
+/* ---- trainer_thread.c ---- */
+
+void *trainer_thread(void *trainer);
+
+/* ---- trainer_group.c ---- */
+
+struct trainer_group {
+    struct job *first, **last;
+    bool open;    /* a transaction is open */
+    bool failed;  /* the transaction is lost, and `err` says why */
+    bool changed; /* `work` is ahead of what is published */
+    struct err err;
+    uint64_t samples, apply_us;
+    bool chunk;         /* of the rehearsal, the last thing in it */
+    uint64_t rehearsed; /* steps of it                            */
+};
+
+void trainer_group_init(struct trainer_group *g);
+
+/* trainer_group_add - takes one job into the group. Whatever is wrong with the job itself fails that job alone; a storage error
+ * fails the group. */
+void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job);
+
+/* trainer_group_finish - commits, publishes and completes what the group holds; it is empty then. */
+void trainer_group_finish(struct trainer *t, struct trainer_group *g);
+
+/* ---- trainer_publish.c ---- */
+
+/* trainer_publish - `work` is what is read from now on. Waits for memory, if need be: what is durable and applied must not be
+ * answered with a failure. */
+void trainer_publish(struct trainer *t);
+
+/* trainer_restore - throws away what was applied since the last publication. */
+void trainer_restore(struct trainer *t);
+
+/* trainer_storage_error - a write has failed: counted, and after a failed sync training ends. */
+void trainer_storage_error(struct trainer *t);
+
+/* trainer_tell - to whoever wants notes. trainer_tell_drift - an alarm that was raised since the last look, if there was one. */
+void trainer_tell(const struct trainer *t, const struct note *note);
+void trainer_tell_drift(struct trainer *t);
+
+/* ---- trainer_snapshot.c ---- */
+
+/* trainer_snapshot - takes one of `work`, and thins out the others. out, err: may be NULL. */
+int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
+                     struct err *err);
+
+/* trainer_snapshot_taken - one of `work` is in the store: remembered, counted, told. */
+void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken);
+
+/* trainer_snapshot_ask, trainer_snapshot_amend, trainer_snapshot_activate - JOB_SNAPSHOT, JOB_AMEND, JOB_ACTIVATE. */
+int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err);
+int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err);
+int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err);
+
+/* ---- trainer_rehearsal.c ---- */
+
+/* trainer_rehearsal_begin - JOB_REHEARSE. */
+int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err);
+
+/* trainer_rehearsal_chunk - the next chunk, behind whatever the group holds. trainer_rehearsal_report - after that group. */
+void trainer_rehearsal_chunk(struct trainer *t, struct trainer_group *g, uint64_t target_us);
+void trainer_rehearsal_report(struct trainer *t, const struct trainer_group *g);
+
+/* trainer_rehearsal_end - the one that is running; what was committed of it stays. err: why, or NULL. */
+void trainer_rehearsal_end(struct trainer *t, enum job_state state, const struct err *err);
+
+/* ---- trainer_edit.c ---- */
+
+/* trainer_edit_begin - JOB_EDIT: begins, or joins the one at work. */
+int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err);
+
+/* trainer_edit_take_up - what was accepted before the last stop or crash; before the thread is there. */
+void trainer_edit_take_up(struct trainer *t);
+
+/* trainer_edit_work - a chunk of it, after a round that took so long. */
+void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us);
+
+/* trainer_edit_again - the model went back: what is at work, if anything is, begins anew. */
+void trainer_edit_again(struct trainer *t);
+
+/* trainer_edit_stop - what is at work rests until the next start. trainer_edit_cancel - it is not wanted any more. */
+void trainer_edit_stop(struct trainer *t, const struct err *why);
+int trainer_edit_cancel(struct trainer *t, struct err *err);
+
+#endif

@@ -1,0 +1,104 @@
+/* trainer_snapshot.c - snapshots: taken, amended, gone back to. */
+#include "server/clock.h"
+#include "server/trainer_internal.h"
+
+void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken)
+{
+    t->snapshot_revision = t->work->revision;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.snapshots++;
+    t->stats.last_snapshot_us = store_now_us();
+    (void)pthread_mutex_unlock(&t->lock);
+    trainer_tell(t, &(struct note){.kind = NOTE_SNAPSHOT, .snapshot = taken});
+}
+
+int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
+                     struct err *err)
+{
+    t->snapshot_clock_us = clock_us();
+    t->samples_since_snapshot = 0;
+    struct store_snapshot taken;
+    if (store_snapshot(t->store, t->work, reason, note, pinned, &taken, err) != 0) {
+        trainer_storage_error(t);
+        return -1;
+    }
+    if (out != NULL)
+        *out = taken;
+    trainer_snapshot_taken(t, &taken);
+    /* Thinning and truncating are upkeep: the snapshot is there, whatever becomes of them. */
+    (void)store_snapshots_thin(t->store, t->config.keep_snapshots, NULL);
+    (void)store_checkpoint(t->store, true, NULL);
+    return 0;
+}
+
+/* Back to an earlier state: one event that says so, then a snapshot, so that the next start need not look for the old one. */
+int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err)
+{
+    struct store_snapshot target;
+    struct learner *learner = NULL;
+    if (store_snapshot_find(t->store, job->snapshot_id, &target, err) != 0 ||
+        store_snapshot_load(t->store, job->snapshot_id, t->work->arith, &learner, err) != 0)
+        return -1;
+    struct event event = {.kind = EVENT_ACTIVATE,
+                          .revision = store_revision(t->store) + 1,
+                          .created_us = store_now_us(),
+                          .as.activate.revision = target.revision};
+    int status = learner_reserve(t->work, learner->n_classes, err);
+    if (status == 0 && (store_begin(t->store, err) != 0 || store_append(t->store, &event, err) != 0 ||
+                        store_classes(t->store, learner, err) != 0 || store_commit(t->store, err) != 0)) {
+        store_rollback(t->store);
+        trainer_storage_error(t);
+        status = -1;
+    }
+    if (status == 0) {
+        (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
+        t->work->revision = t->went_back = event.revision;
+        trainer_publish(t);
+        t->alarms = t->work->tally.drift.alarms;
+        trainer_tell(t, &(struct note){.kind = NOTE_ACTIVATE,
+                                       .revision = event.revision,
+                                       .target = target.revision,
+                                       .step = t->work->step});
+        if (t->rehearsing) {
+            struct err why;
+            err_set(&why, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);
+            trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &why);
+        }
+        trainer_edit_again(t);
+        job->revision = event.revision;
+        job->step = t->work->step;
+        /* The event is durable: a failing snapshot costs time at the next start, nothing else. */
+        if (trainer_snapshot(t, "activate", "", false, &job->snapshot, NULL) != 0)
+            job->snapshot = (struct store_snapshot){0};
+    }
+    learner_free(learner);
+    return status;
+}
+
+/* Long work on the past would find a snapshot pinned that it must drop, and fail at its very end. */
+static int may_pin(const struct trainer *t, struct err *err)
+{
+    if (!rebuild_active(&t->rebuild))
+        return 0;
+    return err_set(err, ERR_CONFLICT,
+                   "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
+                   (long long)jobs_running(t->jobs));
+}
+
+int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err)
+{
+    if (job->pinned && may_pin(t, err) != 0)
+        return -1;
+    return trainer_snapshot(t, "request", job->note, job->pinned, &job->snapshot, err);
+}
+
+int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err)
+{
+    if (job->amend_pinned && job->pinned && may_pin(t, err) != 0)
+        return -1;
+    const int status = store_snapshot_amend(t->store, job->snapshot_id, job->amend_pinned ? &job->pinned : NULL,
+                                            job->amend_note ? job->note : NULL, &job->snapshot, err);
+    if (status != 0 && (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL))
+        trainer_storage_error(t);
+    return status;
+}

@@ -1,0 +1,189 @@
+/* trainer_thread.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
+ * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
+#include "server/clock.h"
+#include "server/trainer_internal.h"
+
+#define WAL_BYTES_MAX (8u << 20) /* checkpoint between rounds when the WAL is larger */
+
+static int cancel(struct trainer *t, struct job *job, struct err *err)
+{
+    if (jobs_find(t->jobs, job->job_id, &job->job_status) == 0)
+        return err_set(err, ERR_NOT_FOUND, "there is no job %lld; GET /jobs lists them", (long long)job->job_id);
+    if (job->job_status.state != JOB_STATE_RUNNING)
+        return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)job->job_id,
+                       job_state_name(job->job_status.state));
+    if (!rebuild_active(&t->rebuild))
+        trainer_rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
+    else if (trainer_edit_cancel(t, err) != 0)
+        return -1;
+    (void)jobs_find(t->jobs, job->job_id, &job->job_status);
+    return 0;
+}
+
+static void run_alone(struct trainer *t, struct job *job)
+{
+    struct err err = {0};
+    int status = -1;
+    job->revision = t->work->revision;
+    job->step = t->work->step;
+    switch (job->kind) {
+    case JOB_SNAPSHOT:
+        status = trainer_snapshot_ask(t, job, &err);
+        break;
+    case JOB_ACTIVATE:
+        status = trainer_snapshot_activate(t, job, &err);
+        break;
+    case JOB_SNAPSHOTS:
+        status = store_snapshots(t->store, &job->list, &job->n_list, &err);
+        break;
+    case JOB_DROP:
+        status = store_snapshot_drop(t->store, job->snapshot_id, &err);
+        break;
+    case JOB_AMEND:
+        status = trainer_snapshot_amend(t, job, &err);
+        break;
+    case JOB_REHEARSE:
+        status = trainer_rehearsal_begin(t, job, &err);
+        break;
+    case JOB_EDIT:
+        status = trainer_edit_begin(t, job, &err);
+        break;
+    case JOB_CANCEL:
+        status = cancel(t, job, &err);
+        break;
+    case JOB_TRAIN:
+    case JOB_CLASS:
+    case JOB_TUNE:
+    case JOB_READ:
+        err_set(&err, ERR_INTERNAL, "a job for the log");
+        break;
+    }
+    if (status != 0)
+        trainer_fail(job, &err);
+    trainer_queue_done(t, job);
+}
+
+/* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting. */
+static void run_reads(struct trainer *t, struct job *jobs)
+{
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
+        struct err err = {0};
+        next = job->next;
+        job->next = NULL;
+        job->revision = t->work->revision;
+        job->step = t->work->step;
+        const int status = job->read(job, t->store, &err);
+        if (status > 0) {
+            trainer_queue_again(t, job);
+            continue;
+        }
+        if (status < 0)
+            trainer_fail(job, &err);
+        trainer_queue_done(t, job);
+    }
+}
+
+static bool goes_into_log(const struct job *job)
+{
+    return job->kind == JOB_TRAIN || job->kind == JOB_CLASS || job->kind == JOB_TUNE;
+}
+
+static void run_round(struct trainer *t, struct job *jobs)
+{
+    const uint64_t begin = clock_us();
+    struct trainer_group group;
+    struct job *reads = NULL, **last_read = &reads;
+    trainer_group_init(&group);
+    for (struct job *job = jobs, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->kind == JOB_READ) {
+            *last_read = job;
+            last_read = &job->next;
+            job->next = NULL;
+        } else if (goes_into_log(job)) {
+            trainer_group_add(t, &group, job);
+        } else {
+            trainer_group_finish(t, &group);
+            run_alone(t, job);
+        }
+    }
+    if (t->rehearsing)
+        trainer_rehearsal_chunk(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
+    trainer_group_finish(t, &group);
+    run_reads(t, reads);
+    if (rebuild_active(&t->rebuild))
+        trainer_edit_work(t, jobs != NULL, clock_us() - begin);
+    if (past_active(t->past, NULL))
+        past_work(t->past, CHUNK_US);
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.last_round_us = clock_us() - begin;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* What need not be done at once: snapshots that are due, checkpoints, old keys. */
+static void upkeep(struct trainer *t, bool idle)
+{
+    if (t->config.training_off != NULL) { /* the file stays as it is */
+        (void)pthread_mutex_lock(&t->lock);
+        t->stats.progress++;
+        (void)pthread_mutex_unlock(&t->lock);
+        return;
+    }
+    const uint64_t now = clock_us();
+    const struct trainer_config *c = &t->config;
+    const bool changed = t->work->revision != t->snapshot_revision;
+    const uint64_t age_us = now - t->snapshot_clock_us;
+    const bool many = c->snapshot_samples > 0 && t->samples_since_snapshot >= c->snapshot_samples;
+    const bool old = c->snapshot_seconds > 0 && age_us >= (uint64_t)c->snapshot_seconds * SECOND_US;
+    if (changed && (many || old))
+        (void)trainer_snapshot(t, "interval", "", false, NULL, NULL);
+
+    uint64_t wal = store_wal_bytes(t->store);
+    if (wal > WAL_BYTES_MAX || (idle && wal > 0)) {
+        (void)store_checkpoint(t->store, idle, NULL);
+        wal = store_wal_bytes(t->store);
+    }
+    if (now - t->keys_clock_us >= 60ULL * SECOND_US) {
+        t->keys_clock_us = now;
+        (void)store_expire_keys(t->store, store_now_us() - (int64_t)c->key_seconds * SECOND_US, NULL);
+    }
+    jobs_wake(t->jobs, (int64_t)(now / 1000));
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.wal_bytes = wal;
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* Something long is, and wants its chunk whether there are jobs or not. */
+static bool is_at_work(const struct trainer *t)
+{
+    return t->rehearsing || rebuild_active(&t->rebuild) || past_active(t->past, NULL);
+}
+
+void *trainer_thread(void *trainer)
+{
+    struct trainer *t = trainer;
+    for (;;) {
+        const struct trainer_turn turn = trainer_queue_wait(t, is_at_work(t));
+        struct err why;
+        if (turn.quiesced && t->rehearsing) {
+            err_set(&why, ERR_STOPPING, "the daemon is stopping");
+            trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &why);
+        }
+        if (turn.quiesced && rebuild_active(&t->rebuild)) {
+            err_set(&why, ERR_STOPPING, "the daemon is stopping; the next start takes it up again");
+            trainer_edit_stop(t, &why);
+        }
+        if (turn.stop)
+            break;
+        if (turn.jobs != NULL || is_at_work(t))
+            run_round(t, turn.jobs);
+        upkeep(t, turn.idle);
+    }
+    if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
+        t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
+    past_forget(t->past);
+    store_close(t->store);
+    t->store = NULL;
+    return NULL;
+}
