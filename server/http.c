@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "server/acceptor.h"
+#include "server/affinity.h"
 #include "server/clock.h"
 #include "server/http_body.h"
 #include "server/http_headers.h"
@@ -91,6 +92,7 @@ struct http {
     struct MHD_Daemon *daemon; /* of TCP connections; of all of them without TLS */
     struct MHD_Daemon *local;  /* of UNIX sockets, where the other speaks TLS; else NULL */
     struct acceptor *acceptor;
+    struct affinity affinity;
     pthread_mutex_t lock;
     struct http_connection *connections;
     atomic_bool draining;
@@ -310,6 +312,7 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     struct http_connection *connection = info == NULL ? NULL : info->socket_context;
     if (connection == NULL)
         return NULL;
+    affinity_take(&connection->http->affinity);
     connection->started_ns = clock_ns();
     connection->phase = PHASE_LINE;
     atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
@@ -719,6 +722,7 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     if (http == NULL)
         return err_set(err, ERR_MEMORY, "no memory for the HTTP server");
     http->config = *config;
+    affinity_init(&http->affinity, config->threads);
     request_ids_init(&http->ids);
     http_bodies_init(&http->bodies, config->body_bytes, config->threads);
     pthread_mutex_init(&http->lock, NULL);
