@@ -1,4 +1,4 @@
-/* answer.h - what a route says: status, headers, body. http.c puts it on the wire.
+/* answer.h - what a route says: status, headers, body. http_answer.c puts it on the wire.
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
  * answer owns, or, where `fixed` is set, bytes that live as long as the program,
@@ -43,7 +43,7 @@ struct answer {
     const char *vary;        /* static, NULL                    */
     unsigned retry_after;    /* seconds; 0: none                */
     size_t n_json;           /* Inference-Header-Content-Length, see oip.h; 0: none     */
-    const char *request_id;  /* http.c's: for the log; see request_id.h                 */
+    const char *request_id;  /* http's: for the log; see request_id.h                   */
     bool oip;                /* problems carry the `error` of that protocol as well     */
     bool page;               /* of the page: a browser is told to let nothing else into it   */
     bool close;              /* close the connection afterwards */

@@ -230,7 +230,7 @@ static int open_sockets(struct daemon *daemon, struct err *err)
     return 0;
 }
 
-/* What the sockets are, and so what http.c's guard must look at: one guard for all, the strictest that is true of each. */
+/* What the sockets are, and so what http's guard must look at: one guard for all, the strictest that is true of each. */
 static int look_at_sockets(struct daemon *daemon, struct guard *guard, struct err *err)
 {
     const bool tls = daemon->tls.certificate != NULL;

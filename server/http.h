@@ -1,4 +1,4 @@
-/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. http.c is the only file that knows libmicrohttpd.
+/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. Its files, which http_internal.h lists, alone know libmicrohttpd.
  *
  * Who does what
  *   accept thread   accepts (so that stopping to listen is one line and races with nothing) and counts connections. One too
@@ -18,7 +18,7 @@
  * body the connection is closed: how chunks were spelled is not to be seen, and nothing behind them can then be smuggled in.
  * Their connections linger for a moment, draining what the client still sends, so that it can read the answer.
  *
- * A request that has to wait (for the trainer) hands a struct http_pending to http.c. Its connection sleeps, at no cost but memory,
+ * A request that has to wait (for the trainer) hands a struct http_pending back. Its connection sleeps, at no cost but memory,
  * until http_pending_done(), or until request_seconds are over: then the client is told 503, and the pending, whose
  * owner may still be at work on it, is freed when it is done.
  */
@@ -43,7 +43,7 @@ struct http_pending {
     /* Frees it: always the last call, in whatever thread. */
     void (*free)(struct http_pending *pending);
 
-    /* http.c's */
+    /* http's own */
     void *suspended;
     atomic_int state;
 };
@@ -61,7 +61,7 @@ struct http_stream {
     bool endless;  /* it ends when the daemon stops         */
     uint64_t size; /* bytes that will come; 0: nobody knows */
 
-    /* http.c's */
+    /* http's own */
     struct http_connection *connection;
     bool slept;
     atomic_int state;

@@ -187,7 +187,7 @@ void routes_handle(void *context, struct request *request, struct answer *answer
     void (*handler)(const struct call *) = NULL;
     switch (request->method) {
     case METHOD_GET:
-    case METHOD_HEAD: /* http.c leaves the body out */
+    case METHOD_HEAD: /* libmicrohttpd leaves the body out */
         handler = route->get;
         break;
     case METHOD_POST:

@@ -30,7 +30,9 @@ class Tree:
         self.write("core/thing.h", HEADER)
         self.write("core/thing.c", CORE)
         self.write("store/db.c", '#include "core/thing.h"\n#include <sqlite3.h>\n')
-        self.write("server/http.c", '#include "store/db.h"\n#include <microhttpd.h>\n')
+        self.write("server/http_internal.h", '#include "store/db.h"\n#include <microhttpd.h>\n')
+        self.write("server/http.c", '#include "server/http_internal.h"\n')
+        self.write("server/http_answer.c", '#include "server/http_internal.h"\n')
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
@@ -89,8 +91,10 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("store/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
     ("store/log.c", "#include <sqlite3.h>", ("store/log.c:1", "only store/db.c may include <sqlite3.h>")),
     ("server/http.c", "#include <sqlite3.h>", ("only store/db.c may include <sqlite3.h>",)),
-    ("server/routes.c", "#include <microhttpd.h>", ("only server/http.c may include <microhttpd.h>",)),
-    ("server/http.h", "#include <microhttpd.h>", ("only server/http.c may include <microhttpd.h>",)),
+    ("server/routes.c", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
+    ("server/http.h", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
+    ("server/routes.c", '#include "server/http_internal.h"', ("server/routes.c:1", "only server/http.c and server/http_*.c may include",)),
+    ("server/http.h", '#include "server/http_internal.h"', ("only server/http.c and server/http_*.c may include",)),
     ("server/body.c", "#include <cjson/cJSON.h>", ("only server/json.c may include <cjson/cJSON.h>",)),
     ("server/body.c", "#include <curl/curl.h>", ("only server/client.c may include <curl/curl.h>",)),
     ("server/body.c", "#include MACRO", ("cannot read",)),
@@ -206,7 +210,7 @@ def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
 
 # ---- check-tour ----
 
-TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/db.c`, `server/http.c`\n<!-- /tour -->\n"
+TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/db.c`, `server/http.c`, `server/http_internal.h`, `server/http_answer.c`\n<!-- /tour -->\n"
 
 
 def test_tour_accepts_one_that_names_every_file(tree):

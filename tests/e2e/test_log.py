@@ -65,7 +65,7 @@ def test_an_id_that_could_spoil_a_log_is_replaced(small: Daemon):
 
 
 def test_a_prediction_that_went_well_has_none_unless_asked_for(small: Daemon):
-    """The response of a connection then serves again: see http.c."""
+    """The response of a connection then serves again: see http_answer.c."""
     with small.client() as client:
         for headers in ({}, {"X-Request-Id": "mine"}, {}, {"X-Request-Id": "mine-2"}, {}):
             answer = client.post("/predict", bytes(64), "application/octet-stream", headers=headers)

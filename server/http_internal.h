@@ -1,0 +1,139 @@
+/* http_internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd. In reading order:
+ *
+ *   http              from start to stop
+ *   http_connections  who comes in, who must leave: places, idleness, deadlines
+ *   http_request      one request, from its line to the last byte of its answer
+ *   http_pending      a request that waits
+ *   http_answer       an answer as a response of libmicrohttpd
+ *   http_stream       an answer that comes piece by piece
+ *
+ * One struct http_connection lives as long as its socket and serves one request after the other. Only two things of it are
+ * touched by other threads: `pending`, under http->lock, and the two atomics that the reaper reads. A suspended connection cannot
+ * be closed by libmicrohttpd, so `mhd` is valid whenever `pending` is set. `context` of a callback is the struct http.
+ */
+#ifndef CONVD_SERVER_HTTP_INTERNAL_H
+#define CONVD_SERVER_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/affinity.h"
+#include "server/http.h"
+#include "server/http_body.h"
+#include "server/request_id.h"
+
+enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
+enum http_pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
+enum http_stream_state { STREAM_AWAKE, STREAM_ASLEEP, STREAM_WOKEN };
+
+/* A response of libmicrohttpd is a dozen small allocations. The last one of a connection serves again for an answer with the same
+ * headers, in the same place and of the same length, whatever its bytes are: they are read when they are sent. */
+struct http_kept {
+    struct MHD_Response *response; /* NULL: none */
+    const char *bytes, *type;
+    size_t n;
+    enum answer_cache cache;
+    char etag[sizeof((struct answer *)NULL)->etag];
+};
+
+struct http_connection {
+    struct http *http;
+    struct MHD_Connection *mhd;
+    int fd;
+    bool local;                              /* over a UNIX socket */
+    struct http_connection *previous, *next; /* http->lock */
+    _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
+    atomic_bool busy;
+    bool leaves; /* http->lock: make_room() has shut it down */
+    enum http_phase phase;
+    uint64_t started_ns;
+    struct text target;
+    const char *line_target; /* libmicrohttpd's, of which target is a copy */
+    struct http_body body;
+    char id[REQUEST_ID_BYTES_MAX + 1];
+    bool id_given; /* by the client */
+    struct request request;
+    struct answer answer;
+    struct http_kept kept;
+    struct http_pending *pending; /* http->lock */
+    struct http_stream *stream;   /* http->lock: that is being sent */
+};
+
+struct http {
+    struct http_config config;
+    struct MHD_Daemon *daemon; /* of TCP connections; of all of them without TLS */
+    struct MHD_Daemon *local;  /* of UNIX sockets, where the other speaks TLS; else NULL */
+    struct acceptor *acceptor;
+    struct affinity affinity;
+    pthread_mutex_t lock;
+    struct http_connection *connections;
+    atomic_bool draining;
+    struct http_bodies bodies;
+    struct request_ids ids;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended, n_asleep;
+};
+
+/* ---- http_connections.c ---- */
+
+/* http_connections_notify - libmicrohttpd has taken a connection in, or is about to close its socket. Pool threads. */
+void http_connections_notify(void *context, struct MHD_Connection *mhd, void **socket_context,
+                             enum MHD_ConnectionNotificationCode code);
+
+/* http_connections_admit - a new socket: it is taken in, or turned away. http_connections_reap - what has gone on for too long
+ * ends: a waiting client is told so, a trickling one is cut. acceptor_calls, in the accept thread. */
+void http_connections_admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address);
+void http_connections_reap(void *context, int64_t now);
+
+/* ---- http_request.c: libmicrohttpd's calls, in this order; pool threads ---- */
+
+/* http_request_line - the request line is there: the clock of this request starts. Returns the connection, or NULL. */
+void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd);
+
+/* http_request_step - 1st call, headers are there: framing and guard are checked; a bad one is refused here and now
+ *                     next calls: pieces of the body
+ *                     last call: the body is whole: handle(). Either the answer is queued, or the connection is suspended and
+ *                     the pending started; it is then called once more after http_pending_done() */
+enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *n_bytes, void **request_context);
+
+/* http_request_completed - the last byte of the answer is out, or the client is gone: ready for the next request. */
+void http_request_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                            enum MHD_RequestTerminationCode code);
+
+/* ---- http_pending.c ---- */
+
+/* http_pending_suspend - the connection sleeps and the pending is started: it may be resumed before this returns. */
+void http_pending_suspend(struct http_connection *connection, struct http_pending *pending);
+
+/* http_pending_take - after resume: the pending, which is done; NULL where the reaper has given up on it. */
+struct http_pending *http_pending_take(struct http_connection *connection);
+
+/* http_pending_give_up - the reaper's: the connection is resumed without its pending, whose owner frees it when it is done. With
+ * http->lock held. false: too late, it is done. */
+bool http_pending_give_up(struct http_connection *connection);
+
+/* ---- http_answer.c ---- */
+
+/* http_answer_send - queues the connection's answer. MHD_NO closes the connection without one: what is left when even the
+ * answer finds no memory. */
+enum MHD_Result http_answer_send(struct http_connection *connection);
+
+/* http_answer_refuse - to a request whose body was not read: the connection cannot be used again, and must linger. */
+enum MHD_Result http_answer_refuse(struct http_connection *connection, bool has_body);
+
+/* http_answer_forget - the response that was kept. */
+void http_answer_forget(struct http_connection *connection);
+
+/* ---- http_stream.c ---- */
+
+/* http_stream_response - of answer.stream, which is the response's then. NULL: out of memory. */
+struct MHD_Response *http_stream_response(struct http_connection *connection);
+
+/* http_stream_end - the answer has been sent, or cannot be. */
+void http_stream_end(struct http_stream *stream);
+
+/* http_stream_sleeps - there is nothing to send. */
+bool http_stream_sleeps(struct http_stream *stream);
+
+#endif

@@ -1,0 +1,189 @@
+/* http_request.c - one request, from its line to the last byte of its answer. */
+#include <string.h>
+
+#include "server/clock.h"
+#include "server/http_headers.h"
+#include "server/http_internal.h"
+#include "server/oip.h"
+#include "server/problem.h"
+
+void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    (void)context;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_connection *connection = info == NULL ? NULL : info->socket_context;
+    if (connection == NULL)
+        return NULL;
+    affinity_take(&connection->http->affinity);
+    connection->started_ns = clock_ns();
+    connection->phase = PHASE_LINE;
+    atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, true, memory_order_relaxed);
+    text_clear(&connection->target);
+    text_add(&connection->target, uri, strlen(uri) + 1);
+    connection->line_target = uri;
+    return connection;
+}
+
+static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const char *name, size_t n_name,
+                                   const char *value, size_t n_value)
+{
+    (void)kind;
+    http_headers_add(context, name, n_name, value, n_value);
+    return MHD_YES;
+}
+
+static int take_target(struct http_connection *connection, struct err *err)
+{
+    int status = request_target(&connection->request, connection->target.bytes, err);
+    connection->answer.oip = status == 0 && oip_owns(connection->request.path);
+    return status;
+}
+
+/* What can be said of a request before its body comes; -1: the answer says what is wrong. */
+static int check_request(struct http_connection *connection, const struct http_headers *headers)
+{
+    struct http *http = connection->http;
+    struct err err;
+    if (take_target(connection, &err) == 0 &&
+        guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
+        if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
+            return -1;
+        if (headers->content_length <= http->config.body_bytes)
+            return 0;
+        err_set(&err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
+                (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
+    }
+    answer_problem(&connection->answer, &err);
+    return -1;
+}
+
+static enum MHD_Result begin(struct http_connection *connection, const char *method, const char *version)
+{
+    struct http_headers headers = {.request = &connection->request};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct err err;
+    connection->request = (struct request){.method = method_parse(method), .body = &connection->body.text};
+    answer_reset(&connection->answer);
+    connection->id_given = request_id_choose(connection->id, &connection->http->ids, NULL);
+    connection->request.id = connection->answer.request_id = connection->id;
+    if (connection->target.failed) {
+        err_set(&err, ERR_MEMORY, "no memory for the request line");
+        answer_problem(&connection->answer, &err);
+        return http_answer_refuse(connection, true);
+    }
+    http_headers_line(&headers, method, connection->target.bytes, connection->line_target, connection->target.n - 1,
+                      version);
+    (void)MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, header_seen, &headers);
+    http_headers_end(&headers, info != NULL ? info->header_size : 0);
+    if (connection->request.given_id != NULL)
+        connection->id_given = request_id_choose(connection->id, &connection->http->ids, connection->request.given_id);
+    if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
+        static const struct problem not_implemented = {ERR_SYNTAX, 501, "Transfer coding not supported", NULL};
+        answer_problem_row(&connection->answer, headers.unknown_coding ? &not_implemented : problem_find(err.code),
+                           &err);
+        return http_answer_refuse(connection, true); /* nothing is known of where this request ends */
+    }
+    if (check_request(connection, &headers) != 0) {
+        if (headers.chunked || headers.content_length > 0)
+            return http_answer_refuse(connection, true);
+        /* no body: the connection is as good as before, so libmicrohttpd may call again for the answer */
+        connection->phase = PHASE_ANSWERED;
+        return MHD_YES;
+    }
+    /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
+     * follows a chunked body is ever taken for a request. */
+    connection->answer.close = headers.chunked;
+    http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
+    connection->phase = PHASE_BODY;
+    return MHD_YES;
+}
+
+static enum MHD_Result complete_request(struct http_connection *connection)
+{
+    struct http *http = connection->http;
+    struct http_pending *pending = NULL;
+    struct err err;
+    if (http_body_check(&connection->body, &http->bodies, &err) != 0) {
+        answer_problem(&connection->answer, &err);
+    } else {
+        http->config.handle(http->config.context, &connection->request, &connection->answer, &pending);
+    }
+    if (pending == NULL)
+        return http_answer_send(connection);
+    http_pending_suspend(connection, pending);
+    return MHD_YES;
+}
+
+static enum MHD_Result resume(struct http_connection *connection)
+{
+    struct http *http = connection->http;
+    struct http_pending *pending = http_pending_take(connection);
+    connection->phase = PHASE_IDLE; /* it is taken, whatever becomes of the answer */
+    if (pending != NULL) {
+        pending->finish(pending, &connection->answer);
+        pending->free(pending);
+    } else {
+        struct err err;
+        err_set(&err, ERR_BUSY,
+                "this was not done within %u seconds, and may still be: look at GET /model, or retry with the same "
+                "Idempotency-Key",
+                http->config.request_seconds);
+        answer_problem(&connection->answer, &err);
+    }
+    return http_answer_send(connection);
+}
+
+enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *n_bytes, void **request_context)
+{
+    (void)context, (void)url, (void)mhd;
+    struct http_connection *connection = *request_context;
+    if (connection == NULL)
+        return MHD_NO; /* there was no memory for it */
+    switch (connection->phase) {
+    case PHASE_LINE:
+        return begin(connection, method, version);
+    case PHASE_BODY:
+        if (*n_bytes == 0)
+            return complete_request(connection);
+        if (!http_body_add(&connection->body, &connection->http->bodies, bytes, *n_bytes))
+            return MHD_NO;
+        *n_bytes = 0;
+        return MHD_YES;
+    case PHASE_PENDING:
+        return resume(connection);
+    case PHASE_ANSWERED:
+        return http_answer_send(connection);
+    case PHASE_IDLE:
+        break;
+    }
+    return MHD_NO;
+}
+
+void http_request_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                            enum MHD_RequestTerminationCode code)
+{
+    (void)context, (void)mhd, (void)code;
+    struct http_connection *connection = *request_context;
+    if (connection == NULL)
+        return;
+    struct http *http = connection->http;
+    uint64_t now = clock_ns();
+    if (connection->phase == PHASE_ANSWERED)
+        http->config.completed(http->config.context, &connection->request, connection->answer.status,
+                               now - connection->started_ns);
+    if (connection->phase == PHASE_PENDING) {
+        /* It was resumed, but the client had gone meanwhile: libmicrohttpd saw that first. */
+        struct http_pending *pending = http_pending_take(connection);
+        if (pending != NULL)
+            pending->free(pending);
+    }
+    if (connection->stream != NULL)
+        http_stream_end(connection->stream);
+    connection->phase = PHASE_IDLE;
+    http_body_end(&connection->body, &http->bodies);
+    atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
+    atomic_store_explicit(&connection->busy, false, memory_order_relaxed);
+}

@@ -1,0 +1,85 @@
+/* http_stream.c - an answer that comes piece by piece; its connection sleeps while there is nothing. */
+#include "server/clock.h"
+#include "server/http_internal.h"
+
+#define STREAM_BLOCK_BYTES 4096u
+#define STREAM_LARGE_BYTES 65536u
+
+/* Between the first look for bytes and the sleep a wake may come: then the sleep ends at once. */
+static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t room)
+{
+    struct http_stream *stream = context;
+    struct http_connection *connection = stream->connection;
+    struct http *http = connection->http;
+    (void)position;
+    if (stream->slept)
+        atomic_fetch_sub(&http->n_asleep, 1);
+    stream->slept = false;
+    atomic_store(&stream->state, STREAM_AWAKE);
+    atomic_store_explicit(&connection->since_ms, now_ms(), memory_order_relaxed);
+    if (stream->endless && atomic_load_explicit(&http->draining, memory_order_relaxed))
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    const long n = stream->read(stream, bytes, room);
+    if (n != 0)
+        return n > 0                  ? (ssize_t)n
+               : n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
+                                      : MHD_CONTENT_READER_END_WITH_ERROR;
+    stream->slept = true;
+    atomic_fetch_add(&http->n_asleep, 1);
+    MHD_suspend_connection(connection->mhd);
+    int awake = STREAM_AWAKE;
+    if (!atomic_compare_exchange_strong(&stream->state, &awake, STREAM_ASLEEP))
+        MHD_resume_connection(connection->mhd);
+    return 0;
+}
+
+/* The connection of one that is asleep is suspended, and so cannot go away. */
+void http_stream_wake(struct http_stream *stream)
+{
+    if (atomic_exchange(&stream->state, STREAM_WOKEN) == STREAM_ASLEEP)
+        MHD_resume_connection(stream->connection->mhd);
+}
+
+void http_stream_end(struct http_stream *stream)
+{
+    struct http *http = stream->connection->http;
+    pthread_mutex_lock(&http->lock);
+    stream->connection->stream = NULL;
+    pthread_mutex_unlock(&http->lock);
+    stream->connection = NULL;
+    if (stream->slept) /* it was woken, but the client had gone meanwhile */
+        atomic_fetch_sub(&http->n_asleep, 1);
+    stream->slept = false;
+}
+
+/* libmicrohttpd does this before http_request_completed() where the client has gone, and after it where the answer is whole. */
+static void stream_free(void *context)
+{
+    struct http_stream *stream = context;
+    if (stream->connection != NULL)
+        http_stream_end(stream);
+    stream->free(stream);
+}
+
+struct MHD_Response *http_stream_response(struct http_connection *connection)
+{
+    struct http_stream *stream = connection->answer.stream;
+    atomic_store(&stream->state, STREAM_AWAKE);
+    struct MHD_Response *response =
+        stream->size > 0
+            ? MHD_create_response_from_callback(stream->size, STREAM_LARGE_BYTES, stream_read, stream, stream_free)
+            : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
+    if (response == NULL)
+        return NULL;
+    connection->answer.stream = NULL; /* the response's now */
+    stream->connection = connection;
+    pthread_mutex_lock(&connection->http->lock);
+    connection->stream = stream;
+    pthread_mutex_unlock(&connection->http->lock);
+    return response;
+}
+
+bool http_stream_sleeps(struct http_stream *stream)
+{
+    return atomic_load(&stream->state) == STREAM_ASLEEP;
+}
