@@ -139,6 +139,17 @@ void jobs_total(struct jobs *jobs, uint64_t steps_total)
     (void)pthread_mutex_unlock(&jobs->lock);
 }
 
+void jobs_trouble(struct jobs *jobs, const struct err *err, const char *then)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    struct job_status *job = running(jobs);
+    assert(job != NULL);
+    job->err = *err;
+    job->then = then;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    tell(jobs);
+}
+
 /* Takes the watches out that are of that job (id), or whose time is over (now_ms); with the lock held. */
 static struct job_watch *take_watches(struct jobs *jobs, int64_t id, int64_t now_ms)
 {
@@ -172,8 +183,8 @@ void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err)
     assert(job != NULL && state != JOB_STATE_RUNNING);
     job->seconds = seconds_since(jobs->begun_us);
     job->state = state;
-    if (err != NULL)
-        job->err = *err;
+    job->err = err != NULL ? *err : (struct err){0};
+    job->then = err != NULL ? job->then : NULL;
     struct job_watch *watches = take_watches(jobs, job->id, INT64_MIN);
     (void)pthread_mutex_unlock(&jobs->lock);
     tell(jobs);

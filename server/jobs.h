@@ -3,12 +3,12 @@
  * Whoever does the work (the trainer, chunk by chunk) reports to this table; anybody may look, and may wait for the end. The
  * table knows nothing of the kinds of work: "rehearse" is a word to it.
  *
- *     running --> done        all of it
+ *     running --> done        all of it; what failed on the way (jobs_trouble()) and went well the next time is forgotten
  *             --> failed      err says why; what was done until then stays, it is in the log
  *             --> cancelled   by DELETE /jobs/{id}, by a stop of the daemon, or overtaken by events: err says which
  *
  * One job runs at a time; another is refused meanwhile (ERR_CONFLICT). The last JOBS_KEPT are remembered, in memory: after a
- * restart there are none, and what was unfinished is not taken up again. Ids count up from the log's revision at the
+ * restart there are none; a rehearsal that was unfinished is not taken up again, an edit of the past is, as a new job. Ids count up from the log's revision at the
  * start; a job appends an event at least, so an id is not given again by a later process.
  *
  * Any thread may call anything, except where it says otherwise.
@@ -36,7 +36,8 @@ struct job_status {
     uint64_t revision;           /* of its last event, or of the log before it             */
     int64_t started_us;          /* since 1970                                             */
     double seconds;              /* until now, or until its end                            */
-    struct err err;              /* failed, cancelled                                      */
+    struct err err;              /* failed, cancelled; running: why the last attempt failed */
+    const char *then;            /* what follows from err; static; NULL: nothing but the end */
 };
 
 struct jobs;
@@ -59,6 +60,9 @@ void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t re
 
 /* jobs_total - the running job has become longer, or shorter. */
 void jobs_total(struct jobs *jobs, uint64_t steps_total);
+
+/* jobs_trouble - an attempt of the running job failed; it goes on. then: what follows from it, static. */
+void jobs_trouble(struct jobs *jobs, const struct err *err, const char *then);
 
 /* jobs_end - the running job ends in that state; err NULL: nothing to say. Calls those who wait for it. */
 void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err);

@@ -3,22 +3,20 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "server/log.h"
 
 #define STEP_SAMPLES 64u /* between two looks at the clock: a millisecond, mostly */
 
-static uint64_t clock_us(void)
+bool rebuild_pending(const struct rebuild *r)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    return r->unread || r->edits.n > 0 || r->edits.removes;
 }
 
 bool rebuild_active(const struct rebuild *r)
 {
-    return r->replayer != NULL;
+    return rebuild_pending(r) && !r->given_up;
 }
 
 bool rebuild_removes(const struct rebuild *r)
@@ -26,33 +24,184 @@ bool rebuild_removes(const struct rebuild *r)
     return r->edits.removes;
 }
 
-void rebuild_fini(struct rebuild *r)
+uint64_t rebuild_wait_us(const struct rebuild *r)
+{
+    if (!rebuild_active(r))
+        return UINT64_MAX;
+    const uint64_t now = clock_us();
+    return r->replayer != NULL || now >= r->again_us ? 0 : r->again_us - now;
+}
+
+static void close_replayer(struct rebuild *r)
 {
     store_replayer_close(r->replayer);
-    edits_fini(&r->edits);
     r->replayer = NULL;
+}
+
+void rebuild_fini(struct rebuild *r)
+{
+    close_replayer(r);
+    edits_fini(&r->edits);
+    r->unread = r->given_up = false;
+    r->failures = 0;
+    r->again_us = 0;
+}
+
+void rebuild_halt(struct rebuild *r)
+{
+    rebuild_fini(r);
+    r->unread = r->given_up = true;
 }
 
 int rebuild_drop(struct rebuild *r, struct store *store, struct err *err)
 {
+    if (store_edits_drop(store, err) != 0)
+        return -1;
     rebuild_fini(r);
-    return store_edits_drop(store, err);
+    return 0;
 }
 
-/* From the newest snapshot before the first edit. */
-static int begin(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+/* ---- beginning, and beginning again ---- */
+
+/* From the newest snapshot before the first edit, into *out. */
+static int begin(struct store_replayer **out, const struct rebuild *r, struct store *store, const struct learner *work,
+                 struct err *err)
 {
     const struct replay_want want = {.target = store_revision(store),
                                      .ground = edits_first(&r->edits) - 1,
                                      .from_origin = edits_first(&r->edits) == 1,
                                      .arith = work->arith,
                                      .edits = &r->edits};
-    store_replayer_close(r->replayer);
-    r->replayer = NULL;
-    if (store_replayer_open(&r->replayer, store, &want, err) != 0)
+    *out = NULL;
+    if (store_replayer_open(out, store, &want, err) != 0)
         return -1;
-    store_replayer_share(r->replayer, r->team, r->team_least);
+    store_replayer_share(*out, r->team, r->team_least);
     return 0;
+}
+
+/* What an earlier process accepted; of one that could not be begun at the start, too. */
+static int read_kept(struct rebuild *r, struct store *store, struct err *err)
+{
+    struct edits kept;
+    if (!r->unread)
+        return 0;
+    if (store_edits_kept(store, &kept, err) != 0)
+        return -1;
+    edits_fini(&r->edits);
+    r->edits = kept;
+    r->unread = false;
+    return 0;
+}
+
+/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out. */
+static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+{
+    size_t n_void;
+    if (!rebuild_pending(r))
+        return 0;
+    if (r->edits.removes) {
+        const struct edits was = r->edits;
+        struct edits now = {.drop_pinned = was.drop_pinned};
+        if (store_edits_remove(store, work, &now, was.removed, was.into, err) != 0)
+            return -1;
+        edits_fini(&r->edits); /* a take-over that failed has put the samples of the class into it */
+        r->edits = now;
+        return 0;
+    }
+    if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
+        return -1;
+    if (n_void > 0)
+        log_line(LOG_LINE_NOTICE,
+                 "%zu samples are not relabelled: the model went back to before them, or to before their new class",
+                 n_void);
+    return n_void > 0;
+}
+
+static int check_pinned(const struct edits *fresh, struct store *store, bool drop_pinned, struct err *err)
+{
+    size_t n_pinned = 0;
+    int64_t pinned = 0;
+    if (drop_pinned)
+        return 0;
+    if (store_edits_pinned(store, fresh, &n_pinned, &pinned, err) != 0)
+        return -1;
+    if (n_pinned == 0)
+        return 0;
+    return err_set(err, ERR_CONFLICT,
+                   "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
+                   "?drop_pinned=1, or let it go first: PATCH /snapshots/%lld {\"pinned\": false}",
+                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned);
+}
+
+static enum rebuild_state begin_later(struct rebuild *r)
+{
+    uint64_t ms = r->retry_ms > 0 ? r->retry_ms : REBUILD_RETRY_MS;
+    close_replayer(r);
+    for (unsigned i = 0; i < r->failures && ms < REBUILD_RETRY_MAX_MS; i++)
+        ms *= 2;
+    ms = ms < REBUILD_RETRY_MAX_MS ? ms : REBUILD_RETRY_MAX_MS;
+    r->failures++;
+    r->again_us = clock_us() + ms * 1000;
+    return REBUILD_FAILED;
+}
+
+/* What follows from an error of an attempt. */
+static enum rebuild_state failed(struct rebuild *r, struct store *store, struct err *err)
+{
+    struct err lost = {0};
+    close_replayer(r);
+    if (err->code == ERR_CONFLICT) {
+        if (rebuild_drop(r, store, &lost) == 0)
+            return REBUILD_VOID;
+        *err = lost; /* it is dropped the next time */
+    }
+    const bool may_pass = err->code == ERR_MEMORY || err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL ||
+                          (err->code == ERR_DB_CORRUPT && r->failures < REBUILD_DAMAGED_MAX);
+    if (may_pass && !store_sync_failed(store))
+        return begin_later(r);
+    r->given_up = true;
+    return REBUILD_GIVEN_UP;
+}
+
+static enum rebuild_state drop_void(struct rebuild *r, struct store *store, struct err *err)
+{
+    return rebuild_drop(r, store, err) == 0 ? REBUILD_DONE : failed(r, store, err);
+}
+
+/* A snapshot that may not go keeps the edit waiting, until it may: none is pinned meanwhile, but it may have been before the start. */
+static enum rebuild_state pinned(struct rebuild *r, struct store *store, struct err *err)
+{
+    return err->code == ERR_CONFLICT ? begin_later(r) : failed(r, store, err);
+}
+
+/* An attempt begins. */
+static enum rebuild_state resume(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+{
+    close_replayer(r);
+    if (read_kept(r, store, err) != 0)
+        return failed(r, store, err);
+    if (!rebuild_pending(r))
+        return REBUILD_DONE;
+    if (look_again(r, store, work, err) < 0)
+        return failed(r, store, err);
+    if (!rebuild_pending(r))
+        return drop_void(r, store, err);
+    if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
+        return pinned(r, store, err);
+    return begin(&r->replayer, r, store, work, err) == 0 ? REBUILD_MORE : failed(r, store, err);
+}
+
+enum rebuild_state rebuild_resume(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+{
+    rebuild_fini(r);
+    r->unread = true;
+    return resume(r, store, work, err);
+}
+
+void rebuild_again(struct rebuild *r)
+{
+    close_replayer(r);
+    r->again_us = 0;
 }
 
 /* ---- accepting ---- */
@@ -91,22 +240,6 @@ static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, co
     return 0;
 }
 
-static int check_pinned(const struct edits *fresh, struct store *store, bool drop_pinned, struct err *err)
-{
-    size_t n_pinned = 0;
-    int64_t pinned = 0;
-    if (drop_pinned)
-        return 0;
-    if (store_edits_pinned(store, fresh, &n_pinned, &pinned, err) != 0)
-        return -1;
-    if (n_pinned == 0)
-        return 0;
-    return err_set(err, ERR_CONFLICT,
-                   "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
-                   "?drop_pinned=1, or let it go first: PATCH /snapshots/%lld {\"pinned\": false}",
-                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned);
-}
-
 static int check(struct edits *fresh, struct store *store, const struct learner *work, const struct edit_ask *ask,
                  struct err *err)
 {
@@ -131,31 +264,50 @@ static int find_class(uint32_t *id, struct store *store, const struct learner *w
     return err_at(err, "/%s", member);
 }
 
+/* Edits `all`, of which `fresh` is what is not on the disk yet, become what is accepted; with `anew`, a replay of them begins. After an
+ * error everything is as it was. */
+static int accept(struct rebuild *r, struct store *store, const struct learner *work, struct edits *all,
+                  const struct edits *fresh, bool anew, struct err *err)
+{
+    const struct edits was = r->edits;
+    struct store_replayer *replayer = NULL;
+    r->edits = *all; /* where both replays look for them */
+    if ((anew && begin(&replayer, r, store, work, err) != 0) || store_edits_keep(store, fresh, err) != 0) {
+        store_replayer_close(replayer);
+        r->edits = was;
+        return -1;
+    }
+    if (anew) {
+        close_replayer(r);
+        r->replayer = replayer;
+    }
+    r->given_up = false;
+    *all = was; /* to be freed */
+    return 0;
+}
+
 static int ask_removal(struct rebuild *r, struct store *store, const struct learner *work, const struct edit_ask *ask,
                        struct err *err)
 {
     struct edits edits = {.drop_pinned = ask->drop_pinned};
     uint32_t removed, into = EDIT_FORGET;
-    if (rebuild_active(r) || r->edits.n > 0 || r->edits.removes)
-        return err_set(err, ERR_CONFLICT, "the past is being edited: merge or delete a class when that job has ended");
     if (find_class(&removed, store, work, ask->from, ask->forget ? "delete" : "from", err) != 0 ||
         (!ask->forget && find_class(&into, store, work, ask->label, "into", err) != 0))
         return -1;
+    const bool same = r->edits.removes && r->edits.removed == removed && r->edits.into == into;
+    if (rebuild_pending(r) && !(r->given_up && same))
+        return err_set(err, ERR_CONFLICT, "the past is being edited: merge or delete a class when that job has ended");
     if (removed == into) {
         err_set(err, ERR_VALUE, "a class cannot be merged into itself");
         return err_at(err, "/into");
     }
     if (store_edits_remove(store, work, &edits, removed, into, err) != 0 ||
-        check_pinned(&edits, store, ask->drop_pinned, err) != 0 || store_edits_keep(store, &edits, err) != 0)
+        check_pinned(&edits, store, ask->drop_pinned, err) != 0)
         return -1;
-    edits_fini(&r->edits);
-    r->edits = edits;
-    if (begin(r, store, work, err) == 0)
-        return 0;
-    struct err why = *err;
-    (void)rebuild_drop(r, store, NULL);
-    *err = why;
-    return -1;
+    const struct edits fresh = edits;
+    const int status = accept(r, store, work, &edits, &fresh, true, err);
+    edits_fini(&edits);
+    return status;
 }
 
 /* All of `from` into `into`; memory may end half-way, so into a copy that only then replaces it. */
@@ -176,40 +328,32 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
     uint32_t label = EDIT_FORGET;
     int status = -1;
     *changed = ask->removes;
-    if (r->replayer == NULL) { /* there is nothing, but where the start could not take up what there was */
-        edits_fini(&r->edits);
-        if (store_edits_kept(store, &r->edits, err) != 0)
-            return -1;
-    }
+    if (read_kept(r, store, err) != 0) /* where the start could not */
+        return -1;
     if (ask->removes)
         return ask_removal(r, store, work, ask, err);
     if (r->edits.removes)
         return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: ask again when that job has ended");
     if (!ask->forget && find_class(&label, store, work, ask->label, "label", err) != 0)
         return -1;
+    if (r->replayer == NULL && r->edits.n > 0) {
+        if (look_again(r, store, work, err) < 0 || (r->edits.n == 0 && rebuild_drop(r, store, err) != 0))
+            return -1;
+    }
     if (sort_out(&fresh, &again, &n_same, r, ask, label, err) != 0 || check(&fresh, store, work, ask, err) != 0)
         goto out;
     fresh.drop_pinned = again.drop_pinned = ask->drop_pinned || r->edits.drop_pinned;
     *changed = fresh.n + again.n + n_same;
     status = 0;
-    if (fresh.n + again.n == 0)
+    if (fresh.n + again.n == 0 && (n_same == 0 || r->replayer != NULL))
         goto out;
-    status = -1;
     const uint64_t first = edits_first(&fresh) < edits_first(&again) ? edits_first(&fresh) : edits_first(&again);
-    if (join(&all, &r->edits, err) != 0 || join(&all, &fresh, err) != 0 || join(&all, &again, err) != 0 ||
-        join(&fresh, &again, err) != 0 || store_edits_keep(store, &fresh, err) != 0)
-        goto out;
     /* The row after its place may have been read already. */
     const bool passed = r->replayer == NULL || first <= store_replayer_place(r->replayer) + 1;
-    edits_fini(&r->edits);
-    r->edits = all;
-    all = (struct edits){0};
-    status = passed ? begin(r, store, work, err) : 0;
-    if (status != 0) { /* what was accepted before is lost with it: its ground cannot be read either */
-        struct err why = *err;
-        (void)rebuild_drop(r, store, NULL);
-        *err = why;
-    }
+    status = -1;
+    if (join(&all, &r->edits, err) == 0 && join(&all, &fresh, err) == 0 && join(&all, &again, err) == 0 &&
+        join(&fresh, &again, err) == 0)
+        status = accept(r, store, work, &all, &fresh, passed, err);
 out:
     edits_fini(&fresh);
     edits_fini(&again);
@@ -217,74 +361,51 @@ out:
     return status;
 }
 
-int rebuild_resume(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
-{
-    if (store_edits_kept(store, &r->edits, err) != 0)
-        return -1;
-    return r->edits.n == 0 && !r->edits.removes ? 0 : rebuild_again(r, store, work, err);
-}
-
-/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out. */
-static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
-{
-    size_t n_void;
-    if (r->edits.removes)
-        return store_edits_remove(store, work, &r->edits, r->edits.removed, r->edits.into, err);
-    if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
-        return -1;
-    if (n_void > 0)
-        log_line(LOG_LINE_NOTICE,
-                 "%zu samples are not relabelled: the model went back to before them, or to before their new class",
-                 n_void);
-    return n_void > 0;
-}
-
-int rebuild_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
-{
-    if (look_again(r, store, work, err) < 0)
-        return -1;
-    return r->edits.n > 0 || r->edits.removes ? begin(r, store, work, err) : rebuild_drop(r, store, err);
-}
-
 /* ---- working ---- */
 
-static int take_over(struct rebuild *r, struct store *store, const struct learner *work, struct learner **state,
-                     struct store_snapshot *snapshot, struct err *err)
+static enum rebuild_state take_over(struct rebuild *r, struct store *store, const struct learner *work,
+                                    struct learner **state, struct store_snapshot *snapshot, struct err *err)
 {
     /* Classes may have come since that make it impossible; and what was relabelled may have been relabelled back. */
-    *state = NULL;
     const int left_out = look_again(r, store, work, err);
     if (left_out < 0)
-        return -1;
-    if (r->edits.n == 0 && !r->edits.removes)
-        return rebuild_drop(r, store, err);
+        return failed(r, store, err);
+    if (!rebuild_pending(r))
+        return drop_void(r, store, err);
     if (left_out > 0) /* the state that was rebuilt has it */
-        return begin(r, store, work, err) == 0 ? 1 : -1;
+        return resume(r, store, work, err);
+    if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
+        return pinned(r, store, err);
     if (store_edits_take_over(store, r->replayer, &r->edits, state, snapshot, err) != 0)
-        return -1;
+        return failed(r, store, err);
     rebuild_fini(r);
-    return 0;
+    return REBUILD_DONE;
 }
 
-int rebuild_chunk(struct rebuild *r, struct store *store, const struct learner *work, uint64_t us,
-                  struct learner **state, struct store_snapshot *snapshot, struct err *err)
+enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const struct learner *work, uint64_t us,
+                                 struct learner **state, struct store_snapshot *snapshot, struct err *err)
 {
     const uint64_t end = clock_us() + us;
-    assert(rebuild_active(r));
+    assert(rebuild_wait_us(r) == 0);
+    *state = NULL;
+    if (r->replayer == NULL)
+        return resume(r, store, work, err);
     if (store_replayer_extend(r->replayer, store_revision(store), err) != 0)
-        return -1;
+        return failed(r, store, err);
     for (;;) {
         const int status = store_replayer_step(r->replayer, STEP_SAMPLES, err);
         if (status == 0)
             return take_over(r, store, work, state, snapshot, err);
         if (status < 0)
-            return -1;
+            return failed(r, store, err);
         if (clock_us() >= end)
-            return 1;
+            return REBUILD_MORE;
     }
 }
 
 void rebuild_progress(struct rebuild *r, uint64_t *done, uint64_t *total)
 {
-    store_replayer_progress(r->replayer, done, total);
+    *done = *total = 0;
+    if (r->replayer != NULL)
+        store_replayer_progress(r->replayer, done, total);
 }

@@ -4,8 +4,20 @@
  *     rebuild_chunk()    replays some milliseconds of the edited log; the last one takes over
  *
  * Edits that come while one is at work join it: where the replay has not come to their first sample yet, it just goes on; else
- * it begins again before that. What was accepted is on the disk (table edit_pending), so after a crash or a stop it is begun
- * again: rebuild_resume(). Meanwhile the model learns on, from a log that grows; the replay follows to its end.
+ * it begins again before that. Meanwhile the model learns on, from a log that grows; the replay follows to its end.
+ *
+ * What was accepted is on the disk (tables edit_pending, class_pending) before anybody is told so, and stays there until the
+ * transaction that takes over. So no failure drops it:
+ *
+ *     no room, no memory                       it begins anew after 1, 2, 4, .. 60 s, until it is done
+ *     a pinned snapshot that must not go       likewise: when it was let go, it is done
+ *     a sync that failed                       given up until the next start
+ *     a damaged log, or what looks like one    tried four times, since to SQLite a read that fails is damage, too; then given up
+ *                                              until the next start, or until somebody asks for it again
+ *     a crash, a stop                          the next start takes it up: rebuild_resume()
+ *
+ * Only what has become impossible is dropped, and told: the model went back to before a sample that was to be relabelled, or a class
+ * that was to be removed got another meaning. Then there is nothing to be done, and the client may ask for something else.
  *
  * One thread, the trainer's. store/edits.h has the meaning of it all.
  */
@@ -35,39 +47,66 @@ struct edit_ask {
 
 struct rebuild {
     struct edits edits;              /* accepted, not in the log yet                                */
+    bool unread;                     /* there may be some on the disk that are not in `edits`       */
+    bool given_up;                   /* until somebody asks again                                   */
     struct store_replayer *replayer; /* NULL: nothing is at work                                    */
+    unsigned failures;               /* in a row                                                    */
+    uint64_t again_us;               /* when it begins anew: monotonic                              */
+    unsigned retry_ms;               /* after the first failure; twice as long after each more      */
     struct team *team;               /* of `work`; lent to the replay                               */
     size_t team_least;
 };
 
+#define REBUILD_RETRY_MS     1000u
+#define REBUILD_RETRY_MAX_MS 60000u
+#define REBUILD_DAMAGED_MAX  3u /* failures in a row, after which damage is believed */
+
+/* What has become of it. */
+enum rebuild_state {
+    REBUILD_DONE,     /* nothing is accepted that is not in the log                              */
+    REBUILD_MORE,     /* at work                                                                 */
+    REBUILD_FAILED,   /* err says why; it begins anew when rebuild_wait_us() is over             */
+    REBUILD_GIVEN_UP, /* err says why; it stays accepted, for the next start                     */
+    REBUILD_VOID,     /* err says why it has become impossible; it was dropped                   */
+};
+
+/* rebuild_pending - something is accepted and not in the log, or may be. rebuild_active - and it was not given up: there is a job for it. */
+bool rebuild_pending(const struct rebuild *rebuild);
 bool rebuild_active(const struct rebuild *rebuild);
+
+/* rebuild_wait_us - until the next chunk is due: 0, now; UINT64_MAX, never. */
+uint64_t rebuild_wait_us(const struct rebuild *rebuild);
 
 /* rebuild_ask - *changed: how many samples are edited by it, or are being edited so already; 0: all are as they are asked to be,
  * and nothing is begun.
- * `work`: the live state. Errors, nothing being accepted: ERR_NOT_FOUND, ERR_GONE, ERR_LABEL_UNKNOWN, ERR_CONFLICT (pinned snapshots;
- * samples that were left behind; a class is removed while nothing else is at work), those of the store. */
+ * `work`: the live state. Errors, nothing being accepted, and what was accepted before going on as it did: ERR_NOT_FOUND, ERR_GONE,
+ * ERR_LABEL_UNKNOWN, ERR_CONFLICT (pinned snapshots; samples that were left behind; a class is removed while nothing else is at
+ * work), those of the store. After a sync that failed, it may be found accepted at the next start. */
 int rebuild_ask(struct rebuild *rebuild, struct store *store, const struct learner *work, const struct edit_ask *ask,
                 size_t *changed, struct err *err);
 
-/* rebuild_resume - what was accepted by an earlier process. Relabels that became impossible since are left out, and the log says so. Errors:
- * the store's. */
-int rebuild_resume(struct rebuild *rebuild, struct store *store, const struct learner *work, struct err *err);
+/* rebuild_resume - begins what was accepted by an earlier process. Relabels that became impossible since are left out, and the log says so. */
+enum rebuild_state rebuild_resume(struct rebuild *rebuild, struct store *store, const struct learner *work,
+                                  struct err *err);
 
-/* rebuild_again - the model went back: the replay begins anew, on the line that is live now; relabels as above. Errors: the store's. */
-int rebuild_again(struct rebuild *rebuild, struct store *store, const struct learner *work, struct err *err);
+/* rebuild_again - the model went back: with its next chunk it begins anew, on the line that is live then; relabels as above. */
+void rebuild_again(struct rebuild *rebuild);
 
-/* rebuild_chunk - as much as so many microseconds hold, and a sample at least. 1: there is more; 0: taken over: *state (to be freed) is
- * the model now (NULL: it is what it was), *snapshot was taken of it, and there is nothing at work; -1: it cannot be done, and nothing has changed. */
-int rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
-                  struct learner **state, struct store_snapshot *snapshot, struct err *err);
+/* rebuild_chunk - of what is due: as much as so many microseconds hold, and a sample at least. REBUILD_DONE: taken over: *state (to
+ * be freed) is the model now (NULL: it is what it was), *snapshot was taken of it. In all other cases nothing has changed. */
+enum rebuild_state rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
+                                 struct learner **state, struct store_snapshot *snapshot, struct err *err);
 
 /* rebuild_removes - whether what is at work takes a class away: columns of the model move then. */
 bool rebuild_removes(const struct rebuild *rebuild);
 
+/* rebuild_progress - 0 of 0 while it waits. */
 void rebuild_progress(struct rebuild *rebuild, uint64_t *done, uint64_t *total);
 
-/* rebuild_drop - what was accepted is not wanted any more. rebuild_fini - it stays on the disk, for rebuild_resume(). */
+/* rebuild_drop - what was accepted is not wanted any more. Errors: the store's; it goes on then. rebuild_halt - it ends, and stays
+ * on the disk, for rebuild_resume(). rebuild_fini - the same, and all is freed. */
 int rebuild_drop(struct rebuild *rebuild, struct store *store, struct err *err);
+void rebuild_halt(struct rebuild *rebuild);
 void rebuild_fini(struct rebuild *rebuild);
 
 #endif

@@ -18,7 +18,15 @@
 static const char *reason(const struct job_status *job)
 {
     const struct problem *problem = problem_find(job->err.code);
-    return problem->detail != NULL && job->state == JOB_STATE_FAILED ? problem->title : job->err.text;
+    return problem->detail != NULL && job->state != JOB_STATE_CANCELLED ? problem->title : job->err.text;
+}
+
+static void write_error(struct text *text, const struct job_status *job)
+{
+    char line[2 * ERR_TEXT_BYTES];
+    (void)snprintf(line, sizeof line, "%s%s%s", reason(job), job->then != NULL ? "; " : "",
+                   job->then != NULL ? job->then : "");
+    text_add_quoted(text, line, strlen(line));
 }
 
 void job_write(struct text *text, const struct job_status *job)
@@ -40,7 +48,7 @@ void job_write(struct text *text, const struct job_status *job)
         text_add_format(text, "%.3f", job->seconds * (double)(job->steps_total - job->steps) / (double)job->steps);
     text_add_format(text, ",\"revision\":%llu,\"error\":", (unsigned long long)job->revision);
     if (job->err.code != ERR_NONE)
-        text_add_quoted(text, reason(job), strlen(reason(job)));
+        write_error(text, job);
     else
         text_add_string(text, "null");
     text_add(text, "}", 1);

@@ -19,6 +19,7 @@ struct trainer_config trainer_config_default(void)
         .snapshot_seconds = 300,
         .keep_snapshots = 8,
         .key_seconds = 24 * 3600,
+        .retry_ms = REBUILD_RETRY_MS,
     };
 }
 
@@ -57,6 +58,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->store = store;
     t->work = learner;
     t->rebuild.team = learner->ws->team;
+    t->rebuild.retry_ms = config->retry_ms;
     t->rebuild.team_least = learner->ws->team_least;
     t->alarms = learner->tally.drift.alarms;
     learner_mark(learner);

@@ -13,7 +13,8 @@
  * An edit of the past (rebuild.h) is long work as well: JOB_EDIT accepts it; from then on each round is followed by a chunk of the
  * replay, 5 ms or twice as long as the round took (at most 0.25 s), so that it catches up with a log that grows at full rate; 20 ms
  * when nothing else is asked for. At its end the rebuilt state replaces the live one, in one transaction and one
- * publication. A stop interrupts it, and the next start takes it up again.
+ * publication. A stop interrupts it, and the next start takes it up again. When it fails, for want of room or memory, its job goes
+ * on, tells why, and it is tried again; rebuild.h says what ends it.
  *
  * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
@@ -118,6 +119,7 @@ struct trainer_config {
     unsigned snapshot_seconds;           /* and after so many seconds with changes, 0: never             */
     unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
     unsigned key_seconds;                /* how long idempotency keys are kept                           */
+    unsigned retry_ms;                   /* after which an edit that failed is tried again; then twice as long, .. */
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
                                * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */

@@ -18,15 +18,6 @@ static void edit_end(struct trainer *t, enum job_state state, const struct err *
     jobs_end(t->jobs, state, err);
 }
 
-/* It cannot be done: what was accepted is dropped, if the disk lets us, and nothing has changed. */
-static void edit_fail(struct trainer *t, const struct err *err)
-{
-    if (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL)
-        trainer_storage_error(t);
-    (void)rebuild_drop(&t->rebuild, t->store, NULL);
-    edit_end(t, JOB_STATE_FAILED, err);
-}
-
 static void edit_tell(struct trainer *t)
 {
     uint64_t done, total;
@@ -45,9 +36,7 @@ int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
         return err_set(err, ERR_CONFLICT, "job %lld (rehearse) is running: wait for its end, or DELETE /jobs/%lld", id,
                        id);
     }
-    int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
-    if (status != 0 && active && !rebuild_active(&t->rebuild))
-        edit_end(t, JOB_STATE_FAILED, err);
+    const int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
     if (status != 0 || !rebuild_active(&t->rebuild))
         return status;
     int64_t id = active ? jobs_running(t->jobs) : jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
@@ -69,38 +58,70 @@ static void edit_publish(struct trainer *t, const struct learner *state, const s
     trainer_snapshot_taken(t, taken);
 }
 
-void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
+void trainer_edit_empty_wal(struct trainer *t)
 {
-    struct learner *state = NULL;
-    struct store_snapshot taken;
-    struct err err = {0};
-    const bool removes = rebuild_removes(&t->rebuild);
-    uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
-    us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
-    const int status = rebuild_chunk(&t->rebuild, t->store, t->work, us, &state, &taken, &err);
-    if (status < 0) {
-        edit_fail(t, &err);
-        return;
-    }
-    if (status > 0) {
-        edit_tell(t);
-        return;
-    }
+    struct err err;
+    const bool told = t->wal_holds;
+    t->wal_holds = store_checkpoint(t->store, true, &err) != 0;
+    if (t->wal_holds && !told)
+        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
+}
+
+/* All that was accepted is in the log now. state: the model, unless it is what it was. */
+static void edit_done(struct trainer *t, bool removes, const struct learner *state, const struct store_snapshot *taken)
+{
+    struct job_status job;
     past_forget(t->past); /* they saw what is forgotten */
     if (state != NULL) {
         if (removes)
             atomic_store(&t->columns,
                          t->went_back = state->revision); /* indices that were looked up before mean others */
-        edit_publish(t, state, &taken);
-        learner_free(state);
+        edit_publish(t, state, taken);
     }
-    /* Old pages, with what was forgotten, stand in the WAL until then. */
-    if (store_checkpoint(t->store, true, &err) != 0)
-        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and holds what was forgotten: %s", err.text);
-    struct job_status job;
+    trainer_edit_empty_wal(t);
     (void)jobs_find(t->jobs, jobs_running(t->jobs), &job);
     jobs_progress(t->jobs, job.steps_total, 1, t->work->revision);
     edit_end(t, JOB_STATE_DONE, NULL);
+}
+
+/* What an attempt came to, but that it is done. */
+static void edit_report(struct trainer *t, enum rebuild_state state, struct err *err)
+{
+    if (state == REBUILD_MORE) {
+        edit_tell(t);
+        return;
+    }
+    if (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL)
+        trainer_storage_error(t);
+    if (state == REBUILD_FAILED) {
+        log_line(LOG_LINE_ERROR, "rebuild failed, and is tried again in %.0f s: %s",
+                 (double)rebuild_wait_us(&t->rebuild) / SECOND_US, err->text);
+        edit_tell(t);
+        jobs_trouble(t->jobs, err, "it stays accepted, and is tried again");
+        return;
+    }
+    if (state == REBUILD_GIVEN_UP)
+        jobs_trouble(t->jobs, err,
+                     store_sync_failed(t->store)
+                         ? "it stays accepted: the next start tries it again"
+                         : "it stays accepted: the next start tries it again, or whoever asks for it again");
+    edit_end(t, JOB_STATE_FAILED, err);
+}
+
+void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
+{
+    struct learner *learner = NULL;
+    struct store_snapshot taken;
+    struct err err = {0};
+    const bool removes = rebuild_removes(&t->rebuild);
+    uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
+    us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
+    const enum rebuild_state state = rebuild_chunk(&t->rebuild, t->store, t->work, us, &learner, &taken, &err);
+    if (state == REBUILD_DONE)
+        edit_done(t, removes, learner, &taken);
+    else
+        edit_report(t, state, &err);
+    learner_free(learner);
 }
 
 void trainer_edit_take_up(struct trainer *t)
@@ -109,46 +130,35 @@ void trainer_edit_take_up(struct trainer *t)
     if (t->config.training_off != NULL)
         return;
     /* After a crash between an edit and its checkpoint, old pages with what was forgotten still stand in the WAL. */
-    if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0 && store_checkpoint(t->store, true, &err) != 0)
-        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
-    if (rebuild_resume(&t->rebuild, t->store, t->work, &err) != 0) {
-        const bool later = err.code == ERR_MEMORY || err.code == ERR_STORAGE || err.code == ERR_STORAGE_FULL;
-        log_line(LOG_LINE_ERROR, "edits that were accepted before the last stop cannot be made%s: %s",
-                 later ? " now, but with the next edit, or at the next start" : "", err.text);
-        if (!later)
-            (void)rebuild_drop(&t->rebuild, t->store, NULL);
-        rebuild_fini(&t->rebuild);
-    } else if (rebuild_active(&t->rebuild)) {
-        log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
-                 t->rebuild.edits.n);
-        (void)jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
-        edit_tell(t);
-    }
+    if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0)
+        trainer_edit_empty_wal(t);
+    const enum rebuild_state state = rebuild_resume(&t->rebuild, t->store, t->work, &err);
+    if (state == REBUILD_DONE)
+        return;
+    log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
+             t->rebuild.edits.n);
+    (void)jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
+    edit_report(t, state, &err);
 }
 
 void trainer_edit_again(struct trainer *t)
 {
-    struct err lost = {0};
     if (!rebuild_active(&t->rebuild))
         return;
-    if (rebuild_again(&t->rebuild, t->store, t->work, &lost) != 0)
-        edit_fail(t, &lost);
-    else if (rebuild_active(&t->rebuild))
-        edit_tell(t);
-    else
-        edit_end(t, JOB_STATE_DONE, NULL); /* nothing was left to do */
+    rebuild_again(&t->rebuild);
+    edit_tell(t);
 }
 
 void trainer_edit_stop(struct trainer *t, const struct err *why)
 {
-    rebuild_fini(&t->rebuild);
+    rebuild_halt(&t->rebuild);
     edit_end(t, JOB_STATE_CANCELLED, why);
 }
 
 int trainer_edit_cancel(struct trainer *t, struct err *err)
 {
-    if (rebuild_drop(&t->rebuild, t->store, err) != 0) {
-        edit_end(t, JOB_STATE_FAILED, err);
+    if (rebuild_drop(&t->rebuild, t->store, err) != 0) { /* it goes on */
+        trainer_storage_error(t);
         return -1;
     }
     edit_end(t, JOB_STATE_CANCELLED, NULL);

@@ -46,6 +46,7 @@ struct trainer {
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
+    bool wal_holds;     /* what was forgotten, until it is emptied */
     uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
     bool rehearsing;    /* the running job is a rehearsal, and this is its plan */
     struct rehearse_plan plan;
@@ -67,9 +68,9 @@ struct trainer_turn {
     bool quiesced;    /* no long work any more           */
 };
 
-/* trainer_queue_wait - waits until there is something to do: jobs, a stop, work at hand (at_work: not at all), or the tick of an idle
- * thread. Takes the front of the queue off: all of it, or as much as one transaction should hold. */
-struct trainer_turn trainer_queue_wait(struct trainer *t, bool at_work);
+/* trainer_queue_wait - waits until there is something to do: jobs, a stop, long work that is due in work_us (0: not at all), or the tick
+ * of an idle thread. Takes the front of the queue off: all of it, or as much as one transaction should hold. */
+struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us);
 
 /* trainer_queue_done - the job's last: it is counted out and its owner is called. trainer_queue_again - it waits for another turn,
  * behind all others. */
@@ -157,6 +158,10 @@ void trainer_edit_take_up(struct trainer *t);
 
 /* trainer_edit_work - a chunk of it, after a round that took so long. */
 void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us);
+
+/* trainer_edit_empty_wal - what was forgotten still stands in old pages of the WAL, until this; where it fails, wal_holds says that it
+ * must be tried again. */
+void trainer_edit_empty_wal(struct trainer *t);
 
 /* trainer_edit_again - the model went back: what is at work, if anything is, begins anew. */
 void trainer_edit_again(struct trainer *t);

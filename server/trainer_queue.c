@@ -57,14 +57,15 @@ static struct job *take(struct trainer *t)
     return jobs;
 }
 
-struct trainer_turn trainer_queue_wait(struct trainer *t, bool at_work)
+struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
 {
+    const long tick_ns = work_us < (uint64_t)TICK_NS / 1000 ? (long)work_us * 1000 : TICK_NS;
     struct trainer_turn turn = {0};
     (void)pthread_mutex_lock(&t->lock);
-    while (t->first == NULL && !t->stopping && !turn.idle && !at_work) {
+    while (t->first == NULL && !t->stopping && !turn.idle && work_us > 0) {
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += TICK_NS;
+        until.tv_nsec += tick_ns;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;

@@ -78,8 +78,12 @@ int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *er
 /* Long work on the past would find a snapshot pinned that it must drop, and fail at its very end. */
 static int may_pin(const struct trainer *t, struct err *err)
 {
-    if (!rebuild_active(&t->rebuild))
+    if (!rebuild_pending(&t->rebuild))
         return 0;
+    if (!rebuild_active(&t->rebuild))
+        return err_set(err, ERR_CONFLICT,
+                       "an edit of the past is still to be made, at the next start or when it is asked for again, and "
+                       "this state will not be the model's then: pin one after it");
     return err_set(err, ERR_CONFLICT,
                    "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
                    (long long)jobs_running(t->jobs));

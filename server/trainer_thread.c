@@ -111,7 +111,7 @@ static void run_round(struct trainer *t, struct job *jobs)
         trainer_rehearsal_chunk(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
     trainer_group_finish(t, &group);
     run_reads(t, reads);
-    if (rebuild_active(&t->rebuild))
+    if (rebuild_wait_us(&t->rebuild) == 0)
         trainer_edit_work(t, jobs != NULL, clock_us() - begin);
     if (past_active(t->past, NULL))
         past_work(t->past, CHUNK_US);
@@ -138,6 +138,8 @@ static void upkeep(struct trainer *t, bool idle)
     if (changed && (many || old))
         (void)trainer_snapshot(t, "interval", "", false, NULL, NULL);
 
+    if (t->wal_holds)
+        trainer_edit_empty_wal(t);
     uint64_t wal = store_wal_bytes(t->store);
     if (wal > WAL_BYTES_MAX || (idle && wal > 0)) {
         (void)store_checkpoint(t->store, idle, NULL);
@@ -154,17 +156,17 @@ static void upkeep(struct trainer *t, bool idle)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
-/* Something long is, and wants its chunk whether there are jobs or not. */
-static bool is_at_work(const struct trainer *t)
+/* When something long wants its chunk, whether there are jobs or not: 0, now. */
+static uint64_t work_due_us(const struct trainer *t)
 {
-    return t->rehearsing || rebuild_active(&t->rebuild) || past_active(t->past, NULL);
+    return t->rehearsing || past_active(t->past, NULL) ? 0 : rebuild_wait_us(&t->rebuild);
 }
 
 void *trainer_thread(void *trainer)
 {
     struct trainer *t = trainer;
     for (;;) {
-        const struct trainer_turn turn = trainer_queue_wait(t, is_at_work(t));
+        const struct trainer_turn turn = trainer_queue_wait(t, work_due_us(t));
         struct err why;
         if (turn.quiesced && t->rehearsing) {
             err_set(&why, ERR_STOPPING, "the daemon is stopping");
@@ -176,12 +178,13 @@ void *trainer_thread(void *trainer)
         }
         if (turn.stop)
             break;
-        if (turn.jobs != NULL || is_at_work(t))
+        if (turn.jobs != NULL || work_due_us(t) == 0)
             run_round(t, turn.jobs);
         upkeep(t, turn.idle);
     }
     if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
         t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
+    rebuild_fini(&t->rebuild);
     past_forget(t->past);
     store_close(t->store);
     t->store = NULL;

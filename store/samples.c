@@ -89,6 +89,15 @@ static int take_row(struct store_sample_row *row, const struct store *store, enu
     return 0;
 }
 
+/* What was accepted to be forgotten is not shown any more, though the model still knows it for a while. */
+static int check_not_going(struct db *db, int64_t id, struct err *err)
+{
+    db_bind_int(db, SQL_SAMPLE_GOING, 1, id);
+    const int status = db_step(db, SQL_SAMPLE_GOING, err);
+    db_reset(db, SQL_SAMPLE_GOING);
+    return status <= 0 ? status : err_set(err, ERR_GONE, "sample %lld is being forgotten", (long long)id);
+}
+
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err)
 {
@@ -100,7 +109,8 @@ int store_sample_row(struct store *store, int64_t id, struct store_sample_row *r
     if (status == 1 && take_row(row, store, SQL_SAMPLE_ROW, 0, err) != 0)
         status = -1;
     db_reset(store->db, SQL_SAMPLE_ROW);
-    if (status == 1 && line_init(&line, store, store->end.revision, err) != 0)
+    if (status == 1 &&
+        (check_not_going(store->db, id, err) != 0 || line_init(&line, store, store->end.revision, err) != 0))
         status = -1;
     if (status == 1)
         row->live = line_has(&line, row->revision);

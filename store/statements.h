@@ -7,6 +7,12 @@
 #define CONVD_STORE_STATEMENTS_H
 
 /* clang-format off */
+
+/* Of a row of sample_now: it is not accepted to be forgotten, neither alone nor with its class. */
+#define NOT_GOING                                                                                                      \
+    " AND NOT EXISTS (SELECT 1 FROM edit_pending WHERE edit_pending.sample = sample.id AND edit_pending.label IS NULL)"  \
+    " AND NOT EXISTS (SELECT 1 FROM class_pending WHERE class_pending.id = sample.label AND merged_into IS NULL)"
+
 #define STATEMENTS(X)                                                                                                  \
     /* ---- the connection: db.c ---- */                                                                               \
     X(PAGE_SIZE,         "PRAGMA page_size = 8192")                                                                    \
@@ -90,11 +96,12 @@
     X(SAMPLES_DOWN,      "SELECT id, revision, label, predicted, loss,"                                                \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
                          " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"            \
-                         " AND (?4 < 0 OR predicted = ?4) AND (?5 < 0 OR (label <> predicted) = ?5)"                   \
+                         " AND (?4 < 0 OR predicted = ?4) AND (?5 < 0 OR (label <> predicted) = ?5)" NOT_GOING         \
                          " ORDER BY id DESC LIMIT ?6")                                                                 \
     X(SAMPLES_UP,        "SELECT id, revision, label, predicted, loss,"                                                \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision), image"               \
-                         " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")                 \
+                         " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2" NOT_GOING " ORDER BY id LIMIT ?3")    \
+    X(SAMPLE_GOING,      "SELECT 1 FROM sample_now AS sample WHERE id = ?1 AND NOT (TRUE" NOT_GOING ")")                \
     X(SAMPLE_SINCE,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision >= ?1"                       \
                          " ORDER BY revision, id LIMIT 1")                                                             \
     X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \
@@ -127,7 +134,8 @@
     X(REMOVED_LIST,      "SELECT id FROM class_removed ORDER BY id")                                                   \
     X(REMOVED_INSERT,    "INSERT INTO class_removed (id, event, merged_into) VALUES (?1, ?2, ?3)")                     \
     X(REMOVED_ROWS,      "SELECT id, merged_into FROM class_removed WHERE event = ?1 ORDER BY id")                     \
-    X(REMOVAL_PUT,       "INSERT INTO class_pending (id, merged_into, drop_pinned) VALUES (?1, ?2, ?3)")               \
+    X(REMOVAL_PUT,       "INSERT INTO class_pending (id, merged_into, drop_pinned) VALUES (?1, ?2, ?3)"                \
+                         " ON CONFLICT (id) DO UPDATE SET drop_pinned = excluded.drop_pinned")                          \
     X(REMOVAL_FIND,      "SELECT id, merged_into, drop_pinned FROM class_pending")                                     \
     X(REMOVAL_CLEAR,     "DELETE FROM class_pending")                                                                  \
     X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM sample_now WHERE label = ?1 ORDER BY id")                           \

@@ -185,7 +185,7 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
 /* store_sample_range - lowest and highest id, and how many, forgotten ones as well; all 0 when there is none. */
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
-/* ---- looking at past samples ---- */
+/* ---- looking at past samples: what was accepted to be forgotten (store/edits.h) is shown no more, alone or with its class ---- */
 
 /* A row of the log's samples, without its image. */
 struct store_sample_row {
@@ -213,7 +213,7 @@ int store_search(struct store *store, struct store_search *search, struct store_
                  uint64_t look, size_t *n, struct err *err);
 
 /* store_sample_row - one sample, left behind or not; pixels (may be NULL) as store_sample(). 1 found, 0 not, -1 error: ERR_GONE where
- * it was forgotten. */
+ * it was forgotten, or is being. */
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err);
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from .daemon import Daemon, convd, convd_json
+from .test_edits import Taught, edit, is_exact, stands_in_the_files
+from .test_rehearse import ended, until
 
 pytestmark = pytest.mark.core
 SIZE = 4 << 20
@@ -119,6 +121,39 @@ def test_an_idempotency_key_that_met_a_full_disk_can_be_used_again(daemons, litt
     ballast.unlink()
     first = daemon.train("a", body, headers=key).ok()
     assert daemon.train("a", body, headers=key).ok() == first
+
+
+def test_an_edit_that_was_accepted_is_made_when_the_full_disk_has_room_again(daemons, little_disk):
+    flags = ("--hidden", "4096")  # the snapshot at the end of the rebuild takes 600 KB
+    db = little_disk / "small.db"
+    shutil.copyfile(daemons.init(*flags), db)
+    daemon = daemons.start(db)
+    taught = Taught(daemon, 60)
+    before = daemon.model()
+    ballast = fill(little_disk)
+    os.truncate(ballast, ballast.stat().st_size - 200_000)  # room to accept it, and no more
+    job = edit(daemon, "DELETE", "/samples/17", wait=False).ok(202)["id"]
+
+    def waiting() -> dict | None:
+        [job] = daemon.get("/jobs").ok()["jobs"]
+        assert job["state"] == "running"
+        return job if job["error"] else None
+    failed = until(waiting, "the first failure")
+    assert failed["id"] == job and failed["error"] == "Disk full; it stays accepted, and is tried again"
+    assert daemon.model() == before
+    daemon.get("/samples/17").problem(410, "gone")
+    daemon.get("/samples/17/image").problem(410, "gone")
+    assert 17 not in [row["id"] for row in daemon.get("/samples?limit=100").ok()["samples"]]
+    assert "rebuild failed, and is tried again in 1 s" in daemon.stderr
+    daemon.kill()
+    daemon.start()
+    assert until(waiting, "the failure after the start")["kind"] == "rebuild" and daemon.model()["digest"] == before["digest"]
+    ballast.unlink()
+    [job] = daemon.get("/jobs").ok()["jobs"]
+    done = ended(daemon, job["id"])
+    assert done["state"] == "done" and done["error"] is None
+    assert not stands_in_the_files(daemon, taught.images[17])
+    is_exact(daemons, daemon, flags)
 
 
 def test_what_failed_can_be_found_in_the_log_by_the_id_of_its_answer(daemons, little_disk):

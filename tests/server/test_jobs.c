@@ -74,6 +74,19 @@ START_TEST(a_failed_job_keeps_its_reason)
 }
 END_TEST
 
+START_TEST(what_failed_on_the_way_is_told_until_the_job_is_done)
+{
+    struct err why;
+    (void)jobs_begin(jobs, "rebuild", 1, 1, 1, &err);
+    err_set(&why, ERR_STORAGE_FULL, "no room");
+    jobs_trouble(jobs, &why, "it is tried again");
+    ck_assert(find(100).state == JOB_STATE_RUNNING && find(100).err.code == ERR_STORAGE_FULL);
+    ck_assert_str_eq(find(100).then, "it is tried again");
+    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    ck_assert(find(100).err.code == ERR_NONE && find(100).then == NULL);
+}
+END_TEST
+
 START_TEST(what_is_not_there_is_not_found)
 {
     struct job_status status;
@@ -228,6 +241,7 @@ int main(void)
     tcase_add_test(tcase, a_job_runs_reports_and_ends);
     tcase_add_test(tcase, a_second_job_is_refused_while_one_runs);
     tcase_add_test(tcase, a_failed_job_keeps_its_reason);
+    tcase_add_test(tcase, what_failed_on_the_way_is_told_until_the_job_is_done);
     tcase_add_test(tcase, what_is_not_there_is_not_found);
     tcase_add_test(tcase, the_last_jobs_are_remembered_oldest_first);
     tcase_add_test(tcase, those_who_wait_are_called_once_at_the_end);

@@ -1,0 +1,540 @@
+/* test_rebuild.c - what was accepted is carried out, whatever the disk does meanwhile: each write, sync and read from the request to the
+ * take-over fails in turn, once or until somebody has looked; and then once more, after a crash.
+ *
+ * pwrite64, pread64 and fdatasync are defined here, in front of the C library's, so SQLite calls these. What must hold: a request that
+ * was refused has changed nothing; one that was accepted is done when the fault is over, in the same process or, after a sync
+ * that failed, in the next; and the model is then, bit for bit, what it becomes without faults.
+ */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server/trainer.h"
+#include "tests/core/run.h"
+
+#define SIDE    8u
+#define N_INPUT (SIDE * SIDE)
+#define SAMPLES 40u
+
+/* ---- the fault ---- */
+
+enum fault_kind { FAULT_NONE, FAULT_WRITE, FAULT_READ, FAULT_SYNC };
+
+static _Atomic enum fault_kind fault_kind;
+static atomic_uint fault_calls, fault_hits;
+static unsigned fault_at; /* the n-th call fails, counted from 1 */
+static bool fault_for_good;
+static int fault_error;
+
+static void arm(enum fault_kind kind, int error, unsigned at, bool for_good)
+{
+    atomic_store(&fault_kind, FAULT_NONE);
+    fault_at = at;
+    fault_for_good = for_good;
+    fault_error = error;
+    atomic_store(&fault_calls, 0);
+    atomic_store(&fault_hits, 0);
+    atomic_store(&fault_kind, kind);
+}
+
+static bool strikes(enum fault_kind kind)
+{
+    if (atomic_load(&fault_kind) != kind)
+        return false;
+    const unsigned calls = atomic_fetch_add(&fault_calls, 1) + 1;
+    if (calls != fault_at && !(fault_for_good && calls > fault_at))
+        return false;
+    atomic_fetch_add(&fault_hits, 1);
+    errno = fault_error;
+    return true;
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t n_bytes, off64_t offset)
+{
+    return strikes(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, bytes, n_bytes, offset);
+}
+
+/* Under a name of its own, since the header may have an inline one. */
+ssize_t read_or_fail(int fd, void *bytes, size_t n_bytes, off64_t offset) __asm__("pread64");
+
+ssize_t read_or_fail(int fd, void *bytes, size_t n_bytes, off64_t offset)
+{
+    return strikes(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, bytes, n_bytes, offset);
+}
+
+int fdatasync(int fd)
+{
+    return strikes(FAULT_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+/* ---- a model ---- */
+
+static char folder[64], path[96];
+
+static void setup(void)
+{
+    (void)snprintf(folder, sizeof folder, "%s/convd-rebuild-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/m.db", folder);
+}
+
+static void remove_model(void)
+{
+    char name[112];
+    const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        (void)unlink(name);
+    }
+}
+
+static void teardown(void)
+{
+    remove_model();
+    (void)rmdir(folder);
+}
+
+static void make_model(void)
+{
+    static char labels[3][LABEL_BYTES_MAX + 1] = {"a", "b", "c"};
+    struct err err;
+    struct store *store = NULL;
+    struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = 1};
+    create.as.create.shape = shape_default();
+    create.as.create.shape.width = create.as.create.shape.height = SIDE;
+    create.as.create.shape.kernels = 4;
+    create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
+    create.as.create.shape.hidden = 8;
+    create.as.create.settings = settings_default();
+    create.as.create.settings.rehearsal = 2;
+    create.as.create.n_classes = 3;
+    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
+    struct learner *learner = learner_create(&create, NULL, 0, &err);
+    ck_assert_msg(learner != NULL && store_create(&store, path, &create, learner, &err) == 0, "%s", err.text);
+    for (unsigned group = 0; group < SAMPLES / 4; group++) {
+        uint8_t pixels[4][N_INPUT];
+        struct sample samples[4];
+        struct event event = {.kind = EVENT_TRAIN, .as.train = {.n = 4, .samples = samples}};
+        for (unsigned i = 0; i < 4; i++) {
+            samples[i] = (struct sample){.label = (group + i) % 3, .pixels = pixels[i]};
+            for (unsigned p = 0; p < N_INPUT; p++)
+                pixels[i][p] = (uint8_t)(p * (group + 3) + i * 7);
+        }
+        store_next(store, &event);
+        ck_assert_msg(learner_apply(learner, &event, &err) == 0 && store_begin(store, &err) == 0 &&
+                          store_append(store, &event, &err) == 0 && store_commit(store, &err) == 0,
+                      "%s", err.text);
+        ck_assert_msg(store_snapshot(store, learner, "request", NULL, false, NULL, &err) == 0, "%s", err.text);
+    }
+    store_close(store);
+    learner_free(learner);
+}
+
+static struct trainer *start(void)
+{
+    struct err err;
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    struct store_recovery report;
+    struct trainer_config config = trainer_config_default();
+    config.retry_ms = 1;
+    ck_assert_msg(store_open(&store, path, false, &err) == 0 &&
+                      store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0,
+                  "%s", err.text);
+    struct trainer *trainer = trainer_create(store, learner, &config, &err);
+    ck_assert_msg(trainer != NULL, "%s", err.text);
+    return trainer;
+}
+
+static void stop(struct trainer *trainer)
+{
+    (void)trainer_stop(trainer, NULL); /* after a sync that failed it says so */
+    trainer_free(trainer);
+}
+
+static void digest_of(struct trainer *trainer, uint8_t digest[DIGEST_BYTES])
+{
+    struct revision *held = model_acquire(trainer_model(trainer));
+    model_digest(held, digest);
+    model_release(trainer_model(trainer), held);
+}
+
+/* ---- asking ---- */
+
+static const struct ask {
+    const char *name;
+    struct edit_ask ask;
+} asks[] = {
+    {"forget", {.forget = true}},
+    {"relabel", {.label = "c"}},
+    {"merge", {.removes = true, .from = "b", .label = "c"}},
+    {"delete", {.removes = true, .from = "a", .forget = true}},
+};
+#define N_ASKS ((int)(sizeof asks / sizeof *asks))
+
+static int64_t ids[] = {3, 18, 31};
+
+struct request {
+    struct job job;
+    atomic_bool done;
+};
+
+static void on_done(struct job *job)
+{
+    atomic_store(&((struct request *)job->context)->done, true);
+}
+
+static void run(struct request *r, struct trainer *trainer)
+{
+    struct err err;
+    r->job.done = on_done;
+    r->job.context = r;
+    atomic_store(&r->done, false);
+    ck_assert_msg(trainer_submit(trainer, &r->job, &err) == 0, "%s", err.text);
+    while (!atomic_load(&r->done))
+        (void)usleep(100);
+}
+
+/* 0, and the job's id; or -1: it was refused. */
+static int ask_for(struct trainer *trainer, const struct ask *ask, int64_t *id, struct err *err)
+{
+    struct request r = {.job = {.kind = JOB_EDIT, .edit = ask->ask}};
+    if (!ask->ask.removes) {
+        r.job.edit.ids = ids;
+        r.job.edit.n = sizeof ids / sizeof *ids;
+    }
+    run(&r, trainer);
+    *id = r.job.job_status.id;
+    *err = r.job.err;
+    return r.job.status;
+}
+
+/* Until it has ended, or has told of an error. */
+static struct job_status look(struct trainer *trainer, int64_t id)
+{
+    struct job_status job;
+    for (;;) {
+        ck_assert_int_eq(jobs_find(trainer_jobs(trainer), id, &job), 1);
+        if (job.state != JOB_STATE_RUNNING || job.err.code != ERR_NONE)
+            return job;
+        (void)usleep(100);
+    }
+}
+
+static struct job_status end_of(struct trainer *trainer, int64_t id)
+{
+    struct job_status job;
+    do {
+        (void)usleep(100);
+        ck_assert_int_eq(jobs_find(trainer_jobs(trainer), id, &job), 1);
+    } while (job.state == JOB_STATE_RUNNING);
+    return job;
+}
+
+/* The last of the jobs that there are: the one that the start took up; 0: none. */
+static int64_t last_job(struct trainer *trainer)
+{
+    struct job_status list[JOBS_KEPT];
+    const size_t n = jobs_list(trainer_jobs(trainer), list);
+    return n == 0 ? 0 : list[n - 1].id;
+}
+
+static void must_be_done(struct trainer *trainer, int64_t id, const char *what, unsigned at)
+{
+    const struct job_status job = end_of(trainer, id);
+    ck_assert_msg(job.state == JOB_STATE_DONE && job.err.code == ERR_NONE, "%s, call %u: %s: %s", what, at,
+                  job_state_name(job.state), job.err.text);
+}
+
+static void is_faithful(const uint8_t digest[DIGEST_BYTES])
+{
+    struct store *store = NULL;
+    struct store_verdict verdict;
+    struct edits kept;
+    struct err err;
+    ck_assert_msg(store_open(&store, path, true, &err) == 0, "%s", err.text);
+    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
+    ck_assert_msg(store_edits_kept(store, &kept, &err) == 0 && kept.n == 0 && !kept.removes, "it is still to come");
+    store_close(store);
+}
+
+/* What the model becomes where nothing fails. */
+static void without_faults(uint8_t before[DIGEST_BYTES], uint8_t after[DIGEST_BYTES], const struct ask *ask)
+{
+    int64_t id;
+    struct err err;
+    make_model();
+    struct trainer *trainer = start();
+    digest_of(trainer, before);
+    ck_assert_msg(ask_for(trainer, ask, &id, &err) == 0, "%s", err.text);
+    must_be_done(trainer, id, ask->name, 0);
+    digest_of(trainer, after);
+    stop(trainer);
+    is_faithful(after);
+    remove_model();
+    ck_assert_mem_ne(before, after, DIGEST_BYTES);
+}
+
+static const struct plan {
+    enum fault_kind kind;
+    int error;
+    bool for_good;
+} plans[] = {
+    {FAULT_WRITE, ENOSPC, false}, {FAULT_WRITE, ENOSPC, true}, {FAULT_WRITE, EIO, true},
+    {FAULT_READ, EIO, false},     {FAULT_READ, EIO, true},     {FAULT_SYNC, EIO, false},
+};
+#define N_PLANS ((int)(sizeof plans / sizeof *plans))
+
+/* One edit with a fault at that call: whether it was met. */
+static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsigned at,
+                           const uint8_t before[DIGEST_BYTES], const uint8_t after[DIGEST_BYTES],
+                           unsigned *n_tried_again)
+{
+    uint8_t digest[DIGEST_BYTES];
+    int64_t id;
+    struct err err;
+    make_model();
+    struct trainer *trainer = start();
+    arm(plan->kind, plan->error, at, plan->for_good);
+    const bool accepted = ask_for(trainer, ask, &id, &err) == 0;
+    if (accepted && plan->kind != FAULT_SYNC) {
+        const struct job_status job = look(trainer, id);
+        if (job.err.code != ERR_NONE) {
+            const enum err_code told = plan->kind == FAULT_READ ? ERR_DB_CORRUPT /* SQLite takes it for damage */
+                                       : plan->error == EIO     ? ERR_STORAGE
+                                                                : ERR_STORAGE_FULL;
+            ck_assert_msg(job.err.code == told || job.err.code == ERR_STORAGE, "%s", job.err.text);
+            ck_assert_ptr_nonnull(job.then);
+            ++*n_tried_again;
+            digest_of(trainer, digest); /* nothing of it is there; but another try may have gone well by now */
+            ck_assert(memcmp(digest, before, DIGEST_BYTES) == 0 || !plan->for_good);
+        }
+        const bool met = atomic_load(&fault_hits) > 0, given_up = plan->kind == FAULT_READ && plan->for_good && met;
+        if (given_up && job.err.code != ERR_NONE) { /* then somebody must ask again */
+            ck_assert_int_eq(end_of(trainer, id).state, JOB_STATE_FAILED);
+            arm(FAULT_NONE, 0, 0, false);
+            ck_assert_msg(ask_for(trainer, ask, &id, &err) == 0, "%s", err.text);
+        }
+        arm(FAULT_NONE, 0, 0, false);
+        must_be_done(trainer, id, ask->name, at);
+        digest_of(trainer, digest);
+        ck_assert_mem_eq(digest, after, DIGEST_BYTES);
+        stop(trainer);
+        is_faithful(after);
+        remove_model();
+        return met;
+    }
+    if (accepted)
+        (void)end_of(trainer, id);
+    const bool met = atomic_load(&fault_hits) > 0;
+    arm(FAULT_NONE, 0, 0, false);
+    ck_assert_msg(met || accepted, "%s, call %u: %s", ask->name, at, err.text);
+    digest_of(trainer, digest);
+    ck_assert(memcmp(digest, before, DIGEST_BYTES) == 0 || (accepted && memcmp(digest, after, DIGEST_BYTES) == 0));
+    if (plan->kind != FAULT_SYNC) { /* refused: so it can be asked for again */
+        ck_assert_msg(ask_for(trainer, ask, &id, &err) == 0, "%s", err.text);
+        must_be_done(trainer, id, ask->name, at);
+    }
+    stop(trainer);
+    /* After a sync that failed nobody knows what the disk has: the next start looks. What was accepted is done by it, or is there already. */
+    trainer = start();
+    if ((id = last_job(trainer)) != 0)
+        must_be_done(trainer, id, ask->name, at);
+    *n_tried_again += id != 0;
+    digest_of(trainer, digest);
+    ck_assert_msg(memcmp(digest, after, DIGEST_BYTES) == 0 || (!accepted && memcmp(digest, before, DIGEST_BYTES) == 0),
+                  "%s, call %u: it was accepted and is not there", ask->name, at);
+    stop(trainer);
+    is_faithful(digest);
+    remove_model();
+    return met;
+}
+
+START_TEST(an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails)
+{
+    const struct ask *ask = &asks[_i / N_PLANS];
+    const struct plan *plan = &plans[_i % N_PLANS];
+    const unsigned step = run_exhaustive() || plan->kind != FAULT_WRITE ? 1 : SLOW_BUILD ? 7 : 2;
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
+    unsigned n = 0, n_tried_again = 0;
+    without_faults(before, after, ask);
+    for (unsigned at = 1 + (unsigned)_i % step;
+         run_with_fault(ask, plan, at, before, after, &n_tried_again) || at < step; at += step)
+        n++;
+    (void)printf("rebuild: %s, %s fails%s: at %u calls; tried again %u times\n", ask->name,
+                 plan->kind == FAULT_WRITE  ? "a write"
+                 : plan->kind == FAULT_READ ? "a read"
+                                            : "a sync",
+                 plan->for_good ? ", and all after it" : "", n, n_tried_again);
+    ck_assert_uint_gt(plan->kind == FAULT_SYNC ? n : n_tried_again, 1);
+}
+END_TEST
+
+/* ---- a crash between the answer and the take-over ---- */
+
+START_TEST(an_edit_that_was_accepted_before_a_crash_is_taken_up_again)
+{
+    const struct ask *ask = &asks[_i];
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES], digest[DIGEST_BYTES];
+    without_faults(before, after, ask);
+    make_model();
+    const pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) { /* so that it can never be done: from the answer on no read goes well */
+        int64_t id;
+        struct err err;
+        struct trainer *trainer = start();
+        const bool accepted = ask_for(trainer, ask, &id, &err) == 0;
+        arm(FAULT_WRITE, ENOSPC, 1, true);
+        (void)kill(getpid(), accepted ? SIGKILL : SIGTERM);
+        (void)pause();
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    struct trainer *trainer = start();
+    const int64_t id = last_job(trainer);
+    if (id != 0)
+        must_be_done(trainer, id, ask->name, 0);
+    digest_of(trainer, digest);
+    ck_assert_mem_eq(digest, after, DIGEST_BYTES);
+    stop(trainer);
+    is_faithful(after);
+}
+END_TEST
+
+/* ---- while it waits ---- */
+
+/* A trainer whose rebuild fails for want of room; *id: its job. */
+static struct trainer *start_stuck(const struct ask *ask, int64_t *id)
+{
+    struct err err;
+    make_model();
+    struct trainer *trainer = start();
+    arm(FAULT_WRITE, ENOSPC, 20, true); /* what keeps the edit is before that */
+    ck_assert_msg(ask_for(trainer, ask, id, &err) == 0, "%s", err.text);
+    const struct job_status job = look(trainer, *id);
+    ck_assert_msg(job.state == JOB_STATE_RUNNING && job.err.code == ERR_STORAGE_FULL, "%s: %s",
+                  job_state_name(job.state), job.err.text);
+    return trainer;
+}
+
+START_TEST(a_rebuild_that_waits_can_be_cancelled_when_there_is_room)
+{
+    uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES], digest[DIGEST_BYTES];
+    int64_t id;
+    without_faults(before, after, &asks[0]);
+    struct trainer *trainer = start_stuck(&asks[0], &id);
+    struct request cancel = {.job = {.kind = JOB_CANCEL, .job_id = id}};
+    arm(FAULT_WRITE, ENOSPC, 1, true);
+    run(&cancel, trainer);
+    ck_assert_int_eq(cancel.job.status, -1); /* that must be written, too */
+    ck_assert_int_eq(cancel.job.err.code, ERR_STORAGE_FULL);
+    ck_assert_int_eq(jobs_running(trainer_jobs(trainer)), id);
+    arm(FAULT_NONE, 0, 0, false);
+    must_be_done(trainer, id, "forget", 0);
+    digest_of(trainer, digest);
+    ck_assert_mem_eq(digest, after, DIGEST_BYTES);
+    stop(trainer);
+}
+END_TEST
+
+START_TEST(nothing_is_pinned_and_edits_join_while_a_rebuild_waits)
+{
+    int64_t id, other;
+    struct err err;
+    struct trainer *trainer = start_stuck(&asks[0], &id);
+    struct request pin = {.job = {.kind = JOB_SNAPSHOT, .pinned = true}};
+    run(&pin, trainer);
+    ck_assert(pin.job.status == -1 && pin.job.err.code == ERR_CONFLICT);
+    ck_assert_int_eq(ask_for(trainer, &asks[1], &other, &err), -1); /* they are being forgotten */
+    ck_assert_int_eq(err.code, ERR_GONE);
+    int64_t more = 5;
+    struct request forget = {.job = {.kind = JOB_EDIT, .edit = {.ids = &more, .n = 1, .forget = true}}};
+    arm(FAULT_NONE, 0, 0, false);
+    run(&forget, trainer);
+    ck_assert_msg(forget.job.status == 0, "%s", forget.job.err.text);
+    must_be_done(trainer, forget.job.job_status.id, "forget", 0);
+    uint8_t digest[DIGEST_BYTES];
+    digest_of(trainer, digest);
+    stop(trainer);
+    is_faithful(digest);
+    struct store *store = NULL;
+    struct store_sample_row row;
+    ck_assert_msg(store_open(&store, path, true, &err) == 0, "%s", err.text);
+    for (int64_t gone = 3; gone <= 5; gone += 2)
+        ck_assert(store_sample_row(store, gone, &row, NULL, 0, &err) == -1 && err.code == ERR_GONE);
+    store_close(store);
+}
+END_TEST
+
+START_TEST(what_is_to_be_forgotten_is_shown_no_more_while_a_rebuild_waits)
+{
+    const bool alone = _i == 0;
+    struct err err;
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    struct store_recovery report;
+    struct store_sample_row row, rows[SAMPLES];
+    struct edits edits = {0};
+    static uint8_t pixels[SAMPLES][N_INPUT];
+    size_t n;
+    make_model();
+    ck_assert_msg(store_open(&store, path, false, &err) == 0 &&
+                      store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0,
+                  "%s", err.text);
+    ck_assert(store_sample_row(store, 3, &row, NULL, 0, &err) == 1);
+    const uint32_t label = row.label;
+    struct edit edit = {.id = 3, .label = EDIT_FORGET};
+    if (alone)
+        ck_assert(edits_put(&edits, &edit, &err) == 0 && store_edits_check(store, learner, &edits, NULL, &err) == 0);
+    else
+        ck_assert(store_edits_remove(store, learner, &edits, label, EDIT_FORGET, &err) == 0);
+    ck_assert_msg(store_edits_keep(store, &edits, &err) == 0, "%s", err.text);
+    ck_assert(store_sample_row(store, 3, &row, NULL, 0, &err) == -1 && err.code == ERR_GONE);
+    struct store_search search = {
+        .label = -1, .predicted = -1, .wrong = -1, .from_us = INT64_MIN, .to_us = INT64_MAX, .before = INT64_MAX};
+    ck_assert(store_search(store, &search, rows, SAMPLES, 1000, &n, &err) == 0);
+    ck_assert(alone ? n == SAMPLES - 1 : n > 0 && n < SAMPLES - 1);
+    for (size_t i = 0; i < n; i++)
+        ck_assert(rows[i].id != 3 && (alone || rows[i].label != label));
+    int64_t next = 1;
+    size_t n_exported;
+    ck_assert(store_export(store, &next, SAMPLES, rows, pixels[0], N_INPUT, SAMPLES, &n_exported, &err) == 0);
+    ck_assert_uint_eq(n_exported, n);
+    ck_assert_msg(store_edits_drop(store, &err) == 0, "%s", err.text); /* it was cancelled: it is there again */
+    ck_assert(store_sample_row(store, 3, &row, NULL, 0, &err) == 1);
+    edits_fini(&edits);
+    store_close(store);
+    learner_free(learner);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rebuild");
+    TCase *t = tcase_create("rebuild");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails, 0, N_ASKS * N_PLANS);
+    tcase_add_loop_test(t, an_edit_that_was_accepted_before_a_crash_is_taken_up_again, 0, N_ASKS);
+    tcase_add_test(t, a_rebuild_that_waits_can_be_cancelled_when_there_is_room);
+    tcase_add_test(t, nothing_is_pinned_and_edits_join_while_a_rebuild_waits);
+    tcase_add_loop_test(t, what_is_to_be_forgotten_is_shown_no_more_while_a_rebuild_waits, 0, 2);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
