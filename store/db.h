@@ -1,5 +1,5 @@
-/* db.h - SQLite, as far as convd needs it. Only db.c knows the library: no other file
- * of convd includes sqlite3.h.
+/* db.h - SQLite, as far as convd needs it. Only its files, which db_internal.h lists, know the library: no other file of convd
+ * includes sqlite3.h.
  *
  * A connection, the statements of store/statements.h, and the translation of what SQLite says to struct err:
  *

@@ -1,0 +1,45 @@
+/* db_internal.h - what the files of db share and nobody else sees; the only header of convd that includes sqlite3.h.
+ *
+ *   db            what SQLite says as struct err; transactions and the WAL
+ *   db_statement  prepare, bind, step, read
+ *   db_open       which file it is, who may have it, and how the connection is set up
+ *   db_copy       the database into another file, while it is used
+ */
+#ifndef CONVD_STORE_DB_INTERNAL_H
+#define CONVD_STORE_DB_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "store/db.h"
+
+#define DB_PAGE_BYTES 8192 /* as SQL_PAGE_SIZE sets */
+
+struct db {
+    sqlite3 *handle;
+    sqlite3_stmt *statements[SQL_N];
+    int bind_status; /* first failure of a bind since the last step */
+    bool sync_failed, read_only;
+    bool rollback_due; /* there was no memory for it: a transaction is open that nobody wants any more */
+    int lock_fd;       /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
+    uint64_t wal_bytes;
+    char *path;
+};
+
+/* ---- db.c ---- */
+
+/* db_fail - says what SQLite said, as the table in db.h has it; returns -1. os_error: errno right after the call, which was cleared
+ * before it. sqlite3_system_errno() would be the proper source, but SQLite does not set it when a COMMIT or a checkpoint fails,
+ * and it may then still hold an older one. */
+int db_fail(struct db *db, int rc, int os_error, struct err *err);
+
+/* db_no_room - whether the system means that the disk, a quota or the file is full. */
+bool db_no_room(int os_error);
+
+/* db_watch_wal - db_wal_bytes() follows every commit from now on. */
+void db_watch_wal(struct db *db);
+
+/* ---- db_statement.c ---- */
+
+const char *db_statement_text(enum statement which);
+
+#endif
