@@ -246,6 +246,7 @@ static bool make_step(struct learner *l, const struct settings *settings, uint32
     const bool made = descent_step(&l->known, l->arith, &l->net, l->trial, settings, label, l->ws);
     l->step++;
     l->refused += !made;
+    rest_take(l->rest);
     return made;
 }
 

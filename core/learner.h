@@ -18,6 +18,7 @@
 #include "core/event.h"
 #include "core/net.h"
 #include "core/pool.h"
+#include "core/rest.h"
 
 #define DIGEST_BYTES 32   /* SHA-256                                     */
 #define TALLY_RECENT 1000 /* outcomes in the window of "recent" figures  */
@@ -53,6 +54,7 @@ struct learner {
     struct descent known;
     uint8_t *displaced; /* [n_input] the image that is being rehearsed; NULL likewise */
     struct pool *pool;  /* past samples; likewise without slots    */
+    struct rest *rest;  /* taken after each step; NULL: none; borrowed, and no part of the state */
 };
 
 /* learner_create - applies a create event to nothing. Memory for `capacity` classes (0: a default with room to grow).

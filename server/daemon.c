@@ -283,6 +283,7 @@ static int start(struct daemon *daemon, struct err *err)
     if (team_create_for(&daemon->team, &learner->shape, learner->n_classes, config->train_threads, err) != 0)
         return -1;
     workspace_share(learner->ws, daemon->team, TEAM_LEAST);
+    trainer.threads = config->threads + (daemon->team != NULL ? daemon->team->n : 1);
     const uint64_t ground = store_ground(daemon->store).revision; /* stays while we serve */
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)

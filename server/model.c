@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ struct model {
     pthread_mutex_t lock; /* guards current, free and every holders; held for a few instructions only */
     struct revision_private *current;
     struct revision_private *free;
+    atomic_uint_fast64_t acquired;
 };
 
 static struct revision_private *slot_create(const struct learner *from, struct err *err)
@@ -91,7 +93,13 @@ struct revision *model_acquire(struct model *model)
     struct revision_private *slot = model->current;
     slot->holders++;
     (void)pthread_mutex_unlock(&model->lock);
+    atomic_fetch_add_explicit(&model->acquired, 1, memory_order_relaxed);
     return &slot->revision;
+}
+
+uint64_t model_acquired(const struct model *model)
+{
+    return atomic_load_explicit(&model->acquired, memory_order_relaxed);
 }
 
 static void drop(struct model *model, struct revision_private *slot)

@@ -25,6 +25,9 @@ void model_free(struct model *model); /* every revision must have been released 
 struct revision *model_acquire(struct model *model);
 void model_release(struct model *model, struct revision *revision);
 
+/* model_acquired - how often it was acquired since it was made. Any thread. */
+uint64_t model_acquired(const struct model *model);
+
 /* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays). */
 int model_publish(struct model *model, const struct learner *learner, struct err *err);
 

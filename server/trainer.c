@@ -57,6 +57,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->store = store;
     t->work = learner;
+    pace_init(&t->pace, t->model, config->threads);
+    learner->rest = &t->pace.rest;
+    store_rest(store, &t->pace.rest);
     t->rebuild.team = learner->ws->team;
     t->rebuild.retry_ms = config->retry_ms;
     t->rebuild.team_least = learner->ws->team_least;

@@ -120,6 +120,7 @@ struct trainer_config {
     unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
     unsigned key_seconds;                /* how long idempotency keys are kept                           */
     unsigned retry_ms;                   /* after which an edit that failed is tried again; then twice as long, .. */
+    unsigned threads;                    /* that want processors, the trainer one of them: server/pace.h */
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
                                * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/pace.h"
 #include "server/trainer.h"
 
 #define CHUNK_US      5000    /* of long work, while others wait for the trainer                          */
@@ -30,6 +31,7 @@ struct trainer {
     struct model *model;
     struct jobs *jobs;
     struct past *past;
+    struct pace pace;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */

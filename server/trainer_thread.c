@@ -92,6 +92,7 @@ static void run_round(struct trainer *t, struct job *jobs)
 {
     const uint64_t begin = clock_us();
     struct trainer_group group;
+    pace_begin();
     struct job *reads = NULL, **last_read = &reads;
     trainer_group_init(&group);
     for (struct job *job = jobs, *next; job != NULL; job = next) {

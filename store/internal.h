@@ -71,6 +71,7 @@ struct store {
     uint32_t *removed; /* [n_removed] numbers of classes that were removed, ascending                  */
     size_t n_removed;
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
+    struct rest *rest;           /* store_rest()                                               */
     bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
 

@@ -91,6 +91,7 @@ static int insert_samples(struct store *store, const struct event *event, struct
         db_bind_blob(store->db, SQL_SAMPLE_INSERT, 6, sample->pixels, store->origin.event.as.create.shape.n_input);
         if (db_run(store->db, SQL_SAMPLE_INSERT, err) != 0)
             return -1;
+        rest_take(store->rest);
     }
     return 0;
 }
@@ -119,6 +120,7 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
         const struct sample *sample = &event->as.train.samples[i];
         chain_add_sample(&chain, sample->id, class_id(store, sample->label), class_id(store, sample->predicted),
                          sample->loss, sample->pixels, store->origin.event.as.create.shape.n_input);
+        rest_take(store->rest);
     }
     chain_end(&chain, end.chain);
 

@@ -267,6 +267,7 @@ static int find_ground(struct store_replayer *r, const struct replay_want *want,
         replay_start(&r->learner, &r->place, &r->pool_unproved, store, &r->line, want->from_origin ? 0 : ground,
                      want->arith, &r->report, err) != 0)
         return -1;
+    r->learner->rest = store->rest;
     r->from = r->proved = r->place + 1;
     r->counted = r->place;
     if (plan_proof(r, r->place + 1, r->target, err) != 0 || log_chain_at(store, r->place, r->chain, err) != 0)

@@ -161,6 +161,11 @@ int store_create(struct store **out, const char *path, const struct event *creat
 
 /* ---- upkeep ---- */
 
+void store_rest(struct store *store, struct rest *rest)
+{
+    store->rest = rest;
+}
+
 uint64_t store_wal_bytes(struct store *store)
 {
     return db_wal_bytes(store->db);

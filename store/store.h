@@ -50,6 +50,9 @@ int store_create(struct store **out, const char *path, const struct event *creat
  * ERR_DB_READONLY, ERR_DB_CORRUPT, ERR_STORAGE_FULL, ERR_STORAGE. */
 int store_open(struct store **out, const char *path, bool read_only, struct err *err);
 
+/* store_rest - to be taken while much is written, and between the steps of a replayer that is opened from now on. Borrowed; NULL: none. */
+void store_rest(struct store *store, struct rest *rest);
+
 /* store_close - checkpoints, closes and frees; NULL is fine. */
 void store_close(struct store *store);
 

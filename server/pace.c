@@ -1,0 +1,42 @@
+/* pace.c - see pace.h */
+#include "server/pace.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include "server/clock.h"
+
+/* Of the calling thread. */
+static _Thread_local uint64_t began_us, seen;
+
+void pace_begin(void)
+{
+    began_us = clock_us();
+}
+
+static void take(struct rest *rest)
+{
+    const struct pace *pace = (const struct pace *)rest;
+    const uint64_t worked = clock_us() - began_us;
+    if (worked < PACE_SLICE_US)
+        return;
+    const uint64_t read = model_acquired(pace->model);
+    if (read != seen) {
+        const uint64_t us = 2 * worked < PACE_REST_US_MAX ? 2 * worked : PACE_REST_US_MAX;
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+    }
+    seen = read; /* as it was before: what was read meanwhile counts for the next slice */
+    pace_begin();
+}
+
+static void go_on(struct rest *rest)
+{
+    (void)rest;
+}
+
+void pace_init(struct pace *pace, struct model *model, unsigned threads)
+{
+    cpu_set_t allowed;
+    const bool crowded = sched_getaffinity(0, sizeof allowed, &allowed) == 0 && (unsigned)CPU_COUNT(&allowed) < threads;
+    *pace = (struct pace){.rest = {crowded ? take : go_on}, .model = model};
+}

@@ -1,0 +1,29 @@
+/* pace.h - predictions go first where training and they have too few processors.
+ *
+ * A scheduler gives a thread that computes all the time its fair share in pieces of a tick, 4 ms, and a prediction of 20 us waits
+ * that long. So training cuts its own time up: after PACE_SLICE_US of work, where somebody read the model since the slice before, it
+ * sleeps twice as long as it worked. A third of a processor is what it keeps at the least, whatever the load: not a low priority, under which
+ * any busy program on the machine would keep a sample from being learned. Without predictions, or with processors to spare, it never
+ * rests.
+ */
+#ifndef CONVD_SERVER_PACE_H
+#define CONVD_SERVER_PACE_H
+
+#include "core/rest.h"
+#include "server/model.h"
+
+#define PACE_SLICE_US    100
+#define PACE_REST_US_MAX 5000 /* of a model whose steps take long */
+
+struct pace {
+    struct rest rest;
+    struct model *model;
+};
+
+/* pace_init - threads: that serve requests, or compute; where this process may use as many processors or more, no rest is ever taken. */
+void pace_init(struct pace *pace, struct model *model, unsigned threads);
+
+/* pace_begin - the calling thread has not worked until now. */
+void pace_begin(void);
+
+#endif
