@@ -1,7 +1,7 @@
 /* event.h - what can happen to a model. The log is a list of these; the model is their fold.
  *
  * Everything that learner_apply() reads is in the event or in the state: no clock, no address, no thread.
- * The log's columns and JSON are store/events.c's affair; these structs are what both sides agree on.
+ * The log's columns and JSON are store/'s affair; these structs are what both sides agree on.
  */
 #ifndef CONVD_CORE_EVENT_H
 #define CONVD_CORE_EVENT_H

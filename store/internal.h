@@ -3,7 +3,7 @@
  *   statements.h  every SQL text
  *   db            SQLite: open, bind, step, errors
  *   chain         the hash of a row
- *   events        a row's JSON body <-> struct event
+ *   events        a row's JSON body <-> struct event: events_write, events_read
  *   log           begin, append, commit; reading the log back, each link checked
  *   classes       table class, kept as the log says
  *   samples       images by id
@@ -75,11 +75,19 @@ struct store {
     bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
 
-/* ---- events.c ---- */
+/* ---- events_write.c ---- */
 
 /* event_body - the JSON of an event, malloc'ed. digest: of the state after a create event, else unused. */
 int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
                struct err *err);
+
+/* event_weights_given - whether a create event brings its first weights along. */
+bool event_weights_given(const struct event *create);
+
+/* class_action_name - the word in the JSON. */
+const char *class_action_name(enum class_action action);
+
+/* ---- events_read.c ---- */
 
 /* What the body of a train event says about its samples. */
 struct sample_run {
@@ -95,9 +103,6 @@ int event_parse(struct event *event, struct sample_run *run, struct db *db, cons
 /* event_parse_create - errors as event_parse(). */
 int event_parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err);
 void origin_fini(struct origin *origin);
-
-/* event_weights_given - whether a create event brings its first weights along. */
-bool event_weights_given(const struct event *create);
 
 /* event_kind_parse - 0 for a word that is none. */
 enum event_kind event_kind_parse(const char *word);

@@ -38,7 +38,7 @@
     X(BEGIN,             "BEGIN IMMEDIATE")                                                                            \
     X(COMMIT,            "COMMIT")                                                                                     \
     X(ROLLBACK,          "ROLLBACK")                                                                                   \
-    /* ---- JSON, both ways: events.c ---- */                                                                          \
+    /* ---- JSON, both ways: events_write.c, events_read.c ---- */                                                     \
     X(JSON_PUT,          "SELECT json_insert(?1, '$.' || ?2, ?3)")                                                     \
     X(JSON_PUSH,         "SELECT json_insert(?1, '$[#]', ?2)")                                                         \
     X(BODY_CREATE,       "SELECT json_object("                                                                         \
