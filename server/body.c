@@ -112,6 +112,35 @@ int body_label(uint32_t *index, const char *label, size_t n_label, const struct 
                    (int)n_label, label, classes);
 }
 
+static int add_stranger(uint32_t *index, struct body_strangers *strangers, const char *label, size_t n_label,
+                        struct err *err)
+{
+    if (strangers->n == strangers->room) {
+        const size_t room = strangers->room == 0 ? 16 : strangers->room * 2;
+        char(*labels)[LABEL_BYTES_MAX + 1] = realloc(strangers->labels, room * sizeof *labels);
+        if (labels == NULL)
+            return err_set(err, ERR_MEMORY, "no memory for %zu labels", room);
+        strangers->labels = labels;
+        strangers->room = room;
+    }
+    memcpy(strangers->labels[strangers->n], label, n_label); /* body_label() has measured it */
+    strangers->labels[strangers->n][n_label] = '\0';
+    *index = BODY_STRANGER + (uint32_t)strangers->n++;
+    return 0;
+}
+
+int batch_label(uint32_t *index, const char *label, size_t n_label, const struct body_rules *rules, struct err *err)
+{
+    struct err why;
+    if (body_label(index, label, n_label, rules->learner, &why) == 0)
+        return 0;
+    if (why.code == ERR_LABEL_UNKNOWN && rules->strangers != NULL)
+        return add_stranger(index, rules->strangers, label, n_label, err);
+    if (err != NULL)
+        *err = why;
+    return -1;
+}
+
 /* ---- raw ---- */
 
 static int decode_raw(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
@@ -164,7 +193,7 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
             return err_under(err, "/images/%u", i);
         }
         if (rules->labelled && !labels_given &&
-            body_label(&batch->labels[i], part.name, strlen(part.name), rules->learner, err) != 0) {
+            batch_label(&batch->labels[i], part.name, strlen(part.name), rules, err) != 0) {
             err_wrap(err, "part %u of the form (a field's name is the label: -F 7=@a.png)", i);
             return err_under(err, "/images/%u", i);
         }
@@ -180,7 +209,7 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
 static int label_all(struct batch *batch, const char *label, const struct body_rules *rules, struct err *err)
 {
     uint32_t index = 0;
-    if (body_label(&index, label, strlen(label), rules->learner, err) != 0)
+    if (batch_label(&index, label, strlen(label), rules, err) != 0)
         return err_wrap(err, "?label");
     for (uint32_t i = 0; i < batch->n; i++)
         batch->labels[i] = index;
@@ -194,7 +223,7 @@ static int label_each(struct batch *batch, const char *labels, const struct body
     for (bool more = true; more; n++) {
         size_t length = strcspn(at, ",");
         more = at[length] == ',';
-        if (n < batch->n && body_label(&batch->labels[n], at, length, rules->learner, err) != 0) {
+        if (n < batch->n && batch_label(&batch->labels[n], at, length, rules, err) != 0) {
             err_wrap(err, "label %u of ?labels", n);
             return err_at(err, "/images/%u", n);
         }

@@ -55,11 +55,20 @@ struct body_source {
     const char *label, *labels; /* ?label=, ?labels=: decoded; NULL where absent */
 };
 
+/* Labels of no class, as they came: for who only wants to know whether a request was taken when there still was one. */
+struct body_strangers {
+    char (*labels)[LABEL_BYTES_MAX + 1]; /* owned; free() */
+    size_t n, room;
+};
+
+#define BODY_STRANGER SHAPE_CLASSES_MAX /* an index in a batch: of strangers.labels[index - BODY_STRANGER] */
+
 struct body_rules {
-    const struct learner *learner; /* shape, settings and class table      */
-    bool labelled;                 /* /train: every image needs its class  */
-    uint64_t image_pixels;         /* largest decoded picture              */
-    uint32_t images_max;           /* more in one body: ERR_TOO_LARGE      */
+    const struct learner *learner;    /* shape, settings and class table      */
+    bool labelled;                    /* /train: every image needs its class  */
+    uint64_t image_pixels;            /* largest decoded picture              */
+    uint32_t images_max;              /* more in one body: ERR_TOO_LARGE      */
+    struct body_strangers *strangers; /* NULL: a label of no class is an error */
 };
 
 struct batch {
@@ -88,6 +97,9 @@ int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struc
 
 /* body_label - the class with that name. Errors: ERR_LABEL_INVALID, ERR_LABEL_UNKNOWN (says which there are). */
 int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err);
+
+/* batch_label - the same by the rules: index may be that of a stranger. Errors: ERR_MEMORY as well. */
+int batch_label(uint32_t *index, const char *label, size_t n_label, const struct body_rules *rules, struct err *err);
 
 /* body_json, body_ndjson - the JSON bodies. labels_given: by the query, so that "label" is refused. */
 int body_json(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,

@@ -111,7 +111,7 @@ static int take_label(uint32_t *index, const struct json *label, bool labels_giv
     const char *text = json_string(label);
     if (text == NULL)
         err_set(err, ERR_VALUE, "a label is a string, but this is %s", json_type_name(label));
-    else if (body_label(index, text, strlen(text), rules->learner, err) == 0)
+    else if (batch_label(index, text, strlen(text), rules, err) == 0)
         return 0;
     return err_under(err, "/label");
 }

@@ -117,7 +117,7 @@ static bool take_label(struct plain *p, uint32_t *index)
     while (p->at < p->end && *p->at >= 0x20 && *p->at < 0x7f && *p->at != '"' && *p->at != '\\')
         p->at++;
     if (p->at == p->end || *p->at != '"' ||
-        body_label(index, (const char *)from, (size_t)(p->at - from), p->rules->learner, NULL) != 0)
+        batch_label(index, (const char *)from, (size_t)(p->at - from), p->rules, NULL) != 0)
         return false;
     p->at++;
     p->n_values++;

@@ -220,7 +220,10 @@ static void answer_from(const struct call *call, const struct learner *learner, 
     struct err err;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type, NULL,
                                  NULL};
-    struct body_rules rules = {learner, false, routes->image_pixels, routes->batch_images};
+    struct body_rules rules = {.learner = learner,
+                               .labelled = false,
+                               .image_pixels = routes->image_pixels,
+                               .images_max = routes->batch_images};
     struct scratch *scratch = NULL;
     int status = body_decode(&batch, &source, &rules, &err);
     if (status == 0)

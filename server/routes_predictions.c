@@ -224,75 +224,92 @@ static void label_done(struct job *job)
     http_pending_done(&work->pending); /* the work may be gone afterwards */
 }
 
-/* The prediction is forgotten. If it was labelled before that, the key knows. */
+/* The prediction is forgotten, or the label's class is not there (any more; *own says so). If it was labelled before that, the key knows. */
 static int look_for_key(struct job *job, struct store *store, struct err *err)
 {
     const struct work *work = job->context;
-    struct store_key known;
-    int found = store_find_key(store, work->key, &known, err);
-    if (found <= 0)
-        return found < 0
-                   ? -1
-                   : err_set(err, ERR_NOT_FOUND, "prediction %lld is not remembered (any more)", (long long)work->id);
-    if (memcmp(known.fingerprint, job->fingerprint, sizeof known.fingerprint) != 0) {
-        free(known.answer);
+    const int found = train_key_known(job, store, work->key, err);
+    if (found < 0 && err->code == ERR_KEY_REUSED)
         return other_label(err, work->id);
-    }
-    job->replayed_answer = known.answer;
-    job->revision = known.revision;
+    if (found != 0)
+        return found == 1 ? 0 : -1;
+    if (work->own == NULL)
+        return err_set(err, ERR_NOT_FOUND, "prediction %lld is not remembered (any more)", (long long)work->id);
+    *err = *(const struct err *)work->own;
+    return -1;
+}
+
+/* What the body says. */
+struct wanted {
+    char label[LABEL_BYTES_MAX + 1];
+    uint32_t index; /* of its class, as of that revision                       */
+    uint64_t as_of;
+    struct err *refusal; /* NULL, or: there is no such class; free()                */
+};
+
+static int put_off(struct wanted *wanted, struct err *err)
+{
+    wanted->refusal = malloc(sizeof *err);
+    if (wanted->refusal == NULL)
+        return err_set(err, ERR_MEMORY, "no memory to look for a key");
+    *wanted->refusal = *err;
     return 0;
 }
 
-/* The index of the class that the body names, as of that revision; the label itself into `label`. -1: answered. */
-static int64_t take_label(const struct call *call, char label[LABEL_BYTES_MAX + 1], uint64_t *as_of)
+static int take_label(struct wanted *wanted, const struct call *call, struct err *err)
 {
     struct json *root = call_json(call, false);
     if (root == NULL)
-        return -1;
-    struct err err;
+        return 1;
     const char *text = json_string(json_get(root, "label"));
-    uint32_t index = 0;
     int status = 0;
     if (text == NULL || json_length(root) != 1) {
-        status = err_set(&err, ERR_VALUE, "the body must be {\"label\": \"...\"}");
+        err_set(err, ERR_VALUE, "the body must be {\"label\": \"...\"}");
+        status = err_at(err, "/label");
     } else {
         struct revision *revision = model_acquire(call->routes->model);
-        status = body_label(&index, text, strlen(text), revision->learner, &err);
-        *as_of = revision->learner->revision;
+        status = body_label(&wanted->index, text, strlen(text), revision->learner, err);
+        wanted->as_of = revision->learner->revision;
         model_release(call->routes->model, revision);
-    }
-    if (status == 0) {
-        memcpy(label, text, strlen(text) + 1);
-    } else {
-        err_at(&err, "/label");
-        answer_problem(call->answer, &err);
+        if (status != 0)
+            (void)err_at(err, "/label");
+        if (status != 0 && err->code == ERR_LABEL_UNKNOWN)
+            status = put_off(wanted, err);
+        if (status == 0)
+            memcpy(wanted->label, text, strlen(text) + 1); /* body_label() has measured it */
     }
     json_free(root);
-    return status == 0 ? (int64_t)index : -1;
+    return status;
 }
 
 void route_prediction_label(const struct call *call)
 {
     const struct shape shape = shape_of(call);
-    char label[LABEL_BYTES_MAX + 1];
-    uint64_t as_of = 0;
-    const int64_t index = take_label(call, label, &as_of);
-    if (index < 0)
+    struct wanted wanted = {0};
+    struct err err;
+    const int status = take_label(&wanted, call, &err);
+    if (status < 0)
+        routes_problem(call->routes, call->answer, &err);
+    if (status != 0)
         return;
     struct work *work = call_submit(call, JOB_READ, labelled);
-    if (work == NULL)
+    if (work == NULL) {
+        free(wanted.refusal);
         return;
+    }
+    work->own = wanted.refusal;
+    work->own_free = free;
     struct job *job = &work->job;
     write_key(work->key, call->id);
-    write_fingerprint(job->fingerprint, label);
+    write_fingerprint(job->fingerprint, wanted.label);
     job->read = look_for_key;
-    struct sample sample = {.label = (uint32_t)index};
-    if (!remember_outcome(call->routes->remember, call->id, sample.label, &sample.predicted, &sample.loss))
+    struct sample sample = {.label = wanted.index};
+    if (wanted.refusal != NULL ||
+        !remember_outcome(call->routes->remember, call->id, sample.label, &sample.predicted, &sample.loss))
         return;
     work->samples = malloc(sizeof *work->samples);
     work->batch.owned = malloc(shape.n_input);
     if (work->samples == NULL || work->batch.owned == NULL) {
-        struct err err;
         *call->pending = NULL;
         work->pending.free(&work->pending);
         err_set(&err, ERR_MEMORY, "no memory for a sample");
@@ -304,7 +321,7 @@ void route_prediction_label(const struct call *call)
     sample.pixels = work->batch.owned;
     *work->samples = sample;
     job->kind = JOB_TRAIN;
-    job->as_of = as_of;
+    job->as_of = wanted.as_of;
     job->key = work->key;
     job->done = label_done;
     job->bytes += shape.n_input + sizeof *work->samples;

@@ -50,13 +50,16 @@ static void render(struct work *work, struct answer *answer)
 
 /* What an Idempotency-Key stands for: the samples, decoded, with their labels. Not the bytes of the request, since a form has
  * another boundary every time that it is sent. */
-static void fingerprint(uint8_t digest[32], const struct batch *batch, const struct learner *learner)
+static void fingerprint(uint8_t digest[32], const struct batch *batch, const struct learner *learner,
+                        const struct body_strangers *strangers)
 {
     struct sha256_ctx sha;
     size_t n_input = learner->shape.n_input;
     sha256_init(&sha);
     for (uint32_t i = 0; i < batch->n; i++) {
-        const char *label = learner->labels[batch->labels[i]];
+        const uint32_t index = batch->labels[i];
+        const char *label = strangers == NULL || index < BODY_STRANGER ? learner->labels[index]
+                                                                       : strangers->labels[index - BODY_STRANGER];
         sha256_update(&sha, strlen(label) + 1, (const uint8_t *)label);
         sha256_update(&sha, n_input, batch->pixels + i * n_input);
     }
@@ -88,7 +91,7 @@ static int fill(struct work *work, struct batch *batch, struct request *request,
     if (request->idempotency_key != NULL) {
         memcpy(work->key, request->idempotency_key, strlen(request->idempotency_key) + 1);
         job->key = work->key;
-        fingerprint(job->fingerprint, batch, learner);
+        fingerprint(job->fingerprint, batch, learner, NULL);
     }
     if (batch->owned == NULL) { /* the pixels are the body itself */
         work->body = *request->body;
@@ -104,6 +107,69 @@ static int fill(struct work *work, struct batch *batch, struct request *request,
     return 0;
 }
 
+/* ---- a retry whose class is no longer there ---- */
+
+int train_key_known(struct job *job, struct store *store, const char *key, struct err *err)
+{
+    struct store_key known;
+    const int found = store_find_key(store, key, &known, err);
+    if (found <= 0)
+        return found;
+    if (memcmp(known.fingerprint, job->fingerprint, sizeof known.fingerprint) != 0) {
+        free(known.answer);
+        return err_set(err, ERR_KEY_REUSED,
+                       "this Idempotency-Key was used for another request; a new request needs a new key");
+    }
+    job->replayed_answer = known.answer;
+    job->revision = known.revision;
+    return 1;
+}
+
+static int look_for_key(struct job *job, struct store *store, struct err *err)
+{
+    const struct work *work = job->context;
+    const int found = train_key_known(job, store, work->key, err);
+    if (found == 0)
+        *err = *(const struct err *)work->own;
+    return found == 1 ? 0 : -1;
+}
+
+/* The request names a label of no class, as *err says. It may have been taken when there was one: the model may have gone back since, or
+ * have lost the class. Then its first answer is the answer. 0: the call is dealt with; -1: *err is. */
+static int ask_for_key(const struct call *call, const struct body_source *source, const struct body_rules *rules,
+                       struct err *err)
+{
+    const char *key = call->request->idempotency_key;
+    struct body_strangers strangers = {0};
+    struct body_rules any = *rules;
+    struct batch batch = {0};
+    struct err *refusal = malloc(sizeof *refusal);
+    int status = -1;
+    any.strangers = &strangers;
+    if (refusal == NULL) {
+        err_set(err, ERR_MEMORY, "no memory to look for a key");
+        goto out;
+    }
+    *refusal = *err;
+    if (body_decode(&batch, source, &any, err) != 0)
+        goto out;
+    status = 0;
+    struct work *work = call_submit(call, JOB_READ, render);
+    if (work == NULL)
+        goto out;
+    memcpy(work->key, key, strlen(key) + 1);
+    fingerprint(work->job.fingerprint, &batch, rules->learner, &strangers);
+    work->job.read = look_for_key;
+    work->own = refusal;
+    work->own_free = free;
+    refusal = NULL;
+out:
+    free(refusal);
+    free(strangers.labels);
+    batch_fini(&batch);
+    return status;
+}
+
 void route_train(const struct call *call)
 {
     struct routes *routes = call->routes;
@@ -114,7 +180,8 @@ void route_train(const struct call *call)
     const struct learner *learner = revision->learner;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type,
                                  request_param(request, "label"), request_param(request, "labels")};
-    struct body_rules rules = {learner, true, routes->image_pixels, routes->batch_images};
+    struct body_rules rules = {
+        .learner = learner, .labelled = true, .image_pixels = routes->image_pixels, .images_max = routes->batch_images};
     int status = request->idempotency_key == NULL ? 0 : check_key(request->idempotency_key, &err);
     if (status == 0)
         status = body_decode(&batch, &source, &rules, &err);
@@ -123,6 +190,8 @@ void route_train(const struct call *call)
         *call->pending = NULL;
         work->pending.free(&work->pending);
     }
+    if (status != 0 && err.code == ERR_LABEL_UNKNOWN && request->idempotency_key != NULL)
+        status = ask_for_key(call, &source, &rules, &err);
     if (status != 0)
         routes_problem(routes, call->answer, &err);
     batch_fini(&batch);

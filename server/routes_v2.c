@@ -236,7 +236,10 @@ void route_v2_infer(const struct call *call)
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     if (is_ours(call, learner)) {
-        const struct body_rules rules = {learner, false, routes->image_pixels, routes->batch_images};
+        const struct body_rules rules = {.learner = learner,
+                                         .labelled = false,
+                                         .image_pixels = routes->image_pixels,
+                                         .images_max = routes->batch_images};
         const struct text *body = call->request->body;
         int status = read_json_length(&n_json, call->request->json_length, &err);
         if (status == 0)

@@ -111,6 +111,20 @@ def test_a_label_is_safe_to_repeat(daemon: Daemon, seven):
     assert daemon.model()["digest"] == model["digest"]
 
 
+def test_a_label_is_safe_to_repeat_though_its_class_is_gone(daemon: Daemon, seven):
+    snapshot = daemon.post("/snapshots", b"", None).ok(201)["id"]
+    daemon.send_json("POST", "/classes", {"label": "seven"}).ok(201)
+    said, other = remember(daemon, seven), remember(daemon, seven)
+    first = label(daemon, said["id"], "seven").ok()
+    daemon.post(f"/snapshots/{snapshot}/activate", b"", None).ok()
+    assert label(daemon, said["id"], "seven").ok() == first
+    label(daemon, said["id"], "eight").problem(409, "conflict")
+    label(daemon, other["id"], "seven").problem(422, "label-unknown", "/label")
+    daemon.kill()
+    daemon.start()
+    assert label(daemon, said["id"], "seven").ok() == first
+
+
 def test_labels_given_at_once_train_once(daemon: Daemon, seven):
     from concurrent.futures import ThreadPoolExecutor
     said = remember(daemon, seven)

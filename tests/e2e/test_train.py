@@ -1,4 +1,6 @@
 """POST /train: every kind of body and label, what the answer says, and what is in the database afterwards."""
+import base64
+import json
 import sqlite3
 from urllib.parse import quote
 
@@ -256,6 +258,43 @@ def test_a_key_is_known_after_kill_9(daemon: Daemon, seven):
 def test_a_key_that_came_with_a_refused_request_can_be_used_again(daemon: Daemon, seven):
     daemon.train("no such class", seven.tobytes(), headers=KEY).problem(422, "label-unknown")
     daemon.train("7", seven.tobytes(), headers=KEY).ok()
+
+
+@pytest.mark.core
+def test_a_retry_is_answered_again_though_its_class_is_gone(daemon: Daemon, seven):
+    """By whatever way it went, and however the retry is written."""
+    def samples(*labels: str) -> bytes:
+        image = {"b64": base64.b64encode(png(seven)).decode()}
+        return json.dumps({"samples": [{"label": label, "image": image} for label in labels]}).encode()
+    requests = {"raw": ("/train?labels=x,7", bytes(seven.tobytes() * 2), None), "all": ("/train?label=x", png(seven), "image/png"),
+                "json": ("/train", samples("7", "x"), "application/json"), "form": ("/train", form(("x", "a.png", png(seven))), FORM),
+                "plain": ("/train", json.dumps({"label": "x", "image": {"pixels": seven.tolist()}}).encode(), None)}
+
+    def ask(name: str):
+        return daemon.post(*requests[name], headers={"Idempotency-Key": name})
+    before = daemon.post("/snapshots", b"{}", "application/json").ok(201)["id"]
+    wait = {"Prefer": "wait=25", "Content-Type": "application/json"}
+    daemon.send_json("POST", "/classes", {"label": "x"}).ok(201)
+    first = {name: ask(name).ok() for name in requests if name != "form"}
+    daemon.post(f"/snapshots/{before}/activate").ok()
+    assert {name: ask(name).ok() for name in first} == first
+    ask("form").problem(422, "label-unknown", "/images/0")  # nobody took that one
+    daemon.send_json("POST", "/classes", {"label": "x"}).ok(201)
+    first["form"] = ask("form").ok()
+    daemon.send_json("PATCH", "/classes", {"from": "x", "to": "y"}).ok()
+    assert {name: ask(name).ok() for name in first} == first
+    daemon.kill()
+    daemon.start()
+    daemon.send_json("POST", "/classes", {"label": "z"}).ok(201)
+    first["z"] = daemon.train("z", seven.tobytes(), headers={"Idempotency-Key": "z"}).ok()
+    assert daemon.request("PATCH", "/classes", json.dumps({"delete": "z"}).encode(), wait).ok()["state"] == "done"
+    after = daemon.model()
+    assert {name: ask(name).ok() for name in requests} | {"z": first["z"]} == first
+    again = daemon.train("z", seven.tobytes(), headers={"Idempotency-Key": "z"})
+    assert again.ok() == first["z"] and again.header("ETag") == f'"r{first["z"]["revision"]}"'
+    daemon.train("z", bytes(len(seven.tobytes())), headers={"Idempotency-Key": "z"}).problem(422, "key-reused")
+    daemon.train("z", seven.tobytes(), headers={"Idempotency-Key": "new"}).problem(422, "label-unknown")
+    assert daemon.model() == after
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
