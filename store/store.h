@@ -38,7 +38,8 @@ typedef int store_progress(void *context, uint64_t done, uint64_t total);
 
 /* store_create - makes the file (which must not exist), its schema, the create event as revision 1 and a pinned snapshot
  * of it, and opens it. `learner` is the state that learner_create() made of that event; its revision must be 1.
- * The file gets its name only when it is whole and on the disk: a crash or an error leaves nothing under `path`.
+ * The file gets its name only when it is whole and on the disk: a crash or an error leaves nothing under `path`, or, where only
+ * opening it again failed, the whole model.
  * Errors: ERR_CONFLICT (file exists, or a -wal of another is left over), ERR_DB_MISSING (its directory), ERR_DB_READONLY,
  * ERR_LIMIT (a tensor over 10^9 bytes, SQLite's largest blob), ERR_STORAGE_FULL, ERR_STORAGE. */
 int store_create(struct store **out, const char *path, const struct event *create, const struct learner *learner,

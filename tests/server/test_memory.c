@@ -213,6 +213,7 @@ static const struct request_kind kinds[] = {
     {"GET", "/model", NULL, "", false, false},
     {"GET", "/stats", NULL, "", false, false},
     {"POST", "/snapshots", "application/json", "{\"note\":\"x\"}", false, false},
+    {"PATCH", "/snapshots/1", "application/json", "{\"note\":\"y\"}", false, false},
     {"GET", "/predictions", NULL, "", false, false},
     {"GET", "/events?seconds=0", NULL, "", false, false},
     {"GET", "/snapshots/1/diff/1", NULL, "", false, false},
@@ -442,6 +443,73 @@ START_TEST(what_was_accepted_to_be_forgotten_is_forgotten_though_a_start_had_no_
 }
 END_TEST
 
+static uint32_t n_classes(struct service *s)
+{
+    struct revision *revision = model_acquire(trainer_model(s->trainer));
+    const uint32_t n = revision->learner->n_classes;
+    model_release(trainer_model(s->trainer), revision);
+    return n;
+}
+
+/* A class can be removed once, so each turn has a model of its own. */
+START_TEST(a_class_is_removed_or_the_client_is_told_that_it_is_not)
+{
+    static const struct request_kind teach = {"POST", "/train?label=c", "application/octet-stream", NULL, false, true},
+                                     kinds_of[] = {
+                                         {"PATCH", "/classes", "application/json", "{\"delete\":\"c\"}", false, false},
+                                         {"PATCH", "/classes", "application/json", "{\"from\":\"c\",\"into\":\"a\"}",
+                                          false, false},
+                                     };
+    const struct request_kind *kind = &kinds_of[_i / 2];
+    const bool for_good = _i % 2 == 1;
+    static char request[8192], teaching[8192];
+    static struct reply reply;
+    struct service s;
+    struct err err;
+    unsigned long refused, n = 1, n_refused = 0, n_failed = 0;
+    do {
+        ck_assert_msg(service_start(&s, &err) == 0, "%s", err.text);
+        const size_t n_teaching = request_make(teaching, sizeof teaching, &teach, (unsigned)n);
+        const size_t n_request = request_make(request, sizeof request, kind, (unsigned)n);
+        ck_assert_int_eq(ask(&reply, s.port, teaching, n_teaching, 20000), 200);
+        oom_arm(n, for_good);
+        const int status = ask(&reply, s.port, request, n_request, for_good ? 15 : 20000);
+        if (for_good) /* what takes over waits for memory */
+            refused = oom_disarm();
+        const bool made = edits_are_made(&s);
+        if (!for_good)
+            refused = oom_disarm();
+        n_refused += refused > 0;
+        ck_assert_msg(for_good || status != -1, "allocation %lu: no answer", n);
+        ck_assert_msg(status <= 0 || is_whole(&reply), "allocation %lu: cut: %s", n, reply.bytes);
+        ck_assert_msg(status <= 0 || status == 202 || (status == 503 && refused > 0), "allocation %lu: %.600s", n,
+                      reply.bytes);
+        /* 503: only the answer may have been what there was no memory for. */
+        ck_assert_msg(status != 202 || (made && n_classes(&s) == 2), "allocation %lu: made %d, and %u classes", n, made,
+                      n_classes(&s));
+        n_failed += n_classes(&s) == 3;
+        while (n_classes(&s) == 3) { /* once more; 409: it was accepted, only the answer was not given */
+            const int again = ask(&reply, s.port, request, n_request, 20000);
+            ck_assert_msg(again == 202 || (status != 202 && again == 409), "after allocation %lu: %d: %.600s", n, again,
+                          reply.bytes);
+            (void)edits_are_made(&s);
+        }
+        service_stop(&s);
+        struct store *store = NULL;
+        ck_assert_msg(store_open(&store, path, true, &err) == 0 &&
+                          store_verify(store, NULL, NULL, NULL, NULL, &err) == 0,
+                      "allocation %lu: %s", n, err.text);
+        store_close(store);
+        remove_model();
+        make_model();
+        n += n < 20 ? 1 : 23;
+    } while (refused > 0);
+    (void)printf("memory: PATCH /classes%s: %lu allocations refused, %lu times told and asked again\n",
+                 for_good ? ", and all after it" : "", n_refused, n_failed);
+    ck_assert_uint_gt(n_refused, for_good ? 20 : 30);
+}
+END_TEST
+
 START_TEST(a_start_succeeds_or_says_that_memory_is_wanting)
 {
     static char request[8192];
@@ -478,6 +546,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, every_answer_is_whole_or_none_and_the_next_is_right, 0, 2 * (int)N_KINDS);
     tcase_add_loop_test(t, a_start_succeeds_or_says_that_memory_is_wanting, 0, 2);
+    tcase_add_loop_test(t, a_class_is_removed_or_the_client_is_told_that_it_is_not, 0, 4);
     tcase_add_test(t, what_was_accepted_to_be_forgotten_is_forgotten_though_a_start_had_no_memory);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

@@ -5,6 +5,7 @@
  */
 #include "store/replayer.h"
 #include "tests/oom.h"
+#include "tests/store/image.h"
 #include "tests/store/model.h"
 
 /* What a start gave, for a look once there is memory again: libcheck needs some itself. */
@@ -111,35 +112,72 @@ static int do_look(struct model *m)
     return status;
 }
 
-/* Another label for a sample of old, each turn another one; its replay, and the take-over. */
-static int do_edit(struct model *m)
+/* The replay of what was accepted, and the take-over. */
+static int rebuild(struct model *m, struct edits *edits)
 {
-    struct edits edits = {0};
     struct store_replayer *r = NULL;
     struct learner *state = NULL;
-    int status = edits_put(&edits, &(struct edit){.id = 2, .label = (uint32_t)(turn % 3)}, &m->err);
-    if (status == 0)
-        status = store_edits_check(m->store, m->learner, &edits, NULL, &m->err);
-    if (status == 0 && edits.n == 0) { /* it has that label */
-        edits_fini(&edits);
-        return 0;
-    }
-    if (status == 0)
-        status = store_edits_keep(m->store, &edits, &m->err);
-    const struct replay_want want = {.target = store_revision(m->store), .ground = 1, .edits = &edits};
-    if (status == 0)
-        status = store_replayer_open(&r, m->store, &want, &m->err);
+    const struct replay_want want = {.target = store_revision(m->store),
+                                     .ground = edits_first(edits) - 1,
+                                     .from_origin = edits_first(edits) == 1,
+                                     .edits = edits};
+    int status = store_replayer_open(&r, m->store, &want, &m->err);
     while (status == 0 && (status = store_replayer_step(r, 7, &m->err)) == 1)
         status = 0;
     if (status == 0)
-        status = store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err);
+        status = store_edits_take_over(m->store, r, edits, &state, NULL, &m->err);
     store_replayer_close(r);
-    edits_fini(&edits);
     if (status != 0)
         return -1;
     learner_free(m->learner);
     m->learner = state;
     return 0;
+}
+
+/* Another label for a sample of old, each turn another one. */
+static int do_edit(struct model *m)
+{
+    struct edits edits = {0};
+    int status = edits_put(&edits, &(struct edit){.id = 2, .label = (uint32_t)(turn % 3)}, &m->err);
+    if (status == 0)
+        status = store_edits_check(m->store, m->learner, &edits, NULL, &m->err);
+    if (status == 0 && edits.n > 0) { /* else it has that label */
+        status = store_edits_keep(m->store, &edits, &m->err);
+        if (status == 0)
+            status = rebuild(m, &edits);
+    }
+    edits_fini(&edits);
+    return status;
+}
+
+static const struct removal {
+    uint32_t removed, into;
+} * removal;
+
+/* Taken up where it was accepted before. */
+static int do_remove(struct model *m)
+{
+    struct edits edits = {0};
+    int status = store_edits_kept(m->store, &edits, &m->err);
+    const bool kept = edits.removes;
+    if (status == 0)
+        status = store_edits_remove(m->store, m->learner, &edits, removal->removed, removal->into, &m->err);
+    if (status == 0 && !kept)
+        status = store_edits_keep(m->store, &edits, &m->err);
+    if (status == 0)
+        status = rebuild(m, &edits);
+    edits_fini(&edits);
+    return status;
+}
+
+static int do_amend(struct model *m)
+{
+    const bool pinned = turn % 2 == 0;
+    struct store_snapshot was, is;
+    if (store_snapshot_find(m->store, 2, &was, &m->err) != 0)
+        return -1;
+    const int status = store_snapshot_amend(m->store, 2, &pinned, was.note[0] == 'a' ? "b" : "a", &is, &m->err);
+    return status != 0 || (is.pinned == pinned && is.note[0] != was.note[0]) ? status : -1;
 }
 
 static int do_thin(struct model *m)
@@ -267,8 +305,8 @@ static const struct sweep {
     unsigned long at_least; /* allocations, so that a sweep that misses its aim is noticed */
 } sweeps[] = {
     {"group", do_group, sound, 20},  {"activate", do_activate, sound, 20}, {"snapshot", do_snapshot, sound, 4},
-    {"look", do_look, NULL, 8},      {"thin", do_thin, sound, 2},          {"upkeep", do_upkeep, sound, 1},
-    {"verify", do_verify, NULL, 20}, {"start", do_start, NULL, 60},
+    {"look", do_look, NULL, 8},      {"amend", do_amend, sound, 2},        {"thin", do_thin, sound, 2},
+    {"upkeep", do_upkeep, sound, 1}, {"verify", do_verify, NULL, 20},      {"start", do_start, NULL, 60},
 };
 
 START_TEST(the_store_lives_through_any_failed_allocation)
@@ -311,6 +349,52 @@ START_TEST(an_edit_is_made_whole_or_not_at_all)
     ck_assert_uint_ge(failed, 30);
     (void)recovers(&m);
     verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
+/* Each turn from the same files, to the end. */
+START_TEST(a_class_is_removed_whole_or_not_at_all)
+{
+    static const struct removal removals[] = {{1, 3}, {0, EDIT_FORGET}};
+    struct model m;
+    struct image image;
+    struct learner *before, *after = NULL;
+    unsigned long n = 0, refused = 1, failed = 0;
+    history(&m);
+    removal = &removals[_i / 2];
+    image_take(&image, &m);
+    before = keep(&m);
+    while (refused > 0) {
+        image_put(&image, &m);
+        (void)recovers(&m);
+        if (n > 0) /* once without, for what it gives */
+            oom_arm(n, _i % 2 == 1);
+        const int status = do_remove(&m);
+        refused = n > 0 ? oom_disarm() : 1;
+        if (status != 0) {
+            failed++;
+            ck_assert_msg(m.err.code == ERR_MEMORY, "allocation %lu: %s", n, m.err.text);
+            ck_assert_uint_eq(store_revision(m.store), before->revision);
+            same_state(m.learner, before);
+            ck_assert_msg(do_remove(&m) == 0, "after allocation %lu failed: %s", n, m.err.text);
+        }
+        after = after != NULL ? after : keep(&m);
+        same_state(m.learner, after);
+        if (n % 8 == 0) {
+            (void)recovers(&m);
+            verifies(&m);
+        }
+        learner_free(m.learner);
+        m.learner = learner_dup(before, true, NULL);
+        for (int i = 0; i < (n < 30 ? 1 : 3); i++) /* there are many */
+            n = next_allocation(n);
+    }
+    (void)printf("memory: class removed%s: %lu times refused\n", _i % 2 == 1 ? ", and all after it" : "", failed);
+    ck_assert_uint_ge(failed, 20);
+    learner_free(before);
+    learner_free(after);
+    image_fini(&image);
     model_fini(&m);
 }
 END_TEST
@@ -365,6 +449,7 @@ int main(void)
     tcase_set_timeout(t, 900);
     tcase_add_loop_test(t, the_store_lives_through_any_failed_allocation, 0, 2 * (int)(sizeof sweeps / sizeof *sweeps));
     tcase_add_loop_test(t, an_edit_is_made_whole_or_not_at_all, 0, 2);
+    tcase_add_loop_test(t, a_class_is_removed_whole_or_not_at_all, 0, 4);
     tcase_add_loop_test(t, a_damaged_log_is_salvaged_or_not_at_all, 0, 2);
     tcase_add_loop_test(t, a_model_is_made_whole_or_not_at_all, 0, 2);
     suite_add_tcase(suite, t);

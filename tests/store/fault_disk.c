@@ -1,0 +1,98 @@
+/* fault_disk.c - see fault_disk.h */
+#include "tests/store/fault_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static struct {
+    struct fault_plan plan;
+    unsigned at, calls, hits;
+} fault;
+
+void fault_arm(const struct fault_plan *plan, unsigned n)
+{
+    fault.plan = *plan;
+    fault.at = n;
+    fault.calls = fault.hits = 0;
+}
+
+void fault_disarm(void)
+{
+    fault.plan.kind = FAULT_NONE;
+}
+
+unsigned fault_hits(void)
+{
+    return fault.hits;
+}
+
+/* Whether this call is one that fails; errno says so. */
+static bool strikes(enum fault_kind kind)
+{
+    if (fault.plan.kind != kind)
+        return false;
+    fault.calls++;
+    const bool hit = fault.calls == fault.at || (fault.plan.for_good && fault.at > 0 && fault.calls > fault.at);
+    fault.hits += hit;
+    if (hit)
+        errno = fault.plan.error;
+    return hit;
+}
+
+/* ---- in front of the C library ---- */
+
+ssize_t pread64(int fd, void *bytes, size_t n_bytes, off64_t offset)
+{
+    return strikes(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, bytes, n_bytes, offset);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t n_bytes, off64_t offset)
+{
+    if (strikes(FAULT_TORN_WRITE)) {
+        (void)syscall(SYS_pwrite64, fd, bytes, n_bytes / 2, offset);
+        errno = fault.plan.error;
+        return -1;
+    }
+    return strikes(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, bytes, n_bytes, offset);
+}
+
+int fdatasync(int fd)
+{
+    return strikes(FAULT_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int ftruncate64(int fd, off64_t size)
+{
+    return strikes(FAULT_TRUNCATE) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+static int open_any(const char *path, int flags, mode_t mode)
+{
+    return (flags & O_DIRECTORY) == 0 && strikes(FAULT_OPEN) ? -1
+                                                             : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+#define OPEN_BODY                                                                                                      \
+    mode_t mode = 0;                                                                                                   \
+    if ((flags & O_CREAT) != 0) {                                                                                      \
+        va_list arguments;                                                                                             \
+        va_start(arguments, flags);                                                                                    \
+        mode = va_arg(arguments, mode_t);                                                                              \
+        va_end(arguments);                                                                                             \
+    }                                                                                                                  \
+    return open_any(path, flags, mode);
+
+int open(const char *path, int flags, ...)
+{
+    OPEN_BODY
+}
+
+int open64(const char *path, int flags, ...)
+{
+    OPEN_BODY
+}
