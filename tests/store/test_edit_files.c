@@ -1,0 +1,280 @@
+/* test_edit_files.c - what an edit leaves in the files of a model: nothing of what was forgotten, no snapshot that saw it, and what
+ * proves that it was made. */
+#include "tests/store/life.h"
+
+/* Whether no other sample that is still there has those bytes. */
+static bool is_its_own(const struct life *l, int64_t id, size_t at, size_t n)
+{
+    for (int64_t other = 1; other <= SAMPLES; other++)
+        if (other != id && !l->samples[other].forgotten &&
+            memmem(l->samples[other].pixels, MODEL_PIXELS, l->samples[id].pixels + at, n) != NULL)
+            return false;
+    return true;
+}
+
+START_TEST(nothing_of_a_forgotten_image_stands_in_the_files)
+{
+    static struct life l;
+    struct edits edits = {0};
+    live(&l, true);
+    must(&l.m, store_checkpoint(l.m.store, true, &l.m.err));
+    for (int64_t id = 1; id < 100; id += 4) {
+        ck_assert(stands_somewhere(&l, l.samples[id].pixels, MODEL_PIXELS));
+        want(&l, &edits, id, EDIT_FORGET);
+    }
+    work_in(&l, &edits, 6);
+    for (int64_t id = 1; id < 100; id += 4)
+        for (size_t at = 0; at + 16 <= MODEL_PIXELS; at += 16)
+            ck_assert_msg(!is_its_own(&l, id, at, 16) || !stands_somewhere(&l, l.samples[id].pixels + at, 16),
+                          "pixels of sample %lld", (long long)id);
+    ck_assert(stands_somewhere(&l, l.samples[2].pixels, MODEL_PIXELS));
+    life_fini(&l);
+}
+END_TEST
+
+/* An image of many pages goes by another way through SQLite than one of a few bytes. */
+START_TEST(nothing_of_a_large_forgotten_image_stands_in_the_files)
+{
+    static struct life l;
+    static uint8_t pixels[150 * 150], big[150 * 150];
+    struct event create = model_origin();
+    struct edits edits = {0};
+    struct store_replayer *r;
+    struct learner *state;
+    memset(&l, 0, sizeof l);
+    create.as.create.shape.width = create.as.create.shape.height = 150;
+    model_init_from(&l.m, &create);
+    for (uint64_t i = 1; i <= 9; i++) {
+        for (size_t p = 0; p < sizeof pixels; p++)
+            pixels[p] = (uint8_t)mix(i * 100000 + p);
+        if (i == 4)
+            memcpy(big, pixels, sizeof big);
+        struct sample sample = {.label = (uint32_t)(i % 3), .pixels = pixels};
+        struct event event = {.kind = EVENT_TRAIN, .revision = i + 1, .as.train = {.n = 1, .samples = &sample}};
+        store_next(l.m.store, &event);
+        must(&l.m, learner_apply(l.m.learner, &event, &l.m.err));
+        in_group(&l.m, must(&l.m, store_append(l.m.store, &event, &l.m.err)));
+    }
+    must(&l.m, edits_put(&edits, &(struct edit){.id = 4, .label = EDIT_FORGET}, &l.m.err));
+    must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
+    must(&l.m, store_replayer_open(&r, l.m.store, &(struct replay_want){.target = 10, .ground = 4, .edits = &edits},
+                                   &l.m.err));
+    ck_assert_int_eq(store_replayer_step(r, 1000, &l.m.err), 0);
+    must(&l.m, store_edits_take_over(l.m.store, r, &edits, &state, NULL, &l.m.err));
+    store_replayer_close(r);
+    must(&l.m, store_checkpoint(l.m.store, true, &l.m.err));
+    learner_free(l.m.learner);
+    l.m.learner = state;
+    for (size_t at = 0; at + 32 <= sizeof big; at += 32)
+        ck_assert_msg(!stands_somewhere(&l, big + at, 32), "pixels from %zu on", at);
+    ck_assert(stands_somewhere(&l, pixels, 32));
+    verifies(&l.m);
+    edits_fini(&edits);
+    model_fini(&l.m);
+}
+END_TEST
+
+START_TEST(snapshots_that_saw_an_edited_sample_are_gone_and_the_others_stay)
+{
+    static struct life l;
+    struct edits edits = {0};
+    struct store_snapshot *list;
+    size_t n;
+    live(&l, true);                             /* snapshots at 1, 5, 15, 25, 35; 13, 26 go back to 7, 20 */
+    want(&l, &edits, l.first[10], EDIT_FORGET); /* left behind at 13 */
+    work_in(&l, &edits, 6);
+    must(&l.m, store_snapshots(l.m.store, &list, &n, &l.m.err));
+    ck_assert_uint_eq(n, 6); /* 15, 25 and 35 are on lines that never had it */
+    free(list);
+    want(&l, &edits, l.first[18], EDIT_FORGET);
+    work_in(&l, &edits, 6);
+    must(&l.m, store_snapshots(l.m.store, &list, &n, &l.m.err));
+    ck_assert_uint_eq(n, 4);
+    ck_assert(list[0].revision == 1 && list[1].revision == 5 && list[2].revision == 15 && list[3].revision == 40);
+    ck_assert_str_eq(list[3].reason, "edit");
+    free(list);
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(a_pinned_snapshot_that_saw_goes_only_when_it_may)
+{
+    static struct life l;
+    struct edits edits = {0};
+    struct store_replayer *r;
+    struct learner *state;
+    size_t n;
+    int64_t first = 0;
+    life_init(&l);
+    live_train(&l, 4);
+    must(&l.m, store_snapshot(l.m.store, l.m.learner, "request", "keep me", true, NULL, &l.m.err));
+    live_train(&l, 4);
+    want(&l, &edits, 6, EDIT_FORGET);
+    must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
+    must(&l.m, store_edits_pinned(l.m.store, &edits, &n, &first, &l.m.err));
+    ck_assert_uint_eq(n, 0); /* it is older */
+    want(&l, &edits, 3, EDIT_FORGET);
+    must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
+    must(&l.m, store_edits_pinned(l.m.store, &edits, &n, &first, &l.m.err));
+    ck_assert(n == 1 && first == 2);
+    const struct replay_want what = {.target = 3, .ground = 1, .edits = &edits};
+    must(&l.m, store_replayer_open(&r, l.m.store, &what, &l.m.err));
+    ck_assert_int_eq(store_replayer_step(r, 1000, &l.m.err), 0);
+    must_fail(&l.m, ERR_CONFLICT, store_edits_take_over(l.m.store, r, &edits, &state, NULL, &l.m.err));
+    store_replayer_close(r);
+    (void)recovers(&l.m); /* nothing has changed */
+    verifies(&l.m);
+    edits.drop_pinned = true;
+    work_in(&l, &edits, 100);
+    must_fail(&l.m, ERR_NOT_FOUND, store_snapshot_find(l.m.store, 2, &(struct store_snapshot){0}, &l.m.err));
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
+
+START_TEST(what_was_accepted_is_kept_until_it_is_in_the_log)
+{
+    static struct life l;
+    struct edits edits = {0}, kept;
+    life_init(&l);
+    live_train(&l, 4);
+    want(&l, &edits, 2, EDIT_FORGET);
+    must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
+    edits.drop_pinned = true;
+    must(&l.m, store_edits_keep(l.m.store, &edits, &l.m.err));
+    edits_fini(&edits);
+    edits = (struct edits){0};
+    want(&l, &edits, 3, 2);
+    must(&l.m, store_edits_keep(l.m.store, &edits, &l.m.err));
+    edits_fini(&edits);
+    (void)recovers(&l.m);
+    must(&l.m, store_edits_kept(l.m.store, &kept, &l.m.err));
+    ck_assert(kept.n == 2 && kept.drop_pinned);
+    ck_assert(kept.list[0].id == 2 && kept.list[0].label == EDIT_FORGET);
+    ck_assert(kept.list[1].id == 3 && kept.list[1].label == 2);
+    work_in(&l, &kept, 2);
+    must(&l.m, store_edits_kept(l.m.store, &kept, &l.m.err));
+    ck_assert_uint_eq(kept.n, 0);
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
+
+/* ---- files of older versions ---- */
+
+static void run_sql(sqlite3 *db, const char *path)
+{
+    static char sql[1 << 16];
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "run from the top of the tree");
+    sql[fread(sql, 1, sizeof sql - 1, file)] = '\0';
+    ck_assert(feof(file));
+    (void)fclose(file);
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s: %s", path, sqlite3_errmsg(db));
+}
+
+/* What the first version left, as it is and brought to each version since: all can be edited, a rehearsal of one event included. */
+START_TEST(a_file_of_an_older_version_can_be_edited)
+{
+    static struct life l;
+    struct model *m = &l.m;
+    struct edits edits = {0};
+    struct store_replayer *r;
+    struct learner *state;
+    struct store_verdict verdict;
+    uint8_t digest[DIGEST_BYTES];
+    sqlite3 *db = NULL;
+    memset(&l, 0, sizeof l);
+    model_folder(m);
+    ck_assert_int_eq(sqlite3_open(m->path, &db), SQLITE_OK);
+    run_sql(db, "tests/store/version-1.sql");
+    if (_i > 0)
+        run_sql(db, "schema/0002.sql");
+    if (_i > 1)
+        run_sql(db, "schema/0003.sql");
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+    must(m, store_open(&m->store, m->path, false, &m->err));
+    must(m, store_recover(m->store, NULL, NULL, NULL, &m->learner, NULL, &m->err));
+    verifies(m);
+    for (int64_t id = 3; id <= 28; id += 5)
+        must(m, edits_put(&edits, &(struct edit){.id = id, .label = EDIT_FORGET}, &m->err));
+    must(m, store_edits_check(m->store, m->learner, &edits, NULL, &m->err));
+    const struct replay_want what = {
+        .target = store_revision(m->store), .ground = edits_first(&edits) - 1, .edits = &edits};
+    must(m, store_replayer_open(&r, m->store, &what, &m->err));
+    while (store_replayer_step(r, 3, &m->err) == 1)
+        ;
+    must(m, store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err));
+    store_replayer_close(r);
+    edits_fini(&edits);
+    must(m, store_verify(m->store, NULL, NULL, NULL, &verdict, &m->err));
+    learner_digest(state, digest);
+    ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
+    ck_assert_uint_lt(state->step, m->learner->step);
+    learner_free(state);
+    model_fini(m);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+/* What verify, and recovery from nothing, say of a file with edits after one statement of SQL. */
+static const struct {
+    const char *sql, *says;
+} damages[] = {
+    {"UPDATE sample SET loss = 0.25 WHERE id = 5", "revision 3"},          /* beside a forgotten one       */
+    {"UPDATE sample SET image = zeroblob(64) WHERE id = 7", "revision 3"}, /* likewise                     */
+    {"UPDATE sample SET label = 0, image = zeroblob(64) WHERE id = 6", "revision 3"},
+    {"UPDATE sample SET label = -1, predicted = 0, loss = NULL WHERE id = 2", "revision 2"},
+    {"UPDATE sample SET label = -1, predicted = 0, loss = NULL WHERE id = 7", "revision 3"},
+    {"DELETE FROM sample WHERE id = 6", "revision 3"},
+    {"DELETE FROM edited", "revision 3"},
+    {"UPDATE edited SET hash = zeroblob(32)", "revision 3"},
+    {"DELETE FROM edit WHERE sample = 10", "revision 5"},
+    {"UPDATE edit SET label = 0 WHERE sample = 10", "revision 5"},
+    {"UPDATE edit SET was = was + 1 WHERE sample = 6", "revision 5"},
+    {"INSERT INTO edit VALUES (2, 5, 0, 1)", "revision 5"},
+    {"UPDATE event SET body = json_set(body, '$.from', 4) WHERE kind = 'edit'", "revision"},
+    {"UPDATE event SET body = '{}' WHERE kind = 'edit'", "revision"},
+};
+
+START_TEST(damage_to_what_an_edit_wrote_is_found_and_named)
+{
+    static struct life l;
+    struct edits edits = {0};
+    life_init(&l);
+    live_train(&l, 4);
+    live_train(&l, 4);
+    live_train(&l, 4);
+    want(&l, &edits, 6, EDIT_FORGET);
+    want(&l, &edits, 10, l.samples[10].label == 1 ? 2 : 1);
+    work_in(&l, &edits, 6);
+    live_train(&l, 4);
+    verifies(&l.m);
+    tamper(&l.m, damages[_i].sql);
+    struct err err = {0};
+    if (store_open(&l.m.store, l.m.path, false, &err) == 0)
+        ck_assert_msg(store_verify(l.m.store, NULL, NULL, NULL, NULL, &err) != 0, "verify holds after %s",
+                      damages[_i].sql);
+    ck_assert_int_eq(err.code, ERR_DB_CORRUPT);
+    ck_assert_msg(strstr(err.text, damages[_i].says) != NULL, "%s: %s", damages[_i].sql, err.text);
+    life_fini(&l);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("edit files");
+    TCase *t = tcase_create("edit files");
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, nothing_of_a_forgotten_image_stands_in_the_files);
+    tcase_add_test(t, nothing_of_a_large_forgotten_image_stands_in_the_files);
+    tcase_add_test(t, snapshots_that_saw_an_edited_sample_are_gone_and_the_others_stay);
+    tcase_add_test(t, a_pinned_snapshot_that_saw_goes_only_when_it_may);
+    tcase_add_test(t, what_was_accepted_is_kept_until_it_is_in_the_log);
+    tcase_add_loop_test(t, a_file_of_an_older_version_can_be_edited, 0, 3);
+    tcase_add_loop_test(t, damage_to_what_an_edit_wrote_is_found_and_named, 0, sizeof damages / sizeof *damages);
+    suite_add_tcase(suite, t);
+    return run_suite(suite);
+}
