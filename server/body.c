@@ -2,6 +2,7 @@
 #include "server/body.h"
 
 #include <assert.h>
+#include <nettle/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,23 @@ int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struc
                        shape->width, shape->n_input);
     }
     return -1;
+}
+
+int body_base64(uint8_t *input, const char *text, const struct body_rules *rules, struct err *err)
+{
+    size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
+    uint8_t *bytes = malloc(n + 1);
+    if (bytes == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for %zu bytes of base64", n);
+    struct base64_decode_ctx base64;
+    base64_decode_init(&base64);
+    int status = -1;
+    if (base64_decode_update(&base64, &n, bytes, n_text, text) != 1 || base64_decode_final(&base64) != 1)
+        err_set(err, ERR_SYNTAX, "this is not base64");
+    else
+        status = body_image(input, bytes, n, rules, err);
+    free(bytes);
+    return status;
 }
 
 /* "0, 1, 2, ... (26 classes)", as many as fit. */

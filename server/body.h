@@ -87,13 +87,16 @@ struct batch {
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
 void batch_fini(struct batch *batch);
 
-/* ---- between body.c, body_json.c and body_plain.c ---- */
+/* ---- between body.c, body_json.c and body_plain.c; and for oip_input.c ---- */
 
 /* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY. */
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
 
 /* body_image - one picture or one raw image of exactly n_input bytes into `input`. */
 int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules, struct err *err);
+
+/* body_base64 - likewise, out of base64. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
+int body_base64(uint8_t *input, const char *text, const struct body_rules *rules, struct err *err);
 
 /* body_label - the class with that name. Errors: ERR_LABEL_INVALID, ERR_LABEL_UNKNOWN (says which there are). */
 int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err);

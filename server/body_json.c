@@ -1,6 +1,4 @@
 /* body_json.c - images and samples out of JSON and NDJSON; see body.h. What is plain, body_plain.c reads faster. */
-#include <nettle/base64.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/body.h"
@@ -15,19 +13,7 @@ static int decode_base64(uint8_t *input, const char *text, const struct body_rul
             return err_set(err, ERR_SYNTAX, "the data: URL has no comma");
         text = comma + 1;
     }
-    size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
-    uint8_t *bytes = malloc(n + 1);
-    if (bytes == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for %zu bytes of base64", n);
-    struct base64_decode_ctx base64;
-    base64_decode_init(&base64);
-    int status = -1;
-    if (base64_decode_update(&base64, &n, bytes, n_text, text) != 1 || base64_decode_final(&base64) != 1)
-        err_set(err, ERR_SYNTAX, "this is not base64");
-    else
-        status = body_image(input, bytes, n, rules, err);
-    free(bytes);
-    return status;
+    return body_base64(input, text, rules, err);
 }
 
 /* What a list of pixels may look like: dims[0..n_dims-1]. */

@@ -60,7 +60,7 @@ void oip_request_fini(struct oip_request *request);
 /* oip_write_answer - an inference response; returns the length of its JSON where binary tensors follow it, else 0.
  * Shapes: probabilities [n][stride], which is only read; order: memory for n_classes numbers. */
 size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
-                        const struct learner *learner, float *probabilities, size_t stride, uint32_t *order);
+                        const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order);
 
 /* oip_write_metadata - of the model. */
 void oip_write_metadata(struct text *text, const char *model, const struct learner *learner);

@@ -1,9 +1,9 @@
 /* oip_answer.c - writing metadata and inference responses; see oip.h */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "server/oip.h"
+#include "server/rank.h"
 
 void oip_model_name(char name[OIP_NAME_BYTES], const char *db)
 {
@@ -42,7 +42,7 @@ void oip_write_metadata(struct text *text, const char *model, const struct learn
 /* What an answer is made of. */
 struct source {
     const struct learner *learner;
-    float *probabilities; /* [n][stride]; not const for qsort_r() */
+    const float *probabilities; /* [n][stride] */
     size_t stride;
     uint32_t n, *order;
 };
@@ -66,24 +66,12 @@ static void put_element(struct text *text, const char *bytes, size_t n_bytes, bo
     text_add_quoted(text, bytes, n_bytes);
 }
 
-/* Best first, the lowest index first where two are equal. */
-static int by_probability(const void *a, const void *b, void *probabilities)
-{
-    const float *p = probabilities;
-    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    if (p[i] != p[j])
-        return p[i] > p[j] ? -1 : 1;
-    return i < j ? -1 : i > j;
-}
-
 /* The k best of one image, "value:index:label" each. */
 static void put_classes(struct text *text, const struct source *source, uint32_t image, uint32_t k, bool binary)
 {
-    float *p = source->probabilities + image * source->stride;
+    const float *p = source->probabilities + image * source->stride;
     char element[LABEL_BYTES_MAX + 40];
-    for (uint32_t i = 0; i < source->learner->n_classes; i++)
-        source->order[i] = i;
-    qsort_r(source->order, source->learner->n_classes, sizeof *source->order, by_probability, p);
+    rank_classes(source->order, p, source->learner->n_classes);
     for (uint32_t i = 0; i < k; i++) {
         uint32_t c = source->order[i];
         int n = snprintf(element, sizeof element, "%.9f:%u:%s", (double)p[c], c, source->learner->labels[c]);
@@ -146,7 +134,7 @@ static void put_output(struct text *text, struct text *binary, const struct sour
 }
 
 size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
-                        const struct learner *learner, float *probabilities, size_t stride, uint32_t *order)
+                        const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order)
 {
     struct source source = {learner, probabilities, stride, request->batch.n, order};
     struct text binary = {0};

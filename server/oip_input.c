@@ -1,8 +1,6 @@
 /* oip_input.c - see oip_input.h */
 #include "server/oip_input.h"
 
-#include <nettle/base64.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* One number of FP32 as a pixel. */
@@ -121,21 +119,11 @@ static int take_picture(struct batch *batch, const uint8_t *bytes, size_t n_byte
 
 static int take_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
 {
-    size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
-    uint8_t *bytes = malloc(n + 1);
-    if (bytes == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for %zu bytes of base64", n);
-    struct base64_decode_ctx base64;
-    base64_decode_init(&base64);
-    int status = -1;
-    if (base64_decode_update(&base64, &n, bytes, n_text, text) == 1 && base64_decode_final(&base64) == 1) {
-        status = take_picture(batch, bytes, n, rules, err);
-    } else {
-        err_set(err, ERR_SYNTAX, "this is not base64");
-        err_at(err, "/data/%u", batch->n);
-    }
-    free(bytes);
-    return status;
+    uint32_t i = batch->n;
+    uint8_t *at = batch_add(batch, rules, err);
+    if (at != NULL && body_base64(at, text, rules, err) == 0)
+        return 0;
+    return at == NULL ? -1 : err_at(err, "/data/%u", i);
 }
 
 /* Strings of a list, nested or flat: [["..."], ["..."]] is the form of [n, 1]. */

@@ -9,6 +9,7 @@
 
 #include "server/clock.h"
 #include "server/explain.h"
+#include "server/rank.h"
 #include "server/routes.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */
@@ -62,18 +63,9 @@ static void add_member(struct text *text, const char *label, float probability, 
     text_add_fixed9(text, (double)probability);
 }
 
-/* Ascending in "less probable", and by index where two are equal: so the order is one, whatever qsort does. */
-static int by_probability(const void *a, const void *b, void *probabilities)
-{
-    const float *p = probabilities;
-    uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-    if (p[i] != p[j])
-        return p[i] > p[j] ? -1 : 1;
-    return i < j ? -1 : i > j;
-}
-
 /* "label":..,"confidence":..,"probabilities":{..}: all classes in their order, or the `top` most probable, best first. */
-static void add_prediction(struct text *text, const struct learner *learner, float *p, uint32_t *order, uint64_t top)
+static void add_prediction(struct text *text, const struct learner *learner, const float *p, uint32_t *order,
+                           uint64_t top)
 {
     uint32_t best = net_argmax(&learner->net, p), n = learner->n_classes;
     text_add_string(text, "\"label\":");
@@ -85,9 +77,7 @@ static void add_prediction(struct text *text, const struct learner *learner, flo
         for (uint32_t i = 0; i < n; i++)
             add_member(text, learner->labels[i], p[i], i == 0);
     } else {
-        for (uint32_t i = 0; i < n; i++)
-            order[i] = i;
-        qsort_r(order, n, sizeof *order, by_probability, p);
+        rank_classes(order, p, n);
         for (uint32_t i = 0; i < n && i < top; i++)
             add_member(text, learner->labels[order[i]], p[order[i]], i == 0);
     }
