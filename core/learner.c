@@ -1,110 +1,18 @@
-/* learner.c - the fold: create and apply. See learner.h; learner_codec.c has the digest and the snapshot's bytes. */
+/* learner.c - the fold: create and apply. See learner.h; learner_memory.c has the memory of it all and copies, learner_codec.c the digest and
+ * the snapshot's bytes. */
 #include "core/learner.h"
 
 #include <assert.h>
 #include <float.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/descent.h"
 #include "core/draw.h"
 #include "core/jitter.h"
+#include "core/learner_internal.h"
 
 /* What tells the draws of rehearsals from all others of the same seed. */
 #define REHEARSE_KEY 0x7265686561727365u
-
-/* ---- memory: everything is taken here, at creation and in learner_reserve() ---- */
-
-struct buffers {
-    char (*labels)[LABEL_BYTES_MAX + 1];
-    uint32_t *confusion;
-    float *params;
-    struct workspace *ws;
-    float *trial;
-    uint8_t *displaced;
-};
-
-static void buffers_free(struct buffers *b)
-{
-    free(b->displaced);
-    free(b->trial);
-    free(b->labels);
-    free(b->confusion);
-    free(b->params);
-    workspace_free(b->ws);
-}
-
-static int buffers_create(struct buffers *b, const struct shape *shape, uint32_t capacity, bool with_workspace,
-                          struct err *err)
-{
-    const size_t n_params = (net_floats(shape, capacity) * sizeof(float) + 63) / 64 * 64;
-    b->labels = calloc(capacity, sizeof *b->labels);
-    b->confusion = calloc((size_t)capacity * capacity, sizeof *b->confusion);
-    b->params = aligned_alloc(64, n_params);
-    b->ws = with_workspace ? workspace_create(shape, capacity) : NULL;
-    b->trial = with_workspace ? aligned_alloc(64, n_params) : NULL; /* not touched: mostly it is never used */
-    b->displaced = with_workspace ? malloc(shape->n_input) : NULL;
-    if (b->labels == NULL || b->confusion == NULL || b->params == NULL ||
-        (with_workspace && (b->ws == NULL || b->trial == NULL || b->displaced == NULL))) {
-        buffers_free(b);
-        *b = (struct buffers){0};
-        return err_set(err, ERR_MEMORY, "no memory for a model of %zu bytes", n_params);
-    }
-    memset(b->params, 0, n_params);
-    return 0;
-}
-
-static struct learner *learner_empty(const struct shape *shape, const struct arith *arith, uint32_t n_classes,
-                                     uint32_t capacity, bool with_workspace, struct err *err)
-{
-    struct learner *l = calloc(1, sizeof *l);
-    struct buffers b = {0};
-    if (l == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for a model");
-        return NULL;
-    }
-    if (buffers_create(&b, shape, capacity, with_workspace, err) != 0) {
-        free(l);
-        return NULL;
-    }
-    l->pool = pool_create(shape->n_input, capacity, with_workspace);
-    if (l->pool == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for past samples");
-        buffers_free(&b);
-        free(l);
-        return NULL;
-    }
-    pool_classes(l->pool, n_classes);
-    l->arith = arith != NULL ? arith : arith_choose(NULL);
-    l->shape = *shape;
-    l->n_classes = n_classes;
-    l->capacity = capacity;
-    l->labels = b.labels;
-    l->tally.confusion = b.confusion;
-    l->params = b.params;
-    l->ws = b.ws;
-    l->trial = b.trial;
-    l->displaced = b.displaced;
-    l->net = net_view(shape, n_classes, b.params);
-    return l;
-}
-
-void learner_free(struct learner *l)
-{
-    if (l == NULL)
-        return;
-    struct buffers b = {l->labels, l->tally.confusion, l->params, l->ws, l->trial, l->displaced};
-    buffers_free(&b);
-    pool_free(l->pool);
-    free(l);
-}
-
-/* Room for some more classes than there are, so that adding a few needs no memory. */
-static uint32_t capacity_for(uint32_t n_classes)
-{
-    uint32_t capacity = (uint32_t)lanes_up(n_classes + 6);
-    return capacity < SHAPE_CLASSES_MAX ? capacity : SHAPE_CLASSES_MAX;
-}
 
 /* ---- create ---- */
 
@@ -129,12 +37,12 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     const uint32_t n = event->as.create.n_classes;
     if (shape_check(&shape, n, err) != 0 || labels_check(event->as.create.labels, n, err) != 0)
         return NULL;
-    capacity = capacity < n ? capacity_for(n) : capacity;
+    capacity = capacity < n ? learner_capacity(n) : capacity;
     struct shape with_room = shape;
     if (shape_check(&with_room, capacity, err) != 0)
         return NULL;
 
-    struct learner *l = learner_empty(&shape, arith, n, capacity, true, err);
+    struct learner *l = learner_empty_create(&shape, arith, n, capacity, true, err);
     if (l == NULL)
         return NULL;
     l->settings = event->as.create.settings;
@@ -188,42 +96,6 @@ static void class_add(struct learner *l, const char *label)
     memset(l->labels[index], 0, sizeof l->labels[index]);
     memcpy(l->labels[index], label, strlen(label));
     pool_classes(l->pool, l->n_classes);
-}
-
-int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
-{
-    if (n_classes <= l->capacity)
-        return 0;
-    struct shape shape = l->shape;
-    if (shape_check(&shape, n_classes, err) != 0)
-        return -1;
-    const uint32_t capacity = capacity_for(n_classes);
-    struct buffers b = {0};
-    if (buffers_create(&b, &l->shape, capacity, l->ws != NULL, err) != 0)
-        return -1;
-    if (pool_reserve(l->pool, capacity) != 0) {
-        buffers_free(&b);
-        return err_set(err, ERR_MEMORY, "no memory for %u classes", capacity);
-    }
-    memcpy(b.labels, l->labels, l->n_classes * sizeof *b.labels);
-    for (uint32_t i = 0; i < l->n_classes; i++)
-        memcpy(b.confusion + (size_t)i * capacity, l->tally.confusion + (size_t)i * l->capacity,
-               l->n_classes * sizeof *b.confusion);
-    memcpy(b.params, l->params, net_floats(&l->shape, l->n_classes) * sizeof *b.params);
-    if (l->ws != NULL)
-        workspace_share(b.ws, l->ws->team, l->ws->team_least);
-
-    struct buffers old = {l->labels, l->tally.confusion, l->params, l->ws, l->trial, l->displaced};
-    l->labels = b.labels;
-    l->tally.confusion = b.confusion;
-    l->params = b.params;
-    l->ws = b.ws;
-    l->trial = b.trial;
-    l->displaced = b.displaced;
-    l->capacity = capacity;
-    l->net = net_view(&l->shape, l->n_classes, l->params);
-    buffers_free(&old);
-    return 0;
 }
 
 /* ---- apply ---- */
@@ -435,62 +307,4 @@ uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i)
         i = left << half | right;
     } while (i >= n);
     return i;
-}
-
-/* ---- copies ---- */
-
-static void copy_state(struct learner *dst, const struct learner *src)
-{
-    dst->arith = src->arith;
-    dst->settings = src->settings;
-    dst->revision = src->revision;
-    dst->step = src->step;
-    dst->refused = src->refused;
-    descent_forget(&dst->known);
-    dst->n_classes = src->n_classes;
-    dst->net = net_view(&dst->shape, src->n_classes, dst->params);
-    memcpy(dst->labels, src->labels, src->n_classes * sizeof *dst->labels);
-    memcpy(dst->params, src->params, net_floats(&src->shape, src->n_classes) * sizeof *dst->params);
-    uint32_t *confusion = dst->tally.confusion;
-    dst->tally = src->tally;
-    dst->tally.confusion = confusion;
-    for (uint32_t i = 0; i < src->n_classes; i++)
-        memcpy(confusion + (size_t)i * dst->capacity, src->tally.confusion + (size_t)i * src->capacity,
-               src->n_classes * sizeof *confusion);
-    /* Classes that dst had and src has not leave no counts behind for those that come. */
-    for (uint32_t i = 0; i < dst->capacity; i++) {
-        uint32_t from = i < src->n_classes ? src->n_classes : 0;
-        memset(confusion + (size_t)i * dst->capacity + from, 0, (dst->capacity - from) * sizeof *confusion);
-    }
-}
-
-int learner_copy(struct learner *dst, const struct learner *src, struct err *err)
-{
-    if (learner_reserve(dst, src->n_classes, err) != 0)
-        return -1;
-    copy_state(dst, src);
-    pool_copy(dst->pool, src->pool);
-    return 0;
-}
-
-void learner_mark(struct learner *l)
-{
-    pool_mark(l->pool);
-}
-
-void learner_restore(struct learner *l, const struct learner *marked)
-{
-    assert(l->capacity >= marked->n_classes); /* it never shrinks */
-    copy_state(l, marked);
-    pool_undo(l->pool, marked->pool);
-}
-
-struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)
-{
-    struct learner *l = learner_empty(&src->shape, src->arith, src->n_classes, src->capacity, with_workspace, err);
-    if (l != NULL) {
-        copy_state(l, src);
-        pool_copy(l->pool, src->pool);
-    }
-    return l;
 }

@@ -1,0 +1,15 @@
+/* learner_internal.h - what learner.c and learner_memory.c share and nobody else sees. */
+#ifndef CONVD_CORE_LEARNER_INTERNAL_H
+#define CONVD_CORE_LEARNER_INTERNAL_H
+
+#include "core/learner.h"
+
+/* learner_empty_create - a state of nothing: n_classes without labels or weights, with memory for `capacity`. with_workspace false: it
+ * only predicts. NULL: ERR_MEMORY. */
+struct learner *learner_empty_create(const struct shape *shape, const struct arith *arith, uint32_t n_classes,
+                                     uint32_t capacity, bool with_workspace, struct err *err);
+
+/* learner_capacity - room for some more classes than there are, so that adding a few needs no memory. */
+uint32_t learner_capacity(uint32_t n_classes);
+
+#endif
