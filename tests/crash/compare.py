@@ -46,16 +46,21 @@ class Log:
         self.now = list(BASE_LABELS)
         self.former: dict[int, set[str]] = {}  # earlier names of the classes of now, by index
         self.events: list[tuple[int, str, object]] = []  # revision, kind, the operation that it is of
-        self.labels: dict[int, list[str]] = {}  # of the train event of that revision, by the names of then
+        self.numbers: dict[int, list[int]] = {}  # of the train event of that revision: of the samples' classes, as they came
+        self.names = {number: {label} for number, label in enumerate(BASE_LABELS)}  # that a class had at any time
+        self.removed: dict[int, int] = {}  # classes that never were, by number: revision of the edit
+        self.keys: dict[int, str] = {}  # of trainings, by revision
         self.edited: list[tuple[int, int]] = []  # edit events: revision, and the lowest that it touches
         self.forgotten: set[int] = set()  # ids of samples
-        self.relabelled: dict[int, str] = {}
+        self.relabelled: dict[int, int] = {}  # class of now
         self.waiting = 0  # edits that were accepted and are still to come
 
     def read(self) -> None:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
         try:
             self.forgotten = {i for (i,) in connection.execute("SELECT sample FROM edit WHERE label IS NULL")}
+            self.removed = dict(connection.execute("SELECT id, event FROM class_removed"))
+            self.keys = dict(connection.execute("SELECT revision, key FROM idempotency WHERE revision > ?", (self.revision,)))
             samples: dict[int, list] = {}
             for i, revision, label, image in connection.execute(
                     "SELECT id, revision, label, image FROM sample WHERE revision > ? ORDER BY id", (self.revision,)):
@@ -91,9 +96,16 @@ class Log:
             self.change(revision, event_of(kind, body), body)
 
     def edits(self, connection: sqlite3.Connection) -> None:
-        """Each edit that was accepted is done, or waits to be; and no other."""
-        done = connection.execute("SELECT sample, label FROM edit").fetchall()
-        self.relabelled = {sample: BASE_LABELS[label] for sample, label in done if label is not None}
+        """Each edit that was accepted is done, or waits to be; and no other. Those that came with a removed class are the removal's."""
+        of_class = {event: into for event, into in connection.execute("SELECT event, merged_into FROM class_removed")}
+        rows = connection.execute("SELECT sample, event, label FROM edit ORDER BY event").fetchall()
+        self.relabelled = {sample: label for sample, _, label in rows if label is not None}
+        for sample, event, label in rows:
+            if event in of_class:
+                self.findings.check(label == of_class[event], f"sample {sample} became {label} with its class, not {of_class[event]}")
+        (left,) = connection.execute("SELECT count(*) FROM sample_now WHERE label IN (SELECT id FROM class_removed)").fetchone()
+        self.findings.check(left == 0, f"{left} samples are of classes that were removed")
+        done = [(sample, label) for sample, event, label in rows if event not in of_class]
         waiting = connection.execute("SELECT sample, label FROM edit_pending").fetchall()
         self.waiting = len(waiting)
         there = dict(done) | dict(waiting)
@@ -106,6 +118,24 @@ class Log:
                 self.findings.lost += 1
                 self.findings.check(False, f"sample {number}: {edit} is lost")
         self.findings.check(there.keys() <= self.ledger.edits.keys(), "edits that nobody asked for")
+        self.removals(connection)
+
+    def removals(self, connection: sqlite3.Connection) -> None:
+        """Likewise of classes. One that waits is void when the model goes back to where it cannot be."""
+        waiting = connection.execute("SELECT id, merged_into FROM class_pending").fetchall()
+        self.waiting += len(waiting)
+        rows = connection.execute("SELECT id, merged_into FROM class_removed").fetchall() + waiting
+        for removal in self.ledger.removals:
+            found = [row for row in rows if removal.label in self.names.get(row[0], ()) and
+                     (removal.into is None if row[1] is None else removal.into in self.names[row[1]])]
+            self.findings.doubled += len(found) > 1
+            self.findings.check(not (found and removal.refused), f"{removal} is done, or will be")
+            rows = [row for row in rows if row not in found]
+            went_back = any(kind == "activate" and revision > removal.accepted for revision, kind, _ in self.events)
+            if removal.accepted and not found and not went_back:
+                self.findings.lost += 1
+                self.findings.check(False, f"{removal} is lost")
+        self.findings.check(not rows, f"classes {rows} were removed, and nobody asked for that")
 
     def left_behind(self, number: int) -> bool:
         """Whether the model went back to before that sample: then a new label that was still to come is void."""
@@ -125,6 +155,8 @@ class Log:
         owner = None
         for number, label, image in samples:
             owner = owner or (self.ledger.samples.get(number, (None, 0))[0] if label < 0 else self.ledger.owner(image)[0])
+        if owner is None:  # all of it went with its class, before anybody was told of it
+            owner = next((t for t in self.ledger.trainings.values() if t.key == self.keys.get(revision)), None)
         if owner is None:
             self.findings.check(False, f"revision {revision}: nobody sent that")
             return
@@ -133,8 +165,7 @@ class Log:
         good = len(samples) == len(owner.labels) and \
             all(self.is_sent(row, label, image.tobytes()) for row, label, image in zip(samples, owner.labels, owner.images))
         self.findings.check(good, f"revision {revision}: {kind}ing {owner.number} is not as it was sent")
-        self.labels[revision] = [self.now[label] if 0 <= label < len(self.now) else sent
-                                 for (_, label, _), sent in zip(samples, owner.labels)]
+        self.numbers[revision] = [label for _, label, _ in samples]
         if owner.place is not None:
             self.findings.doubled += len(samples)
             self.findings.check(False, f"training {owner.number} is at {owner.place[0]} and at revision {revision}")
@@ -153,27 +184,44 @@ class Log:
         found.place = revision
         self.events.append((revision, what[0], found))
         if what[0] == "add":
-            self.findings.check(body["index"] == len(self.now), f"revision {revision}: {body}")
-            self.now.append(what[1])
+            number = self.next_number(revision)
+            self.findings.check(body["index"] == number, f"revision {revision}: {body}, not {number}")
+            self.now += [None] * (number + 1 - len(self.now))
+            self.now[number] = what[1]
+            self.names.setdefault(number, set()).add(what[1])
         elif what[0] == "rename":
             self.former.setdefault(body["index"], set()).add(self.now[body["index"]])
             self.now[body["index"]] = what[1]
+            self.names[body["index"]].add(what[1])
         elif what[0] == "activate":
             self.now = list(self.classes[what[1]])
             self.former.clear()
 
+    def next_number(self, revision: int) -> int:
+        """Of a class that is added by that event: a number that was removed is not given again."""
+        gone = {number for number, event in self.removed.items() if event < revision}
+        column = sum(label is not None and number not in gone for number, label in enumerate(self.now))
+        number = 0
+        while column or number in gone:
+            column -= number not in gone
+            number += 1
+        return number
+
     def snapshots(self, connection: sqlite3.Connection) -> None:
         rows: dict[str, list] = {}
-        for i, revision, digest, note in connection.execute(
-                "SELECT id, revision, lower(hex(digest)), note FROM snapshot WHERE note LIKE 'note %'"):
-            rows.setdefault(note, []).append((i, revision, digest))
+        for i, revision, digest, note, pinned in connection.execute(
+                "SELECT id, revision, lower(hex(digest)), note, pinned FROM snapshot WHERE note LIKE 'note %'"):
+            rows.setdefault(note, []).append((i, revision, digest, bool(pinned)))
         for note, said in self.ledger.snapshots.items():
             found = rows.get(note, [])
             self.findings.doubled += len(found) > 1
-            if said is not None and not self.saw_edited(said["revision"]):
-                good = (said["id"], said["revision"], said["digest"]) in found
-                self.findings.lost += not good
-                self.findings.check(good, f"snapshot {said['id']}, \"{note}\", was acknowledged and is {found}")
+            if said is None or self.saw_edited(said["revision"]):
+                continue
+            good = all(row[:3] == (said["id"], said["revision"], said["digest"]) and said["pinned"] in (row[3], None)
+                       for row in found) and not (found and said["dropped"])
+            lost = not found and said["pinned"] is True and said["dropped"] is False
+            self.findings.lost += lost
+            self.findings.check(good and not lost, f"snapshot {said}, \"{note}\", was acknowledged and is {found}")
 
     def saw_edited(self, revision: int) -> bool:
         """Whether the state of that revision, as it was then, holds what was edited later: such snapshots are gone."""
@@ -185,7 +233,7 @@ class Log:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
         try:
             rows = connection.execute("SELECT id, label, image FROM sample").fetchall()
-            (waiting,) = connection.execute("SELECT count(*) FROM edit_pending").fetchone()
+            (waiting,) = connection.execute("SELECT (SELECT count(*) FROM edit_pending) + (SELECT count(*) FROM class_pending)").fetchone()
         finally:
             connection.close()
         self.findings.check(waiting == 0, f"{waiting} edits are still to come")
@@ -206,7 +254,7 @@ class Log:
             if told and training.place != told:
                 self.findings.lost += len(training.labels)
                 self.findings.check(False, f"training {training.number} was acknowledged at {told} and is at {training.place}")
-            self.findings.check(not (training.refused and training.sent == 1 and training.place),
+            self.findings.check(not (training.refused and training.place),
                                 f"training {training.number} was refused and is in the log")
         for change in self.ledger.changes:
             if change.answer and (change.place is None or not change.told(change.place)):
@@ -232,8 +280,10 @@ def uninterrupted(log: Log, reference: Daemon) -> str:
 
     with reference.client() as client:
         pass_by(client, 1)
-        for revision, kind, operation in log.events:
-            if isinstance(operation, Training):
+        for revision, kind, operation in sorted(log.events + [(event, "edit", None) for event, _ in log.edited], key=lambda e: e[0]):
+            if kind == "edit":
+                answer = None
+            elif isinstance(operation, Training):
                 answer = train_edited(client, log, revision, operation)
             else:
                 answer = again(client, log, revision, operation, ids)
@@ -247,20 +297,23 @@ def uninterrupted(log: Log, reference: Daemon) -> str:
 def train_edited(client: Client, log: Log, revision: int, training: Training):
     """What is left of a training after all edits, with the labels that they gave; None where that is nothing."""
     labels, images = [], []
-    for i, (label, image) in enumerate(zip(log.labels[revision], training.images), training.place[1]):
+    for i, (number, image) in enumerate(zip(log.numbers[revision], training.images), training.place[1]):
         if i not in log.forgotten:
-            labels.append(log.relabelled.get(i, label))
+            labels.append(log.classes[revision][log.relabelled.get(i, number)])
             images.append(image.tobytes())
     return client.post(labelled(labels), b"".join(images)) if images else None
 
 
 def again(client: Client, log: Log, revision: int, change: Change, ids: dict[int, int]):
+    """A change once more; None where it is of a class that never was."""
     kind = change.what[0]
     if kind == "tune":
         return client.send_json("PATCH", "/model", dict(zip(("rate", "rehearsal", "jitter"), change.what[1:])))
+    if kind == "activate":
+        return client.post(f"/snapshots/{ids[change.what[1]]}/activate")
+    number = log.classes[revision].index(change.what[1])
+    if number in log.removed:
+        return None
     if kind == "add":
         return client.send_json("POST", "/classes", {"label": change.what[1]})
-    if kind == "rename":
-        old = log.classes[revision - 1][log.classes[revision].index(change.what[1])]
-        return client.send_json("PATCH", "/classes", {"from": old, "to": change.what[1]})
-    return client.post(f"/snapshots/{ids[change.what[1]]}/activate")
+    return client.send_json("PATCH", "/classes", {"from": log.classes[revision - 1][number], "to": change.what[1]})

@@ -2,7 +2,8 @@
 """crash.py [--kills N] [--seed S] [--folder DIR] - kill -9 at random moments, under random load, over HTTP.
 
 Three clients train (each request with an Idempotency-Key, sent again until it is answered), one predicts, and an operator tunes,
-adds and renames classes, forgets and relabels samples, takes snapshots, goes back to them, and rehearses. The daemon is killed after a random time, right after an
+adds, renames, merges and deletes classes, forgets and relabels samples, takes snapshots, pins them, lets them go, drops them, goes back to
+them, and rehearses. The daemon is killed after a random time, right after an
 acknowledgement, or while it is still starting. Then, with the daemon down, the database is compared with the ledger of all that
 was acknowledged: nothing lost, nothing doubled, nothing half, nothing that nobody sent, all where the answer said; `convd verify`
 replays the log from nothing; and the daemon that is started again, from a snapshot and the rest of the log, must have
@@ -29,8 +30,7 @@ from tests.crash.load import Load, train
 from tests.e2e.daemon import Daemon, convd, convd_json
 
 KILLS_PER_MODEL = 25
-SMALL = ("--width", "8", "--height", "8", "--kernels", "3", "--kernel-width", "3", "--kernel-height", "3", "--hidden", "12",
-         "--classes", ",".join(BASE_LABELS))
+SMALL = ("--width", "8", "--height", "8", "--kernels", "3", "--kernel-width", "3", "--kernel-height", "3", "--hidden", "12")
 
 
 @dataclass
@@ -45,13 +45,15 @@ class Tally:
     samples: int = 0
     changes: int = 0
     edits: int = 0
+    removals: int = 0
     predictions: int = 0
     sent_again: int = 0
 
     def text(self) -> str:
         f = self.findings
         return (f"crash: {self.kills} kills ({self.starting} while starting) of {self.models} models; acknowledged: "
-                f"{self.requests} trainings of {self.samples} samples, {self.changes} changes, {self.edits} edits, {self.predictions} predictions; "
+                f"{self.requests} trainings of {self.samples} samples, {self.changes} changes, {self.edits} edits, {self.removals} classes removed, "
+                f"{self.predictions} predictions; "
                 f"unanswered at a kill: {f.kept} trainings whole in the log, {f.gone} not in it; {self.sent_again} sent again; lost {f.lost}, "
                 f"doubled {f.doubled}; {f.digests} digests compared, {self.references} models with an uninterrupted run; "
                 f"{len(f.wrong)} wrong")
@@ -64,7 +66,7 @@ class Model:
         self.folder, self.tally, self.chance, self.seed = folder, tally, chance, seed
         self.ledger = Ledger(seed)
         db = folder / "model.db"
-        convd("init", "--db", db, *SMALL)
+        convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS))
         self.rehearse = chance.random() < 0.4
         self.log = Log(db, self.ledger, tally.findings)
         self.daemon = Daemon(folder, db, "--snapshot-samples", str(chance.choice([0, 40, 400])), "--keep-snapshots",
@@ -144,13 +146,15 @@ class Model:
         self.tally.changes += sum(c.answer is not None for c in ledger.changes)
         self.tally.changes += sum(said is not None for said in ledger.snapshots.values())
         self.tally.edits += sum(edit.accepted for edit in ledger.edits.values())
+        self.tally.removals += len(self.log.removed)
         self.tally.predictions += ledger.predictions
         self.tally.sent_again += ledger.sent_again + len(hanging)
         self.daemon.check()
 
     def refer(self, digest: str) -> None:
         db = self.folder / "reference.db"
-        convd("init", "--db", db, *SMALL)
+        convd("init", "--db", db, *SMALL, "--classes",
+              ",".join(label for number, label in enumerate(BASE_LABELS) if number not in self.log.removed))
         reference = Daemon(self.folder, db).start()
         try:
             again = uninterrupted(self.log, reference)

@@ -23,7 +23,7 @@ class Training:
     images: np.ndarray  # [n][64] of uint8
     sent: int = 0  # times
     answer: dict | None = None
-    refused: bool = False  # its class is no longer there: 422, by a daemon that may have learned it before it was killed
+    refused: bool = False  # its class is no longer there: 422, and so it was never learned
     place: tuple[int, int] | None = None  # in the log: revision, first id
 
     @property
@@ -54,6 +54,15 @@ class Edit:
 
 
 @dataclass
+class Removal:
+    """A class merged into another, or deleted with its samples. No two classes ever have the same name."""
+    label: str
+    into: str | None  # None: deleted
+    accepted: int = 0  # at which revision; 0: not answered so
+    refused: bool = False
+
+
+@dataclass
 class Ledger:
     """Shared by the clients of one model; `lock` guards every member."""
     seed: int
@@ -61,10 +70,13 @@ class Ledger:
     trainings: dict[int, Training] = field(default_factory=dict)
     hanging: deque[Training] = field(default_factory=deque)  # sent, not answered, to be sent again
     changes: list[Change] = field(default_factory=list)
-    snapshots: dict[str, dict | None] = field(default_factory=dict)  # note -> answer; None: not answered
+    snapshots: dict[str, dict | None] = field(default_factory=dict)  # note -> answer; None: not answered. Of these:
+    #    "pinned" as it was told last, None: perhaps; "dropped": True: gone, None: perhaps
+    removals: list[Removal] = field(default_factory=list)
     edits: dict[int, Edit] = field(default_factory=dict)  # by id of the sample
     samples: dict[int, tuple[Training, int]] = field(default_factory=dict)  # acknowledged, by id: which image of which training
-    more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind
+    base: list[str] = field(default_factory=lambda: list(BASE_LABELS))  # those that nobody asked to remove
+    more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind, in order of their numbers
     rehearsed: bool = False  # a rehearsal was asked for: its events are the daemon's own
     revision: int = 1  # highest that was told
     predictions: int = 0
@@ -76,7 +88,7 @@ class Ledger:
         images = chance.integers(0, 256, (n, N_INPUT), np.uint8)
         with self.lock:
             number = len(self.trainings)
-            labels = [str(label) for label in chance.choice([*BASE_LABELS, *self.more_labels[-3:]], n)]
+            labels = [str(label) for label in chance.choice([*self.base, *self.more_labels[-3:]], n)]
             training = self.trainings[number] = Training(number, labels, images)
         images[:, :8] = (np.uint64(number) * np.uint64(256) + np.arange(n, dtype=np.uint64)).view(np.uint8).reshape(n, 8)
         return training

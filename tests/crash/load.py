@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from tests.crash.ledger import BASE_LABELS, Change, Edit, Ledger, Training
+from tests.crash.ledger import BASE_LABELS, Change, Edit, Ledger, Removal, Training
 from tests.e2e.daemon import Answer, Client, Daemon
 
 TRAINERS = 3
@@ -86,8 +86,8 @@ class Load:
     # ---- the operator ----
 
     def operator(self, connection: Client, chance: np.random.Generator) -> None:
-        acts = [self.tune, self.tune, self.add_class, self.rename_class, self.snapshot, self.snapshot, self.activate, self.drop,
-                self.look, self.edit, self.edit]
+        acts = [self.tune, self.tune, self.add_class, self.add_class, self.rename_class, self.remove_class, self.snapshot, self.snapshot,
+                self.pin, self.activate, self.drop, self.look, self.edit, self.edit]
         if self.rehearse:
             acts += [self.start_rehearsal, self.cancel_rehearsal]
         acts[chance.integers(len(acts))](connection, chance)
@@ -124,6 +124,34 @@ class Load:
         new = f"class {len(self.ledger.changes)}"
         self.note(self.ledger.change("rename", new), connection.send_json("PATCH", "/classes", {"from": old, "to": new}), 200)
 
+    def remove_class(self, connection: Client, chance: np.random.Generator) -> None:
+        """Merges one into another of a lower number, or of those that the model was made with; or deletes it with its samples."""
+        with self.ledger.lock:
+            base, more = self.ledger.base, self.ledger.more_labels
+            if chance.random() < 0.1 and len(base) > 1:
+                label = base.pop(chance.integers(len(base)))
+                others = list(base)
+            elif more:
+                at = int(chance.integers(len(more)))
+                others = base + more[:at]
+                label = more.pop(at)
+            else:
+                return
+            into = None if chance.random() < 0.4 else str(chance.choice(others))
+            removal = Removal(label, into)
+            self.ledger.removals.append(removal)
+        body = {"delete": label} if into is None else {"from": label, "into": into}
+        answer = connection.send_json("PATCH", "/classes?drop_pinned=1", body)
+        if answer.status in (409, 422, 503):  # something else is at work; it was left behind; its number has had two meanings
+            removal.refused = True
+            with self.ledger.lock:
+                if label in BASE_LABELS:
+                    self.ledger.base.append(label)
+            return
+        if answer.status not in (200, 202):
+            raise AssertionError(f"{removal}: {answer}")
+        removal.accepted = answer.json()["revision"]
+
     def snapshot(self, connection: Client, chance: np.random.Generator) -> None:
         note = f"note {len(self.ledger.snapshots)}"
         with self.ledger.lock:
@@ -131,7 +159,7 @@ class Load:
         answer = connection.send_json("POST", "/snapshots", {"note": note, "pinned": True})
         if answer.status == 409:  # the past is being edited
             return
-        said = answer.ok(201)
+        said = answer.ok(201) | {"dropped": False}
         with self.ledger.lock:
             self.ledger.snapshots[note] = said
         self.ledger.told(said["revision"])
@@ -153,8 +181,33 @@ class Load:
     def drop(self, connection: Client, chance: np.random.Generator) -> None:
         """A pinned snapshot stays."""
         snapshot = self.some_snapshot(chance)
-        if snapshot is not None:
-            connection.request("DELETE", f"/snapshots/{snapshot['id']}").problem((404, 409))  # 404: it saw what was forgotten
+        if snapshot is None:
+            return
+        if snapshot["pinned"] is not True:
+            snapshot["dropped"] = None
+        answer = connection.request("DELETE", f"/snapshots/{snapshot['id']}")
+        if answer.status == 204 and snapshot["pinned"] is not True:
+            snapshot["dropped"] = True
+            return
+        answer.problem((404, 409))  # 404: it saw what was forgotten, or was thinned out
+        snapshot["dropped"] = answer.status == 404
+
+    def pin(self, connection: Client, chance: np.random.Generator) -> None:
+        """Pins one, or lets it go."""
+        snapshot = self.some_snapshot(chance)
+        if snapshot is None:
+            return
+        was, pinned = snapshot["pinned"], bool(chance.random() < 0.6)
+        snapshot["pinned"] = was if was is pinned else None
+        answer = connection.send_json("PATCH", f"/snapshots/{snapshot['id']}", {"pinned": pinned})
+        if answer.status == 404 and (was is not True or snapshot["dropped"] or self.ledger.edits or self.ledger.removals):
+            snapshot["dropped"] = True
+        elif answer.status in (409, 503) and pinned:  # the past is being edited
+            snapshot["pinned"] = was
+        elif answer.ok()["pinned"] is not pinned:
+            raise AssertionError(f"snapshot {snapshot['id']} is to be pinned: {pinned}; it is answered {answer.json()}")
+        else:
+            snapshot["pinned"] = pinned
 
     def edit(self, connection: Client, chance: np.random.Generator) -> None:
         """Forgets a sample, or gives it another label; pinned snapshots that saw it may go."""
@@ -170,10 +223,10 @@ class Load:
         path = f"/samples/{number}?drop_pinned=1"
         answer = connection.request("DELETE", path) if label is None else \
             connection.send_json("PATCH", path, {"label": label})
-        if answer.status in (409, 503):  # a rehearsal is at work; it is on a line that was left behind
-            edit.refused = True
+        if answer.status in (200, 409, 410, 422, 503):  # so it is already; a rehearsal or the removal of a class is at work; it is on a
+            edit.refused = True  # line that was left behind; it went with its class; its new class is gone
             return
-        if answer.status not in (200, 202):
+        if answer.status != 202:
             raise AssertionError(f"edit of sample {number}: {answer}")
         edit.accepted = True
 

@@ -1,11 +1,12 @@
 """The short form of `make crash-test`; and that it would find what it looks for."""
+import json
 import sqlite3
 
 import numpy as np
 
 from tests.crash.compare import Findings, Log
 from tests.crash.crash import run
-from tests.crash.ledger import Ledger
+from tests.crash.ledger import Ledger, Removal
 from tests.crash.load import train
 
 from .daemon import SANITIZED, Daemon
@@ -34,6 +35,11 @@ def compare(daemon: Daemon, ledger: Ledger) -> Findings:
     return log.findings
 
 
+def remove_class(daemon: Daemon, label: str) -> None:
+    headers = {"Content-Type": "application/json", "Prefer": "wait=25"}
+    daemon.request("PATCH", "/classes?drop_pinned=1", json.dumps({"delete": label}).encode(), headers).ok()
+
+
 def test_a_faithful_log_is_found_faithful(small: Daemon):
     ledger = trained(small)
     small.stop()
@@ -56,6 +62,29 @@ def test_what_is_in_the_log_twice_is_found_doubled(small: Daemon):
     small.stop()
     findings = compare(small, ledger)
     assert findings.doubled == len(again.labels) and findings.wrong
+
+
+def test_a_class_that_was_removed_and_a_snapshot_that_was_pinned_are_looked_for(small: Daemon):
+    ledger = trained(small)
+    ledger.removals.append(Removal("c", None, accepted=6))
+    pinned = small.send_json("POST", "/snapshots", {"note": "note 0", "pinned": True}).ok(201) | {"dropped": False}
+    ledger.snapshots["note 0"] = pinned
+    small.stop()
+    findings = compare(small, ledger)
+    assert findings.lost == 1 and any("Removal(label='c'" in line for line in findings.wrong)
+    small.start()
+    remove_class(small, "c")
+    ledger.snapshots["note 1"] = small.send_json("POST", "/snapshots", {"note": "note 1", "pinned": True}).ok(201) | {"dropped": False}
+    small.stop()
+    assert compare(small, ledger) == Findings()
+    small.start()
+    small.send_json("PATCH", f"/snapshots/{ledger.snapshots['note 1']['id']}", {"pinned": False}).ok()
+    small.stop()
+    assert any("'note': 'note 1'" in line for line in compare(small, ledger).wrong)
+    small.start()
+    remove_class(small, "b")
+    small.stop()
+    assert any("nobody asked" in line for line in compare(small, ledger).wrong)
 
 
 def test_what_nobody_sent_and_what_was_changed_are_found(small: Daemon):
