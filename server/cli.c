@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct cli_verb *const verbs[] = {&cli_serve,  &cli_init,      &cli_train,  &cli_predict, &cli_evaluate,
-                                               &cli_export, &cli_snapshots, &cli_verify, &cli_backup};
+static const struct cli_verb *const verbs[] = {&cli_serve,  &cli_init,    &cli_train,     &cli_predict, &cli_evaluate,
+                                               &cli_export, &cli_samples, &cli_snapshots, &cli_verify,  &cli_backup};
 
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

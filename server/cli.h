@@ -43,8 +43,8 @@ struct cli_verb {
     int (*run)(const struct cli_args *args, struct err *err);
 };
 
-extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_snapshots,
-    cli_verify, cli_backup;
+extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_samples,
+    cli_snapshots, cli_verify, cli_backup;
 
 /* cli_main - everything that main() does. Returns the exit code. */
 int cli_main(int argc, char **argv);

@@ -129,8 +129,10 @@ static int check_pinned(const struct edits *fresh, struct store *store, bool dro
         return 0;
     return err_set(err, ERR_CONFLICT,
                    "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
-                   "?drop_pinned=1, or let it go first: PATCH /snapshots/%lld {\"pinned\": false}",
-                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned);
+                   "?drop_pinned=1 (--drop-pinned), or let it go first: PATCH /snapshots/%lld {\"pinned\": false} "
+                   "(convd snapshots unpin %lld)",
+                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned,
+                   (long long)pinned);
 }
 
 static enum rebuild_state begin_later(struct rebuild *r)

@@ -4,7 +4,6 @@
  * search for what is rare goes over all of the log, step by step, until its page is full or a second of looking is over; the
  * client goes on from there with the cursor.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,37 +11,12 @@
 
 #include "server/planes.h"
 #include "server/routes.h"
+#include "server/sample_row.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
 #define LOOK_STEP     20000u /* rows that a step of the search looks at: some 8 ms */
 #define LOOK_STEPS    100u   /* of those for one request                            */
-
-/* ---- JSON ---- */
-
-static void add_label(struct text *text, const char *name, const struct learner *learner, uint32_t index)
-{
-    text_add_format(text, ",\"%s\":", name);
-    if (index < learner->n_classes)
-        text_add_quoted(text, learner->labels[index], strlen(learner->labels[index]));
-    else
-        text_add_string(text, "null"); /* of a class that the model has no more: it was left behind */
-}
-
-static void add_row(struct text *text, const struct store_sample_row *row, const struct learner *learner)
-{
-    text_add_format(text, "{\"id\":%lld,\"revision\":%llu", (long long)row->id, (unsigned long long)row->revision);
-    add_label(text, "label", learner, row->label);
-    add_label(text, "predicted", learner, row->predicted);
-    text_add_string(text, ",\"loss\":");
-    if (isnan(row->loss))
-        text_add_string(text, "null");
-    else
-        text_add_fixed9(text, (double)row->loss);
-    text_add_format(text, ",\"correct\":%s,\"created\":", row->label == row->predicted ? "true" : "false");
-    text_add_time(text, row->created_us);
-    text_add_format(text, ",\"live\":%s}", row->live ? "true" : "false");
-}
 
 /* ---- GET /samples ---- */
 
@@ -68,16 +42,8 @@ static void page_done(struct work *work, struct answer *answer)
     const struct page *page = work->own;
     struct revision *revision = model_acquire(work->routes->model);
     struct text *text = &answer->text;
-    text_add_string(text, "{\"samples\":[");
-    for (size_t i = 0; i < page->n; i++) {
-        if (i > 0)
-            text_add(text, ",", 1);
-        add_row(text, &page->rows[i], revision->learner);
-    }
-    if (page->search.before > 0)
-        text_add_format(text, "],\"next\":\"%lld\"}\n", (long long)page->search.before);
-    else
-        text_add_string(text, "],\"next\":null}\n");
+    sample_rows_write(text, page->rows, page->n, page->search.before, revision->learner);
+    text_add_string(text, "\n");
     model_release(work->routes->model, revision);
     answer_text_done(answer, 200, ANSWER_JSON);
 }
@@ -193,7 +159,7 @@ static void one_done(struct work *work, struct answer *answer)
 {
     const struct one *one = work->own;
     struct revision *revision = model_acquire(work->routes->model);
-    add_row(&answer->text, &one->row, revision->learner);
+    sample_row_write(&answer->text, &one->row, revision->learner);
     text_add(&answer->text, "\n", 1);
     model_release(work->routes->model, revision);
     answer_text_done(answer, 200, ANSWER_JSON);

@@ -40,7 +40,7 @@ def test_the_first_word_is_a_verb():
     assert complete("help", "ver") == ["verify"]
 
 
-@pytest.mark.parametrize("verb", ["serve", "init", "train", "predict", "evaluate", "export", "snapshots", "verify"])
+@pytest.mark.parametrize("verb", ["serve", "init", "train", "predict", "evaluate", "export", "samples", "snapshots", "verify"])
 def test_every_flag_of_a_verb_is_offered(verb):
     flags = re.findall(r"^  (--[a-z-]+) ", help_of(verb), re.MULTILINE)
     assert len(flags) >= 5
@@ -84,6 +84,7 @@ def test_operands_are_words_or_files_as_the_usage_says(tmp_path):
     (tmp_path / "images.idx").touch()
     assert complete("snapshots", "") == ["list", "take", "pin", "unpin", "drop", "activate", "diff"]
     assert complete("snapshots", "--pin", "ta") == ["take"]
+    assert complete("samples", "") == ["list", "show", "forget", "relabel"]
     assert complete("train", "", cwd=tmp_path) == ["images.idx"]
     assert complete("verify", "", cwd=tmp_path) == []
 

@@ -14,7 +14,7 @@ from .daemon import CONVD, SANITIZED, Daemon, clean_environment, convd, convd_js
 from .pictures import EXAMPLES, jpeg, png, write_idx
 from .reference import read_safetensors
 
-VERBS = ["serve", "init", "train", "predict", "evaluate", "export", "snapshots", "backup", "verify"]
+VERBS = ["serve", "init", "train", "predict", "evaluate", "export", "samples", "snapshots", "backup", "verify"]
 FAILED, USAGE, DATABASE, NETWORK = 1, 2, 3, 4
 
 
@@ -39,7 +39,7 @@ def test_help_says_what_for_how_flags_defaults_examples_and_exit_codes(verb):
     for word in (f"usage: convd {verb}", "--help", "examples:", "exit codes:"):
         assert word in text
     flags = set(re.findall(r"^  --([a-z-]+)", text, re.M))
-    assert {"url" if verb in VERBS[2:8] else "db", "help"} <= flags
+    assert {"url" if verb in VERBS[2:9] else "db", "help"} <= flags
 
 
 # The flags that DESIGN, README and the units name; --help must list each.
@@ -49,7 +49,8 @@ NAMED = {
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
             "seed fit invert rehearsal jitter rotation fall clip json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
-    "export": "db url safetensors kernels", "snapshots": "db url json", "verify": "db json", "backup": "db url json",
+    "export": "db url safetensors kernels", "snapshots": "db url json",
+    "samples": "db url label predicted wrong limit before image scale drop-pinned json quiet", "verify": "db json", "backup": "db url json",
 }
 
 
