@@ -29,6 +29,8 @@ def trained(daemon: Daemon, n: int = 5) -> Ledger:
 
 
 def compare(daemon: Daemon, ledger: Ledger) -> Findings:
+    for training in ledger.trainings.values():
+        training.place = None  # it is read from the beginning
     log = Log(daemon.db, ledger, Findings())
     log.read()
     log.acknowledged()
