@@ -177,11 +177,11 @@ void learner_mark(struct learner *l)
     pool_mark(l->pool);
 }
 
-void learner_restore(struct learner *l, const struct learner *marked)
+void learner_restore(struct learner *l, const struct learner *marked, unsigned n_marks)
 {
     assert(l->capacity >= marked->n_classes); /* it never shrinks */
     copy_state(l, marked);
-    pool_undo(l->pool, marked->pool);
+    pool_undo(l->pool, marked->pool, n_marks);
 }
 
 struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)

@@ -12,21 +12,36 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fingerprints read pix
 /* What tells the draws of the slots from all others of the same seed. */
 #define POOL_KEY 0x706f6f6cu
 
+/* The old contents of slots that were changed after a mark. */
+struct kept {
+    uint32_t n;      /* n_slots at most                */
+    uint32_t *where; /* [n_slots] which slot           */
+    uint8_t *marks;  /* [n_slots] its marks[] before   */
+    int64_t *ids;    /* [n_slots]                      */
+    uint8_t *pixels; /* [n_slots][n_input]             */
+};
+
 struct pool_slots {
     uint8_t *pixels; /* [n_slots][n_input] */
     int64_t *ids;    /* [n_slots]          */
     /* Going back. `marks` has the number of the mark after which the slot was last changed: if that is the last mark, its old
-     * content is among what was kept. 0: never used; 1: changed when there was no mark. */
-    uint32_t *marks;      /* [n_slots]                                     */
-    uint32_t mark;        /* number of the last; 1: none, nothing is kept  */
-    uint32_t n_kept;      /* n_slots at most                               */
-    uint32_t *kept;       /* [n_slots] which slot                          */
-    uint32_t *kept_marks; /* [n_slots] its marks[] before                  */
-    int64_t *kept_ids;    /* [n_slots]          */
-    uint8_t *kept_pixels; /* [n_slots][n_input] */
+     * content is among what was kept. MARK_NEVER: never used; MARK_NONE: changed when there was no mark. */
+    uint8_t *marks;      /* [n_slots]                                            */
+    uint8_t mark;        /* number of the last; MARK_NONE: nothing is kept       */
+    struct kept kept[2]; /* of mark m: m % 2; of those before the last two: lost */
 };
 
+enum { MARK_NEVER, MARK_NONE, MARK_FIRST };
+
 /* ---- memory ---- */
+
+static void kept_free(struct kept *kept)
+{
+    free(kept->where);
+    free(kept->marks);
+    free(kept->ids);
+    free(kept->pixels);
+}
 
 static void slots_free(struct pool_slots *slots)
 {
@@ -35,11 +50,18 @@ static void slots_free(struct pool_slots *slots)
     free(slots->pixels);
     free(slots->ids);
     free(slots->marks);
-    free(slots->kept);
-    free(slots->kept_marks);
-    free(slots->kept_ids);
-    free(slots->kept_pixels);
+    kept_free(&slots->kept[0]);
+    kept_free(&slots->kept[1]);
     free(slots);
+}
+
+static bool kept_create(struct kept *kept, size_t n, uint32_t n_input)
+{
+    kept->where = calloc(n, sizeof *kept->where);
+    kept->marks = calloc(n, sizeof *kept->marks);
+    kept->ids = calloc(n, sizeof *kept->ids);
+    kept->pixels = malloc(n * n_input);
+    return kept->where != NULL && kept->marks != NULL && kept->ids != NULL && kept->pixels != NULL;
 }
 
 static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
@@ -51,16 +73,12 @@ static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
     slots->pixels = malloc(n * n_input);
     slots->ids = calloc(n, sizeof *slots->ids);
     slots->marks = calloc(n, sizeof *slots->marks);
-    slots->kept = calloc(n, sizeof *slots->kept);
-    slots->kept_marks = calloc(n, sizeof *slots->kept_marks);
-    slots->kept_ids = calloc(n, sizeof *slots->kept_ids);
-    slots->kept_pixels = malloc(n * n_input);
-    if (slots->pixels == NULL || slots->ids == NULL || slots->marks == NULL || slots->kept == NULL ||
-        slots->kept_marks == NULL || slots->kept_ids == NULL || slots->kept_pixels == NULL) {
+    if (slots->pixels == NULL || slots->ids == NULL || slots->marks == NULL ||
+        !kept_create(&slots->kept[0], n, n_input) || !kept_create(&slots->kept[1], n, n_input)) {
         slots_free(slots);
         return NULL;
     }
-    slots->mark = 1;
+    slots->mark = MARK_NONE;
     return slots;
 }
 
@@ -235,13 +253,14 @@ static void add_present(struct pool *pool, uint32_t class_index)
 static void keep(struct pool *pool, uint32_t where)
 {
     struct pool_slots *s = pool->slots;
-    if (s->mark > 1 && s->marks[where] != s->mark) {
-        s->kept[s->n_kept] = where;
-        s->kept_marks[s->n_kept] = s->marks[where];
-        s->kept_ids[s->n_kept] = s->ids[where];
-        if (s->marks[where] != 0)
-            memcpy(s->kept_pixels + (size_t)s->n_kept * pool->n_input, pixels_of(pool, where), pool->n_input);
-        s->n_kept++;
+    struct kept *kept = &s->kept[s->mark % 2];
+    if (s->mark >= MARK_FIRST && s->marks[where] != s->mark) {
+        kept->where[kept->n] = where;
+        kept->marks[kept->n] = s->marks[where];
+        kept->ids[kept->n] = s->ids[where];
+        if (s->marks[where] != MARK_NEVER)
+            memcpy(kept->pixels + (size_t)kept->n * pool->n_input, pixels_of(pool, where), pool->n_input);
+        kept->n++;
     }
     s->marks[where] = s->mark;
 }
@@ -319,11 +338,29 @@ static void copy_counters(struct pool *dst, const struct pool *src)
 
 static void forget_kept(struct pool_slots *s, uint32_t n_slots)
 {
-    for (uint32_t i = 0; i < n_slots && s->mark > 1; i++)
-        if (s->marks[i] > 1) /* pages that were never written are not written now */
-            s->marks[i] = 1;
-    s->mark = 1;
-    s->n_kept = 0;
+    for (uint32_t i = 0; i < n_slots && s->mark >= MARK_FIRST; i++)
+        if (s->marks[i] >= MARK_FIRST) /* pages that were never written are not written now */
+            s->marks[i] = MARK_NONE;
+    s->mark = MARK_NONE;
+    s->kept[0].n = s->kept[1].n = 0;
+}
+
+/* The last two marks get the lowest numbers of the same parity, and no other mark has one any more. */
+static void renumber(struct pool_slots *s, uint8_t *marks, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (marks[i] >= MARK_FIRST)
+            marks[i] = marks[i] + 1 < s->mark ? MARK_NONE : (uint8_t)(marks[i] - s->mark + MARK_FIRST + 1);
+}
+
+static void start_over(struct pool_slots *s, uint32_t n_slots)
+{
+    _Static_assert(UINT8_MAX % 2 == (MARK_FIRST + 1) % 2, "kept[] goes by parity");
+    assert(s->mark == UINT8_MAX);
+    renumber(s, s->marks, n_slots);
+    for (int i = 0; i < 2; i++)
+        renumber(s, s->kept[i].marks, s->kept[i].n);
+    s->mark = MARK_FIRST + 1;
 }
 
 void pool_copy(struct pool *dst, const struct pool *src)
@@ -335,7 +372,7 @@ void pool_copy(struct pool *dst, const struct pool *src)
             memcpy(dst->slots->pixels + first * n_input, src->slots->pixels + first * n_input, n * n_input);
             memcpy(dst->slots->ids + first, src->slots->ids + first, n * sizeof *src->slots->ids);
             for (size_t i = first; i < first + n; i++)
-                dst->slots->marks[i] = 1;
+                dst->slots->marks[i] = MARK_NONE;
         }
     } else {
         assert(dst->slots == NULL || memcmp(dst->sum, src->sum, sizeof dst->sum) == 0);
@@ -347,25 +384,32 @@ void pool_mark(struct pool *pool)
 {
     struct pool_slots *s = pool->slots;
     assert(s != NULL);
-    if (s->mark == UINT32_MAX)
-        forget_kept(s, pool->n_slots);
-    s->n_kept = 0;
+    if (s->mark == UINT8_MAX)
+        start_over(s, pool->n_slots);
     s->mark++;
+    s->kept[s->mark % 2].n = 0;
 }
 
-void pool_undo(struct pool *pool, const struct pool *marked)
+static void take_back(struct pool *pool, struct kept *kept)
 {
     struct pool_slots *s = pool->slots;
-    assert(s != NULL && s->mark > 1);
-    for (uint32_t i = 0; i < s->n_kept; i++) {
-        const uint32_t where = s->kept[i];
-        s->marks[where] = s->kept_marks[i];
-        s->ids[where] = s->kept_ids[i];
-        if (s->marks[where] != 0)
-            memcpy(s->pixels + (size_t)where * pool->n_input, s->kept_pixels + (size_t)i * pool->n_input,
-                   pool->n_input);
+    for (uint32_t i = 0; i < kept->n; i++) {
+        const uint32_t where = kept->where[i];
+        s->marks[where] = kept->marks[i];
+        s->ids[where] = kept->ids[i];
+        if (s->marks[where] != MARK_NEVER)
+            memcpy(s->pixels + (size_t)where * pool->n_input, kept->pixels + (size_t)i * pool->n_input, pool->n_input);
     }
-    s->n_kept = 0;
+    kept->n = 0;
+}
+
+void pool_undo(struct pool *pool, const struct pool *marked, unsigned n_marks)
+{
+    struct pool_slots *s = pool->slots;
+    assert(s != NULL && n_marks >= 1 && n_marks <= 2 && s->mark >= MARK_FIRST + n_marks - 1);
+    take_back(pool, &s->kept[s->mark % 2]);
+    if (n_marks == 2)
+        take_back(pool, &s->kept[(s->mark + 1) % 2]);
     copy_counters(pool, marked);
 }
 
@@ -387,7 +431,7 @@ void pool_fill(struct pool *pool, uint32_t class_index, uint32_t slot, int64_t i
     assert(pool->slots != NULL && slot < pool_used(pool, class_index));
     const uint32_t where = first_slot(pool, class_index) + slot;
     pool->slots->ids[where] = id;
-    pool->slots->marks[where] = 1;
+    pool->slots->marks[where] = MARK_NONE;
     if (pixels != NULL)
         memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
 }

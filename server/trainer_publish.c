@@ -18,7 +18,7 @@ void trainer_publish(struct trainer *t)
 void trainer_restore(struct trainer *t)
 {
     struct revision *published = model_acquire(t->model);
-    learner_restore(t->work, published->learner);
+    learner_restore(t->work, published->learner, 1);
     model_release(t->model, published);
 }
 
