@@ -22,7 +22,7 @@ struct model {
     pthread_mutex_t lock; /* guards current, free and every holders; held for a few instructions only */
     struct revision_private *current;
     struct revision_private *free;
-    atomic_uint_fast64_t acquired;
+    atomic_uint_fast64_t asked;
 };
 
 static struct revision_private *slot_create(const struct learner *from, struct err *err)
@@ -93,13 +93,17 @@ struct revision *model_acquire(struct model *model)
     struct revision_private *slot = model->current;
     slot->holders++;
     (void)pthread_mutex_unlock(&model->lock);
-    atomic_fetch_add_explicit(&model->acquired, 1, memory_order_relaxed);
     return &slot->revision;
 }
 
-uint64_t model_acquired(const struct model *model)
+void model_ask(struct model *model)
 {
-    return atomic_load_explicit(&model->acquired, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&model->asked, 1, memory_order_relaxed);
+}
+
+uint64_t model_asked(const struct model *model)
+{
+    return atomic_load_explicit(&model->asked, memory_order_relaxed);
 }
 
 static void drop(struct model *model, struct revision_private *slot)
@@ -118,7 +122,7 @@ void model_release(struct model *model, struct revision *revision)
     (void)pthread_mutex_unlock(&model->lock);
 }
 
-int model_publish(struct model *model, const struct learner *learner, struct err *err)
+struct revision *model_prepare(struct model *model, const struct learner *learner, struct err *err)
 {
     (void)pthread_mutex_lock(&model->lock);
     struct revision_private *slot = model->free;
@@ -129,22 +133,41 @@ int model_publish(struct model *model, const struct learner *learner, struct err
     if (slot == NULL) {
         slot = slot_create(learner, err);
         if (slot == NULL)
-            return -1;
+            return NULL;
     } else if (learner_copy(slot->learner, learner, err) != 0) {
-        (void)pthread_mutex_lock(&model->lock);
-        slot->next_free = model->free;
-        model->free = slot;
-        (void)pthread_mutex_unlock(&model->lock);
-        return -1;
+        model_discard(model, &slot->revision);
+        return NULL;
     }
     slot->digest_known = false;
-    slot->holders = 1;
+    return &slot->revision;
+}
 
+void model_show(struct model *model, struct revision *prepared)
+{
+    struct revision_private *slot = prepared->private_;
+    slot->holders = 1;
     (void)pthread_mutex_lock(&model->lock);
     struct revision_private *old = model->current;
     model->current = slot;
     drop(model, old);
     (void)pthread_mutex_unlock(&model->lock);
+}
+
+void model_discard(struct model *model, struct revision *prepared)
+{
+    struct revision_private *slot = prepared->private_;
+    (void)pthread_mutex_lock(&model->lock);
+    slot->next_free = model->free;
+    model->free = slot;
+    (void)pthread_mutex_unlock(&model->lock);
+}
+
+int model_publish(struct model *model, const struct learner *learner, struct err *err)
+{
+    struct revision *prepared = model_prepare(model, learner, err);
+    if (prepared == NULL)
+        return -1;
+    model_show(model, prepared);
     return 0;
 }
 

@@ -20,12 +20,12 @@ static void take(struct rest *rest)
     const uint64_t worked = clock_us() - began_us;
     if (worked < PACE_SLICE_US)
         return;
-    const uint64_t read = model_acquired(pace->model);
-    if (read != seen) {
+    const uint64_t asked = model_asked(pace->model);
+    if (asked != seen) {
         const uint64_t us = 2 * worked < PACE_REST_US_MAX ? 2 * worked : PACE_REST_US_MAX;
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
     }
-    seen = read; /* as it was before: what was read meanwhile counts for the next slice */
+    seen = asked; /* as it was before: who asked meanwhile counts for the next slice */
     pace_begin();
 }
 

@@ -311,6 +311,7 @@ void route_predict(const struct call *call)
         answer_problem(call->answer, &err);
         return;
     }
+    model_ask(call->routes->model);
     struct revision *revision = model_acquire(call->routes->model);
     if (wish.revision == 0 || wish.revision == revision->learner->revision)
         answer_from(call, revision->learner, &wish);

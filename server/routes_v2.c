@@ -233,6 +233,7 @@ void route_v2_infer(const struct call *call)
     struct oip_request in = {0};
     struct err err;
     uint64_t at[4] = {clock_ns()}, n_json = OIP_NO_HEADER;
+    model_ask(routes->model);
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     if (is_ours(call, learner)) {

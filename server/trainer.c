@@ -74,19 +74,26 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     (void)pthread_cond_init(&t->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     trainer_edit_take_up(t);
+    if (trainer_flight_start(t, err) != 0)
+        goto fail;
     int failed = pthread_create(&t->thread, NULL, trainer_thread, t);
     if (failed != 0) {
         err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
-        rebuild_fini(&t->rebuild);
-        (void)pthread_cond_destroy(&t->wake);
-        (void)pthread_mutex_destroy(&t->lock);
-        past_free(t->past);
-        jobs_free(t->jobs);
-        model_free(t->model);
-        free(t);
-        return NULL;
+        trainer_flight_stop(t);
+        goto fail;
     }
     return t;
+fail:
+    learner->rest = NULL;
+    store_rest(store, NULL);
+    rebuild_fini(&t->rebuild);
+    (void)pthread_cond_destroy(&t->wake);
+    (void)pthread_mutex_destroy(&t->lock);
+    past_free(t->past);
+    jobs_free(t->jobs);
+    model_free(t->model);
+    free(t);
+    return NULL;
 }
 
 struct model *trainer_model(struct trainer *t)

@@ -5,6 +5,9 @@
  * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
  * completes with the error.
  *
+ * While there is more to learn, a second thread writes and publishes a round that was applied, and this one applies the next
+ * (trainer_flight.c): neither the log nor the disk's sync keeps it from learning.
+ *
  * A rehearsal is longer work (jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one
  * chunk of it, in the same transaction as the round's other jobs. A chunk is about 5 ms of steps while requests come in, and
  * 20 ms while none do; nothing waits for a rehearsal longer than that. It ends early when it is
@@ -74,7 +77,7 @@ struct job {
     uint8_t fingerprint[32];
     uint64_t bytes; /* memory that the job holds: counts against the queue's bound                      */
 
-    /* called once, in the trainer's thread, when all is done; afterwards the trainer never touches the job again */
+    /* called once, in one of the trainer's threads, when all is done; afterwards the trainer never touches the job again */
     void (*done)(struct job *job);
     void *context;
 
@@ -124,7 +127,7 @@ struct trainer_config {
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
                                * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */
-    /* Told of each note, in the trainer's thread, which it may not keep waiting; NULL: nobody wants to know. */
+    /* Told of each note, one at a time, in one of the trainer's threads, which it may not keep waiting; NULL: nobody wants to know. */
     void (*note)(void *context, const struct note *note);
     void *note_context;
     /* Renders the answer that is stored under an Idempotency-Key; returns malloc'ed text, NULL: out of memory. */

@@ -1,5 +1,5 @@
 /* trainer_group.c - jobs that go into the log share one transaction: applied one by one to `work`, appended, committed once,
- * published once, then all completed. */
+ * published once, then all completed. Where that may be, they are appended later, in a flight (trainer_flight.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,28 +88,10 @@ static void job_results(const struct trainer *t, struct job *job)
     job->loss = n > 0 ? loss / n : 0.0;
 }
 
-/* Takes one job into the group. Whatever is wrong with the job itself fails that job alone; a storage error fails the group. */
-void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job)
+/* Whatever is wrong with the job itself fails that job alone. */
+static void group_apply(struct trainer *t, struct trainer_group *g, struct job *job)
 {
     struct err err = {0};
-    *g->last = job;
-    g->last = &job->next;
-    job->next = NULL;
-    if (g->failed)
-        return;
-
-    if (!g->open) {
-        if (store_begin(t->store, &err) != 0)
-            goto storage;
-        g->open = true;
-    }
-    if (job->key != NULL) {
-        int known = group_known_key(t, job, &err);
-        if (known < 0)
-            goto storage;
-        if (known > 0)
-            return;
-    }
     if (job->as_of != 0 && job->as_of < t->went_back) {
         err_set(
             &err, ERR_BUSY,
@@ -123,25 +105,79 @@ void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *j
         return;
     }
     const uint64_t begin = clock_us();
+    struct store_place place = t->place;
     job->event.created_us = 0;
-    store_next(t->store, &job->event);
+    store_next_at(&place, &job->event);
     if (learner_apply(t->work, &job->event, &err) != 0) {
         trainer_fail(job, &err);
         return;
     }
+    t->place = place;
     g->changed = true;
     g->apply_us += clock_us() - begin;
     g->samples += job->kind == JOB_TRAIN ? job->event.as.train.n : 0;
-    if (store_append(t->store, &job->event, &err) != 0)
-        goto storage;
     job_results(t, job);
-    if (job->key != NULL && group_put_key(t, job, &err) != 0)
-        goto storage;
-    return;
+}
 
-storage:
-    g->failed = true;
-    g->err = err;
+/* 0, or the store's error. */
+static int group_append(struct trainer *t, struct job *job, struct err *err)
+{
+    if (store_append(t->store, &job->event, err) != 0)
+        return -1;
+    return job->key != NULL ? group_put_key(t, job, err) : 0;
+}
+
+static void group_open(struct trainer *t, struct trainer_group *g)
+{
+    g->failed = store_begin(t->store, &g->err) != 0;
+    g->open = !g->failed;
+}
+
+/* In the open transaction: a key is looked up behind those of the same group. */
+static int group_add_now(struct trainer *t, struct trainer_group *g, struct job *job, struct err *err)
+{
+    if (job->key != NULL) {
+        const int known = group_known_key(t, job, err);
+        if (known != 0)
+            return known < 0 ? -1 : 0;
+    }
+    t->place = store_place(t->store);
+    group_apply(t, g, job);
+    return job->status == 0 ? group_append(t, job, err) : 0;
+}
+
+void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job)
+{
+    *g->last = job;
+    g->last = &job->next;
+    job->next = NULL;
+    if (g->flies) {
+        group_apply(t, g, job);
+        return;
+    }
+    if (!g->open && !g->failed)
+        group_open(t, g);
+    if (!g->failed)
+        g->failed = group_add_now(t, g, job, &g->err) != 0;
+}
+
+void trainer_group_write(struct trainer *t, struct trainer_group *g)
+{
+    group_open(t, g);
+    for (struct job *job = g->first; job != NULL && !g->failed; job = job->next)
+        g->failed = job->status == 0 && group_append(t, job, &g->err) != 0;
+}
+
+void trainer_group_commit(struct trainer *t, struct trainer_group *g)
+{
+    const uint64_t begin = clock_us();
+    if (g->failed)
+        store_rollback(t->store);
+    else if (g->open && store_commit(t->store, &g->err) != 0)
+        g->failed = true;
+    g->commit_us = clock_us() - begin;
+    if (g->failed)
+        trainer_storage_error(t);
 }
 
 /* What the group did, in its order; samples of the requests between two other events together. */
@@ -171,36 +207,19 @@ static void group_tell(const struct trainer *t, const struct trainer_group *g)
         trainer_tell(t, &train);
 }
 
-/* Commits, publishes and completes what the group holds. */
-void trainer_group_finish(struct trainer *t, struct trainer_group *g)
+void trainer_group_complete(struct trainer *t, struct trainer_group *g)
 {
-    const uint64_t begin = clock_us();
-    if (g->failed)
-        store_rollback(t->store);
-    else if (g->open && store_commit(t->store, &g->err) != 0)
-        g->failed = true;
-    const uint64_t commit_us = clock_us() - begin;
-
-    if (g->failed)
-        trainer_storage_error(t);
-    if (g->changed && g->failed)
-        trainer_restore(t);
-    else if (g->changed)
-        trainer_publish(t);
-
     (void)pthread_mutex_lock(&t->lock);
     t->stats.rounds += g->open && !g->failed;
-    t->stats.commit_us += commit_us;
+    t->stats.commit_us += g->commit_us;
     t->stats.apply_us += g->apply_us;
     t->stats.samples += g->failed ? 0 : g->samples;
     t->stats.rehearsed += g->failed ? 0 : g->rehearsed;
     (void)pthread_mutex_unlock(&t->lock);
-    if (!g->failed)
-        t->samples_since_snapshot += g->samples + g->rehearsed;
-
     if (!g->failed) {
         group_tell(t, g);
-        trainer_tell_drift(t);
+        if (g->alarmed)
+            trainer_tell_drift(t, &g->alarm);
     }
     for (struct job *job = g->first, *next; job != NULL; job = next) {
         next = job->next;
@@ -211,6 +230,24 @@ void trainer_group_finish(struct trainer *t, struct trainer_group *g)
         }
         trainer_queue_done(t, job);
     }
+}
+
+void trainer_group_finish(struct trainer *t, struct trainer_group *g)
+{
+    if (g->flies) {
+        trainer_flight_begin(t, g);
+        return;
+    }
+    trainer_group_commit(t, g);
+    if (g->changed && g->failed)
+        trainer_restore(t, 1);
+    else if (g->changed)
+        trainer_publish(t);
+    if (!g->failed) {
+        t->samples_since_snapshot += g->samples + g->rehearsed;
+        g->alarmed = trainer_drift(t, &g->alarm);
+    }
+    trainer_group_complete(t, g);
     if (g->chunk)
         trainer_rehearsal_report(t, g);
     trainer_group_init(g);

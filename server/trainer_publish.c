@@ -4,22 +4,30 @@
 #include "server/log.h"
 #include "server/trainer_internal.h"
 
-/* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are durable
- * and applied already; they must not be answered with a failure. */
-void trainer_publish(struct trainer *t)
+/* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are
+ * applied already; they must not be answered with a failure. */
+struct revision *trainer_prepare(struct trainer *t)
 {
     struct err err;
-    while (model_publish(t->model, t->work, &err) != 0)
+    struct revision *prepared;
+    while ((prepared = model_prepare(t->model, t->work, &err)) == NULL)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     learner_mark(t->work);
+    return prepared;
 }
 
-/* Throws away what was applied since the last publication. The copy needs no memory: `work` never shrinks. */
-void trainer_restore(struct trainer *t)
+void trainer_publish(struct trainer *t)
+{
+    model_show(t->model, trainer_prepare(t));
+}
+
+/* The copy needs no memory: `work` never shrinks. */
+void trainer_restore(struct trainer *t, unsigned n_marks)
 {
     struct revision *published = model_acquire(t->model);
-    learner_restore(t->work, published->learner, 1);
+    learner_restore(t->work, published->learner, n_marks);
     model_release(t->model, published);
+    t->alarms = t->work->tally.drift.alarms;
 }
 
 void trainer_storage_error(struct trainer *t)
@@ -37,17 +45,23 @@ void trainer_tell(const struct trainer *t, const struct note *note)
         t->config.note(t->config.note_context, note);
 }
 
-/* An alarm that was raised since the last look; going back may have taken some away. */
-void trainer_tell_drift(struct trainer *t)
+/* Going back may have taken some away. */
+bool trainer_drift(struct trainer *t, struct note *alarm)
 {
     const struct drift *drift = &t->work->tally.drift;
-    if (drift->alarms > t->alarms) {
-        const uint64_t sample = drift_at(drift, drift_recent(drift) - 1);
-        log_line(LOG_LINE_WARNING, "drift: the model errs more often than it did; alarm %llu, at sample %llu",
-                 (unsigned long long)drift->alarms, (unsigned long long)sample);
-        trainer_tell(
-            t, &(struct note){
-                   .kind = NOTE_DRIFT, .revision = t->work->revision, .samples = sample, .alarms = drift->alarms});
-    }
+    const bool raised = drift->alarms > t->alarms;
     t->alarms = drift->alarms;
+    if (raised)
+        *alarm = (struct note){.kind = NOTE_DRIFT,
+                               .revision = t->work->revision,
+                               .samples = drift_at(drift, drift_recent(drift) - 1),
+                               .alarms = drift->alarms};
+    return raised;
+}
+
+void trainer_tell_drift(const struct trainer *t, const struct note *alarm)
+{
+    log_line(LOG_LINE_WARNING, "drift: the model errs more often than it did; alarm %llu, at sample %llu",
+             (unsigned long long)alarm->alarms, (unsigned long long)alarm->samples);
+    trainer_tell(t, alarm);
 }

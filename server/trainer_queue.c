@@ -4,8 +4,7 @@
 
 #include "server/trainer_internal.h"
 
-#define ROUND_SAMPLES 8192u      /* at most so many in one transaction, so that none waits long    */
-#define TICK_NS       500000000L /* how often an idle thread looks round                           */
+#define TICK_NS 500000000L /* how often an idle thread looks round                           */
 
 static uint64_t job_samples(const struct job *job)
 {
@@ -38,8 +37,8 @@ void trainer_queue_again(struct trainer *t, struct job *job)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
-/* Cuts off the front of the queue: all of it, or as much as one transaction should hold. Called with the lock held. */
-static struct job *take(struct trainer *t)
+/* All of it, or as much as one transaction should hold. */
+struct job *trainer_queue_take(struct trainer *t)
 {
     struct job *jobs = t->first, **end = &t->first;
     uint64_t samples = 0;
@@ -70,7 +69,7 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
         until.tv_nsec %= 1000000000L;
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
     }
-    turn.jobs = take(t);
+    turn.jobs = trainer_queue_take(t);
     turn.stop = t->stopping && turn.jobs == NULL;
     turn.quiesced = t->quiesced || t->stopping;
     (void)pthread_mutex_unlock(&t->lock);

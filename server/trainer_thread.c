@@ -88,32 +88,50 @@ static bool goes_into_log(const struct job *job)
     return job->kind == JOB_TRAIN || job->kind == JOB_CLASS || job->kind == JOB_TUNE;
 }
 
-static void run_round(struct trainer *t, struct job *jobs)
+/* Into the group, or done at once; what only reads is put aside. */
+static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs, struct job ***last_read)
 {
-    const uint64_t begin = clock_us();
-    struct trainer_group group;
-    pace_begin();
-    struct job *reads = NULL, **last_read = &reads;
-    trainer_group_init(&group);
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
         if (job->kind == JOB_READ) {
-            *last_read = job;
-            last_read = &job->next;
+            **last_read = job;
+            *last_read = &job->next;
             job->next = NULL;
         } else if (goes_into_log(job)) {
-            trainer_group_add(t, &group, job);
+            if (g->flies && !trainer_flight_takes(job))
+                trainer_group_finish(t, g);
+            if (g->first == NULL)
+                g->flies = trainer_flight_board(t, job, next);
+            trainer_group_add(t, g, job);
         } else {
-            trainer_group_finish(t, &group);
+            trainer_group_finish(t, g);
+            (void)trainer_flight_land(t);
             run_alone(t, job);
         }
     }
+}
+
+static void run_round(struct trainer *t, struct job *jobs)
+{
+    const uint64_t begin = clock_us();
+    const bool busy = jobs != NULL;
+    struct trainer_group group;
+    struct job *reads = NULL, **last_read = &reads;
+    pace_begin();
+    trainer_group_init(&group);
+    sort_in(t, &group, jobs, &last_read);
+    while (group.flies && reads == NULL && group.samples < ROUND_SAMPLES && (jobs = trainer_flight_jobs(t)) != NULL)
+        sort_in(t, &group, jobs, &last_read);
+    if (!group.flies)
+        (void)trainer_flight_land(t);
     if (t->rehearsing)
-        trainer_rehearsal_chunk(t, &group, jobs != NULL ? CHUNK_US : CHUNK_IDLE_US);
+        trainer_rehearsal_chunk(t, &group, busy ? CHUNK_US : CHUNK_IDLE_US);
     trainer_group_finish(t, &group);
+    if (reads != NULL)
+        (void)trainer_flight_land(t);
     run_reads(t, reads);
     if (rebuild_wait_us(&t->rebuild) == 0)
-        trainer_edit_work(t, jobs != NULL, clock_us() - begin);
+        trainer_edit_work(t, busy, clock_us() - begin);
     if (past_active(t->past, NULL))
         past_work(t->past, CHUNK_US);
     (void)pthread_mutex_lock(&t->lock);
@@ -121,38 +139,61 @@ static void run_round(struct trainer *t, struct job *jobs)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+uint64_t trainer_checkpoint(struct trainer *t, bool idle)
+{
+    const uint64_t bytes = store_wal_bytes(t->store);
+    if (bytes <= WAL_BYTES_MAX && !(idle && bytes > 0))
+        return bytes;
+    (void)store_checkpoint(t->store, idle, NULL);
+    return store_wal_bytes(t->store);
+}
+
+static void count_progress(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static bool snapshot_is_due(const struct trainer *t, uint64_t now)
+{
+    const struct trainer_config *c = &t->config;
+    const uint64_t age_us = now - t->snapshot_clock_us;
+    const bool many = c->snapshot_samples > 0 && t->samples_since_snapshot >= c->snapshot_samples;
+    const bool old = c->snapshot_seconds > 0 && age_us >= (uint64_t)c->snapshot_seconds * SECOND_US;
+    return t->work->revision != t->snapshot_revision && (many || old);
+}
+
+static bool keys_are_due(const struct trainer *t, uint64_t now)
+{
+    return now - t->keys_clock_us >= 60ULL * SECOND_US;
+}
+
 /* What need not be done at once: snapshots that are due, checkpoints, old keys. */
 static void upkeep(struct trainer *t, bool idle)
 {
     if (t->config.training_off != NULL) { /* the file stays as it is */
-        (void)pthread_mutex_lock(&t->lock);
-        t->stats.progress++;
-        (void)pthread_mutex_unlock(&t->lock);
+        count_progress(t);
         return;
     }
     const uint64_t now = clock_us();
-    const struct trainer_config *c = &t->config;
-    const bool changed = t->work->revision != t->snapshot_revision;
-    const uint64_t age_us = now - t->snapshot_clock_us;
-    const bool many = c->snapshot_samples > 0 && t->samples_since_snapshot >= c->snapshot_samples;
-    const bool old = c->snapshot_seconds > 0 && age_us >= (uint64_t)c->snapshot_seconds * SECOND_US;
-    if (changed && (many || old))
+    jobs_wake(t->jobs, (int64_t)(now / 1000));
+    if (trainer_flight_air(t) && !idle && !t->wal_holds && !snapshot_is_due(t, now) && !keys_are_due(t, now)) {
+        count_progress(t);
+        return;
+    }
+    (void)trainer_flight_land(t);
+    if (snapshot_is_due(t, now))
         (void)trainer_snapshot(t, "interval", "", false, NULL, NULL);
-
     if (t->wal_holds)
         trainer_edit_empty_wal(t);
-    uint64_t wal = store_wal_bytes(t->store);
-    if (wal > WAL_BYTES_MAX || (idle && wal > 0)) {
-        (void)store_checkpoint(t->store, idle, NULL);
-        wal = store_wal_bytes(t->store);
-    }
-    if (now - t->keys_clock_us >= 60ULL * SECOND_US) {
+    const uint64_t wal_bytes = trainer_checkpoint(t, idle);
+    if (keys_are_due(t, now)) {
         t->keys_clock_us = now;
-        (void)store_expire_keys(t->store, store_now_us() - (int64_t)c->key_seconds * SECOND_US, NULL);
+        (void)store_expire_keys(t->store, store_now_us() - (int64_t)t->config.key_seconds * SECOND_US, NULL);
     }
-    jobs_wake(t->jobs, (int64_t)(now / 1000));
     (void)pthread_mutex_lock(&t->lock);
-    t->stats.wal_bytes = wal;
+    t->stats.wal_bytes = wal_bytes;
     t->stats.progress++;
     (void)pthread_mutex_unlock(&t->lock);
 }
@@ -183,6 +224,8 @@ void *trainer_thread(void *trainer)
             run_round(t, turn.jobs);
         upkeep(t, turn.idle);
     }
+    (void)trainer_flight_land(t);
+    trainer_flight_stop(t);
     if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
         t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
     rebuild_fini(&t->rebuild);

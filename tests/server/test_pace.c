@@ -53,7 +53,7 @@ static void work(uint64_t us)
 
 static void predict(void)
 {
-    model_release(model, model_acquire(model));
+    model_ask(model);
 }
 
 START_TEST(after_a_slice_in_which_somebody_predicted_training_sleeps)

@@ -490,6 +490,68 @@ START_TEST(a_failed_commit_leaves_what_is_rehearsed_as_it_was)
 }
 END_TEST
 
+/* Many wait at a time, so that one group is written while the next one is applied; the disk is full every now and then, and so
+ * for either of them, for both or for none. */
+START_TEST(whatever_is_lost_in_the_air_was_never_there)
+{
+    enum { JOBS = 3000, WAITING = 24 };
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct trainer_config config = trainer_config_default();
+    config.snapshot_samples = 700;
+    struct trainer *trainer = start(&config);
+    struct wait *tune = wait_create(JOB_TUNE);
+    tune->job.tune.n = 1;
+    tune->job.tune.which[0] = SETTING_REHEARSAL;
+    tune->job.tune.value[0] = 2;
+    wait_free(run(trainer, tune));
+    struct rlimit limit, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    static struct wait *waits[JOBS];
+    uint64_t samples = 0, revisions = 0, last = 0;
+    unsigned lost = 0;
+    for (unsigned i = 0; i < JOBS + WAITING; i++) {
+        struct err err;
+        if (i < JOBS) {
+            if (i % 50 == 0)
+                ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, i % 100 == 50 ? &none : &limit), 0);
+            waits[i] = train_create(1 + i % 4, i % 3 == 2, i);
+            ck_assert_msg(trainer_submit(trainer, &waits[i]->job, &err) == 0, "%s", err.text);
+        }
+        if (i >= WAITING) {
+            struct wait *w = waits[i - WAITING];
+            await(w);
+            if (w->job.status == 0) {
+                ck_assert_uint_gt(w->job.revision, last); /* in the order in which they came */
+                last = w->job.revision;
+                samples += w->job.event.as.train.n;
+                revisions++;
+            }
+            lost += w->job.status != 0;
+            wait_free(w);
+        }
+    }
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_uint_gt(lost, 0);
+    ck_assert_uint_gt(samples, 0);
+    uint8_t published[DIGEST_BYTES];
+    digest_of(trainer, published);
+    stop(trainer);
+
+    struct store *store = NULL;
+    struct store_verdict verdict;
+    struct err err;
+    ck_assert_msg(store_open(&store, path, false, &err) == 0, "%s", err.text);
+    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(verdict.samples, samples);
+    ck_assert_uint_eq(verdict.step, samples * 3);
+    ck_assert_uint_eq(store_revision(store), 2 + revisions); /* create, tune */
+    ck_assert_mem_eq(verdict.digest, published, DIGEST_BYTES);
+    store_close(store);
+}
+END_TEST
+
 /* Readers look at held revisions while the trainer publishes: a revision never changes while it is held, and never goes back. */
 struct reader {
     pthread_t thread;
@@ -663,6 +725,7 @@ int main(void)
     tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
+    tcase_add_test(tcase, whatever_is_lost_in_the_air_was_never_there);
     tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
     tcase_add_test(tcase, the_past_is_edited_while_others_teach_and_look);
     tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
