@@ -1,49 +1,15 @@
 /* test_trainer.c - the trainer's round against a real store: what a completed job promises, and what a failed one leaves. */
-#include <check.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "server/model.h"
-#include "server/trainer.h"
-
-#define SIDE    8u
-#define N_INPUT (SIDE * SIDE)
-
-static char folder[] = "/tmp/convd-trainer-XXXXXX";
-static char path[64];
-
-static struct event create_event(void)
-{
-    static char labels[3][LABEL_BYTES_MAX + 1] = {"a", "b", "c"};
-    struct event create = {.kind = EVENT_CREATE, .revision = 1, .created_us = 1};
-    create.as.create.shape = shape_default();
-    create.as.create.shape.width = create.as.create.shape.height = SIDE;
-    create.as.create.shape.kernels = 4;
-    create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
-    create.as.create.shape.hidden = 8;
-    create.as.create.settings = settings_default();
-    create.as.create.n_classes = 3;
-    create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
-    return create;
-}
+#include "tests/server/trainer.h"
 
 static struct trainer *start(const struct trainer_config *config)
 {
-    struct err err;
-    struct event create = create_event();
-    struct learner *learner = learner_create(&create, NULL, 0, &err);
-    ck_assert_msg(learner != NULL, "%s", err.text);
-    struct store *store = NULL;
-    ck_assert_msg(store_create(&store, path, &create, learner, &err) == 0, "%s", err.text);
-    struct trainer *trainer = trainer_create(store, learner, config, &err);
-    ck_assert_msg(trainer != NULL, "%s", err.text);
-    return trainer;
+    return start_new(8, config);
 }
 
 static void stop(struct trainer *trainer)
@@ -53,101 +19,15 @@ static void stop(struct trainer *trainer)
     trainer_free(trainer);
 }
 
-/* A job that can be waited for, with its own images. */
-struct wait {
-    struct job job;
-    struct sample samples[4];
-    uint8_t pixels[4][N_INPUT];
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool done;
-};
-
-static void on_done(struct job *job)
-{
-    struct wait *w = job->context;
-    (void)pthread_mutex_lock(&w->lock);
-    w->done = true;
-    (void)pthread_cond_signal(&w->wake);
-    (void)pthread_mutex_unlock(&w->lock);
-}
-
-static struct wait *wait_create(enum job_kind kind)
-{
-    struct wait *w = calloc(1, sizeof *w);
-    ck_assert_ptr_nonnull(w);
-    (void)pthread_mutex_init(&w->lock, NULL);
-    (void)pthread_cond_init(&w->wake, NULL);
-    w->job.kind = kind;
-    w->job.done = on_done;
-    w->job.context = w;
-    return w;
-}
-
 static struct wait *train_create(uint32_t n, uint32_t label, unsigned pattern)
 {
-    struct wait *w = wait_create(JOB_TRAIN);
+    struct wait *w = wait_create_train(n);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t p = 0; p < N_INPUT; p++)
             w->pixels[i][p] = (uint8_t)((p * (pattern + 3) + i * 7) & 255);
-        w->samples[i] = (struct sample){.label = label, .pixels = w->pixels[i]};
+        w->samples[i].label = label;
     }
-    w->job.event.kind = EVENT_TRAIN;
-    w->job.event.as.train.n = n;
-    w->job.event.as.train.samples = w->samples;
-    w->job.bytes = n * N_INPUT;
     return w;
-}
-
-static void await(struct wait *w)
-{
-    (void)pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        (void)pthread_cond_wait(&w->wake, &w->lock);
-    (void)pthread_mutex_unlock(&w->lock);
-}
-
-static void wait_free(struct wait *w)
-{
-    (void)pthread_mutex_destroy(&w->lock);
-    (void)pthread_cond_destroy(&w->wake);
-    free(w->job.replayed_answer);
-    free(w->job.list);
-    free(w);
-}
-
-/* Submits, waits, and gives the job back for a look. */
-static struct wait *run(struct trainer *trainer, struct wait *w)
-{
-    struct err err;
-    ck_assert_msg(trainer_submit(trainer, &w->job, &err) == 0, "%s", err.text);
-    await(w);
-    return w;
-}
-
-static void digest_of(struct trainer *trainer, uint8_t digest[DIGEST_BYTES])
-{
-    struct revision *held = model_acquire(trainer_model(trainer));
-    model_digest(held, digest);
-    model_release(trainer_model(trainer), held);
-}
-
-static void setup(void)
-{
-    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    (void)snprintf(path, sizeof path, "%s/m.db", folder);
-}
-
-static void teardown(void)
-{
-    char name[80];
-    const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < 4; i++) {
-        (void)snprintf(name, sizeof name, "%s%s", path, ends[i]);
-        (void)unlink(name);
-    }
-    (void)rmdir(folder);
 }
 
 START_TEST(a_completed_job_is_published_and_in_the_log)
@@ -478,15 +358,9 @@ START_TEST(a_failed_commit_leaves_what_is_rehearsed_as_it_was)
     digest_of(trainer, published);
     stop(trainer);
 
-    struct store *store = NULL;
-    struct store_verdict verdict;
-    struct err err;
-    ck_assert_msg(store_open(&store, path, false, &err) == 0, "%s", err.text);
-    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
+    const struct store_verdict verdict = leads_to(published);
     ck_assert_uint_eq(verdict.samples, 380 * 4);
     ck_assert_uint_eq(verdict.step, 380 * 4 * 5);
-    ck_assert_mem_eq(verdict.digest, published, DIGEST_BYTES);
-    store_close(store);
 }
 END_TEST
 
@@ -673,13 +547,7 @@ START_TEST(the_past_is_edited_while_others_teach_and_look)
     digest_of(trainer, digest);
     stop(trainer);
 
-    struct store *store = NULL;
-    struct store_verdict verdict;
-    struct err err;
-    ck_assert_msg(store_open(&store, path, true, &err) == 0, "%s", err.text);
-    ck_assert_msg(store_verify(store, NULL, NULL, NULL, &verdict, &err) == 0, "%s", err.text);
-    ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
-    store_close(store);
+    (void)leads_to(digest);
 }
 END_TEST
 
