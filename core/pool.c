@@ -12,18 +12,25 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fingerprints read pix
 /* What tells the draws of the slots from all others of the same seed. */
 #define POOL_KEY 0x706f6f6cu
 
+/* The fingerprint of what is in a slot, so that taking it out of the sum reads 32 bytes and not an image. */
+struct print {
+    uint64_t h[POOL_SUM];
+};
+
 /* The old contents of slots that were changed after a mark. */
 struct kept {
     uint32_t n;      /* n_slots at most                */
     uint32_t *where; /* [n_slots] which slot           */
     uint8_t *marks;  /* [n_slots] its marks[] before   */
     int64_t *ids;    /* [n_slots]                      */
+    struct print *prints;
     uint8_t *pixels; /* [n_slots][n_input]             */
 };
 
 struct pool_slots {
-    uint8_t *pixels; /* [n_slots][n_input] */
-    int64_t *ids;    /* [n_slots]          */
+    uint8_t *pixels;      /* [n_slots][n_input] */
+    int64_t *ids;         /* [n_slots]          */
+    struct print *prints; /* [n_slots]; beside POOL_BYTES */
     /* Going back. `marks` has the number of the mark after which the slot was last changed: if that is the last mark, its old
      * content is among what was kept. MARK_NEVER: never used; MARK_NONE: changed when there was no mark. */
     uint8_t *marks;      /* [n_slots]                                            */
@@ -40,6 +47,7 @@ static void kept_free(struct kept *kept)
     free(kept->where);
     free(kept->marks);
     free(kept->ids);
+    free(kept->prints);
     free(kept->pixels);
 }
 
@@ -49,6 +57,7 @@ static void slots_free(struct pool_slots *slots)
         return;
     free(slots->pixels);
     free(slots->ids);
+    free(slots->prints);
     free(slots->marks);
     kept_free(&slots->kept[0]);
     kept_free(&slots->kept[1]);
@@ -60,8 +69,10 @@ static bool kept_create(struct kept *kept, size_t n, uint32_t n_input)
     kept->where = calloc(n, sizeof *kept->where);
     kept->marks = calloc(n, sizeof *kept->marks);
     kept->ids = calloc(n, sizeof *kept->ids);
+    kept->prints = calloc(n, sizeof *kept->prints);
     kept->pixels = malloc(n * n_input);
-    return kept->where != NULL && kept->marks != NULL && kept->ids != NULL && kept->pixels != NULL;
+    return kept->where != NULL && kept->marks != NULL && kept->ids != NULL && kept->prints != NULL &&
+           kept->pixels != NULL;
 }
 
 static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
@@ -72,8 +83,9 @@ static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
     const size_t n = n_slots > 0 ? n_slots : 1; /* malloc(0) may give NULL */
     slots->pixels = malloc(n * n_input);
     slots->ids = calloc(n, sizeof *slots->ids);
+    slots->prints = calloc(n, sizeof *slots->prints);
     slots->marks = calloc(n, sizeof *slots->marks);
-    if (slots->pixels == NULL || slots->ids == NULL || slots->marks == NULL ||
+    if (slots->pixels == NULL || slots->ids == NULL || slots->prints == NULL || slots->marks == NULL ||
         !kept_create(&slots->kept[0], n, n_input) || !kept_create(&slots->kept[1], n, n_input)) {
         slots_free(slots);
         return NULL;
@@ -167,12 +179,12 @@ static inline uint64_t advance(uint64_t h, uint64_t word)
 
 /* Four chains side by side, each over every fourth word of the pixels: h = rotate(h ^ word) * odd, a bijection of h for each
  * word and of the word for each h, so that one changed byte always changes its chain. */
-static void fingerprint(uint64_t h[POOL_SUM], uint32_t class_index, uint32_t slot, const uint8_t *pixels,
-                        uint32_t n_input)
+static struct print fingerprint(uint32_t class_index, uint32_t slot, const uint8_t *pixels, uint32_t n_input)
 {
+    struct print print;
     for (unsigned i = 0; i < POOL_SUM; i++)
-        h[i] = draw_bits((uint64_t)class_index << 32 | slot, i);
-    uint64_t a = h[0], b = h[1], c = h[2], d = h[3];
+        print.h[i] = draw_bits((uint64_t)class_index << 32 | slot, i);
+    uint64_t a = print.h[0], b = print.h[1], c = print.h[2], d = print.h[3];
     uint64_t words[POOL_SUM];
     uint32_t at = 0;
     for (; n_input - at >= sizeof words; at += sizeof words) {
@@ -190,31 +202,24 @@ static void fingerprint(uint64_t h[POOL_SUM], uint32_t class_index, uint32_t slo
         c = advance(c, words[2]);
         d = advance(d, words[3]);
     }
-    h[0] = draw_mix(a);
-    h[1] = draw_mix(b);
-    h[2] = draw_mix(c);
-    h[3] = draw_mix(d);
+    return (struct print){{draw_mix(a), draw_mix(b), draw_mix(c), draw_mix(d)}};
 }
 
-static const uint8_t *pixels_of(const struct pool *pool, uint32_t where)
+static uint8_t *pixels_of(const struct pool *pool, uint32_t where)
 {
     return pool->slots->pixels + (size_t)where * pool->n_input;
 }
 
-static void sum_with(uint64_t sum[POOL_SUM], const struct pool *pool, uint32_t class_index, uint32_t slot)
+static void sum_with(uint64_t sum[POOL_SUM], const struct print *print)
 {
-    uint64_t h[POOL_SUM];
-    fingerprint(h, class_index, slot, pixels_of(pool, first_slot(pool, class_index) + slot), pool->n_input);
     for (unsigned i = 0; i < POOL_SUM; i++)
-        sum[i] += h[i];
+        sum[i] += print->h[i];
 }
 
-static void sum_without(uint64_t sum[POOL_SUM], const struct pool *pool, uint32_t class_index, uint32_t slot)
+static void sum_without(uint64_t sum[POOL_SUM], const struct print *print)
 {
-    uint64_t h[POOL_SUM] = {0};
-    sum_with(h, pool, class_index, slot);
     for (unsigned i = 0; i < POOL_SUM; i++)
-        sum[i] -= h[i];
+        sum[i] -= print->h[i];
 }
 
 bool pool_check(const struct pool *pool)
@@ -222,8 +227,11 @@ bool pool_check(const struct pool *pool)
     uint64_t sum[POOL_SUM] = {0};
     assert(pool->slots != NULL);
     for (uint32_t c = 0; c < pool->n_classes; c++)
-        for (uint32_t slot = 0; slot < pool_used(pool, c); slot++)
-            sum_with(sum, pool, c, slot);
+        for (uint32_t slot = 0; slot < pool_used(pool, c); slot++) {
+            const uint32_t where = first_slot(pool, c) + slot;
+            const struct print print = fingerprint(c, slot, pixels_of(pool, where), pool->n_input);
+            sum_with(sum, &print);
+        }
     return memcmp(sum, pool->sum, sizeof sum) == 0;
 }
 
@@ -236,7 +244,7 @@ void pool_classes(struct pool *pool, uint32_t n_classes)
     if (pool->slots != NULL)
         for (uint32_t c = 0; c < pool->n_classes; c++)
             for (uint32_t slot = share; slot < pool_used(pool, c); slot++)
-                sum_without(pool->sum, pool, c, slot);
+                sum_without(pool->sum, &pool->slots->prints[first_slot(pool, c) + slot]);
     pool->n_classes = n_classes;
     pool->share = share;
 }
@@ -258,6 +266,7 @@ static void keep(struct pool *pool, uint32_t where)
         kept->where[kept->n] = where;
         kept->marks[kept->n] = s->marks[where];
         kept->ids[kept->n] = s->ids[where];
+        kept->prints[kept->n] = s->prints[where];
         if (s->marks[where] != MARK_NEVER)
             memcpy(kept->pixels + (size_t)kept->n * pool->n_input, pixels_of(pool, where), pool->n_input);
         kept->n++;
@@ -277,12 +286,13 @@ void pool_add(struct pool *pool, uint64_t seed, uint32_t class_index, const uint
         j < pool->share ? j : draw_below(draw_bits(draw_mix(seed + POOL_KEY) + class_index, j), pool->share);
     const uint32_t where = first_slot(pool, class_index) + (uint32_t)slot;
     if (j >= pool->share)
-        sum_without(pool->sum, pool, class_index, (uint32_t)slot);
+        sum_without(pool->sum, &pool->slots->prints[where]);
     keep(pool, where);
     memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
     pool->slots->ids[where] = id;
     pool->doubts[where] = doubt;
-    sum_with(pool->sum, pool, class_index, (uint32_t)slot);
+    pool->slots->prints[where] = fingerprint(class_index, (uint32_t)slot, pixels, pool->n_input);
+    sum_with(pool->sum, &pool->slots->prints[where]);
 }
 
 bool pool_draw(const struct pool *pool, uint64_t draw, struct pool_drawn *drawn)
@@ -371,6 +381,7 @@ void pool_copy(struct pool *dst, const struct pool *src)
             const size_t first = first_slot(src, c), n = pool_used(src, c), n_input = src->n_input;
             memcpy(dst->slots->pixels + first * n_input, src->slots->pixels + first * n_input, n * n_input);
             memcpy(dst->slots->ids + first, src->slots->ids + first, n * sizeof *src->slots->ids);
+            memcpy(dst->slots->prints + first, src->slots->prints + first, n * sizeof *src->slots->prints);
             for (size_t i = first; i < first + n; i++)
                 dst->slots->marks[i] = MARK_NONE;
         }
@@ -397,6 +408,7 @@ static void take_back(struct pool *pool, struct kept *kept)
         const uint32_t where = kept->where[i];
         s->marks[where] = kept->marks[i];
         s->ids[where] = kept->ids[i];
+        s->prints[where] = kept->prints[i];
         if (s->marks[where] != MARK_NEVER)
             memcpy(s->pixels + (size_t)where * pool->n_input, kept->pixels + (size_t)i * pool->n_input, pool->n_input);
     }
@@ -432,8 +444,10 @@ void pool_fill(struct pool *pool, uint32_t class_index, uint32_t slot, int64_t i
     const uint32_t where = first_slot(pool, class_index) + slot;
     pool->slots->ids[where] = id;
     pool->slots->marks[where] = MARK_NONE;
-    if (pixels != NULL)
-        memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
+    if (pixels == NULL)
+        return;
+    memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);
+    pool->slots->prints[where] = fingerprint(class_index, slot, pixels, pool->n_input);
 }
 
 void pool_present(struct pool *pool)

@@ -21,7 +21,7 @@
  *
  * Bounds: share = min(POOL_CLASS_MAX, n_slots / p), p the smallest power of two that is not below the number of classes;
  * n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES). For 28x28 and up to 16 classes that is 1,000 images of each, 8 MB of ten; no
- * model has more than POOL_BYTES of them, and less than that again for each of the last two groups of events, which may yet be taken back. When there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
+ * model has more than POOL_BYTES of them (and 32 bytes a used slot beside), and less than that again for each of the last two groups of events, which may yet be taken back. When there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
  *
  * A class that comes later: while p stays, it finds its slots unused. When p doubles, class c - p gives the upper half of its
  * slots to class c: nothing moves, what was in them is forgotten. Where the slots of class c begin thus follows
