@@ -99,13 +99,14 @@ static int work_off(struct rebuild *rebuild, struct offline *model, const struct
 {
     struct progress progress;
     struct store_snapshot taken;
+    struct rebuild_made made;
     enum rebuild_state state = REBUILD_MORE;
     uint64_t done, total;
     rebuild_progress(rebuild, &done, &total);
     progress_start(&progress, "replaying", total, cli_quiet(args));
     while (state == REBUILD_MORE && !cli_stop()) {
         struct learner *learner = NULL;
-        state = rebuild_chunk(rebuild, model->store, model->learner, CHUNK_US, &learner, &taken, err);
+        state = rebuild_chunk(rebuild, model->store, model->learner, CHUNK_US, &learner, &taken, &made, err);
         if (learner != NULL) {
             learner_free(model->learner);
             model->learner = learner;

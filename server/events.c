@@ -302,6 +302,33 @@ static void write_settings(struct text *data, const struct note *note)
     text_add_string(data, "}}");
 }
 
+static void add_label(struct text *data, const char *name, const char *label)
+{
+    text_add_format(data, ",\"%s\":", name);
+    if (label[0] != '\0')
+        text_add_quoted(data, label, strlen(label));
+    else
+        text_add_string(data, "null");
+}
+
+static void write_edit(struct text *data, const struct note *note)
+{
+    const struct rebuild_made *edit = note->edit;
+    text_add_format(data, "{\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"forgotten\":%zu,\"relabelled\":%zu",
+                    note->revision, note->step, edit->forgotten, edit->relabelled);
+    add_label(data, "class", edit->removed);
+    add_label(data, "into", edit->into);
+    text_add(data, "}", 1);
+}
+
+static void write_amend(struct text *data, const struct store_snapshot *snapshot)
+{
+    text_add_format(data, "{\"id\":%" PRId64 ",\"revision\":%" PRIu64 ",\"pinned\":%s,\"note\":", snapshot->id,
+                    snapshot->revision, snapshot->pinned ? "true" : "false");
+    text_add_quoted(data, snapshot->note, strlen(snapshot->note));
+    text_add(data, "}", 1);
+}
+
 void events_note(void *context, const struct note *note)
 {
     struct events *events = context;
@@ -336,6 +363,14 @@ void events_note(void *context, const struct note *note)
         kind = "activate";
         text_add_format(&data, "{\"revision\":%" PRIu64 ",\"target\":%" PRIu64 ",\"step\":%" PRIu64 "}", note->revision,
                         note->target, note->step);
+        break;
+    case NOTE_EDIT:
+        kind = "edit";
+        write_edit(&data, note);
+        break;
+    case NOTE_AMEND:
+        kind = "amend";
+        write_amend(&data, note->snapshot);
         break;
     case NOTE_DRIFT:
         kind = "drift";

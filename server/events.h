@@ -4,7 +4,11 @@
  *   class     {"revision","action":"add"|"rename","index","label"}
  *   tune      {"revision","settings":{..}}
  *   snapshot  {"id","revision","step","reason"}
+ *   amend     {"id","revision","pinned","note"}                a snapshot was pinned, let go, or got another note
  *   activate  {"revision","target","step"}
+ *   edit      {"revision","step","forgotten","relabelled","class","into"}   the past was edited, and the model is another: how many
+ *             samples; class: the label of one that was removed, into: of that which got its samples; null: none. Snapshots that
+ *             saw the samples are gone
  *   job       as GET /jobs/{id}
  *   drift     {"revision","sample","alarms"}
  *   lost      {"missed": n, or null where nobody knows}        to a reader that has missed some

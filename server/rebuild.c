@@ -19,11 +19,6 @@ bool rebuild_active(const struct rebuild *r)
     return rebuild_pending(r) && !r->given_up;
 }
 
-bool rebuild_removes(const struct rebuild *r)
-{
-    return r->edits.removes;
-}
-
 uint64_t rebuild_wait_us(const struct rebuild *r)
 {
     if (!rebuild_active(r))
@@ -365,8 +360,18 @@ out:
 
 /* ---- working ---- */
 
+/* The label that the live model has for a class, before it is removed. */
+static void name_class(char label[LABEL_BYTES_MAX + 1], const struct store *store, const struct learner *work,
+                       uint32_t id)
+{
+    for (uint32_t column = 0; id != EDIT_FORGET && column < work->n_classes; column++)
+        if (store_class_id(store, column) == id)
+            memcpy(label, work->labels[column], LABEL_BYTES_MAX + 1);
+}
+
 static enum rebuild_state take_over(struct rebuild *r, struct store *store, const struct learner *work,
-                                    struct learner **state, struct store_snapshot *snapshot, struct err *err)
+                                    struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
+                                    struct err *err)
 {
     /* Classes may have come since that make it impossible; and what was relabelled may have been relabelled back. */
     const int left_out = look_again(r, store, work, err);
@@ -378,14 +383,23 @@ static enum rebuild_state take_over(struct rebuild *r, struct store *store, cons
         return resume(r, store, work, err);
     if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
         return pinned(r, store, err);
+    *made = (struct rebuild_made){.removes = r->edits.removes};
+    if (made->removes) {
+        name_class(made->removed, store, work, r->edits.removed);
+        name_class(made->into, store, work, r->edits.into);
+    }
     if (store_edits_take_over(store, r->replayer, &r->edits, state, snapshot, err) != 0)
         return failed(r, store, err);
+    for (size_t i = 0; i < r->edits.n; i++) /* those of a class that was removed as well */
+        made->forgotten += r->edits.list[i].label == EDIT_FORGET;
+    made->relabelled = r->edits.n - made->forgotten;
     rebuild_fini(r);
     return REBUILD_DONE;
 }
 
 enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const struct learner *work, uint64_t us,
-                                 struct learner **state, struct store_snapshot *snapshot, struct err *err)
+                                 struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
+                                 struct err *err)
 {
     const uint64_t end = clock_us() + us;
     assert(rebuild_wait_us(r) == 0);
@@ -397,7 +411,7 @@ enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const s
     for (;;) {
         const int status = store_replayer_step(r->replayer, STEP_SAMPLES, err);
         if (status == 0)
-            return take_over(r, store, work, state, snapshot, err);
+            return take_over(r, store, work, state, snapshot, made, err);
         if (status < 0)
             return failed(r, store, err);
         if (clock_us() >= end)

@@ -70,6 +70,14 @@ enum rebuild_state {
     REBUILD_VOID,     /* err says why it has become impossible; it was dropped                   */
 };
 
+/* What was done, when it is. */
+struct rebuild_made {
+    size_t forgotten, relabelled;      /* samples                                             */
+    bool removes;                      /* a class was removed                                 */
+    char removed[LABEL_BYTES_MAX + 1]; /* its label; "": the live model had it no more        */
+    char into[LABEL_BYTES_MAX + 1];    /* that of the class that got its samples; "": none, or likewise */
+};
+
 /* rebuild_pending - something is accepted and not in the log, or may be. rebuild_active - and it was not given up: there is a job for it. */
 bool rebuild_pending(const struct rebuild *rebuild);
 bool rebuild_active(const struct rebuild *rebuild);
@@ -93,12 +101,11 @@ enum rebuild_state rebuild_resume(struct rebuild *rebuild, struct store *store, 
 void rebuild_again(struct rebuild *rebuild);
 
 /* rebuild_chunk - of what is due: as much as so many microseconds hold, and a sample at least. REBUILD_DONE: taken over: *state (to
- * be freed) is the model now (NULL: it is what it was), *snapshot was taken of it. In all other cases nothing has changed. */
+ * be freed) is the model now (NULL: it is what it was), *snapshot was taken of it, *made is what was done. In all other cases nothing has
+ * changed. */
 enum rebuild_state rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
-                                 struct learner **state, struct store_snapshot *snapshot, struct err *err);
-
-/* rebuild_removes - whether what is at work takes a class away: columns of the model move then. */
-bool rebuild_removes(const struct rebuild *rebuild);
+                                 struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
+                                 struct err *err);
 
 /* rebuild_progress - 0 of 0 while it waits. */
 void rebuild_progress(struct rebuild *rebuild, uint64_t *done, uint64_t *total);

@@ -105,6 +105,8 @@ enum note_kind {
     NOTE_TUNE,     /* likewise                                                                          */
     NOTE_SNAPSHOT, /* snapshot                                                                          */
     NOTE_ACTIVATE, /* revision, step; target: the revision that it went back to                         */
+    NOTE_EDIT,     /* revision, step; edit: what was made                                          */
+    NOTE_AMEND,    /* snapshot, as it is now                                                       */
     NOTE_DRIFT,    /* revision; samples: the tally's when the last alarm was raised; alarms             */
 };
 
@@ -114,6 +116,7 @@ struct note {
     double loss_sum;
     const struct event *event;
     const struct store_snapshot *snapshot;
+    const struct rebuild_made *edit;
 };
 
 struct trainer_config {

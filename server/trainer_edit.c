@@ -47,7 +47,8 @@ int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
 }
 
 /* The rebuilt state becomes the live one; it is in the log already. Memory comes back: readers let go of old revisions. */
-static void edit_publish(struct trainer *t, const struct learner *state, const struct store_snapshot *taken)
+static void edit_publish(struct trainer *t, const struct learner *state, const struct store_snapshot *taken,
+                         const struct rebuild_made *made)
 {
     while (learner_copy(t->work, state, NULL) != 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -55,6 +56,8 @@ static void edit_publish(struct trainer *t, const struct learner *state, const s
     t->alarms = t->work->tally.drift.alarms;
     t->snapshot_clock_us = clock_us();
     t->samples_since_snapshot = 0;
+    trainer_tell(t,
+                 &(struct note){.kind = NOTE_EDIT, .revision = t->work->revision, .step = t->work->step, .edit = made});
     trainer_snapshot_taken(t, taken);
 }
 
@@ -68,15 +71,16 @@ void trainer_edit_empty_wal(struct trainer *t)
 }
 
 /* All that was accepted is in the log now. state: the model, unless it is what it was. */
-static void edit_done(struct trainer *t, bool removes, const struct learner *state, const struct store_snapshot *taken)
+static void edit_done(struct trainer *t, const struct learner *state, const struct store_snapshot *taken,
+                      const struct rebuild_made *made)
 {
     struct job_status job;
     past_forget(t->past); /* they saw what is forgotten */
     if (state != NULL) {
-        if (removes)
+        if (made->removes)
             atomic_store(&t->columns,
                          t->went_back = state->revision); /* indices that were looked up before mean others */
-        edit_publish(t, state, taken);
+        edit_publish(t, state, taken, made);
     }
     trainer_edit_empty_wal(t);
     (void)jobs_find(t->jobs, jobs_running(t->jobs), &job);
@@ -113,12 +117,12 @@ void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
     struct learner *learner = NULL;
     struct store_snapshot taken;
     struct err err = {0};
-    const bool removes = rebuild_removes(&t->rebuild);
+    struct rebuild_made made;
     uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
     us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
-    const enum rebuild_state state = rebuild_chunk(&t->rebuild, t->store, t->work, us, &learner, &taken, &err);
+    const enum rebuild_state state = rebuild_chunk(&t->rebuild, t->store, t->work, us, &learner, &taken, &made, &err);
     if (state == REBUILD_DONE)
-        edit_done(t, removes, learner, &taken);
+        edit_done(t, learner, &taken, &made);
     else
         edit_report(t, state, &err);
     learner_free(learner);

@@ -104,5 +104,7 @@ int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err)
                                             job->amend_note ? job->note : NULL, &job->snapshot, err);
     if (status != 0 && (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL))
         trainer_storage_error(t);
+    if (status == 0)
+        trainer_tell(t, &(struct note){.kind = NOTE_AMEND, .snapshot = &job->snapshot});
     return status;
 }

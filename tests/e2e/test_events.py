@@ -100,6 +100,42 @@ def test_everything_that_changes_the_model_is_told_in_its_order(daemon: Daemon, 
 
 
 @pytest.mark.core
+def test_an_edit_of_the_past_and_a_pin_are_told(small: Daemon, noise):
+    images = noise.integers(0, 256, (6, 64), np.uint8)
+    small.post("/train?labels=a,b,c,a,b,c", images.tobytes()).ok()
+    wait = {"Content-Type": "application/json", "Prefer": "wait=25"}
+
+    def edit(method: str, path: str, document: dict) -> dict:
+        return small.request(method, path, json.dumps(document).encode(), wait).ok()
+    with Reader(small) as reader:
+        taken = small.send_json("POST", "/snapshots", {"note": "x"}).ok(201)["id"]
+        assert reader.next("snapshot", "amend")["event"] == "snapshot"
+        for pinned in (True, False):
+            said = small.send_json("PATCH", f"/snapshots/{taken}", {"pinned": pinned, "note": "\"y\""}).ok()
+            event = reader.next()
+            assert event["event"] == "amend" and told(event) == {
+                "id": taken, "revision": said["revision"], "pinned": pinned, "note": "\"y\""}
+        small.send_json("PATCH", "/snapshots/999", {"pinned": True}).problem(404)
+        for asked, forgotten, relabelled, class_, into in (
+                (("DELETE", "/samples", {"ids": [1, 2]}), 2, 0, None, None),
+                (("PATCH", "/samples/3", {"label": "a"}), 0, 1, None, None),
+                (("PATCH", "/classes", {"from": "c", "into": "a"}), 0, 1, "c", "a"),
+                (("PATCH", "/classes", {"delete": "b"}), 1, 0, "b", None)):
+            job = edit(*asked)
+            assert job["state"] == "done"
+            event = reader.next("edit", "amend", "snapshot")
+            model = small.model()
+            assert event["event"] == "edit" and told(event) == {
+                "revision": job["revision"], "step": model["step"], "forgotten": forgotten, "relabelled": relabelled, "class": class_,
+                "into": into}
+            after = reader.next("edit", "amend", "snapshot")
+            assert after["event"] == "snapshot" and after["reason"] == "edit" and after["revision"] == event["revision"]
+        assert small.send_json("PATCH", "/samples/3", {"label": "a"}).ok()["changed"] == 0
+        small.train("a", images[0].tobytes()).ok()
+        assert reader.next("edit", "train")["event"] == "train"
+
+
+@pytest.mark.core
 def test_a_job_is_told_from_its_beginning_to_its_end(daemon: Daemon):
     with Reader(daemon) as reader:
         begun = daemon.send_json("POST", "/rehearse", {"passes": 3, "samples": [1, 400]}).ok(202)
