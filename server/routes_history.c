@@ -1,6 +1,6 @@
 /* routes_history.c - GET /stats/history: test-then-train accuracy and loss over the samples, for a chart.
  *
- * The samples of the live line, in the order of training, are cut into `points` windows of the same length. Of each the outcomes are
+ * The samples of the live line, in the order of training and without those that were forgotten, are cut into `points` windows of the same length. Of each the outcomes are
  * averaged; of long windows those of the last samples alone, so that no request looks at more than LOOK_MOST of them. The
  * trainer's thread does it, some at a time (trainer.h, JOB_READ).
  */
@@ -41,7 +41,7 @@ static int begin(struct history *h, struct store *store, struct err *err)
     return 0;
 }
 
-/* The line may have become another between two steps; then the later windows are of that one. */
+/* The line may have become another between two steps, or samples may be forgotten; then the later windows are of what is there by then. */
 static int history_read(struct job *job, struct store *store, struct err *err)
 {
     struct history *h = ((struct work *)job->context)->own;

@@ -117,6 +117,7 @@
     X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \
     X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE event = ?1 ORDER BY sample")                       \
     X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 ORDER BY sample, event")       \
+    X(FORGOTTEN,         "SELECT sample FROM edit WHERE label IS NULL AND sample BETWEEN ?1 AND ?2 ORDER BY sample")   \
     X(EDIT_SPANS,        "SELECT revision, body FROM event WHERE kind = 'edit' AND kind <> 'train'"                    \
                          " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
     X(EDITED_INSERT,     "INSERT INTO edited (revision, event, hash) VALUES (?1, ?2, ?3)")                             \

@@ -105,6 +105,34 @@ def test_the_history_is_the_means_over_windows_of_the_samples(daemons, points):
         assert point["loss"] == pytest.approx(np.mean([loss for _, loss in part]), abs=1e-7)
 
 
+@pytest.mark.core
+def test_the_history_counts_only_what_is_still_there(small: Daemon, noise):
+    wait = {"Content-Type": "application/json", "Prefer": "wait=25"}
+    for _ in range(10):
+        small.post("/train?label=a", noise.integers(0, 256, (4, 64), np.uint8).tobytes()).ok()
+    back = small.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    small.post("/train?label=b", noise.integers(0, 256, (9, 64), np.uint8).tobytes()).ok()
+    small.post(f"/snapshots/{back}/activate").ok()
+    for label in "abcab":
+        small.post(f"/train?label={label}", noise.integers(0, 256, (7, 64), np.uint8).tobytes()).ok()
+    gone = [1, 2, 5, 17, 18, 40, 45, 50, 51, 60, 84]  # the first, the last, one after the other, of both stretches and of neither
+    small.request("DELETE", "/samples", json.dumps({"ids": gone}).encode(), wait).ok()
+    live = [i for i in [*range(1, 41), *range(50, 85)] if i not in gone]
+    rows = {row["id"]: row for row in small.get("/samples?limit=500").ok()["samples"]}
+    assert sorted(rows) == live
+    for points in (1, 3, 10, 1000):
+        history = small.get(f"/stats/history?points={points}").ok()
+        assert history["samples"] == len(live) == small.get("/stats").ok()["samples"]
+        window = history["window"]
+        parts = [live[at:at + window] for at in range(0, len(live), window)]
+        assert [point["samples"] for point in history["points"]] == [min(window * (i + 1), len(live)) for i in range(len(parts))]
+        for point, part in zip(history["points"], parts):
+            assert point["accuracy"] == pytest.approx(np.mean([rows[i]["correct"] for i in part]), abs=1e-8)
+            assert point["loss"] == pytest.approx(np.mean([rows[i]["loss"] for i in part]), abs=1e-7)
+    small.request("DELETE", "/samples", json.dumps({"ids": live}).encode(), wait).ok()
+    assert small.get("/stats/history").ok()["points"] == []
+
+
 def test_of_long_windows_the_last_samples_are_averaged(daemons, noise):
     """100,000 samples of a tiny model, in 1,000 windows of 101: of each the last 100."""
     daemon = daemons.start(daemons.init("--width", "2", "--height", "2", "--kernels", "0", "--hidden", "1"),
