@@ -74,6 +74,19 @@ uint32_t edits_apply(const struct edits *edits, int64_t id, uint32_t label)
     return edits->removes && label == edits->removed ? edits->into : label;
 }
 
+void edit_bind_into(struct db *db, enum statement which, int place, uint32_t into)
+{
+    if (into == EDIT_FORGET)
+        db_bind_null(db, which, place);
+    else
+        db_bind_int(db, which, place, into);
+}
+
+uint32_t edit_into(const struct db *db, enum statement which, int column)
+{
+    return db_is_null(db, which, column) ? EDIT_FORGET : (uint32_t)db_int(db, which, column);
+}
+
 /* ---- which stretches of the log they touch ---- */
 
 int edit_spans_read(struct store *store, struct err *err)
@@ -175,7 +188,7 @@ int edit_prove(struct store *store, const struct event *event, struct err *err)
     db_bind_int(db, SQL_EDIT_ROWS, 1, (int64_t)event->revision);
     for (; (status = db_step(db, SQL_EDIT_ROWS, err)) == 1; n++)
         add_edit(&hash, db_int(db, SQL_EDIT_ROWS, 0), (uint32_t)db_int(db, SQL_EDIT_ROWS, 1),
-                 db_is_null(db, SQL_EDIT_ROWS, 2) ? EDIT_FORGET : (uint32_t)db_int(db, SQL_EDIT_ROWS, 2));
+                 edit_into(db, SQL_EDIT_ROWS, 2));
     if (status < 0)
         return -1;
     db_bind_int(db, SQL_EDITED_ROWS, 1, (int64_t)event->revision);
@@ -188,8 +201,7 @@ int edit_prove(struct store *store, const struct event *event, struct err *err)
         return -1;
     db_bind_int(db, SQL_REMOVED_ROWS, 1, (int64_t)event->revision);
     while ((status = db_step(db, SQL_REMOVED_ROWS, err)) == 1)
-        add_edit(&hash, -1, (uint32_t)db_int(db, SQL_REMOVED_ROWS, 0),
-                 db_is_null(db, SQL_REMOVED_ROWS, 1) ? EDIT_FORGET : (uint32_t)db_int(db, SQL_REMOVED_ROWS, 1));
+        add_edit(&hash, -1, (uint32_t)db_int(db, SQL_REMOVED_ROWS, 0), edit_into(db, SQL_REMOVED_ROWS, 1));
     if (status < 0)
         return -1;
     sha256_digest(&hash, CHAIN_BYTES, out);

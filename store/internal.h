@@ -20,7 +20,7 @@
  *   line          which events lead to a revision
  *   replay        where a state is made again from, and what an event does; recover, state_at
  *   replayer      from the one over the others, in steps
- *   edits         the past is changed
+ *   edits         the past is changed: edits_check (what can be), edits_accepted (what is to be), edits (the end of it)
  *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
  *   file          a file that appears whole or not at all
@@ -251,6 +251,10 @@ struct edited {
 
 /* edits_apply - the class that a sample has with these edits, which has `label` without. */
 uint32_t edits_apply(const struct edits *edits, int64_t id, uint32_t label);
+
+/* edit_bind_into, edit_into - the class that a sample gets, in a row; NULL is EDIT_FORGET. */
+void edit_bind_into(struct db *db, enum statement which, int place, uint32_t into);
+uint32_t edit_into(const struct db *db, enum statement which, int column);
 
 /* edit_hash - over the rows of one edit event: in table edit, by sample, in table edited, by revision, and in table class_removed.
  *     SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten); then for each: revision (8), hash (32);
