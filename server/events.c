@@ -38,9 +38,11 @@ struct events {
     struct events_counts counts;
     struct note train; /* held back: samples of several groups; samples = 0: none */
     int64_t train_ms;  /* when the last was told                                  */
-    struct job_status job;
-    bool job_held;
-    int64_t job_ms;
+    struct held_job {
+        struct job_status status;
+        bool held;
+        int64_t told_ms;
+    } jobs[2]; /* as many as may run at once */
 };
 
 struct events *events_create(unsigned readers, struct err *err)
@@ -53,7 +55,7 @@ struct events *events_create(unsigned readers, struct err *err)
     events->readers_max = readers;
     events->start_us = store_now_us();
     events->n = 1;
-    events->train_ms = events->job_ms = -EVENTS_BEAT_MS;
+    events->train_ms = events->jobs[0].told_ms = events->jobs[1].told_ms = -EVENTS_BEAT_MS;
     (void)pthread_mutex_init(&events->lock, NULL);
     return events;
 }
@@ -112,14 +114,14 @@ static void tell_train(struct events *events, int64_t now)
     tell(events, "train", &data);
 }
 
-static void tell_job(struct events *events, int64_t now)
+static void tell_job(struct events *events, struct held_job *job, int64_t now)
 {
     struct text data = {0};
-    if (!events->job_held)
+    if (!job->held)
         return;
-    job_write(&data, &events->job);
-    events->job_held = false;
-    events->job_ms = now;
+    job_write(&data, &job->status);
+    job->held = false;
+    job->told_ms = now;
     tell(events, "job", &data);
 }
 
@@ -257,8 +259,9 @@ void events_tick(struct events *events, int64_t now)
     (void)pthread_mutex_lock(&events->lock);
     if (now - events->train_ms >= EVENTS_TRAIN_MS)
         tell_train(events, now);
-    if (now - events->job_ms >= EVENTS_JOB_MS)
-        tell_job(events, now);
+    for (int i = 0; i < 2; i++)
+        if (now - events->jobs[i].told_ms >= EVENTS_JOB_MS)
+            tell_job(events, &events->jobs[i], now);
     for (struct reader *reader = events->readers; reader != NULL; reader = reader->next) {
         reader->beat = reader->beat || now - reader->last_ms >= EVENTS_BEAT_MS;
         if (reader->beat || now >= reader->until_ms)
@@ -385,19 +388,26 @@ void events_note(void *context, const struct note *note)
     (void)pthread_mutex_unlock(&events->lock);
 }
 
+/* The job's own place; else one that is free, or whose job has ended, which has been told. */
+static struct held_job *place_of(struct events *events, int64_t id)
+{
+    struct held_job *first = &events->jobs[0], *second = &events->jobs[1];
+    if (first->status.id == id || second->status.id == id)
+        return first->status.id == id ? first : second;
+    return first->status.id == 0 || first->status.state != JOB_STATE_RUNNING ? first : second;
+}
+
 void events_job(void *context, const struct job_status *job)
 {
     struct events *events = context;
     const int64_t now = now_ms();
     (void)pthread_mutex_lock(&events->lock);
-    const bool other = events->job_held && events->job.id != job->id;
-    if (other)
-        tell_job(events, now);
-    events->job = *job;
-    events->job_held = true;
-    if (job->state != JOB_STATE_RUNNING || job->steps == 0 || now - events->job_ms >= EVENTS_JOB_MS) {
+    struct held_job *mine = place_of(events, job->id);
+    mine->status = *job;
+    mine->held = true;
+    if (job->state != JOB_STATE_RUNNING || job->steps == 0 || now - mine->told_ms >= EVENTS_JOB_MS) {
         tell_train(events, now);
-        tell_job(events, now);
+        tell_job(events, mine, now);
     }
     (void)pthread_mutex_unlock(&events->lock);
 }

@@ -1,20 +1,23 @@
-/* jobs.c - see jobs.h. The table is a ring of JOBS_KEPT: job number n of this process is in place n % JOBS_KEPT. Nobody is called
- * while the lock is held, so that a watcher may look into the table. */
+/* jobs.c - see jobs.h. The table is a list in the order of ids; when it is full, the oldest job that has ended leaves it. Nobody is
+ * called while the lock is held, so that a watcher may look into the table. */
 #include "server/jobs.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/clock.h"
 #include "store/store.h"
 
 struct jobs {
     pthread_mutex_t lock;
-    int64_t first_id;
-    uint64_t n; /* jobs that there have been; the last is the one that may be running */
-    struct job_status ring[JOBS_KEPT];
-    uint64_t begun_us; /* monotonic: of the running job */
+    int64_t next_id;
+    size_t n;
+    struct entry {
+        struct job_status status;
+        uint64_t begun_us; /* monotonic */
+    } list[JOBS_KEPT];     /* [n] */
     struct job_watch *watches;
     void (*changed)(void *context, const struct job_status *job); /* NULL: nobody listens */
     void *context;
@@ -28,7 +31,7 @@ struct jobs *jobs_create(int64_t first_id, struct err *err)
         return NULL;
     }
     (void)pthread_mutex_init(&jobs->lock, NULL);
-    jobs->first_id = first_id;
+    jobs->next_id = first_id;
     return jobs;
 }
 
@@ -50,11 +53,20 @@ const char *job_state_name(enum job_state state)
     return names[state];
 }
 
-/* With the lock held: the job that runs, or NULL. */
-static struct job_status *running(struct jobs *jobs)
+/* With the lock held: that job, or NULL. */
+static struct entry *find(struct jobs *jobs, int64_t id)
 {
-    struct job_status *last = jobs->n == 0 ? NULL : &jobs->ring[(jobs->n - 1) % JOBS_KEPT];
-    return last != NULL && last->state == JOB_STATE_RUNNING ? last : NULL;
+    for (size_t i = 0; i < jobs->n; i++)
+        if (jobs->list[i].status.id == id)
+            return &jobs->list[i];
+    return NULL;
+}
+
+static struct entry *find_running(struct jobs *jobs, int64_t id)
+{
+    struct entry *entry = find(jobs, id);
+    assert(entry != NULL && entry->status.state == JOB_STATE_RUNNING);
+    return entry;
 }
 
 static double seconds_since(uint64_t begun_us)
@@ -62,12 +74,12 @@ static double seconds_since(uint64_t begun_us)
     return (double)(clock_us() - begun_us) / 1e6;
 }
 
-/* With the lock held: job number n of this process. */
-static void copy(struct job_status *out, const struct jobs *jobs, uint64_t n)
+/* With the lock held. */
+static void copy(struct job_status *out, const struct entry *entry)
 {
-    *out = jobs->ring[n % JOBS_KEPT];
+    *out = entry->status;
     if (out->state == JOB_STATE_RUNNING)
-        out->seconds = seconds_since(jobs->begun_us);
+        out->seconds = seconds_since(entry->begun_us);
 }
 
 void jobs_listen(struct jobs *jobs, void (*changed)(void *context, const struct job_status *job), void *context)
@@ -78,12 +90,12 @@ void jobs_listen(struct jobs *jobs, void (*changed)(void *context, const struct 
     (void)pthread_mutex_unlock(&jobs->lock);
 }
 
-/* Without the lock, by the thread that does the work: only that one changes the last job. */
-static void tell(struct jobs *jobs)
+/* Without the lock, by the thread that does the work: only that one changes a job. */
+static void tell(struct jobs *jobs, int64_t id)
 {
     struct job_status job;
     (void)pthread_mutex_lock(&jobs->lock);
-    copy(&job, jobs, jobs->n - 1);
+    copy(&job, find(jobs, id));
     void (*changed)(void *, const struct job_status *) = jobs->changed;
     void *context = jobs->context;
     (void)pthread_mutex_unlock(&jobs->lock);
@@ -91,63 +103,76 @@ static void tell(struct jobs *jobs)
         changed(context, &job);
 }
 
+/* With the lock held: a place at the end. There are fewer kinds than places, so one of a full list has ended. */
+static struct entry *add(struct jobs *jobs)
+{
+    size_t leaves = 0;
+    if (jobs->n < JOBS_KEPT)
+        return &jobs->list[jobs->n++];
+    while (jobs->list[leaves].status.state == JOB_STATE_RUNNING)
+        leaves++;
+    memmove(&jobs->list[leaves], &jobs->list[leaves + 1], (JOBS_KEPT - 1 - leaves) * sizeof jobs->list[0]);
+    return &jobs->list[JOBS_KEPT - 1];
+}
+
 int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, uint64_t passes, uint64_t revision,
                    struct err *err)
 {
+    const struct job_status *other = NULL;
     int64_t id = -1;
     (void)pthread_mutex_lock(&jobs->lock);
-    const struct job_status *other = running(jobs);
+    for (size_t i = 0; i < jobs->n; i++)
+        if (jobs->list[i].status.state == JOB_STATE_RUNNING && strcmp(jobs->list[i].status.kind, kind) == 0)
+            other = &jobs->list[i].status;
     if (other != NULL) {
         err_set(err, ERR_CONFLICT, "job %lld (%s) is running: wait for its end, or DELETE /jobs/%lld",
                 (long long)other->id, other->kind, (long long)other->id);
     } else {
-        id = jobs->first_id + (int64_t)jobs->n;
-        jobs->ring[jobs->n++ % JOBS_KEPT] = (struct job_status){.id = id,
-                                                                .kind = kind,
-                                                                .steps_total = steps_total,
-                                                                .pass = 1,
-                                                                .passes = passes,
-                                                                .revision = revision,
-                                                                .started_us = store_now_us()};
-        jobs->begun_us = clock_us();
+        id = jobs->next_id++;
+        *add(jobs) = (struct entry){.status = {.id = id,
+                                               .kind = kind,
+                                               .steps_total = steps_total,
+                                               .pass = 1,
+                                               .passes = passes,
+                                               .revision = revision,
+                                               .started_us = store_now_us()},
+                                    .begun_us = clock_us()};
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (id >= 0)
-        tell(jobs);
+        tell(jobs, id);
     return id;
 }
 
-void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t revision)
+void jobs_progress(struct jobs *jobs, int64_t id, uint64_t steps, uint64_t pass, uint64_t revision)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    struct job_status *job = running(jobs);
-    assert(job != NULL && steps <= job->steps_total && pass <= job->passes);
+    struct job_status *job = &find_running(jobs, id)->status;
+    assert(steps <= job->steps_total && pass <= job->passes);
     job->steps = steps;
     job->pass = pass;
     job->revision = revision;
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs);
+    tell(jobs, id);
 }
 
-void jobs_total(struct jobs *jobs, uint64_t steps_total)
+void jobs_total(struct jobs *jobs, int64_t id, uint64_t steps_total)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    struct job_status *job = running(jobs);
-    assert(job != NULL);
+    struct job_status *job = &find_running(jobs, id)->status;
     job->steps_total = steps_total;
     job->steps = job->steps < steps_total ? job->steps : steps_total;
     (void)pthread_mutex_unlock(&jobs->lock);
 }
 
-void jobs_trouble(struct jobs *jobs, const struct err *err, const char *then)
+void jobs_trouble(struct jobs *jobs, int64_t id, const struct err *err, const char *then)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    struct job_status *job = running(jobs);
-    assert(job != NULL);
+    struct job_status *job = &find_running(jobs, id)->status;
     job->err = *err;
     job->then = then;
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs);
+    tell(jobs, id);
 }
 
 /* Takes the watches out that are of that job (id), or whose time is over (now_ms); with the lock held. */
@@ -176,52 +201,48 @@ static void call(struct job_watch *watches)
     }
 }
 
-void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err)
+void jobs_end(struct jobs *jobs, int64_t id, enum job_state state, const struct err *err)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    struct job_status *job = running(jobs);
-    assert(job != NULL && state != JOB_STATE_RUNNING);
-    job->seconds = seconds_since(jobs->begun_us);
+    struct entry *entry = find_running(jobs, id);
+    struct job_status *job = &entry->status;
+    assert(state != JOB_STATE_RUNNING);
+    job->seconds = seconds_since(entry->begun_us);
     job->state = state;
     job->err = err != NULL ? *err : (struct err){0};
     job->then = err != NULL ? job->then : NULL;
-    struct job_watch *watches = take_watches(jobs, job->id, INT64_MIN);
+    struct job_watch *watches = take_watches(jobs, id, INT64_MIN);
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs);
+    tell(jobs, id);
     call(watches);
 }
 
-int64_t jobs_running(struct jobs *jobs)
+size_t jobs_running(struct jobs *jobs)
 {
+    size_t n = 0;
     (void)pthread_mutex_lock(&jobs->lock);
-    const struct job_status *job = running(jobs);
-    int64_t id = job != NULL ? job->id : 0;
+    for (size_t i = 0; i < jobs->n; i++)
+        n += jobs->list[i].status.state == JOB_STATE_RUNNING;
     (void)pthread_mutex_unlock(&jobs->lock);
-    return id;
-}
-
-static uint64_t oldest(const struct jobs *jobs)
-{
-    return jobs->n > JOBS_KEPT ? jobs->n - JOBS_KEPT : 0;
+    return n;
 }
 
 int jobs_find(struct jobs *jobs, int64_t id, struct job_status *out)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    uint64_t n = (uint64_t)(id - jobs->first_id);
-    int found = id >= jobs->first_id && n < jobs->n && n >= oldest(jobs);
-    if (found)
-        copy(out, jobs, n);
+    const struct entry *entry = find(jobs, id);
+    if (entry != NULL)
+        copy(out, entry);
     (void)pthread_mutex_unlock(&jobs->lock);
-    return found;
+    return entry != NULL;
 }
 
 size_t jobs_list(struct jobs *jobs, struct job_status *out)
 {
-    size_t n = 0;
     (void)pthread_mutex_lock(&jobs->lock);
-    for (uint64_t i = oldest(jobs); i < jobs->n; i++)
-        copy(&out[n++], jobs, i);
+    const size_t n = jobs->n;
+    for (size_t i = 0; i < n; i++)
+        copy(&out[i], &jobs->list[i]);
     (void)pthread_mutex_unlock(&jobs->lock);
     return n;
 }
@@ -229,8 +250,8 @@ size_t jobs_list(struct jobs *jobs, struct job_status *out)
 void jobs_watch(struct jobs *jobs, struct job_watch *watch)
 {
     (void)pthread_mutex_lock(&jobs->lock);
-    const struct job_status *job = running(jobs);
-    bool wait = job != NULL && job->id == watch->id;
+    const struct entry *entry = find(jobs, watch->id);
+    const bool wait = entry != NULL && entry->status.state == JOB_STATE_RUNNING;
     watch->next = NULL;
     if (wait) {
         watch->next = jobs->watches;

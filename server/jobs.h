@@ -7,9 +7,10 @@
  *             --> failed      err says why; what was done until then stays, it is in the log
  *             --> cancelled   by DELETE /jobs/{id}, by a stop of the daemon, or overtaken by events: err says which
  *
- * One job runs at a time; another is refused meanwhile (ERR_CONFLICT). The last JOBS_KEPT are remembered, in memory: after a
- * restart there are none; a rehearsal that was unfinished is not taken up again, an edit of the past is, as a new job. Ids count up from the log's revision at the
- * start; a job appends an event at least, so an id is not given again by a later process.
+ * One job of each kind runs at a time; another of that kind is refused meanwhile (ERR_CONFLICT). The last JOBS_KEPT are
+ * remembered, in memory, and those that run in any case: after a restart there are none; a rehearsal that was unfinished is not taken
+ * up again, an edit of the past is, as a new job. Ids count up from the log's revision at the start; a job appends an
+ * event at least, so an id is not given again by a later process.
  *
  * Any thread may call anything, except where it says otherwise.
  */
@@ -51,24 +52,25 @@ const char *job_state_name(enum job_state state);
 
 /* ---- who does the work: one thread ---- */
 
-/* jobs_begin - a new running job; returns its id, or -1. `kind` is static. Errors: ERR_CONFLICT while one runs. */
+/* jobs_begin - a new running job; returns its id, or -1. `kind` is static. Errors: ERR_CONFLICT while one of
+ * that kind runs. */
 int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, uint64_t passes, uint64_t revision,
                    struct err *err);
 
-/* jobs_progress - of the running job. */
-void jobs_progress(struct jobs *jobs, uint64_t steps, uint64_t pass, uint64_t revision);
+/* jobs_progress - of a running job. */
+void jobs_progress(struct jobs *jobs, int64_t id, uint64_t steps, uint64_t pass, uint64_t revision);
 
-/* jobs_total - the running job has become longer, or shorter. */
-void jobs_total(struct jobs *jobs, uint64_t steps_total);
+/* jobs_total - a running job has become longer, or shorter. */
+void jobs_total(struct jobs *jobs, int64_t id, uint64_t steps_total);
 
-/* jobs_trouble - an attempt of the running job failed; it goes on. then: what follows from it, static. */
-void jobs_trouble(struct jobs *jobs, const struct err *err, const char *then);
+/* jobs_trouble - an attempt of a running job failed; it goes on. then: what follows from it, static. */
+void jobs_trouble(struct jobs *jobs, int64_t id, const struct err *err, const char *then);
 
-/* jobs_end - the running job ends in that state; err NULL: nothing to say. Calls those who wait for it. */
-void jobs_end(struct jobs *jobs, enum job_state state, const struct err *err);
+/* jobs_end - a running job ends in that state; err NULL: nothing to say. Calls those who wait for it. */
+void jobs_end(struct jobs *jobs, int64_t id, enum job_state state, const struct err *err);
 
-/* jobs_running - its id; 0: none runs. */
-int64_t jobs_running(struct jobs *jobs);
+/* jobs_running - how many run. */
+size_t jobs_running(struct jobs *jobs);
 
 /* jobs_listen - `changed` is called at the beginning of each job, at its progress and at its end, in the thread that does the work. Before
  * the first job. */

@@ -145,8 +145,8 @@ void route_metrics(const struct call *call)
     metrics_write(routes->metrics, text);
     write_http(text, atomic_load(&routes->http));
     write_trainer(text, &stats);
-    metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: 0 or 1.",
-                        jobs_running(trainer_jobs(routes->trainer)) != 0 ? 1 : 0);
+    metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: a rehearsal, an edit of the past.",
+                        (double)jobs_running(trainer_jobs(routes->trainer)));
     write_watchers(text, routes);
     write_model(text, revision->learner);
     write_process(text, routes->started_us);

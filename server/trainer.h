@@ -14,8 +14,8 @@
  * cancelled, when the model goes back to a snapshot, when a write fails, and at a stop; what was done until then stays.
  *
  * An edit of the past (rebuild.h) is long work as well: JOB_EDIT accepts it; from then on each round is followed by a chunk of the
- * replay, 5 ms or twice as long as the round took (at most 0.25 s), so that it catches up with a log that grows at full rate; 20 ms
- * when nothing else is asked for. At its end the rebuilt state replaces the live one, in one transaction and one
+ * replay, 5 ms (20 ms when nothing else is asked for) or twice as long as the round took, at most 0.25 s, so that it catches up with a
+ * log that grows at full rate. A rehearsal may be at work meanwhile, and goes on with the state that takes over. At its end the rebuilt state replaces the live one, in one transaction and one
  * publication. A stop interrupts it, and the next start takes it up again. When it fails, for want of room or memory, its job goes
  * on, tells why, and it is tried again; rebuild.h says what ends it.
  *

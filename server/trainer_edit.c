@@ -15,15 +15,15 @@ static void edit_end(struct trainer *t, enum job_state state, const struct err *
     if (err != NULL)
         log_line(state == JOB_STATE_FAILED ? LOG_LINE_ERROR : LOG_LINE_NOTICE, "rebuild %s: %s", job_state_name(state),
                  err->text);
-    jobs_end(t->jobs, state, err);
+    jobs_end(t->jobs, t->rebuild_job, state, err);
 }
 
 static void edit_tell(struct trainer *t)
 {
     uint64_t done, total;
     rebuild_progress(&t->rebuild, &done, &total);
-    jobs_total(t->jobs, total);
-    jobs_progress(t->jobs, done, 1, t->work->revision);
+    jobs_total(t->jobs, t->rebuild_job, total);
+    jobs_progress(t->jobs, t->rebuild_job, done, 1, t->work->revision);
 }
 
 int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
@@ -31,18 +31,14 @@ int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
     const bool active = rebuild_active(&t->rebuild);
     if (trainer_long_work_check(t, err) != 0)
         return -1;
-    if (t->rehearsing) {
-        const long long id = (long long)jobs_running(t->jobs);
-        return err_set(err, ERR_CONFLICT, "job %lld (rehearse) is running: wait for its end, or DELETE /jobs/%lld", id,
-                       id);
-    }
     const int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
     if (status != 0 || !rebuild_active(&t->rebuild))
         return status;
-    int64_t id = active ? jobs_running(t->jobs) : jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
-    assert(id > 0 && "one job at a time, and none ran");
+    if (!active)
+        t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
+    assert(t->rebuild_job > 0 && "one of its kind at a time, and none ran");
     edit_tell(t);
-    (void)jobs_find(t->jobs, id, &job->job_status);
+    (void)jobs_find(t->jobs, t->rebuild_job, &job->job_status);
     return 0;
 }
 
@@ -83,8 +79,8 @@ static void edit_done(struct trainer *t, const struct learner *state, const stru
         edit_publish(t, state, taken, made);
     }
     trainer_edit_empty_wal(t);
-    (void)jobs_find(t->jobs, jobs_running(t->jobs), &job);
-    jobs_progress(t->jobs, job.steps_total, 1, t->work->revision);
+    (void)jobs_find(t->jobs, t->rebuild_job, &job);
+    jobs_progress(t->jobs, t->rebuild_job, job.steps_total, 1, t->work->revision);
     edit_end(t, JOB_STATE_DONE, NULL);
 }
 
@@ -101,11 +97,11 @@ static void edit_report(struct trainer *t, enum rebuild_state state, struct err 
         log_line(LOG_LINE_ERROR, "rebuild failed, and is tried again in %.0f s: %s",
                  (double)rebuild_wait_us(&t->rebuild) / SECOND_US, err->text);
         edit_tell(t);
-        jobs_trouble(t->jobs, err, "it stays accepted, and is tried again");
+        jobs_trouble(t->jobs, t->rebuild_job, err, "it stays accepted, and is tried again");
         return;
     }
     if (state == REBUILD_GIVEN_UP)
-        jobs_trouble(t->jobs, err,
+        jobs_trouble(t->jobs, t->rebuild_job, err,
                      store_sync_failed(t->store)
                          ? "it stays accepted: the next start tries it again"
                          : "it stays accepted: the next start tries it again, or whoever asks for it again");
@@ -118,8 +114,9 @@ void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
     struct store_snapshot taken;
     struct err err = {0};
     struct rebuild_made made;
-    uint64_t us = busy ? 2 * round_us : CHUNK_IDLE_US;
-    us = us < CHUNK_US ? CHUNK_US : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
+    const uint64_t least = busy ? CHUNK_US : CHUNK_IDLE_US;
+    uint64_t us = 2 * round_us; /* a rehearsal may have grown the log, too */
+    us = us < least ? least : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
     const enum rebuild_state state = rebuild_chunk(&t->rebuild, t->store, t->work, us, &learner, &taken, &made, &err);
     if (state == REBUILD_DONE)
         edit_done(t, learner, &taken, &made);
@@ -141,7 +138,7 @@ void trainer_edit_take_up(struct trainer *t)
         return;
     log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
              t->rebuild.edits.n);
-    (void)jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
+    t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
     edit_report(t, state, &err);
 }
 

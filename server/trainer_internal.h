@@ -81,9 +81,10 @@ struct trainer {
     uint64_t keys_clock_us;
     bool wal_holds;     /* what was forgotten, until it is emptied */
     uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
-    bool rehearsing;    /* the running job is a rehearsal, and this is its plan */
+    bool rehearsing;    /* rehearse_job is running, and this is its plan */
     struct rehearse_plan plan;
-    struct rebuild rebuild; /* where it is active, that is the running job */
+    int64_t rehearse_job, rebuild_job;
+    struct rebuild rebuild; /* where it is active, rebuild_job is running */
     struct err stop_err;
     int stop_status;
 };

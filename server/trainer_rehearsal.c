@@ -13,6 +13,7 @@ int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err)
     if (id < 0)
         return -1;
     t->rehearsing = true;
+    t->rehearse_job = id;
     t->plan = plan;
     (void)jobs_find(t->jobs, id, &job->job_status);
     return 0;
@@ -27,7 +28,7 @@ void trainer_rehearsal_end(struct trainer *t, enum job_state state, const struct
                  err->text);
     t->rehearsing = false;
     store_rehearse_end(t->store);
-    jobs_end(t->jobs, state, err);
+    jobs_end(t->jobs, t->rehearse_job, state, err);
 }
 
 /* Several events where passes are short. An error is the store's, and so the whole group's. */
@@ -58,7 +59,8 @@ void trainer_rehearsal_report(struct trainer *t, const struct trainer_group *g)
         trainer_rehearsal_end(t, JOB_STATE_FAILED, &g->err);
         return;
     }
-    jobs_progress(t->jobs, rehearse_steps(&t->plan), over ? t->plan.passes : t->plan.pass, t->work->revision);
+    jobs_progress(t->jobs, t->rehearse_job, rehearse_steps(&t->plan), over ? t->plan.passes : t->plan.pass,
+                  t->work->revision);
     if (over)
         trainer_rehearsal_end(t, JOB_STATE_DONE, NULL);
 }

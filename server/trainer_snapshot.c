@@ -86,7 +86,7 @@ static int may_pin(const struct trainer *t, struct err *err)
                        "this state will not be the model's then: pin one after it");
     return err_set(err, ERR_CONFLICT,
                    "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
-                   (long long)jobs_running(t->jobs));
+                   (long long)t->rebuild_job);
 }
 
 int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err)

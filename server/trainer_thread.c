@@ -12,7 +12,7 @@ static int cancel(struct trainer *t, struct job *job, struct err *err)
     if (job->job_status.state != JOB_STATE_RUNNING)
         return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)job->job_id,
                        job_state_name(job->job_status.state));
-    if (!rebuild_active(&t->rebuild))
+    if (job->job_id == t->rehearse_job && t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
     else if (trainer_edit_cancel(t, err) != 0)
         return -1;

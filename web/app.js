@@ -84,16 +84,21 @@ function tellStatus() {
   status.title = state.model ? `revision ${count(state.model.revision)}, ${state.model.width} × ${state.model.height} pixels` : '';
 }
 
-let job = null; // long work that goes on now
+const working = new Map(); // long work that goes on now, by id: a rehearsal, an edit of the past
+let job = null; // the one that is told: the latest
 
 on('event', ({ type, data }) => {
   if (type !== 'job') return;
-  job = data.state === 'running' ? data : null;
+  if (data.state === 'running') working.set(data.id, data);
+  else working.delete(data.id);
+  job = [...working.values()].at(-1) ?? null;
   tellStatus();
 });
 on('model', tellStatus);
 on('link', (how) => {
   link = how;
+  if (how === 'lost') working.clear(); // who comes back may be another process
+  job = working.size ? job : null;
   tellStatus();
 });
 // Many samples a second are one look. What a lesson of somebody else changes of the model's description stands in its event; the

@@ -250,7 +250,6 @@ def test_edits_that_come_meanwhile_join_the_job(daemons, slowest: Daemon):
             for method, ids, more in (("DELETE", [150], {}), ("PATCH", [190], {"label": taught.other(190)}),
                                       ("DELETE", [100], {}), ("DELETE", [190, 150], {}))}
     edit(slowest, "PATCH", "/samples/150", {"label": "a"}).problem(410, "gone")
-    rehearse(slowest).problem(409, "conflict")
     slowest.send_json("POST", "/snapshots", {"pinned": True}).problem(409, "conflict")
     slowest.send_json("PATCH", "/snapshots/1", {"pinned": True}).problem(409, "conflict")
     [job] = jobs
@@ -474,9 +473,19 @@ def test_what_cannot_be_edited_is_told(pupil: Daemon):
     assert pupil.digest() == digest and pupil.get("/jobs").ok() == {"jobs": []}
 
 
-def test_an_edit_waits_for_no_rehearsal(slow: Daemon):
-    Taught(slow, 200)
-    job = rehearse(slow, passes=1000).ok(202)["id"]
-    edit(slow, "DELETE", "/samples/1").problem(409, "conflict")
-    slow.request("DELETE", f"/jobs/{job}").ok()
-    assert edit(slow, "DELETE", "/samples/1").ok()["state"] == "done"
+def test_an_edit_waits_for_no_rehearsal_and_a_rehearsal_for_no_edit(slow: Daemon):
+    taught = Taught(slow, 200)
+    first = rehearse(slow, passes=1000).ok(202)["id"]
+    edited = edit(slow, "DELETE", "/samples/1").ok()
+    assert edited["state"] == "done" and edited["id"] != first
+    assert not stands_in_the_files(slow, taught.images[1])
+    assert slow.get(f"/jobs/{first}").ok()["state"] == "running"
+    assert slow.request("DELETE", f"/jobs/{first}").ok()["state"] == "cancelled"
+    rebuild = edit(slow, "DELETE", "/samples/2", wait=False).ok(202)["id"]
+    second = rehearse(slow, passes=2).ok(202)["id"]
+    assert [ended(slow, job)["state"] for job in (rebuild, second)] == ["done", "done"]
+    assert sorted(job["id"] for job in slow.get("/jobs").ok()["jobs"]) == [first, edited["id"], rebuild, second]
+    digest = slow.digest()
+    slow.stop()
+    assert not stands_in_the_files(slow, taught.images[2])
+    assert convd_json("verify", "--db", slow.db)["digest"] == digest

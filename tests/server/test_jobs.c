@@ -27,38 +27,72 @@ static struct job_status find(int64_t id)
     return status;
 }
 
+static void count(struct job_watch *watch)
+{
+    int *calls = watch->context;
+    ++*calls;
+}
+
 START_TEST(a_job_runs_reports_and_ends)
 {
-    ck_assert_int_eq(jobs_running(jobs), 0);
+    ck_assert_uint_eq(jobs_running(jobs), 0);
     ck_assert_int_eq(jobs_begin(jobs, "rehearse", 50, 5, 7, &err), 100);
-    ck_assert_int_eq(jobs_running(jobs), 100);
+    ck_assert_uint_eq(jobs_running(jobs), 1);
     struct job_status job = find(100);
     ck_assert_str_eq(job.kind, "rehearse");
     ck_assert(job.state == JOB_STATE_RUNNING && job.steps == 0 && job.steps_total == 50 && job.pass == 1);
     ck_assert(job.passes == 5 && job.revision == 7 && job.started_us > 0 && job.err.code == ERR_NONE);
-    jobs_progress(jobs, 20, 3, 9);
+    jobs_progress(jobs, 100, 20, 3, 9);
     job = find(100);
     ck_assert(job.state == JOB_STATE_RUNNING && job.steps == 20 && job.pass == 3 && job.revision == 9);
     ck_assert(job.seconds >= 0);
-    jobs_progress(jobs, 50, 5, 11);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_progress(jobs, 100, 50, 5, 11);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
     job = find(100);
     ck_assert(job.state == JOB_STATE_DONE && job.steps == 50 && job.revision == 11);
-    ck_assert_int_eq(jobs_running(jobs), 0);
+    ck_assert_uint_eq(jobs_running(jobs), 0);
     double seconds = job.seconds;
     ck_assert(find(100).seconds == seconds); /* its clock stands */
 }
 END_TEST
 
-START_TEST(a_second_job_is_refused_while_one_runs)
+START_TEST(a_second_job_is_refused_while_one_of_its_kind_runs)
 {
     ck_assert_int_eq(jobs_begin(jobs, "rehearse", 1, 1, 1, &err), 100);
     ck_assert_int_eq(jobs_begin(jobs, "rehearse", 1, 1, 1, &err), -1);
     ck_assert_int_eq(err.code, ERR_CONFLICT);
     ck_assert_str_eq(err.text, "job 100 (rehearse) is running: wait for its end, or DELETE /jobs/100");
-    jobs_end(jobs, JOB_STATE_CANCELLED, NULL);
+    jobs_end(jobs, 100, JOB_STATE_CANCELLED, NULL);
     ck_assert_int_eq(jobs_begin(jobs, "rehearse", 1, 1, 1, &err), 101);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 101, JOB_STATE_DONE, NULL);
+}
+END_TEST
+
+START_TEST(jobs_of_two_kinds_run_each_by_itself)
+{
+    int calls[2] = {0};
+    ck_assert_int_eq(jobs_begin(jobs, "rehearse", 10, 1, 1, &err), 100);
+    ck_assert_int_eq(jobs_begin(jobs, "rebuild", 20, 1, 1, &err), 101);
+    ck_assert_uint_eq(jobs_running(jobs), 2);
+    struct job_watch one = {.id = 100, .until_ms = 1000, .done = count, .context = &calls[0]},
+                     two = {.id = 101, .until_ms = 1000, .done = count, .context = &calls[1]};
+    jobs_watch(jobs, &one);
+    jobs_watch(jobs, &two);
+    jobs_progress(jobs, 100, 4, 1, 2);
+    jobs_progress(jobs, 101, 15, 1, 3);
+    ck_assert(find(100).steps == 4 && find(101).steps == 15);
+    jobs_end(jobs, 101, JOB_STATE_DONE, NULL);
+    ck_assert(calls[0] == 0 && calls[1] == 1);
+    ck_assert(find(100).state == JOB_STATE_RUNNING && find(101).state == JOB_STATE_DONE);
+    /* However many end beside it, one that runs stays in the table. */
+    for (int64_t id = 102; id < 102 + 2 * (int64_t)JOBS_KEPT; id++) {
+        ck_assert_int_eq(jobs_begin(jobs, "rebuild", 1, 1, 1, &err), id);
+        jobs_end(jobs, id, JOB_STATE_DONE, NULL);
+    }
+    jobs_progress(jobs, 100, 10, 1, 9);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
+    ck_assert(calls[0] == 1 && find(100).steps == 10);
+    ck_assert_uint_eq(jobs_running(jobs), 0);
 }
 END_TEST
 
@@ -67,7 +101,7 @@ START_TEST(a_failed_job_keeps_its_reason)
     struct err why;
     (void)jobs_begin(jobs, "rehearse", 1, 1, 1, &err);
     err_set(&why, ERR_STORAGE_FULL, "no room");
-    jobs_end(jobs, JOB_STATE_FAILED, &why);
+    jobs_end(jobs, 100, JOB_STATE_FAILED, &why);
     ck_assert_int_eq(find(100).err.code, ERR_STORAGE_FULL);
     ck_assert_str_eq(find(100).err.text, "no room");
     ck_assert_str_eq(job_state_name(find(100).state), "failed");
@@ -79,10 +113,10 @@ START_TEST(what_failed_on_the_way_is_told_until_the_job_is_done)
     struct err why;
     (void)jobs_begin(jobs, "rebuild", 1, 1, 1, &err);
     err_set(&why, ERR_STORAGE_FULL, "no room");
-    jobs_trouble(jobs, &why, "it is tried again");
+    jobs_trouble(jobs, 100, &why, "it is tried again");
     ck_assert(find(100).state == JOB_STATE_RUNNING && find(100).err.code == ERR_STORAGE_FULL);
     ck_assert_str_eq(find(100).then, "it is tried again");
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
     ck_assert(find(100).err.code == ERR_NONE && find(100).then == NULL);
 }
 END_TEST
@@ -97,7 +131,7 @@ START_TEST(what_is_not_there_is_not_found)
     ck_assert_int_eq(jobs_find(jobs, 0, &status), 0);
     ck_assert_int_eq(jobs_find(jobs, INT64_MIN, &status), 0);
     ck_assert_int_eq(jobs_find(jobs, INT64_MAX, &status), 0);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
 }
 END_TEST
 
@@ -108,7 +142,7 @@ START_TEST(the_last_jobs_are_remembered_oldest_first)
     for (unsigned i = 0; i < JOBS_KEPT + 5; i++) {
         ck_assert_int_eq(jobs_begin(jobs, "rehearse", i + 1, 1, 1, &err), 100 + (int)i);
         if (i < JOBS_KEPT + 4)
-            jobs_end(jobs, JOB_STATE_DONE, NULL);
+            jobs_end(jobs, 100 + i, JOB_STATE_DONE, NULL);
         ck_assert_uint_eq(jobs_list(jobs, list), i < JOBS_KEPT ? i + 1 : JOBS_KEPT);
     }
     for (unsigned i = 0; i < JOBS_KEPT; i++) {
@@ -118,15 +152,9 @@ START_TEST(the_last_jobs_are_remembered_oldest_first)
     ck_assert(list[JOBS_KEPT - 1].state == JOB_STATE_RUNNING);
     ck_assert_int_eq(jobs_find(jobs, 104, &status), 0);
     ck_assert_int_eq(jobs_find(jobs, 105, &status), 1);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 100 + JOBS_KEPT + 4, JOB_STATE_DONE, NULL);
 }
 END_TEST
-
-static void count(struct job_watch *watch)
-{
-    int *calls = watch->context;
-    ++*calls;
-}
 
 static struct job_watch watch_of(int64_t id, int64_t until_ms, int *calls)
 {
@@ -146,7 +174,7 @@ START_TEST(those_who_wait_are_called_once_at_the_end)
     ck_assert(calls[0] == 0 && calls[1] == 0 && calls[2] == 0);
     jobs_wake(jobs, 2000);
     ck_assert(calls[0] == 1 && calls[1] == 1 && calls[2] == 0);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
     jobs_wake(jobs, 10000);
     ck_assert(calls[0] == 1 && calls[1] == 1 && calls[2] == 1);
 }
@@ -156,13 +184,13 @@ START_TEST(who_waits_for_what_has_ended_or_never_was_is_called_at_once)
 {
     int calls[2] = {0};
     (void)jobs_begin(jobs, "rehearse", 1, 1, 1, &err);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 100, JOB_STATE_DONE, NULL);
     (void)jobs_begin(jobs, "rehearse", 1, 1, 1, &err);
     struct job_watch ended = watch_of(100, 1000, &calls[0]), never = watch_of(7, 1000, &calls[1]);
     jobs_watch(jobs, &ended);
     jobs_watch(jobs, &never);
     ck_assert(calls[0] == 1 && calls[1] == 1);
-    jobs_end(jobs, JOB_STATE_DONE, NULL);
+    jobs_end(jobs, 101, JOB_STATE_DONE, NULL);
 }
 END_TEST
 
@@ -179,7 +207,7 @@ START_TEST(who_is_called_sees_the_end)
     (void)jobs_begin(jobs, "rehearse", 1, 1, 1, &err);
     struct job_watch watch = {.id = 100, .until_ms = 1000, .done = look, .context = &seen};
     jobs_watch(jobs, &watch);
-    jobs_end(jobs, JOB_STATE_CANCELLED, NULL);
+    jobs_end(jobs, 100, JOB_STATE_CANCELLED, NULL);
     ck_assert(seen.id == 100 && seen.state == JOB_STATE_CANCELLED);
 }
 END_TEST
@@ -220,8 +248,8 @@ START_TEST(others_may_look_while_one_works)
     for (int i = 0; i < 300; i++) {
         (void)jobs_begin(jobs, "rehearse", 50, 1, 0, &err);
         for (uint64_t step = 1; step <= 50; step++)
-            jobs_progress(jobs, step, 1, step);
-        jobs_end(jobs, JOB_STATE_DONE, NULL);
+            jobs_progress(jobs, 100 + i, step, 1, step);
+        jobs_end(jobs, 100 + i, JOB_STATE_DONE, NULL);
     }
     atomic_store(&halt, true);
     for (int i = 0; i < 2; i++) {
@@ -239,7 +267,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_job_runs_reports_and_ends);
-    tcase_add_test(tcase, a_second_job_is_refused_while_one_runs);
+    tcase_add_test(tcase, a_second_job_is_refused_while_one_of_its_kind_runs);
+    tcase_add_test(tcase, jobs_of_two_kinds_run_each_by_itself);
     tcase_add_test(tcase, a_failed_job_keeps_its_reason);
     tcase_add_test(tcase, what_failed_on_the_way_is_told_until_the_job_is_done);
     tcase_add_test(tcase, what_is_not_there_is_not_found);

@@ -145,7 +145,7 @@ START_TEST(a_rehearsal_of_nothing_is_refused)
     ck_assert_int_eq(w->job.status, -1);
     ck_assert_int_eq(w->job.err.code, ERR_CONFLICT);
     ck_assert_ptr_nonnull(strstr(w->job.err.text, "nothing to rehearse"));
-    ck_assert_int_eq(jobs_running(jobs), 0);
+    ck_assert_uint_eq(jobs_running(jobs), 0);
     wait_free(w);
     stop_and_verify();
 }
@@ -205,6 +205,74 @@ START_TEST(a_second_rehearsal_is_refused_until_the_first_has_ended)
     cancel->job.job_id = id;
     run_well(cancel);
     ck_assert_int_gt(rehearse(1), id);
+    stop_and_verify();
+}
+END_TEST
+
+static int64_t edit(struct edit_ask ask)
+{
+    struct wait *w = wait_create(JOB_EDIT);
+    w->job.edit = ask;
+    (void)run(trainer, w);
+    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+    const int64_t id = w->job.job_status.id;
+    wait_free(w);
+    return id;
+}
+
+/* Ends that job, unless it has ended. */
+static void cancel(int64_t id)
+{
+    struct wait *w = wait_create(JOB_CANCEL);
+    w->job.job_id = id;
+    (void)run(trainer, w);
+    ck_assert(w->job.status == 0 ? status_of(id).state == JOB_STATE_CANCELLED : w->job.err.code == ERR_CONFLICT);
+    wait_free(w);
+}
+
+/* Once to the end; once one that is longer than all else, so that it is at work from the first edit to the last. */
+START_TEST(the_past_is_edited_while_a_rehearsal_runs_and_each_comes_to_its_end)
+{
+    int64_t ids[] = {3, 9};
+    uint8_t digest[DIGEST_BYTES];
+    const bool is_long = _i == 1;
+    start(64);
+    for (unsigned i = 0; i < 4; i++)
+        run_well(train_job(SAMPLES, i));
+    const int64_t id = rehearse(is_long ? 1000 : 50);
+    await_steps(id, 1);
+    const int64_t forget = edit((struct edit_ask){.ids = ids, .n = 2, .forget = true});
+    ck_assert(await_end(forget).state == JOB_STATE_DONE);
+    const int64_t merge = edit((struct edit_ask){.removes = true, .from = "a", .label = "c"});
+    ck_assert(await_end(merge).state == JOB_STATE_DONE);
+    ck_assert(id < forget && forget < merge);
+    if (is_long) {
+        ck_assert(status_of(id).state == JOB_STATE_RUNNING);
+        cancel(id);
+    } else {
+        const struct job_status job = await_end(id);
+        ck_assert(job.state == JOB_STATE_DONE && job.steps == job.steps_total);
+        ck_assert_uint_eq(look(digest), 51 * (4 * SAMPLES - 2)); /* what is left: learned, and rehearsed 50 times */
+    }
+    stop_and_verify();
+}
+END_TEST
+
+START_TEST(either_of_two_jobs_can_be_cancelled)
+{
+    int64_t ids[] = {3};
+    start(512);
+    for (unsigned i = 0; i < 4; i++)
+        run_well(train_job(SAMPLES, i));
+    const int64_t id = rehearse(1000);
+    await_steps(id, 4 * SAMPLES);
+    int64_t forget = edit((struct edit_ask){.ids = ids, .n = 1, .forget = true});
+    cancel(forget);
+    ck_assert(status_of(id).state == JOB_STATE_RUNNING);
+    ids[0] = 4;
+    forget = edit((struct edit_ask){.ids = ids, .n = 1, .forget = true});
+    cancel(id);
+    ck_assert(status_of(id).state == JOB_STATE_CANCELLED && await_end(forget).state == JOB_STATE_DONE);
     stop_and_verify();
 }
 END_TEST
@@ -452,6 +520,8 @@ int main(void)
     tcase_add_test(tcase, new_samples_are_learned_between_the_chunks);
     tcase_add_test(tcase, predictions_go_on_while_a_rehearsal_runs_and_see_it_progress);
     tcase_add_test(tcase, a_second_rehearsal_is_refused_until_the_first_has_ended);
+    tcase_add_loop_test(tcase, the_past_is_edited_while_a_rehearsal_runs_and_each_comes_to_its_end, 0, 2);
+    tcase_add_test(tcase, either_of_two_jobs_can_be_cancelled);
     tcase_add_test(tcase, a_cancelled_rehearsal_keeps_what_it_did);
     tcase_add_test(tcase, what_does_not_run_cannot_be_cancelled);
     tcase_add_test(tcase, going_back_to_a_snapshot_ends_the_rehearsal);

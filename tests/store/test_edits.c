@@ -257,6 +257,8 @@ START_TEST(the_log_may_grow_while_the_past_is_rebuilt)
     m->learner = state;
     note(&l, (struct event){.kind = EVENT_EDIT, .revision = state->revision});
     is_exact(&l);
+    live_rehearse(&l, 2, 3); /* of a pass that was begun before, by the model that knew */
+    is_exact(&l);
     life_fini(&l);
 }
 END_TEST
