@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/routes.h"
+#include "server/signals.h"
 #include "server/team.h"
 #include "server/tls.h"
 #include "server/watchdog.h"
@@ -81,51 +81,6 @@ struct daemon_config daemon_config_default(void)
     };
 }
 
-/* ---- signals ---- */
-
-static void stop_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-}
-
-/* Those that do not stop it. */
-static void other_signals(sigset_t *set)
-{
-    sigaddset(set, SIGHUP);
-    sigaddset(set, SIGUSR1);
-    sigaddset(set, SIGUSR2);
-}
-
-/* What came after the last look would end a daemon that has stopped well, as soon as it is let through. To ignore a signal
- * takes back one that waits. */
-static void forget_late_signals(void)
-{
-    static const int ours[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        void (*before)(int) = signal(ours[i], SIG_IGN);
-        (void)signal(ours[i], before);
-    }
-}
-
-/* Takes one of our signals that comes within that time; 0: none did. */
-static int wait_for_signal(int milliseconds, bool others)
-{
-    sigset_t set;
-    stop_signals(&set);
-    if (others)
-        other_signals(&set);
-    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = (milliseconds % 1000) * 1000000L};
-    int signal = sigtimedwait(&set, NULL, &time);
-    return signal > 0 ? signal : 0;
-}
-
-static bool second_signal(void)
-{
-    return wait_for_signal(0, false) != 0;
-}
-
 /* ---- the model ---- */
 
 static int make_default_model(struct daemon *daemon, struct err *err)
@@ -155,7 +110,7 @@ static int recovering(void *context, uint64_t done, uint64_t total)
     daemon->told_ms = now;
     (void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=30000000\nSTATUS=Replaying the log: %llu of %llu",
                      (unsigned long long)done, (unsigned long long)total);
-    return second_signal() ? 1 : 0;
+    return signals_stop_came() ? 1 : 0;
 }
 
 /* A damaged log stops training, not predicting: what can be proved of it is served, and the file stays as it is. */
@@ -370,7 +325,7 @@ static int serve(struct daemon *daemon, struct err *err)
     while (signal == 0 && status == 0) {
         uint64_t quarter_ms = daemon->watchdog.interval_us / 4000;
         bool soon = quarter_ms > 0 && quarter_ms < LOOK_MS;
-        signal = wait_for_signal(soon ? (int)quarter_ms : LOOK_MS, true);
+        signal = signals_wait(soon ? (int)quarter_ms : LOOK_MS, true);
         if (signal == SIGHUP && !(daemon->terminal && !isatty(STDERR_FILENO))) {
             reload(daemon);
             signal = 0;
@@ -404,11 +359,11 @@ static int stop(struct daemon *daemon, struct err *err)
     if (daemon->trainer != NULL)
         trainer_quiesce(daemon->trainer);
     if (daemon->http != NULL)
-        http_drain(daemon->http, DRAIN_MS, second_signal);
+        http_drain(daemon->http, DRAIN_MS, signals_stop_came);
     if (daemon->trainer != NULL && trainer_stop(daemon->trainer, err) != 0)
         status = -1;
     if (daemon->http != NULL) {
-        http_drain(daemon->http, FLUSH_MS, second_signal);
+        http_drain(daemon->http, FLUSH_MS, signals_stop_came);
         if (daemon->routes != NULL)
             atomic_store(&daemon->routes->http, NULL);
         http_stop(daemon->http);
@@ -455,11 +410,8 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     (void)mallopt(M_ARENA_MAX, 2);
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
-    sigset_t set, before;
-    stop_signals(&set);
-    other_signals(&set);
-    (void)pthread_sigmask(SIG_BLOCK, &set, &before);
-    (void)signal(SIGPIPE, SIG_IGN);
+    sigset_t before;
+    signals_block(&before);
 
     log_set_level(daemon.level);
     watchdog_clear(&daemon.watchdog);
@@ -476,7 +428,6 @@ int daemon_run(const struct daemon_config *config, struct err *err)
             *err = stop_err;
         status = -1;
     }
-    forget_late_signals();
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    signals_restore(&before);
     return status;
 }
