@@ -14,8 +14,8 @@ void *http_request_line(void *context, const char *uri, struct MHD_Connection *m
     struct http_connection *connection = info == NULL ? NULL : info->socket_context;
     if (connection == NULL)
         return NULL;
-    affinity_take(&connection->http->affinity);
     connection->started_ns = clock_ns();
+    affinity_look(&connection->http->affinity, connection->started_ns);
     connection->phase = PHASE_LINE;
     atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
     atomic_store_explicit(&connection->busy, true, memory_order_relaxed);

@@ -5,7 +5,7 @@
  * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
  * completes with the error.
  *
- * While there is more to learn, a second thread writes and publishes a round that was applied, and this one applies the next
+ * Where requests bring many samples, a second thread writes and publishes a round that was applied, and this one applies the next
  * (trainer_flight.c): neither the log nor the disk's sync keeps it from learning.
  *
  * A rehearsal is longer work (jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one

@@ -7,7 +7,8 @@
  * Where the disk fails, the group is lost: its jobs fail, and the first thread takes back both what was in it and what was applied
  * since (trainer_restore(2)). The jobs of the latter are applied once more, and written at once.
  *
- * Only training flies. Whatever else looks into the store, or writes to it, waits until nothing is in the air.
+ * Only training flies, and only a group that begins with a request of many samples. Single ones from many clients are better off in one
+ * group, which is all that came while the disk was synced, than in two that take turns. Whatever else looks into the store, or writes to it, waits until nothing is in the air.
  */
 #include <assert.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "server/clock.h"
 #include "server/trainer_internal.h"
 
-#define FLIGHT_SAMPLES_LEAST 16u /* of one job alone: fewer are written sooner than another thread is awake */
+#define FLIGHT_SAMPLES_LEAST 64u
 
 /* ---- the second thread ---- */
 
@@ -118,16 +119,10 @@ bool trainer_flight_takes(const struct job *job)
     return job->kind == JOB_TRAIN && job->key == NULL;
 }
 
-static bool is_worth_it(struct trainer *t, const struct job *job, const struct job *next)
-{
-    return trainer_flight_air(t) || (next != NULL && trainer_flight_takes(next)) ||
-           job->event.as.train.n >= FLIGHT_SAMPLES_LEAST;
-}
-
-bool trainer_flight_board(struct trainer *t, const struct job *job, const struct job *next)
+bool trainer_flight_board(struct trainer *t, const struct job *job)
 {
     const bool busy = t->rehearsing || rebuild_active(&t->rebuild) || past_active(t->past, NULL);
-    const bool flies = trainer_flight_takes(job) && !busy && is_worth_it(t, job, next);
+    const bool flies = trainer_flight_takes(job) && job->event.as.train.n >= FLIGHT_SAMPLES_LEAST && !busy;
     if (!flies || !trainer_flight_air(t)) {
         (void)trainer_flight_land(t);
         t->place = store_place(t->store);

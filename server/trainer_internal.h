@@ -148,9 +148,9 @@ int trainer_flight_start(struct trainer *t, struct err *err);
 void trainer_flight_stop(struct trainer *t);
 
 /* trainer_flight_takes - whether that job may be in a group that flies. trainer_flight_board - whether the group that begins with it
- * does, `next` being the job behind it, or NULL. If not, nothing is in the air any more. */
+ * does. If not, nothing is in the air any more. */
 bool trainer_flight_takes(const struct job *job);
-bool trainer_flight_board(struct trainer *t, const struct job *job, const struct job *next);
+bool trainer_flight_board(struct trainer *t, const struct job *job);
 
 /* trainer_flight_begin - hands the group over, once the one before has landed; it is empty then. Should that one have been lost, this
  * one is applied once more, and finished at once. */

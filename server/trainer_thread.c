@@ -101,7 +101,7 @@ static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs
             if (g->flies && !trainer_flight_takes(job))
                 trainer_group_finish(t, g);
             if (g->first == NULL)
-                g->flies = trainer_flight_board(t, job, next);
+                g->flies = trainer_flight_board(t, job);
             trainer_group_add(t, g, job);
         } else {
             trainer_group_finish(t, g);

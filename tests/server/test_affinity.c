@@ -1,4 +1,4 @@
-/* test_affinity.c - who gets a processor of his own. */
+/* test_affinity.c - who moves to another processor. */
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,64 +12,75 @@ static unsigned processors(void)
     return (unsigned)CPU_COUNT(&allowed);
 }
 
-struct taken {
+#define SECOND 1000000000u
+
+/* A thread of an HTTP server, which looks once from the first processor that it may use. */
+struct look {
     struct affinity *affinity;
-    cpu_set_t processors;
+    uint64_t now_ns;
 };
 
-static void *take(void *context)
+static void *look(void *context)
 {
-    struct taken *taken = context;
-    affinity_take(taken->affinity);
-    affinity_take(taken->affinity); /* as each request does */
-    ck_assert_int_eq(sched_getaffinity(0, sizeof taken->processors, &taken->processors), 0);
+    const struct look *asked = context;
+    cpu_set_t allowed, first;
+    size_t cpu = 0;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (!CPU_ISSET(cpu, &allowed))
+        cpu++;
+    CPU_ZERO(&first);
+    CPU_SET(cpu, &first);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof first, &first), 0);
+    affinity_look(asked->affinity, asked->now_ns);
     return NULL;
 }
 
-static cpu_set_t place(struct affinity *affinity)
+static int place_of(struct affinity *affinity, unsigned seat)
 {
-    struct taken taken = {.affinity = affinity};
+    return atomic_load(&affinity->seats[seat].processor);
+}
+
+static void look_at(struct affinity *affinity, uint64_t now_ns)
+{
+    struct look asked = {affinity, now_ns};
     pthread_t thread;
-    ck_assert_int_eq(pthread_create(&thread, NULL, take, &taken), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, look, &asked), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    return taken.processors;
 }
 
-START_TEST(as_many_threads_as_processors_have_one_each)
+START_TEST(who_finds_another_at_work_on_his_processor_moves)
 {
-    const unsigned n = processors();
     struct affinity affinity;
-    cpu_set_t all;
-    affinity_init(&affinity, n);
-    CPU_ZERO(&all);
-    for (unsigned i = 0; i < n; i++) {
-        cpu_set_t own = place(&affinity);
-        ck_assert_int_eq(CPU_COUNT(&own), 1);
-        CPU_OR(&all, &all, &own);
+    affinity_init(&affinity, 2);
+    look_at(&affinity, SECOND);
+    look_at(&affinity, SECOND + 1000000);
+    if (processors() < 2) {
+        ck_assert(!affinity.enough);
+        return;
     }
-    ck_assert_int_eq(CPU_COUNT(&all), n);
+    ck_assert_int_ge(place_of(&affinity, 0), 0);
+    ck_assert_int_ge(place_of(&affinity, 1), 0);
+    ck_assert_int_ne(place_of(&affinity, 0), place_of(&affinity, 1));
 }
 END_TEST
 
-START_TEST(one_thread_more_stays_where_the_scheduler_wants_it)
+START_TEST(who_was_there_long_ago_keeps_nobody_away)
 {
-    const unsigned n = processors();
     struct affinity affinity;
-    affinity_init(&affinity, n);
-    for (unsigned i = 0; i < n; i++)
-        (void)place(&affinity);
-    cpu_set_t more = place(&affinity);
-    ck_assert_int_eq(CPU_COUNT(&more), n);
+    affinity_init(&affinity, 2);
+    look_at(&affinity, SECOND);
+    look_at(&affinity, 2 * (uint64_t)SECOND);
+    ck_assert_int_eq(place_of(&affinity, 0), place_of(&affinity, 1));
 }
 END_TEST
 
-START_TEST(threads_that_are_not_as_many_as_processors_stay_where_the_scheduler_wants_them)
+START_TEST(more_threads_than_processors_are_left_alone)
 {
-    const unsigned n = processors();
     struct affinity affinity;
-    affinity_init(&affinity, n + 1);
-    cpu_set_t own = place(&affinity);
-    ck_assert_int_eq(CPU_COUNT(&own), n);
+    affinity_init(&affinity, processors() + 1);
+    ck_assert(!affinity.enough);
+    look_at(&affinity, SECOND);
+    ck_assert_int_eq(place_of(&affinity, 0), -1);
 }
 END_TEST
 
@@ -77,9 +88,9 @@ int main(void)
 {
     Suite *suite = suite_create("affinity");
     TCase *tcase = tcase_create("affinity");
-    tcase_add_test(tcase, as_many_threads_as_processors_have_one_each);
-    tcase_add_test(tcase, one_thread_more_stays_where_the_scheduler_wants_it);
-    tcase_add_test(tcase, threads_that_are_not_as_many_as_processors_stay_where_the_scheduler_wants_them);
+    tcase_add_test(tcase, who_finds_another_at_work_on_his_processor_moves);
+    tcase_add_test(tcase, who_was_there_long_ago_keeps_nobody_away);
+    tcase_add_test(tcase, more_threads_than_processors_are_left_alone);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -368,10 +368,10 @@ END_TEST
  * for either of them, for both or for none. */
 START_TEST(whatever_is_lost_in_the_air_was_never_there)
 {
-    enum { JOBS = 3000, WAITING = 24 };
+    enum { JOBS = 1500, WAITING = 24 };
     (void)signal(SIGXFSZ, SIG_IGN);
     struct trainer_config config = trainer_config_default();
-    config.snapshot_samples = 700;
+    config.snapshot_samples = 7000;
     struct trainer *trainer = start(&config);
     struct wait *tune = wait_create(JOB_TUNE);
     tune->job.tune.n = 1;
@@ -390,7 +390,7 @@ START_TEST(whatever_is_lost_in_the_air_was_never_there)
         if (i < JOBS) {
             if (i % 50 == 0)
                 ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, i % 100 == 50 ? &none : &limit), 0);
-            waits[i] = train_create(1 + i % 4, i % 3 == 2, i);
+            waits[i] = train_create(i % 3 == 0 ? JOB_SAMPLES : 1 + i % 4, i % 3 == 2, i);
             ck_assert_msg(trainer_submit(trainer, &waits[i]->job, &err) == 0, "%s", err.text);
         }
         if (i >= WAITING) {
