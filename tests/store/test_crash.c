@@ -10,7 +10,9 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define ROUNDS 100
+#include "tests/core/run.h"
+
+#define ROUNDS (SLOW_BUILD && !run_exhaustive() ? 40U : 100U)
 #define PAST   64 /* states that the parent keeps, to go back to */
 
 /* The group that begins after `revision`: its last revision. */

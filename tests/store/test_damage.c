@@ -11,6 +11,7 @@
  *
  * and never another state, a crash or a hang. DAMAGE_BYTES=all takes every byte; else that many, drawn evenly.
  */
+#include "tests/core/run.h"
 #include "tests/store/model.h"
 
 #define N_EVENTS  16
@@ -194,6 +195,12 @@ static bool is_long(void)
     return wish != NULL && strcmp(wish, "all") == 0;
 }
 
+/* Under a sanitizer, where each takes ten times as long, a quarter of the bytes. */
+static size_t thinned(void)
+{
+    return SLOW_BUILD && !is_long() && !run_exhaustive() ? 4 : 1;
+}
+
 /* libcheck cannot tell of a test that took more than an hour. */
 static size_t n_parts(void)
 {
@@ -231,7 +238,7 @@ static void damage_all(struct model *m, struct image *files, size_t n_files, siz
 static size_t draws(size_t otherwise)
 {
     const char *wish = getenv("DAMAGE_BYTES");
-    return is_long() ? 0 : wish != NULL ? strtoul(wish, NULL, 10) : otherwise;
+    return is_long() ? 0 : wish != NULL ? strtoul(wish, NULL, 10) : otherwise / thinned();
 }
 
 static void images_free(struct image *files)
@@ -285,7 +292,7 @@ START_TEST(no_byte_of_an_index_makes_a_wrong_state)
         size_t n_cells = (size_t)file.bytes[begin + 3] << 8 | file.bytes[begin + 4];
         for (size_t at = 0; at < 8192; at++) {
             static const uint8_t flips[] = {0x01, 0x02, 0x04, 0x80};
-            if (at >= 8 + 2 * n_cells && at < cells)
+            if ((at >= 8 + 2 * n_cells && at < cells) || (at >= 8 && mix(at * 7) % thinned() != 0))
                 continue;
             for (size_t j = is_long() ? 0 : mix(at) % 4; j < 4; j += is_long() ? 1 : 4, n++)
                 damage_one(&m, &file, 1, 0, begin + at, flips[j]);
@@ -295,7 +302,7 @@ START_TEST(no_byte_of_an_index_makes_a_wrong_state)
         "indexes and events: %u bits of bytes in use damaged: %u refused, %u salvaged, %u whole and found by verify, "
         "%u carried nothing of the log\n",
         n, counts.refused, counts.salvaged, counts.found, counts.unseen);
-    ck_assert_uint_gt(n, 1000);
+    ck_assert_uint_gt(n, 1000 / thinned());
     ck_assert_uint_gt(counts.salvaged, 0);
     ck_assert_uint_gt(counts.found, 0);
     free(file.bytes);
