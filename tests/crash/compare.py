@@ -125,7 +125,7 @@ class Log:
         waiting = connection.execute("SELECT id, merged_into FROM class_pending").fetchall()
         self.waiting += len(waiting)
         rows = connection.execute("SELECT id, merged_into FROM class_removed").fetchall() + waiting
-        for removal in self.ledger.removals:
+        for removal in sorted(self.ledger.removals, key=lambda r: r.refused):  # what was refused may have been asked for again
             found = [row for row in rows if removal.label in self.names.get(row[0], ()) and
                      (removal.into is None if row[1] is None else removal.into in self.names[row[1]])]
             self.findings.doubled += len(found) > 1

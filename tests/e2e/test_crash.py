@@ -68,7 +68,7 @@ def test_what_is_in_the_log_twice_is_found_doubled(small: Daemon):
 
 def test_a_class_that_was_removed_and_a_snapshot_that_was_pinned_are_looked_for(small: Daemon):
     ledger = trained(small)
-    ledger.removals.append(Removal("c", None, accepted=6))
+    ledger.removals += [Removal("c", None, refused=True), Removal("c", None, accepted=6)]
     pinned = small.send_json("POST", "/snapshots", {"note": "note 0", "pinned": True}).ok(201) | {"dropped": False}
     ledger.snapshots["note 0"] = pinned
     small.stop()
