@@ -201,12 +201,18 @@ $(RUNS): %.run: %
 	@echo "== $<"; CONVD=$(BUILD)/convd $(RUN) $<
 $(SERVER_TESTS:%=%.run): $(BUILD)/convd
 
-.PHONY: check check-core check-store check-server check-fuzz
+.PHONY: check check-core check-store check-server check-fuzz check-threads
 check: $(RUNS) ## run the C tests of VARIANT (release, asan, tsan, clang, debug)
 check-core: $(CORE_TESTS:%=%.run)
 check-store: $(STORE_TESTS:%=%.run)
 check-server: $(SERVER_TESTS:%=%.run)
 check-fuzz: $(FUZZ_TESTS:%=%.run)
+# Those whose programs start threads, or a daemon: a source of pthread_create, of a header of something that has threads, or of
+# cli_run.h. The rest of server/ is functions of their arguments; core and store start none (check-layers proves it).
+THREADED_HEADERS := affinity|events|guard|http|jobs|log|pace|past|remember|routes|team|trainer
+THREADED_TESTS   := $(patsubst %.c,$(BUILD)/%,$(shell grep -lE \
+    'pthread_|cli_run\.h|"server/($(THREADED_HEADERS))\.h"' $(wildcard tests/server/test_*.c)))
+check-threads: $(THREADED_TESTS:%=%.run) ## the tests of server/ that have threads: for VARIANT=tsan
 
 .PHONY: check-web page-pictures
 page-pictures: check-web ## the README's pictures of the page, anew
