@@ -64,12 +64,13 @@ static void slots_free(struct pool_slots *slots)
     free(slots);
 }
 
+/* Not cleared: that would touch memory which few models ever use. */
 static bool kept_create(struct kept *kept, size_t n, uint32_t n_input)
 {
-    kept->where = calloc(n, sizeof *kept->where);
-    kept->marks = calloc(n, sizeof *kept->marks);
-    kept->ids = calloc(n, sizeof *kept->ids);
-    kept->prints = calloc(n, sizeof *kept->prints);
+    kept->where = malloc(n * sizeof *kept->where);
+    kept->marks = malloc(n * sizeof *kept->marks);
+    kept->ids = malloc(n * sizeof *kept->ids);
+    kept->prints = malloc(n * sizeof *kept->prints);
     kept->pixels = malloc(n * n_input);
     return kept->where != NULL && kept->marks != NULL && kept->ids != NULL && kept->prints != NULL &&
            kept->pixels != NULL;
@@ -82,8 +83,8 @@ static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
         return NULL;
     const size_t n = n_slots > 0 ? n_slots : 1; /* malloc(0) may give NULL */
     slots->pixels = malloc(n * n_input);
-    slots->ids = calloc(n, sizeof *slots->ids);
-    slots->prints = calloc(n, sizeof *slots->prints);
+    slots->ids = malloc(n * sizeof *slots->ids);
+    slots->prints = malloc(n * sizeof *slots->prints);
     slots->marks = calloc(n, sizeof *slots->marks);
     if (slots->pixels == NULL || slots->ids == NULL || slots->prints == NULL || slots->marks == NULL ||
         !kept_create(&slots->kept[0], n, n_input) || !kept_create(&slots->kept[1], n, n_input)) {
@@ -265,10 +266,11 @@ static void keep(struct pool *pool, uint32_t where)
     if (s->mark >= MARK_FIRST && s->marks[where] != s->mark) {
         kept->where[kept->n] = where;
         kept->marks[kept->n] = s->marks[where];
-        kept->ids[kept->n] = s->ids[where];
-        kept->prints[kept->n] = s->prints[where];
-        if (s->marks[where] != MARK_NEVER)
+        if (s->marks[where] != MARK_NEVER) {
+            kept->ids[kept->n] = s->ids[where];
+            kept->prints[kept->n] = s->prints[where];
             memcpy(kept->pixels + (size_t)kept->n * pool->n_input, pixels_of(pool, where), pool->n_input);
+        }
         kept->n++;
     }
     s->marks[where] = s->mark;
@@ -407,10 +409,11 @@ static void take_back(struct pool *pool, struct kept *kept)
     for (uint32_t i = 0; i < kept->n; i++) {
         const uint32_t where = kept->where[i];
         s->marks[where] = kept->marks[i];
-        s->ids[where] = kept->ids[i];
-        s->prints[where] = kept->prints[i];
-        if (s->marks[where] != MARK_NEVER)
+        if (s->marks[where] != MARK_NEVER) {
+            s->ids[where] = kept->ids[i];
+            s->prints[where] = kept->prints[i];
             memcpy(s->pixels + (size_t)where * pool->n_input, kept->pixels + (size_t)i * pool->n_input, pool->n_input);
+        }
     }
     kept->n = 0;
 }
