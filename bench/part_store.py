@@ -5,6 +5,7 @@ As in part_serve.py, rounds of what is compared alternate, and the arithmetic al
 something also on a machine that others use.
 """
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 from part_serve import CONNECTIONS, LACK, arithmetic_us, digit, memory_of_connection
-from procs import ENVIRONMENT, Server, exchange, load, undisturbed
+from procs import ENVIRONMENT, BenchError, Server, exchange, load, undisturbed
 from report import Report, at_least, at_most, median
 
 BATCH = 1000
@@ -115,9 +116,9 @@ def predictions(report: Report, out: Path, server: Server, n_rounds: int) -> Non
     report.raw["store"] |= {"predict_rest": rest, "predict_training": busy}
 
 
-def replay(report: Report, build: Path, out: Path, db: Path) -> None:
-    """convd verify: all of the log from nothing, each link and each outcome checked, on one core; by the processor time that it took. The step alone
-    is measured before and after it, since the machine has slower minutes."""
+def replay(report: Report, build: Path, out: Path, db: Path) -> int:
+    """convd verify: SQLite's check of every page and index, then all of the log from nothing, each link and each outcome checked, on one core; by the
+    processor time that it took. The step alone is measured before and after it, since the machine has slower minutes."""
     alone = [arithmetic_us(build, out, "step") for _ in range(3)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([build / "convd", "verify", "--db", db, "--json", "--quiet"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
@@ -127,6 +128,26 @@ def replay(report: Report, build: Path, out: Path, db: Path) -> None:
     rate, pure = verdict["step"] / seconds, 1e6 * len(alone) / sum(alone)
     report.add("replay", f"convd verify: {verdict['step']:,} steps replayed and compared", "/s", rate, "arithmetic alone", pure, rate / pure, at_least(0.8))
     report.raw["store"] |= {"verdict": verdict, "verify_cpu_seconds": seconds, "verify_step_us": alone}
+    return verdict["step"]
+
+
+def rebuild(report: Report, build: Path, out: Path, db: Path, steps: int) -> None:
+    """The first sample is forgotten, so that all that follows is learned again, in the daemon; by its processor time."""
+    alone = [arithmetic_us(build, out, "step") for _ in range(3)]
+    with serve(build, db) as server:
+        before = server.cpu_seconds()
+        answer = exchange(server.url + "/samples/1", "DELETE")
+        job = server.url + re.search(rb"(?i)\r\nlocation: (\S+)", answer)[1].decode()
+        while (status := json.loads(exchange(job, "GET").partition(b"\r\n\r\n")[2]))["state"] == "running":
+            time.sleep(0.1)
+        seconds = server.cpu_seconds() - before
+        server.stop()
+    if status["state"] != "done":
+        raise BenchError(f"the rebuild ended otherwise: {status}")
+    alone += [arithmetic_us(build, out, "step") for _ in range(3)]
+    rate, pure = (steps - 1) / seconds, 1e6 * len(alone) / sum(alone)
+    report.add("rebuild", "rebuild of all of that, after the first sample was forgotten", "/s", rate, "arithmetic alone", pure, rate / pure, at_least(0.8))
+    report.raw["store"] |= {"rebuild_cpu_seconds": seconds, "rebuild_step_us": alone}
 
 
 def measure(report: Report, build: Path, out: Path, n_rounds: int, n_samples: int) -> None:
@@ -145,4 +166,5 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int, n_samples: in
             fill(server, max(0, n_samples - step))
             server.stop()
         starts(report, build, folder, folder / "model.db", max(step, n_samples))
-        replay(report, build, out, folder / "model.db")
+        steps = replay(report, build, out, folder / "model.db")
+        rebuild(report, build, out, folder / "model.db", steps)
