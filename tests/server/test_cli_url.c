@@ -118,12 +118,32 @@ START_TEST(without_files_the_daemon_rehearses_what_it_has_learned)
 }
 END_TEST
 
+/* Until the daemon's first job is at work, and has made a step. */
+static void await_work(void)
+{
+    for (;;) {
+        struct client *asking = NULL;
+        struct client_request request = {.method = "GET", .path = "/jobs", .safe = true};
+        struct client_reply jobs = {0};
+        struct err err;
+        ck_assert_int_eq(client_open(&asking, url, 60, NULL, &err), 0);
+        ck_assert_msg(client_send(asking, &request, &jobs, &err) == 0, "%s", err.text);
+        const bool works =
+            strstr(jobs.body, "\"state\":\"running\"") != NULL && strstr(jobs.body, "\"steps\":0,") == NULL;
+        client_reply_fini(&jobs);
+        client_close(asking);
+        if (works)
+            return;
+        (void)usleep(10000);
+    }
+}
+
 START_TEST(an_interrupt_cancels_the_rehearsal_in_the_daemon)
 {
     write_idx("", 600, 1);
     WORKS("train", "--url", url, "images.idx", "labels.idx");
     pid_t pid = start(ARGUMENTS("train", "--url", url, "--passes", "1000", "--json"));
-    (void)usleep(500000);
+    await_work();
     ck_assert_int_eq(kill(pid, SIGINT), 0);
     ck_assert_int_eq(finish(pid), 130);
     double steps = output_number("steps");
