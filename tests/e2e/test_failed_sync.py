@@ -19,8 +19,8 @@ def strace() -> str:
     return path
 
 
-@pytest.mark.parametrize("nth", [4, 9, 20])
-def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_that_was(daemons, strace, nth):
+@pytest.mark.parametrize("nth, images", [(4, 1), (9, 1), (20, 1), (6, 80)])  # many images: written by a thread of its own
+def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_that_was(daemons, strace, nth, images):
     db = daemons.init()
     inject = f"inject=fdatasync,fsync:error=EIO:when={nth}+"
     daemon = daemons.start(db, command=[strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e",
@@ -28,7 +28,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_
     accepted = []
     with daemon.client() as client:
         while len(accepted) < 100:
-            answer = client.train("abc"[len(accepted) % 3], bytes([len(accepted)] * 64))
+            answer = client.train("abc"[len(accepted) % 3], bytes([len(accepted)] * 64 * images))
             if answer.status != 200:
                 answer.problem((500, 503))
                 break
