@@ -35,14 +35,16 @@ static cpu_set_t taken_by_others(struct affinity *affinity, uint64_t now_ns)
     return taken;
 }
 
-static bool move(const struct affinity *affinity, size_t to)
+/* Where the thread may be is as before then: somebody may have said so since the start (taskset). */
+static bool move(size_t to)
 {
-    cpu_set_t there;
+    cpu_set_t may, there;
     CPU_ZERO(&there);
     CPU_SET(to, &there);
-    if (sched_setaffinity(0, sizeof there, &there) != 0)
+    if (sched_getaffinity(0, sizeof may, &may) != 0 || !CPU_ISSET(to, &may) ||
+        sched_setaffinity(0, sizeof there, &there) != 0)
         return false;
-    (void)sched_setaffinity(0, sizeof affinity->processors, &affinity->processors);
+    (void)sched_setaffinity(0, sizeof may, &may);
     return true;
 }
 
@@ -61,7 +63,7 @@ void affinity_look(struct affinity *affinity, uint64_t now_ns)
         moved_ns = now_ns;
         for (size_t to = 0; to < CPU_SETSIZE; to++)
             if (CPU_ISSET(to, &affinity->processors) && !CPU_ISSET(to, &taken)) {
-                here = move(affinity, to) ? (int)to : here;
+                here = move(to) ? (int)to : here;
                 break;
             }
     }
