@@ -2,8 +2,8 @@
  *
  * A scheduler gives a thread that computes all the time its fair share in pieces of a tick, 4 ms, and a prediction of 20 us waits
  * that long. So training cuts its own time up: after PACE_SLICE_US of work, where somebody asked for a prediction since the slice before, it
- * sleeps twice as long as it worked. A third of a processor is what it keeps at the least, whatever the load: not a low priority, under which
- * any busy program on the machine would keep a sample from being learned. Without predictions, or with processors to spare, it never
+ * sleeps twice as long as it worked. It keeps a third of a processor, less where others make it wait for one when it wakes;
+ * a low priority instead would let any busy program on the machine keep a sample from being learned for seconds. Without predictions, or with processors to spare, it never
  * rests.
  */
 #ifndef CONVD_SERVER_PACE_H
