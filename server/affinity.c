@@ -1,8 +1,9 @@
 /* affinity.c - see affinity.h */
 #include "server/affinity.h"
 
-#define LOOK_NS   1000000u  /* between two looks of a thread                                       */
-#define ACTIVE_NS 10000000u /* who was seen there so lately is at work there: two ticks and a half */
+#define LOOK_NS   1000000u   /* between two looks of a thread                                       */
+#define ACTIVE_NS 10000000u  /* who was seen there so lately is at work there: two ticks and a half */
+#define STAYS_NS  200000000u /* where it moved to, whoever comes there: being moved about is worse than taking turns */
 
 /* Of the calling thread. */
 static _Thread_local unsigned own_seat; /* counted from 1; 0: none yet */
@@ -59,7 +60,7 @@ void affinity_look(struct affinity *affinity, uint64_t now_ns)
         return;
     int here = sched_getcpu();
     const cpu_set_t taken = taken_by_others(affinity, now_ns);
-    if (here >= 0 && CPU_ISSET((size_t)here, &taken) && now_ns - moved_ns > ACTIVE_NS) {
+    if (here >= 0 && CPU_ISSET((size_t)here, &taken) && now_ns - moved_ns > STAYS_NS) {
         moved_ns = now_ns;
         for (size_t to = 0; to < CPU_SETSIZE; to++)
             if (CPU_ISSET(to, &affinity->processors) && !CPU_ISSET(to, &taken)) {

@@ -25,9 +25,9 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
     if (out != NULL)
         *out = taken;
     trainer_snapshot_taken(t, &taken);
-    /* Thinning and truncating are upkeep: the snapshot is there, whatever becomes of them. */
+    /* Thinning and the checkpoint are upkeep: the snapshot is there, whatever becomes of them. */
     (void)store_snapshots_thin(t->store, t->config.keep_snapshots, NULL);
-    (void)store_checkpoint(t->store, true, NULL);
+    (void)store_checkpoint(t->store, false, NULL);
     return 0;
 }
 

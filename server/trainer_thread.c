@@ -144,7 +144,7 @@ uint64_t trainer_checkpoint(struct trainer *t, bool idle)
     const uint64_t bytes = store_wal_bytes(t->store);
     if (bytes <= WAL_BYTES_MAX && !(idle && bytes > 0))
         return bytes;
-    (void)store_checkpoint(t->store, idle, NULL);
+    (void)store_checkpoint(t->store, false, NULL);
     return store_wal_bytes(t->store);
 }
 

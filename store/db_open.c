@@ -3,6 +3,7 @@
  * Why the connection is set up as it is (each was measured; the README says more):
  *   locking_mode EXCLUSIVE before WAL   the wal-index lives in our memory, no -shm file; nobody else can get between
  *   wal_autocheckpoint 0                a checkpoint inside a commit is the p99; the trainer does it when idle
+ *   journal_size_limit 32 MB            the WAL keeps its blocks and is written over; what a huge group made of it goes
  *   synchronous FULL, read back         NORMAL loses acknowledged rows at a power cut
  *   secure_delete                       what is forgotten is overwritten
  *   trusted_schema OFF, cell_size_check a file from elsewhere may be hostile or damaged
@@ -128,7 +129,8 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     static const struct setting_pragma alone[] = {{SQL_LOCKING_EXCLUSIVE, "exclusive"}};
     static const struct setting_pragma durable[] = {
         {SQL_JOURNAL_WAL, "wal"},     {SQL_SYNCHRONOUS_FULL, NULL}, {SQL_SYNCHRONOUS, "2"},
-        {SQL_NO_AUTOCHECKPOINT, "0"}, {SQL_FOREIGN_KEYS, NULL},     {SQL_SECURE_DELETE, "1"},
+        {SQL_NO_AUTOCHECKPOINT, "0"}, {SQL_WAL_KEEPS, "33554432"},  {SQL_FOREIGN_KEYS, NULL},
+        {SQL_SECURE_DELETE, "1"},
     };
     static const struct setting_pragma reading[] = {{SQL_QUERY_ONLY, NULL}};
 

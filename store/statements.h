@@ -21,6 +21,7 @@
     X(SYNCHRONOUS_FULL,  "PRAGMA synchronous = FULL")                                                                  \
     X(SYNCHRONOUS,       "PRAGMA synchronous")                                                                         \
     X(NO_AUTOCHECKPOINT, "PRAGMA wal_autocheckpoint = 0")                                                              \
+    X(WAL_KEEPS,         "PRAGMA journal_size_limit = 33554432")                                                       \
     X(FOREIGN_KEYS,      "PRAGMA foreign_keys = ON")                                                                   \
     X(SECURE_DELETE,     "PRAGMA secure_delete = ON")                                                                  \
     X(UNTRUSTED_SCHEMA,  "PRAGMA trusted_schema = OFF")                                                                \

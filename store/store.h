@@ -329,7 +329,9 @@ void store_backup_end(struct store_backup *backup);
 /* ---- upkeep ---- */
 
 uint64_t store_wal_bytes(struct store *store);
-/* store_checkpoint - copies the WAL into the database; truncate also empties the WAL. Called when idle or when it is large. */
+/* store_checkpoint - copies the WAL into the database, so that the next commit writes over it from its start. That is the better for its
+ * length: a commit that makes no file longer is one write of data, and a sync has no blocks to allocate and no length to write down.
+ * With truncate the file is made empty, so that what was forgotten does not stand in its old frames either. */
 int store_checkpoint(struct store *store, bool truncate, struct err *err);
 /* store_now_us - microseconds since 1970: the one clock of the log. */
 int64_t store_now_us(void);

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/server/trainer.h"
@@ -160,6 +161,44 @@ START_TEST(activate_brings_back_the_very_state_and_the_revision_goes_on)
     wait_free(taken);
     wait_free(activate);
     stop(trainer);
+}
+END_TEST
+
+/* The upkeep after its last round, and after that one that found nothing to do. */
+static void await_idle(struct trainer *trainer)
+{
+    const uint64_t then = trainer_stats(trainer).progress;
+    while (trainer_stats(trainer).progress < then + 3)
+        (void)usleep(1000);
+}
+
+static off_t wal_length(void)
+{
+    char name[112];
+    struct stat found;
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    ck_assert_int_eq(stat(name, &found), 0);
+    return found.st_size;
+}
+
+/* So that a commit makes no file longer. */
+START_TEST(idle_times_and_snapshots_leave_the_wal_its_length)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = start(&config);
+    for (unsigned i = 0; i < 20; i++)
+        wait_free(run(trainer, train_create(10, i % 3, i)));
+    wait_free(run(trainer, wait_create(JOB_SNAPSHOT)));
+    await_idle(trainer);
+    const off_t length = wal_length();
+    ck_assert_int_gt(length, 0);
+    wait_free(run(trainer, train_create(10, 1, 30)));
+    await_idle(trainer);
+    ck_assert_int_eq(wal_length(), length);
+    uint8_t digest[DIGEST_BYTES];
+    digest_of(trainer, digest);
+    stop(trainer);
+    (void)leads_to(digest);
 }
 END_TEST
 
@@ -587,6 +626,7 @@ int main(void)
     tcase_add_test(tcase, a_known_key_is_answered_with_the_first_answer_and_trains_nothing);
     tcase_add_test(tcase, classes_are_added_beyond_the_first_room);
     tcase_add_test(tcase, activate_brings_back_the_very_state_and_the_revision_goes_on);
+    tcase_add_test(tcase, idle_times_and_snapshots_leave_the_wal_its_length);
     tcase_add_test(tcase, indices_of_classes_from_before_a_way_back_are_refused);
     tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
     tcase_add_test(tcase, a_rate_that_is_tuned_without_a_fall_stays);
