@@ -10,12 +10,13 @@ replays the log from nothing; and the daemon that is started again, from a snaps
 the same digest. Every KILLS_PER_MODEL kills a new model begins; the old one's hanging requests are sent once more, and where nothing
 was rehearsed, a second daemon that nobody kills is asked for the same things in the same order and must have the same digest.
 
-The last line counts. Exit status: 0 nothing was wrong, 1 something was (one line each).
+The last line counts; the folder of a model in which something was wrong is kept. Exit status: 0 nothing was wrong, 1 something was (one line each).
 """
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -168,15 +169,22 @@ class Model:
 def run(kills: int, seed: int, folder: Path, tell=None) -> Tally:
     tally, chance = Tally(), random.Random(seed)
     while tally.kills < kills and not tally.findings.wrong:
-        with tempfile.TemporaryDirectory(dir=folder, prefix="crash-") as name:
-            model = Model(Path(name), tally, chance, seed * 1000 + tally.models)
-            try:
-                for _ in range(min(KILLS_PER_MODEL, kills - tally.kills)):
-                    model.round()
-                model.end()
-            finally:
-                if model.daemon.process is not None:
-                    model.daemon.kill()
+        place = Path(tempfile.mkdtemp(dir=folder, prefix="crash-"))
+        model = Model(place, tally, chance, seed * 1000 + tally.models)
+        try:
+            for _ in range(min(KILLS_PER_MODEL, kills - tally.kills)):
+                model.round()
+            model.end()
+        except BaseException:
+            print(f"crash: what was there is kept in {place}", file=sys.stderr)
+            raise
+        finally:
+            if model.daemon.process is not None:
+                model.daemon.kill()
+        if tally.findings.wrong:
+            print(f"crash: what was there is kept in {place}", file=sys.stderr)
+        else:
+            shutil.rmtree(place)
         if tell:
             tell(tally)
     return tally
