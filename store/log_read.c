@@ -36,10 +36,16 @@ void log_read_open(struct log_reader *reader, struct store *store, uint64_t afte
     log_read_resume(reader);
 }
 
+static void leave_samples(struct log_reader *reader)
+{
+    db_reset(reader->store->db, SQL_SAMPLES_FROM);
+    reader->next_sample = 0;
+}
+
 void log_read_pause(struct log_reader *reader)
 {
     db_reset(reader->store->db, SQL_EVENTS_AFTER);
-    db_reset(reader->store->db, SQL_SAMPLES_BETWEEN);
+    leave_samples(reader);
 }
 
 void log_read_resume(struct log_reader *reader)
@@ -83,25 +89,25 @@ static int make_room(struct log_reader *reader, size_t n, struct err *err)
 
 static bool is_forgotten(const struct db *db)
 {
-    return db_int(db, SQL_SAMPLES_BETWEEN, 2) == -1 && db_is_null(db, SQL_SAMPLES_BETWEEN, 4) &&
-           db_int(db, SQL_SAMPLES_BETWEEN, 3) == 0;
+    return db_int(db, SQL_SAMPLES_FROM, 2) == -1 && db_is_null(db, SQL_SAMPLES_FROM, 4) &&
+           db_int(db, SQL_SAMPLES_FROM, 3) == 0;
 }
 
-/* One row of SAMPLES_BETWEEN into place i. Errors: ERR_DB_CORRUPT, not yet naming the revision. */
+/* One row of SAMPLES_FROM into place i. Errors: ERR_DB_CORRUPT, not yet naming the revision. */
 static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
 {
     struct db *db = reader->store->db;
     size_t n_input = reader->store->origin.event.as.create.shape.n_input, n_image;
-    int64_t id = db_int(db, SQL_SAMPLES_BETWEEN, 0), label = db_int(db, SQL_SAMPLES_BETWEEN, 2),
-            predicted = db_int(db, SQL_SAMPLES_BETWEEN, 3);
-    double loss = db_is_null(db, SQL_SAMPLES_BETWEEN, 4) ? (double)NAN : db_real(db, SQL_SAMPLES_BETWEEN, 4);
-    const void *image = db_blob(db, SQL_SAMPLES_BETWEEN, 5, &n_image);
-    if (is_forgotten(db) && (uint64_t)db_int(db, SQL_SAMPLES_BETWEEN, 1) == reader->event.revision) {
+    int64_t id = db_int(db, SQL_SAMPLES_FROM, 0), label = db_int(db, SQL_SAMPLES_FROM, 2),
+            predicted = db_int(db, SQL_SAMPLES_FROM, 3);
+    double loss = db_is_null(db, SQL_SAMPLES_FROM, 4) ? (double)NAN : db_real(db, SQL_SAMPLES_FROM, 4);
+    const void *image = db_blob(db, SQL_SAMPLES_FROM, 5, &n_image);
+    if (is_forgotten(db) && (uint64_t)db_int(db, SQL_SAMPLES_FROM, 1) == reader->event.revision) {
         reader->samples[i] = (struct sample){.id = id};
         reader->rows[i] = (struct outcome_row){.label = EDIT_FORGET, .now = EDIT_FORGET, .loss = NAN};
         return 0;
     }
-    if ((uint64_t)db_int(db, SQL_SAMPLES_BETWEEN, 1) != reader->event.revision || label < 0 ||
+    if ((uint64_t)db_int(db, SQL_SAMPLES_FROM, 1) != reader->event.revision || label < 0 ||
         label >= SHAPE_CLASSES_MAX || predicted < 0 || predicted >= SHAPE_CLASSES_MAX || n_image != n_input ||
         (!isnan(loss) && (double)(float)loss != loss))
         return err_set(err, ERR_DB_CORRUPT, "sample %lld was changed", (long long)id);
@@ -113,36 +119,39 @@ static int take_sample(struct log_reader *reader, uint32_t i, struct err *err)
     return 0;
 }
 
-static int read_samples(struct log_reader *reader, const struct sample_run *run, struct err *err)
+/* The rows of a run. Runs follow each other, and so does the statement: to find the first row anew would be as much work as to read it. */
+static int read_run(struct log_reader *reader, const struct sample_run *run, struct err *err)
 {
     struct db *db = reader->store->db;
-    uint32_t n = 0;
-    int status = 0;
-    if (run->n > 0) {
-        db_bind_int(db, SQL_SAMPLES_BETWEEN, 1, run->first);
-        db_bind_int(db, SQL_SAMPLES_BETWEEN, 2, run->first + run->n - 1);
-        while ((status = db_step(db, SQL_SAMPLES_BETWEEN, err)) == 1) {
-            status = make_room(reader, n, err);
-            if (status == 0 && db_int(db, SQL_SAMPLES_BETWEEN, 0) != run->first + n)
-                break; /* a gap: told below */
-            if (status == 0)
-                status = take_sample(reader, n, err);
-            if (status != 0)
-                break;
-            n++;
-        }
-        db_reset(db, SQL_SAMPLES_BETWEEN);
+    if (run->n > 0 && reader->next_sample != run->first) {
+        leave_samples(reader);
+        db_bind_int(db, SQL_SAMPLES_FROM, 1, run->first);
     }
-    if (status == 0 && n < run->n)
-        status = err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)(run->first + n));
-    if (status != 0)
+    for (uint32_t i = 0; i < run->n; i++) {
+        const int status = db_step(db, SQL_SAMPLES_FROM, err);
+        if (status < 0)
+            return -1;
+        if (status == 0 || db_int(db, SQL_SAMPLES_FROM, 0) != run->first + i)
+            return err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)(run->first + i));
+        if (make_room(reader, i, err) != 0 || take_sample(reader, i, err) != 0)
+            return -1;
+        reader->next_sample = run->first + i + 1;
+    }
+    return 0;
+}
+
+static int read_samples(struct log_reader *reader, const struct sample_run *run, struct err *err)
+{
+    if (read_run(reader, run, err) != 0) {
+        leave_samples(reader);
         return -1;
+    }
     size_t n_input = reader->store->origin.event.as.create.shape.n_input;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < run->n; i++)
         reader->samples[i].pixels = reader->pixels + i * n_input;
     reader->event.as.train.samples = reader->samples;
-    reader->n_row = n;
-    reader->n_samples += n;
+    reader->n_row = run->n;
+    reader->n_samples += run->n;
     return 0;
 }
 

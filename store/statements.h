@@ -86,8 +86,8 @@
     X(TRAIN_LAST,        "SELECT body FROM event WHERE kind = 'train' ORDER BY revision DESC LIMIT 1")                 \
     X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, predicted, loss, image)"                            \
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
-    X(SAMPLES_BETWEEN,   "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
-                         " WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                                    \
+    X(SAMPLES_FROM,      "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
+                         " WHERE id >= ?1 ORDER BY id")                                                                \
     X(SAMPLE_FIND,       "SELECT coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"                  \
                          " ORDER BY edit.event DESC LIMIT 1), sample.label), image, revision FROM sample WHERE id = ?1")\
     X(SAMPLE_ROW,        "SELECT revision, coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"         \
