@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <nettle/base64.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ void batch_fini(struct batch *batch)
     free(batch->owned);
     free(batch->labels);
     free(batch->files);
+    free(batch->pictures);
     *batch = (struct batch){0};
 }
 
@@ -62,9 +64,30 @@ uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct e
     return batch->owned + (size_t)batch->n++ * n_input;
 }
 
-int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules, struct err *err)
+static int add_picture(struct batch *batch, const uint8_t *bytes, size_t n_bytes, struct err *err)
+{
+    if (batch->n_pictures == batch->pictures_room) {
+        const size_t room = batch->pictures_room == 0 ? 1 : batch->pictures_room * 2;
+        struct batch_picture *pictures = realloc(batch->pictures, room * sizeof *pictures);
+        if (pictures == NULL)
+            return err_set(err, ERR_MEMORY, "no memory for %zu pictures", room);
+        batch->pictures = pictures;
+        batch->pictures_room = room;
+    }
+    struct batch_picture *picture = &batch->pictures[batch->n_pictures++];
+    struct sha256_ctx sha;
+    sha256_init(&sha);
+    sha256_update(&sha, n_bytes, bytes);
+    sha256_digest(&sha, sizeof picture->digest, picture->digest);
+    picture->image = batch->n - 1;
+    return 0;
+}
+
+int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+               struct err *err)
 {
     const struct shape *shape = &rules->learner->shape;
+    uint8_t *input = batch->owned + (size_t)(batch->n - 1) * shape->n_input;
     if (n_bytes == 0)
         return err_set(err, ERR_EMPTY, "the image is empty");
     if (image_sniff(bytes, n_bytes) == IMAGE_UNKNOWN && n_bytes == shape->n_input) {
@@ -72,7 +95,7 @@ int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struc
         return 0;
     }
     if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->image_pixels, err) == 0)
-        return 0;
+        return rules->digests ? add_picture(batch, bytes, n_bytes, err) : 0;
     if (err->code == ERR_MEDIA_TYPE) {
         size_t used = strlen(err->text);
         (void)snprintf(err->text + used, sizeof err->text - used,
@@ -82,7 +105,7 @@ int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struc
     return -1;
 }
 
-int body_base64(uint8_t *input, const char *text, const struct body_rules *rules, struct err *err)
+int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
 {
     size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
     uint8_t *bytes = malloc(n + 1);
@@ -94,7 +117,7 @@ int body_base64(uint8_t *input, const char *text, const struct body_rules *rules
     if (base64_decode_update(&base64, &n, bytes, n_text, text) != 1 || base64_decode_final(&base64) != 1)
         err_set(err, ERR_SYNTAX, "this is not base64");
     else
-        status = body_image(input, bytes, n, rules, err);
+        status = body_image(batch, bytes, n, rules, err);
     free(bytes);
     return status;
 }
@@ -179,8 +202,7 @@ static int decode_raw(struct batch *batch, const struct body_source *source, con
 static int decode_picture(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
                           struct err *err)
 {
-    uint8_t *input = batch_add(batch, rules, err);
-    return input == NULL ? -1 : body_image(input, source->bytes, source->n_bytes, rules, err);
+    return batch_add(batch, rules, err) == NULL ? -1 : body_image(batch, source->bytes, source->n_bytes, rules, err);
 }
 
 /* ---- forms ---- */
@@ -195,8 +217,7 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
     while (more == 0 && (more = multipart_next(&form, &part, err)) == 1) {
         more = 0;
         uint32_t i = batch->n;
-        uint8_t *input = batch_add(batch, rules, err);
-        if (input == NULL)
+        if (batch_add(batch, rules, err) == NULL)
             return -1;
         if (files_room < batch->room) {
             char(*files)[BODY_FILE_BYTES] = realloc(batch->files, batch->room * sizeof *files);
@@ -206,7 +227,7 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
             files_room = batch->room;
         }
         (void)snprintf(batch->files[i], BODY_FILE_BYTES, "%.*s", (int)BODY_FILE_BYTES - 1, part.filename);
-        if (body_image(input, part.bytes, part.n_bytes, rules, err) != 0) {
+        if (body_image(batch, part.bytes, part.n_bytes, rules, err) != 0) {
             err_wrap(err, "part %u of the form, field \"%.40s\", file \"%.60s\"", i, part.name, part.filename);
             return err_under(err, "/images/%u", i);
         }

@@ -69,6 +69,13 @@ struct body_rules {
     uint64_t image_pixels;            /* largest decoded picture              */
     uint32_t images_max;              /* more in one body: ERR_TOO_LARGE      */
     struct body_strangers *strangers; /* NULL: a label of no class is an error */
+    bool digests;                     /* batch.pictures is wanted              */
+};
+
+/* A picture as it came, before it was fitted: what fit and invert were then, another time they may not be. */
+struct batch_picture {
+    uint32_t image;     /* its place in the batch    */
+    uint8_t digest[32]; /* SHA-256 of the PNG or JPEG */
 };
 
 struct batch {
@@ -79,6 +86,9 @@ struct batch {
     uint32_t *labels;               /* [n] class indices when labelled; owned                            */
     char (*files)[BODY_FILE_BYTES]; /* [n] names of a form's files; owned; NULL for other bodies         */
     size_t room;                    /* images that owned, labels and files have room for                 */
+    struct batch_picture
+        *pictures; /* [n_pictures] by place, where rules.digests; owned. Raw images are not among them. */
+    size_t n_pictures, pictures_room;
 };
 
 /* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT,
@@ -92,11 +102,12 @@ void batch_fini(struct batch *batch);
 /* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY. */
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
 
-/* body_image - one picture or one raw image of exactly n_input bytes into `input`. */
-int body_image(uint8_t *input, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules, struct err *err);
+/* body_image - one picture or one raw image of exactly n_input bytes into the image that was added last. */
+int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
+               struct err *err);
 
 /* body_base64 - likewise, out of base64. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
-int body_base64(uint8_t *input, const char *text, const struct body_rules *rules, struct err *err);
+int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err);
 
 /* body_label - the class with that name. Errors: ERR_LABEL_INVALID, ERR_LABEL_UNKNOWN (says which there are). */
 int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err);

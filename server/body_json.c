@@ -5,7 +5,7 @@
 
 /* ---- one image ---- */
 
-static int decode_base64(uint8_t *input, const char *text, const struct body_rules *rules, struct err *err)
+static int decode_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
 {
     if (strncmp(text, "data:", 5) == 0) {
         const char *comma = strchr(text, ',');
@@ -13,7 +13,7 @@ static int decode_base64(uint8_t *input, const char *text, const struct body_rul
             return err_set(err, ERR_SYNTAX, "the data: URL has no comma");
         text = comma + 1;
     }
-    return body_base64(input, text, rules, err);
+    return body_base64(batch, text, rules, err);
 }
 
 /* What a list of pixels may look like: dims[0..n_dims-1]. */
@@ -61,7 +61,9 @@ static int decode_pixels(uint8_t *input, const struct json *list, const struct s
     return take_pixels(&at, list, form.dims, form.n_dims, err);
 }
 
-static int decode_image(uint8_t *input, const struct json *image, const struct body_rules *rules, struct err *err)
+/* Into `input`, which is the batch's last. */
+static int decode_image(struct batch *batch, uint8_t *input, const struct json *image, const struct body_rules *rules,
+                        struct err *err)
 {
     if (json_type(image) != JSON_OBJECT)
         return err_set(err, ERR_VALUE, "an image is {\"b64\": \"...\"} or {\"pixels\": [...]}, but this is %s",
@@ -76,7 +78,7 @@ static int decode_image(uint8_t *input, const struct json *image, const struct b
     }
     if (json_string(b64) == NULL)
         err_set(err, ERR_VALUE, "b64 must be a string, but this is %s", json_type_name(b64));
-    else if (decode_base64(input, json_string(b64), rules, err) == 0)
+    else if (decode_base64(batch, json_string(b64), rules, err) == 0)
         return 0;
     return err_under(err, "/b64");
 }
@@ -122,7 +124,7 @@ static int take_sample(struct batch *batch, const struct json *sample, const str
     uint8_t *input = batch_add(batch, rules, err);
     if (input == NULL)
         return -1;
-    if (decode_image(input, image, rules, err) != 0)
+    if (decode_image(batch, input, image, rules, err) != 0)
         return err_under(err, "/image");
     if (!rules->labelled)
         return 0;
@@ -148,7 +150,7 @@ static int take_list(struct batch *batch, const struct json *list, bool samples,
                 status = take_sample(batch, item, rules, labels_given, err);
             } else {
                 uint8_t *input = batch_add(batch, rules, err);
-                status = input == NULL ? -1 : decode_image(input, item, rules, err);
+                status = input == NULL ? -1 : decode_image(batch, input, item, rules, err);
             }
             if (status != 0) {
                 err_wrap(err, "%s %u", samples ? "sample" : "image", i);

@@ -111,19 +111,19 @@ static int take_picture(struct batch *batch, const uint8_t *bytes, size_t n_byte
                         struct err *err)
 {
     uint32_t i = batch->n;
-    uint8_t *at = batch_add(batch, rules, err);
-    if (at != NULL && body_image(at, bytes, n_bytes, rules, err) == 0)
+    const bool added = batch_add(batch, rules, err) != NULL;
+    if (added && body_image(batch, bytes, n_bytes, rules, err) == 0)
         return 0;
-    return at == NULL ? -1 : err_at(err, "/data/%u", i);
+    return added ? err_at(err, "/data/%u", i) : -1;
 }
 
 static int take_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
 {
     uint32_t i = batch->n;
-    uint8_t *at = batch_add(batch, rules, err);
-    if (at != NULL && body_base64(at, text, rules, err) == 0)
+    const bool added = batch_add(batch, rules, err) != NULL;
+    if (added && body_base64(batch, text, rules, err) == 0)
         return 0;
-    return at == NULL ? -1 : err_at(err, "/data/%u", i);
+    return added ? err_at(err, "/data/%u", i) : -1;
 }
 
 /* Strings of a list, nested or flat: [["..."], ["..."]] is the form of [n, 1]. */

@@ -48,20 +48,24 @@ static void render(struct work *work, struct answer *answer)
     answer_text_done(answer, 200, ANSWER_JSON);
 }
 
-/* What an Idempotency-Key stands for: the samples, decoded, with their labels. Not the bytes of the request, since a form has
- * another boundary every time that it is sent. */
+/* What an Idempotency-Key stands for: the images as they came, with their labels. Not the bytes of the request, since a form has
+ * another boundary every time that it is sent; nor a picture as it was fitted, since `fit` may be another when it comes again. */
 static void fingerprint(uint8_t digest[32], const struct batch *batch, const struct learner *learner,
                         const struct body_strangers *strangers)
 {
     struct sha256_ctx sha;
     size_t n_input = learner->shape.n_input;
+    const struct batch_picture *picture = batch->pictures, *end = picture + batch->n_pictures;
     sha256_init(&sha);
     for (uint32_t i = 0; i < batch->n; i++) {
         const uint32_t index = batch->labels[i];
         const char *label = strangers == NULL || index < BODY_STRANGER ? learner->labels[index]
                                                                        : strangers->labels[index - BODY_STRANGER];
         sha256_update(&sha, strlen(label) + 1, (const uint8_t *)label);
-        sha256_update(&sha, n_input, batch->pixels + i * n_input);
+        if (picture < end && picture->image == i)
+            sha256_update(&sha, sizeof picture->digest, (picture++)->digest);
+        else
+            sha256_update(&sha, n_input, batch->pixels + i * n_input);
     }
     sha256_digest(&sha, 32, digest);
 }
@@ -180,8 +184,11 @@ void route_train(const struct call *call)
     const struct learner *learner = revision->learner;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type,
                                  request_param(request, "label"), request_param(request, "labels")};
-    struct body_rules rules = {
-        .learner = learner, .labelled = true, .image_pixels = routes->image_pixels, .images_max = routes->batch_images};
+    struct body_rules rules = {.learner = learner,
+                               .labelled = true,
+                               .image_pixels = routes->image_pixels,
+                               .images_max = routes->batch_images,
+                               .digests = request->idempotency_key != NULL};
     int status = request->idempotency_key == NULL ? 0 : check_key(request->idempotency_key, &err);
     if (status == 0)
         status = body_decode(&batch, &source, &rules, &err);

@@ -240,6 +240,23 @@ def test_the_same_key_with_another_body_is_refused(daemon: Daemon, seven):
     assert daemon.model() == after
 
 
+def test_a_retry_of_a_picture_is_answered_again_though_pictures_are_fitted_otherwise_now(daemon: Daemon, seven):
+    image = {"b64": base64.b64encode(png(seven[:, :20])).decode()}
+    mixed = json.dumps({"samples": [{"label": "7", "image": image}, {"label": "1", "image": {"pixels": seven.tolist()}},
+                                    {"label": "7", "image": image}]}).encode()
+    requests = {"picture": ("/train?label=7", png(seven[:, :20]), "image/png"), "mixed": ("/train", mixed, "application/json"),
+                "form": ("/train", form(("7", "a.png", png(seven[4:]))), FORM)}
+
+    def ask(name: str, body: bytes | None = None):
+        path, first, kind = requests[name]
+        return daemon.post(path, body or first, kind, headers={"Idempotency-Key": name})
+    first = {name: ask(name).ok() for name in requests}
+    after = daemon.send_json("PATCH", "/model", {"fit": "stretch", "invert": "always"}).ok()
+    assert {name: ask(name).ok() for name in requests} == first
+    ask("picture", png(seven[:, :21])).problem(422, "key-reused")
+    assert daemon.model()["digest"] == after["digest"]
+
+
 def test_another_key_with_the_same_body_trains_again(daemon: Daemon, seven):
     first = daemon.train("7", seven.tobytes(), headers=KEY).ok()
     second = daemon.train("7", seven.tobytes(), headers={"Idempotency-Key": "another"}).ok()
