@@ -1,73 +1,22 @@
 /* test_rebuild.c - what was accepted is carried out, whatever the disk does meanwhile: each write, sync and read from the request to the
  * take-over fails in turn, once or until somebody has looked; and then once more, after a crash.
  *
- * pwrite64, pread64 and fdatasync are defined here, in front of the C library's, so SQLite calls these. What must hold: a request that
- * was refused has changed nothing; one that was accepted is done when the fault is over, in the same process or, after a sync
- * that failed, in the next; and the model is then, bit for bit, what it becomes without faults.
+ * What must hold: a request that was refused has changed nothing; one that was accepted is done when the fault is over, in the same
+ * process or, after a sync that failed, in the next; and the model is then, bit for bit, what it becomes without faults.
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/core/run.h"
 #include "tests/server/trainer.h"
+#include "tests/store/fault_disk.h"
 
 #define SAMPLES 40u
 
-/* ---- the fault ---- */
-
-enum fault_kind { FAULT_NONE, FAULT_WRITE, FAULT_READ, FAULT_SYNC };
-
-static _Atomic enum fault_kind fault_kind;
-static atomic_uint fault_calls, fault_hits;
-static unsigned fault_at; /* the n-th call fails, counted from 1 */
-static bool fault_for_good;
-static int fault_error;
-
-static void arm(enum fault_kind kind, int error, unsigned at, bool for_good)
-{
-    atomic_store(&fault_kind, FAULT_NONE);
-    fault_at = at;
-    fault_for_good = for_good;
-    fault_error = error;
-    atomic_store(&fault_calls, 0);
-    atomic_store(&fault_hits, 0);
-    atomic_store(&fault_kind, kind);
-}
-
-static bool strikes(enum fault_kind kind)
-{
-    if (atomic_load(&fault_kind) != kind)
-        return false;
-    const unsigned calls = atomic_fetch_add(&fault_calls, 1) + 1;
-    if (calls != fault_at && !(fault_for_good && calls > fault_at))
-        return false;
-    atomic_fetch_add(&fault_hits, 1);
-    errno = fault_error;
-    return true;
-}
-
-ssize_t pwrite64(int fd, const void *bytes, size_t n_bytes, off64_t offset)
-{
-    return strikes(FAULT_WRITE) ? -1 : syscall(SYS_pwrite64, fd, bytes, n_bytes, offset);
-}
-
-/* Under a name of its own, since the header may have an inline one. */
-ssize_t read_or_fail(int fd, void *bytes, size_t n_bytes, off64_t offset) __asm__("pread64");
-
-ssize_t read_or_fail(int fd, void *bytes, size_t n_bytes, off64_t offset)
-{
-    return strikes(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, bytes, n_bytes, offset);
-}
-
-int fdatasync(int fd)
-{
-    return strikes(FAULT_SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
-}
+static const struct fault_plan no_room = {FAULT_WRITE, ENOSPC, true};
 
 /* ---- a model ---- */
 
@@ -221,18 +170,14 @@ static void without_faults(uint8_t before[DIGEST_BYTES], uint8_t after[DIGEST_BY
     ck_assert_mem_ne(before, after, DIGEST_BYTES);
 }
 
-static const struct plan {
-    enum fault_kind kind;
-    int error;
-    bool for_good;
-} plans[] = {
+static const struct fault_plan plans[] = {
     {FAULT_WRITE, ENOSPC, false}, {FAULT_WRITE, ENOSPC, true}, {FAULT_WRITE, EIO, true},
     {FAULT_READ, EIO, false},     {FAULT_READ, EIO, true},     {FAULT_SYNC, EIO, false},
 };
 #define N_PLANS ((int)(sizeof plans / sizeof *plans))
 
 /* One edit with a fault at that call: whether it was met. */
-static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsigned at,
+static bool run_with_fault(const struct ask *ask, const struct fault_plan *plan, unsigned at,
                            const uint8_t before[DIGEST_BYTES], const uint8_t after[DIGEST_BYTES],
                            unsigned *n_tried_again)
 {
@@ -241,7 +186,7 @@ static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsig
     struct err err;
     make_model();
     struct trainer *trainer = start();
-    arm(plan->kind, plan->error, at, plan->for_good);
+    fault_arm(plan, at);
     const bool accepted = ask_for(trainer, ask, &id, &err) == 0;
     if (accepted && plan->kind != FAULT_SYNC) {
         const struct job_status job = look(trainer, id);
@@ -255,13 +200,13 @@ static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsig
             digest_of(trainer, digest); /* nothing of it is there; but another try may have gone well by now */
             ck_assert(memcmp(digest, before, DIGEST_BYTES) == 0 || !plan->for_good);
         }
-        const bool met = atomic_load(&fault_hits) > 0, given_up = plan->kind == FAULT_READ && plan->for_good && met;
+        const bool met = fault_hits() > 0, given_up = plan->kind == FAULT_READ && plan->for_good && met;
         if (given_up && job.err.code != ERR_NONE) { /* then somebody must ask again */
             ck_assert_int_eq(end_of(trainer, id).state, JOB_STATE_FAILED);
-            arm(FAULT_NONE, 0, 0, false);
+            fault_disarm();
             ck_assert_msg(ask_for(trainer, ask, &id, &err) == 0, "%s", err.text);
         }
-        arm(FAULT_NONE, 0, 0, false);
+        fault_disarm();
         must_be_done(trainer, id, ask->name, at);
         digest_of(trainer, digest);
         ck_assert_mem_eq(digest, after, DIGEST_BYTES);
@@ -272,8 +217,8 @@ static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsig
     }
     if (accepted)
         (void)end_of(trainer, id);
-    const bool met = atomic_load(&fault_hits) > 0;
-    arm(FAULT_NONE, 0, 0, false);
+    const bool met = fault_hits() > 0;
+    fault_disarm();
     ck_assert_msg(met || accepted, "%s, call %u: %s", ask->name, at, err.text);
     digest_of(trainer, digest);
     ck_assert(memcmp(digest, before, DIGEST_BYTES) == 0 || (accepted && memcmp(digest, after, DIGEST_BYTES) == 0));
@@ -299,7 +244,7 @@ static bool run_with_fault(const struct ask *ask, const struct plan *plan, unsig
 START_TEST(an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails)
 {
     const struct ask *ask = &asks[_i / N_PLANS];
-    const struct plan *plan = &plans[_i % N_PLANS];
+    const struct fault_plan *plan = &plans[_i % N_PLANS];
     const unsigned step = run_exhaustive() || plan->kind != FAULT_WRITE ? 1 : SLOW_BUILD ? 7 : 2;
     uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
     unsigned n = 0, n_tried_again = 0;
@@ -331,7 +276,7 @@ START_TEST(an_edit_that_was_accepted_before_a_crash_is_taken_up_again)
         struct err err;
         struct trainer *trainer = start();
         const bool accepted = ask_for(trainer, ask, &id, &err) == 0;
-        arm(FAULT_WRITE, ENOSPC, 1, true);
+        fault_arm(&no_room, 1);
         (void)kill(getpid(), accepted ? SIGKILL : SIGTERM);
         (void)pause();
     }
@@ -357,7 +302,7 @@ static struct trainer *start_stuck(const struct ask *ask, int64_t *id)
     struct err err;
     make_model();
     struct trainer *trainer = start();
-    arm(FAULT_WRITE, ENOSPC, 20, true); /* what keeps the edit is before that */
+    fault_arm(&no_room, 20); /* what keeps the edit is before that */
     ck_assert_msg(ask_for(trainer, ask, id, &err) == 0, "%s", err.text);
     const struct job_status job = look(trainer, *id);
     ck_assert_msg(job.state == JOB_STATE_RUNNING && job.err.code == ERR_STORAGE_FULL, "%s: %s",
@@ -373,13 +318,13 @@ START_TEST(a_rebuild_that_waits_can_be_cancelled_when_there_is_room)
     struct trainer *trainer = start_stuck(&asks[0], &id);
     struct wait *cancel = wait_create(JOB_CANCEL);
     cancel->job.job_id = id;
-    arm(FAULT_WRITE, ENOSPC, 1, true);
+    fault_arm(&no_room, 1);
     ck_assert_int_eq(run(trainer, cancel)->job.status, -1); /* that must be written, too */
     ck_assert_int_eq(cancel->job.err.code, ERR_STORAGE_FULL);
     wait_free(cancel);
     struct job_status job;
     ck_assert(jobs_find(trainer_jobs(trainer), id, &job) == 1 && job.state == JOB_STATE_RUNNING);
-    arm(FAULT_NONE, 0, 0, false);
+    fault_disarm();
     must_be_done(trainer, id, "forget", 0);
     digest_of(trainer, digest);
     ck_assert_mem_eq(digest, after, DIGEST_BYTES);
@@ -401,7 +346,7 @@ START_TEST(nothing_is_pinned_and_edits_join_while_a_rebuild_waits)
     ck_assert_int_eq(err.code, ERR_GONE);
     int64_t more = 5;
     forget->job.edit = (struct edit_ask){.ids = &more, .n = 1, .forget = true};
-    arm(FAULT_NONE, 0, 0, false);
+    fault_disarm();
     ck_assert_msg(run(trainer, forget)->job.status == 0, "%s", forget->job.err.text);
     must_be_done(trainer, forget->job.job_status.id, "forget", 0);
     wait_free(forget);

@@ -4,41 +4,47 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 static struct {
+    _Atomic enum fault_kind armed; /* set last: what else is here does not change while it is */
     struct fault_plan plan;
-    unsigned at, calls, hits;
+    unsigned at;
+    atomic_uint calls, hits;
 } fault;
 
 void fault_arm(const struct fault_plan *plan, unsigned n)
 {
+    fault_disarm();
     fault.plan = *plan;
     fault.at = n;
-    fault.calls = fault.hits = 0;
+    atomic_store(&fault.calls, 0);
+    atomic_store(&fault.hits, 0);
+    atomic_store(&fault.armed, plan->kind);
 }
 
 void fault_disarm(void)
 {
-    fault.plan.kind = FAULT_NONE;
+    atomic_store(&fault.armed, FAULT_NONE);
 }
 
 unsigned fault_hits(void)
 {
-    return fault.hits;
+    return atomic_load(&fault.hits);
 }
 
 /* Whether this call is one that fails; errno says so. */
 static bool strikes(enum fault_kind kind)
 {
-    if (fault.plan.kind != kind)
+    if (atomic_load(&fault.armed) != kind)
         return false;
-    fault.calls++;
-    const bool hit = fault.calls == fault.at || (fault.plan.for_good && fault.at > 0 && fault.calls > fault.at);
-    fault.hits += hit;
+    const unsigned call = atomic_fetch_add(&fault.calls, 1) + 1;
+    const bool hit = call == fault.at || (fault.plan.for_good && fault.at > 0 && call > fault.at);
+    atomic_fetch_add(&fault.hits, hit);
     if (hit)
         errno = fault.plan.error;
     return hit;

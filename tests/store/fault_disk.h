@@ -1,7 +1,7 @@
 /* fault_disk.h - a disk that says no: at the n-th call of one kind, once, or from then on.
  *
  * The functions of the C library that open and change files are defined in fault_disk.c, in front of the library's own, so that
- * SQLite and store/ call these. Nothing is counted, and nothing fails, while no fault is armed.
+ * SQLite and store/ call these, in whatever thread. Nothing is counted, and nothing fails, while no fault is armed.
  */
 #ifndef CONVD_TESTS_STORE_FAULT_DISK_H
 #define CONVD_TESTS_STORE_FAULT_DISK_H
@@ -24,7 +24,7 @@ struct fault_plan {
     bool for_good; /* every call after the n-th fails, too */
 };
 
-/* fault_arm - the n-th call of that kind from now on fails (n from 1; 0: none does, but they are counted). fault_disarm - none does. */
+/* fault_arm - in one thread at a time: the n-th call of that kind from now on fails (n from 1; 0: none does, but they are counted). fault_disarm - none does. */
 void fault_arm(const struct fault_plan *plan, unsigned n);
 void fault_disarm(void);
 
