@@ -21,6 +21,13 @@ static void make(struct safetensors *file)
         shape->stride = 1;
     if (!file->has_width || !file->has_height)
         return;
+    const uint32_t n_0 = shape->n_0; /* what was left out is filled in: safetensors.h says what must be compared then */
+    if (shape_check(shape, create->as.create.n_classes, &err) != 0) {
+        must_tell(&err);
+        return;
+    }
+    if (shape->n_0 != n_0)
+        return;
     struct learner *learner = learner_create(create, NULL, 0, &err);
     if (learner == NULL) {
         must_tell(&err);
