@@ -86,8 +86,7 @@ struct batch {
     uint32_t *labels;               /* [n] class indices when labelled; owned                            */
     char (*files)[BODY_FILE_BYTES]; /* [n] names of a form's files; owned; NULL for other bodies         */
     size_t room;                    /* images that owned, labels and files have room for                 */
-    struct batch_picture
-        *pictures; /* [n_pictures] by place, where rules.digests; owned. Raw images are not among them. */
+    struct batch_picture *pictures; /* [n_pictures], raw images not among them, where rules.digests; owned */
     size_t n_pictures, pictures_room;
 };
 

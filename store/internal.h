@@ -139,7 +139,7 @@ struct log_reader {
     size_t room;         /* samples that fit                                            */
     uint32_t n_row;      /* samples of the row, forgotten ones as well                  */
     int64_t n_samples;   /* read so far, forgotten ones as well                         */
-    int64_t next_sample; /* that SAMPLES_FROM gives next; 0: it is not in use */
+    int64_t next_sample; /* that SAMPLES_FROM gives next; 0: it is not in use           */
 
     /* Edits. event.as.train has what is left of the event's samples, with their labels of now. */
     bool skip;                   /* a class event of a class that was removed                    */
