@@ -150,17 +150,29 @@ static unsigned next_call(const struct fault_plan *plan, unsigned at)
     return at + stride(plan);
 }
 
+static void report(const char *during, const struct fault_plan *plan, unsigned n)
+{
+    static const char *const calls[] = {[FAULT_WRITE] = "writes",
+                                        [FAULT_TORN_WRITE] = "writes, torn,",
+                                        [FAULT_SYNC] = "syncs",
+                                        [FAULT_OPEN] = "opens",
+                                        [FAULT_TRUNCATE] = "truncations"};
+    (void)printf("faults: %s: %u %s failed in their turn%s: %s\n", during, n, calls[plan->kind],
+                 plan->for_good ? ", and all after it" : "", strerror(plan->error));
+}
+
 START_TEST(a_fault_at_any_call_leaves_nothing_half_done)
 {
     const struct fault_plan *plan = &plans[_i];
-    unsigned at = first_call(plan);
+    unsigned at = first_call(plan), n = 0;
     struct model m;
     struct origin origin;
     model_init(&m);
     image_take(&origin.files, &m);
     origin.learner = keep(&m);
-    while (run_with_fault(&m, &origin, plan, at))
+    for (; run_with_fault(&m, &origin, plan, at); n++)
         at = next_call(plan, at);
+    report("work", plan, n);
     /* So many calls there are in the work: each was the one that failed. */
     ck_assert_uint_gt(at, plan->kind == FAULT_TRUNCATE ? 1 : plan->kind == FAULT_SYNC ? 6 : 40);
     image_fini(&origin.files);
@@ -183,7 +195,8 @@ static unsigned files_in(const char *folder)
 START_TEST(a_fault_at_any_call_leaves_no_half_made_model)
 {
     const struct fault_plan *plan = &plans[_i];
-    for (unsigned at = first_call(plan);; at = next_call(plan, at)) {
+    unsigned n = 0;
+    for (unsigned at = first_call(plan);; at = next_call(plan, at), n++) {
         struct model m;
         struct event create = model_origin();
         model_folder(&m);
@@ -213,6 +226,7 @@ START_TEST(a_fault_at_any_call_leaves_no_half_made_model)
             break;
         }
     }
+    report("a new model", plan, n);
 }
 END_TEST
 
