@@ -136,8 +136,7 @@ void trainer_edit_take_up(struct trainer *t)
     const enum rebuild_state state = rebuild_resume(&t->rebuild, t->store, t->work, &err);
     if (state == REBUILD_DONE)
         return;
-    log_line(LOG_LINE_NOTICE, "edits of %zu samples, accepted before the last stop, are taken up again",
-             t->rebuild.edits.n);
+    log_line(LOG_LINE_NOTICE, "edits that were accepted before the last stop are taken up again");
     t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
     edit_report(t, state, &err);
 }
