@@ -10,6 +10,7 @@
 
 #define MAKE_ROOM_CONNECTIONS 16u /* closed at a time for newer ones                              */
 #define MAKE_ROOM_IDLE_MS     2000
+#define END_MS                1000 /* after a request's end: a FIN that comes later than its bytes is seen without help */
 
 static void connection_open(struct http *http, struct MHD_Connection *mhd, void **socket_context)
 {
@@ -123,6 +124,13 @@ void http_connections_admit(void *context, int fd, const struct sockaddr *addres
     (void)MHD_add_connection(daemon, fd, address, n_address); /* closes fd when it fails */
 }
 
+void http_connection_tell_of_end(const struct http_connection *connection)
+{
+    char byte;
+    if (recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+        (void)shutdown(connection->fd, SHUT_RD);
+}
+
 void http_connections_reap(void *context, int64_t now)
 {
     struct http *http = context;
@@ -142,6 +150,8 @@ void http_connections_reap(void *context, int64_t now)
         } else if (busy ? age > request_ms : draining || age > idle_ms) {
             if (shutdown(c->fd, SHUT_RDWR) == 0 && busy)
                 atomic_fetch_add(&http->n_reaped, 1);
+        } else if (busy || age < END_MS) {
+            http_connection_tell_of_end(c);
         }
     }
     pthread_mutex_unlock(&http->lock);

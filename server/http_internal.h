@@ -51,6 +51,7 @@ struct http_connection {
     struct text target;
     const char *line_target; /* libmicrohttpd's, of which target is a copy */
     struct http_body body;
+    uint64_t body_bytes; /* as its header says; 0: it does not */
     char id[REQUEST_ID_BYTES_MAX + 1];
     bool id_given; /* by the client */
     struct request request;
@@ -84,6 +85,12 @@ void http_connections_notify(void *context, struct MHD_Connection *mhd, void **s
  * ends: a waiting client is told so, a trickling one is cut. acceptor_calls, in the accept thread. */
 void http_connections_admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address);
 void http_connections_reap(void *context, int64_t now);
+
+/* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for edges and takes
+ * a short read for the end of what is there: where a client's last bytes and its FIN come together, it never learns of the FIN.
+ * Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still goes out. Its pool
+ * thread, after a piece of a body that is not whole; the accept thread for all else, within ACCEPTOR_TICK_MS, with http->lock held. */
+void http_connection_tell_of_end(const struct http_connection *connection);
 
 /* ---- http_request.c: libmicrohttpd's calls, in this order; pool threads ---- */
 

@@ -96,6 +96,7 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
      * follows a chunked body is ever taken for a request. */
     connection->answer.close = headers.chunked;
     http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
+    connection->body_bytes = headers.content_length;
     connection->phase = PHASE_BODY;
     return MHD_YES;
 }
@@ -150,6 +151,8 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
             return complete_request(connection);
         if (!http_body_add(&connection->body, &connection->http->bodies, bytes, *n_bytes))
             return MHD_NO;
+        if (connection->body.received < connection->body_bytes)
+            http_connection_tell_of_end(connection);
         *n_bytes = 0;
         return MHD_YES;
     case PHASE_PENDING:

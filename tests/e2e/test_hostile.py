@@ -153,6 +153,13 @@ def aborted_uploads(port, over):
         reset(connection)
 
 
+def left_uploads(port, over):
+    """Half a body, whose last bytes come together with a FIN."""
+    for n in (0, 1, 63, 30000, 150000):
+        with connect(port) as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % max(64, n + 1) + bytes(n))
+
+
 def bodies_at_the_limit(port, over):
     """As large as allowed (and no image), and one byte more, told before or found out while it comes."""
     for length, chunked in ((BODY_LIMIT, False), (BODY_LIMIT + 1, False), (BODY_LIMIT, True), (BODY_LIMIT + 1, True)):
@@ -208,7 +215,7 @@ def comings_and_goings(port, over):
         reset(connection) if i % 2 else connection.close()
 
 
-ATTACKS = [slow_line, slow_headers, slow_body, slow_chunks, slow_reader, half_closed, pipelined, aborted_uploads,
+ATTACKS = [slow_line, slow_headers, slow_body, slow_chunks, slow_reader, half_closed, pipelined, aborted_uploads, left_uploads,
            bodies_at_the_limit, chunked_nonsense, garbage, comings_and_goings]
 
 

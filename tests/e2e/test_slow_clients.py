@@ -50,6 +50,35 @@ def test_a_kept_connection_is_closed_when_idle_and_not_before(short: Daemon):
         closed_after(connection, 4 + SLACK_S)
 
 
+@pytest.mark.parametrize("sent", [32, 5_000, 40_000, 900_000])
+def test_a_client_that_leaves_in_the_middle_of_its_upload_is_let_go_of(daemons, sent):
+    """Its last bytes and its FIN come together. Nobody waits for the rest of the request, a stop neither."""
+    daemon = daemons.start(daemons.init(), "--connections", "200")
+    head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    before = daemon.descriptors()
+    for _ in range(30):
+        with daemon.connect() as leaving:
+            leaving.sendall(head + bytes(sent))
+    deadline = time.monotonic() + 5 + SLACK_S
+    while daemon.descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert daemon.descriptors() <= before
+    assert daemon.model()["step"] == 0
+
+
+@pytest.mark.parametrize("request_, status", [(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+                                              (TRAIN + bytes(64), 200), (TRAIN + bytes(63), None),
+                                              (b"GET /healthz HTTP/1.1\r\nHost: local", None), (b"GET", None), (b"", None)])
+def test_a_client_that_says_no_more_gets_its_answer_and_then_the_end(daemons, request_, status):
+    """As `nc -N` does. What is not whole has no answer."""
+    daemon = daemons.start(daemons.init())
+    with daemon.connect() as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        _, received = closed_after(connection, 5 + SLACK_S)
+    assert (status_of(received) if received else None) == status
+
+
 def test_a_client_that_stalls_in_its_body_is_cut_off_while_others_are_served(short: Daemon):
     with short.connect() as stalled:
         stalled.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\nhalf of it")
@@ -167,6 +196,38 @@ def test_connections_over_the_limit_are_told_to_come_later_and_then_served(daemo
             pass
         time.sleep(0.05)
     assert daemon.get("/healthz").status == 200
+
+
+def test_a_connection_over_the_limit_is_let_go_of_though_its_client_stays(daemons):
+    daemon = daemons.start(daemons.init(), "--connections", "8")
+    crowd = [daemon.connect() for _ in range(8)]
+    for connection in crowd:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert status_of(connection.recv(65536)) == 200
+    before = daemon.descriptors()
+    refused = [daemon.connect() for _ in range(20)]
+    for connection in refused:
+        assert status_of(read_to_end(connection)) == 503
+    deadline = time.monotonic() + 5 + SLACK_S
+    while daemon.descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert daemon.descriptors() <= before
+    for connection in crowd + refused:
+        connection.close()
+
+
+def test_what_is_left_in_the_middle_gives_its_room_back(daemons):
+    """All large bodies together have 64 MiB."""
+    daemon = daemons.start(daemons.init(), "--body-bytes", "2M")
+    half = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n" + bytes(1_000_000)
+    for _ in range(150):
+        with daemon.connect() as leaving:
+            leaving.sendall(half)
+    deadline = time.monotonic() + 5 + SLACK_S
+    while (answer := daemon.post("/predict", bytes(64 * 4000))).status == 503 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answer.status == 200
+    assert daemon.model()["step"] == 0
 
 
 # ---- the queue ----

@@ -247,6 +247,26 @@ def test_a_request_that_trickles_over_tls_is_cut_off(short):
     raise AssertionError("it could trickle for as long as it liked")
 
 
+@pytest.mark.parametrize("farewell", [False, True], ids=["FIN", "close_notify"])
+@pytest.mark.parametrize("sent", [32, 40_000])
+def test_a_client_that_leaves_in_the_middle_of_its_upload_over_tls_is_let_go_of(daemons, sent, farewell):
+    daemon = start(daemons, daemons.init(), *certificate(daemons.directory))
+    head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    before = daemon.descriptors()
+    for _ in range(10):
+        leaving = daemon.secure()
+        leaving.sendall(head + bytes(sent))
+        if farewell:
+            leaving.setblocking(False)  # its own word is enough: it does not wait for the daemon's
+            with pytest.raises(ssl.SSLWantReadError):
+                leaving.unwrap()
+        leaving.close()
+    deadline = time.monotonic() + 5 + SLACK_S
+    while daemon.descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert daemon.descriptors() <= before
+
+
 def test_noise_instead_of_tls_is_cut_off_and_others_are_served(short, noise):
     for _ in range(30):
         with short.connect() as connection:
