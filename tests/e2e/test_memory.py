@@ -1,4 +1,6 @@
 """Memory does not grow with the number of requests."""
+import time
+
 import pytest
 
 from .daemon import SANITIZED, Daemon
@@ -74,13 +76,22 @@ def test_thousands_of_refused_requests_leave_memory_as_it_was(daemon: Daemon):
     assert daemon.rss_bytes() - before < 2 * MIB
 
 
-def test_a_thousand_connections_one_after_the_other_leave_memory_as_it_was(daemon: Daemon, seven):
-    for _ in range(200):
-        daemon.predict(seven.tobytes())
+def come_and_go(daemon: Daemon, body: bytes, times: int) -> None:
+    """Every other one leaves in the middle of its upload."""
+    for _ in range(times):
+        daemon.predict(body)
+        with daemon.connect() as connection:
+            connection.sendall(post("/predict", body)[:-len(body) // 2])
+    time.sleep(0.5)  # until it has been noticed
+
+
+def test_a_thousand_connections_that_come_and_go_leave_memory_as_it_was(daemons, seven):
+    daemon = daemons.start(daemons.copy(), "--connections", "2000")
+    body = seven.tobytes() * 40  # what a connection keeps for itself, nearly
+    come_and_go(daemon, body, 500)
     before = daemon.rss_bytes()
-    for _ in range(1000):
-        daemon.predict(seven.tobytes())
-    assert daemon.rss_bytes() - before < 2 * MIB
+    come_and_go(daemon, body, 500)
+    assert daemon.rss_bytes() - before < 4 * MIB
 
 
 def test_the_default_daemon_is_small(daemons):
