@@ -281,6 +281,17 @@ class Daemon:
             return read_to_end(connection)
 
 
+def until(condition, what: str):
+    """Asks again and again until the answer is true, and returns it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"{what}: not within {PATIENCE_S} s")
+
+
 def read_to_end(connection: socket.socket) -> bytes:
     received = b""
     while True:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from .daemon import CONVD, PATIENCE_S, SANITIZED, Daemon, clean_environment, convd, convd_json
+from .daemon import CONVD, PATIENCE_S, SANITIZED, Daemon, clean_environment, convd, convd_json, until
 
 BROKEN = (ConnectionError, http.client.HTTPException, TimeoutError)
 FOREVER = {"passes": 1000}  # with a model that is slow enough, no test sees its end
@@ -38,16 +38,6 @@ def rehearse(daemon: Daemon, headers: dict | None = None, **body):
 
 def job(daemon: Daemon, number: int) -> dict:
     return daemon.get(f"/jobs/{number}").ok()
-
-
-def until(condition, what: str):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"{what}: not within {PATIENCE_S} s")
 
 
 def ended(daemon: Daemon, number: int) -> dict:
