@@ -10,7 +10,8 @@
 
 #define MAKE_ROOM_CONNECTIONS 16u /* closed at a time for newer ones                              */
 #define MAKE_ROOM_IDLE_MS     2000
-#define END_MS                1000 /* after a request's end: a FIN that comes later than its bytes is seen without help */
+#define END_MS                1000 /* idle for less: looked at in every tick for an end that libmicrohttpd does not see  */
+#define END_TICKS             16u /* idle for longer: in every sixteenth, since thousands may do nothing for hours      */
 
 static void connection_open(struct http *http, struct MHD_Connection *mhd, void **socket_context)
 {
@@ -138,6 +139,7 @@ void http_connections_reap(void *context, int64_t now)
     int64_t idle_ms = request_ms + (int64_t)http->config.idle_seconds * 1000;
     bool draining = atomic_load(&http->draining);
     pthread_mutex_lock(&http->lock);
+    http->n_ticks++;
     for (struct http_connection *c = http->connections; c != NULL; c = c->next) {
         int64_t age = now - atomic_load_explicit(&c->since_ms, memory_order_relaxed);
         bool busy = atomic_load_explicit(&c->busy, memory_order_relaxed);
@@ -150,7 +152,7 @@ void http_connections_reap(void *context, int64_t now)
         } else if (busy ? age > request_ms : draining || age > idle_ms) {
             if (shutdown(c->fd, SHUT_RDWR) == 0 && busy)
                 atomic_fetch_add(&http->n_reaped, 1);
-        } else if (busy || age < END_MS) {
+        } else if (busy || age < END_MS || ((unsigned)c->fd + http->n_ticks) % END_TICKS == 0) {
             http_connection_tell_of_end(c);
         }
     }

@@ -69,6 +69,7 @@ struct http {
     struct affinity affinity;
     pthread_mutex_t lock;
     struct http_connection *connections;
+    unsigned n_ticks; /* of the reaper */
     atomic_bool draining;
     struct http_bodies bodies;
     struct request_ids ids;
@@ -86,10 +87,11 @@ void http_connections_notify(void *context, struct MHD_Connection *mhd, void **s
 void http_connections_admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address);
 void http_connections_reap(void *context, int64_t now);
 
-/* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for edges and takes
- * a short read for the end of what is there: where a client's last bytes and its FIN come together, it never learns of the FIN.
- * Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still goes out. Its pool
- * thread, after a piece of a body that is not whole; the accept thread for all else, within ACCEPTOR_TICK_MS, with http->lock held. */
+/* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for
+ * edges and takes a short read for the end of what is there: where a client's last bytes and its FIN come together, it never
+ * learns of the FIN. Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still
+ * goes out. Its pool thread, after a piece of a body that is not whole; the accept thread for all else, with http->lock held: in
+ * the next tick during a request and shortly after, within 4 s on a connection that has been idle. */
 void http_connection_tell_of_end(const struct http_connection *connection);
 
 /* ---- http_request.c: libmicrohttpd's calls, in this order; pool threads ---- */

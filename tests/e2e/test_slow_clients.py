@@ -79,6 +79,17 @@ def test_a_client_that_says_no_more_gets_its_answer_and_then_the_end(daemons, re
     assert (status_of(received) if received else None) == status
 
 
+def test_a_client_that_comes_and_says_something_later_and_leaves_at_once_is_let_go_of(daemons):
+    """Less than a line and the FIN in one segment, on a connection that has been idle: the place is free long before 120 s."""
+    daemon = daemons.start(daemons.init())
+    with daemon.connect() as connection:
+        time.sleep(1.5)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        connection.sendall(b"GET /mod")
+        connection.shutdown(socket.SHUT_WR)
+        closed_after(connection, 10 + SLACK_S)
+
+
 def test_a_client_that_stalls_in_its_body_is_cut_off_while_others_are_served(short: Daemon):
     with short.connect() as stalled:
         stalled.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\nhalf of it")
