@@ -55,6 +55,18 @@ static bool same_origin(const char *origin, const char *host, bool tls)
     return scheme != 0 && host != NULL && strcasecmp(origin + scheme, host) == 0;
 }
 
+static bool is(const char *value, const char *word)
+{
+    return value != NULL && strcmp(value, word) == 0;
+}
+
+/* Somebody follows a link to the page: in a tab, not in a frame of another page. */
+static bool opens_page(const struct request *request)
+{
+    return (request->method == METHOD_GET || request->method == METHOD_HEAD) && strcmp(request->path, "/") == 0 &&
+           is(request->fetch_mode, "navigate") && is(request->fetch_dest, "document");
+}
+
 int guard_check(const struct guard *guard, bool local, const struct request *request, struct err *err)
 {
     if (guard->loopback_only && !local && request->host != NULL && !host_is_loopback(request->host))
@@ -62,13 +74,12 @@ int guard_check(const struct guard *guard, bool local, const struct request *req
                        "this daemon listens on loopback and does not answer for the host \"%.80s\"; use localhost "
                        "or 127.0.0.1",
                        request->host);
-    if (request->method != METHOD_POST && request->method != METHOD_PATCH && request->method != METHOD_DELETE)
-        return 0;
     if (request->origin != NULL && !same_origin(request->origin, request->host, guard->tls && !local))
         return err_set(err, ERR_FORBIDDEN, "requests from pages of another origin (%.80s) are refused",
                        request->origin);
-    if (request->fetch_site != NULL && strcmp(request->fetch_site, "same-origin") != 0 &&
-        strcmp(request->fetch_site, "none") != 0)
-        return err_set(err, ERR_FORBIDDEN, "requests from pages of another site are refused");
+    if (request->fetch_site != NULL && !is(request->fetch_site, "same-origin") && !is(request->fetch_site, "none") &&
+        !opens_page(request))
+        return err_set(err, ERR_FORBIDDEN,
+                       "requests from pages of another site are refused, but for links to / as a page of its own");
     return 0;
 }

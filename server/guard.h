@@ -4,8 +4,13 @@
  *
  *   Host     A rebound name (evil.example -> 127.0.0.1) comes with its own name in Host. A daemon that listens on loopback
  *            answers there only to loopback names (localhost, *.localhost, 127.0.0.0/8, [::1]).
- *   Origin   Browsers send it with every cross-origin POST. It must be this daemon's scheme + Host. No Origin: a script or curl.
- *   Sec-Fetch-Site   where present, must be same-origin or none.
+ *   Origin   Browsers send it with every cross-origin POST and with fetch(). It must be this daemon's scheme + Host. No Origin: a
+ *            script or curl.
+ *   Sec-Fetch-Site   where present, must be same-origin or none. One thing alone may come from another site: that somebody follows a
+ *            link to the page (GET /, as a document of its own, says Sec-Fetch-Mode and -Dest).
+ *
+ * That holds for every method. A foreign page cannot read the answer to its GET, but <img src="http://127.0.0.1:8080/backup"> would
+ * have the whole database copied as often as it likes.
  *
  * What comes over a UNIX socket comes from no browser, but perhaps from a proxy, which puts its own name into Host: Host is
  * not checked there, Origin is.
@@ -23,9 +28,7 @@ struct guard {
     bool tls;           /* TCP speaks TLS: https:// is the one scheme of our own pages. Else a proxy may add it */
 };
 
-/* guard_check - local: the request came over a UNIX socket. Errors: ERR_FORBIDDEN, which says what would be accepted.
- * Origin is checked for methods that change or compute something (POST, PATCH, DELETE), since a foreign page cannot read
- * the answer of the others. */
+/* guard_check - local: the request came over a UNIX socket. Errors: ERR_FORBIDDEN, which says what would be accepted. */
 int guard_check(const struct guard *guard, bool local, const struct request *request, struct err *err);
 
 /* host_is_loopback - the authority of a URL or a Host header, port or not. */

@@ -102,6 +102,10 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
             content_length(headers, value);
         else if (strcasecmp(name, "Sec-Fetch-Site") == 0)
             request->fetch_site = value;
+        else if (strcasecmp(name, "Sec-Fetch-Mode") == 0)
+            request->fetch_mode = value;
+        else if (strcasecmp(name, "Sec-Fetch-Dest") == 0)
+            request->fetch_dest = value;
         break;
     case 15:
         if (strcasecmp(name, "Idempotency-Key") == 0)

@@ -31,6 +31,7 @@ struct request {
     unsigned n_params;
     /* headers; NULL: absent */
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
+    const char *fetch_mode, *fetch_dest; /* Sec-Fetch-Mode, Sec-Fetch-Dest */
     const char *accept, *accept_encoding, *last_event_id;
     const char *given_id;    /* X-Request-Id, as it came */
     const char *json_length; /* Inference-Header-Content-Length: oip.h */

@@ -212,6 +212,29 @@ def test_what_a_browser_says_of_the_site_counts(reader: Daemon, site, status):
     assert reader.request("POST", "/predict", BODY, {"Sec-Fetch-Site": site}).status == status
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/backup", "/samples.tar", "/snapshots/1/diff/1", "/samples", "/model", "/events", "/"])
+@pytest.mark.parametrize("headers", [
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    {"Origin": "https://evil.example"}])
+def test_a_foreign_page_starts_no_copy_and_no_search(reader: Daemon, method, path, headers):
+    answer = reader.request(method, path, None, headers)
+    assert answer.status == 403
+    if method != "HEAD":
+        answer.problem(403, "forbidden")
+
+
+def test_a_link_from_elsewhere_opens_the_page_and_nothing_else(reader: Daemon):
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+                "Accept": "text/html"}
+    page = reader.request("GET", "/", None, followed)
+    assert page.status == 200 and page.header("Content-Type").startswith("text/html")
+    reader.request("GET", "/backup", None, followed).problem(403, "forbidden")
+    assert reader.request("GET", "/model", None, {**followed, "Sec-Fetch-Site": "none"}).status == 200
+
+
 def test_an_address_that_others_can_reach_needs_an_explicit_word(daemons):
     daemon = daemons.make(daemons.init(), "--listen", "0.0.0.0:0")
     code, text = daemon.fails_to_start()

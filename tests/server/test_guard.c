@@ -86,7 +86,8 @@ START_TEST(a_page_of_another_origin_is_refused_also_over_a_unix_socket)
 {
     static const char *const origins[] = {"http://evil.example",   "https://evil.example", "null",          "",
                                           "http://127.0.0.1:8081", "http://127.0.0.1",     "127.0.0.1:8080"};
-    static const enum method methods[] = {METHOD_POST, METHOD_PATCH, METHOD_DELETE};
+    static const enum method methods[] = {METHOD_GET,   METHOD_HEAD,   METHOD_POST,
+                                          METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS};
     for (size_t i = 0; i < N(origins); i++)
         for (size_t m = 0; m < N(methods); m++) {
             ck_assert_int_eq(check(loopback, false, methods[m], "127.0.0.1:8080", origins[i], NULL), -1);
@@ -112,7 +113,32 @@ START_TEST(what_the_browser_says_of_the_site_counts)
     ck_assert_int_eq(check(loopback, false, METHOD_POST, "localhost", NULL, "same-site"), -1);
     ck_assert_int_eq(check(loopback, false, METHOD_POST, "localhost", NULL, "same-origin"), 0);
     ck_assert_int_eq(check(loopback, false, METHOD_POST, "localhost", NULL, "none"), 0);
-    ck_assert_int_eq(check(loopback, false, METHOD_GET, "localhost", NULL, "cross-site"), 0);
+    ck_assert_int_eq(check(loopback, false, METHOD_GET, "localhost", NULL, "cross-site"), -1);
+    ck_assert_int_eq(check(loopback, false, METHOD_HEAD, "localhost", NULL, "same-site"), -1);
+    ck_assert_int_eq(check(loopback, false, METHOD_OPTIONS, "localhost", NULL, "cross-site"), -1);
+    ck_assert_int_eq(check(loopback, false, METHOD_GET, "localhost", NULL, "same-origin"), 0);
+}
+END_TEST
+
+static int follow(enum method method, const char *path, const char *mode, const char *dest)
+{
+    struct request request = {
+        .method = method, .host = "localhost", .fetch_site = "cross-site", .fetch_mode = mode, .fetch_dest = dest};
+    (void)snprintf(request.path, sizeof request.path, "%s", path);
+    return guard_check(&loopback, false, &request, &err);
+}
+
+START_TEST(a_link_from_elsewhere_opens_the_page_and_nothing_else)
+{
+    ck_assert_int_eq(follow(METHOD_GET, "/", "navigate", "document"), 0);
+    ck_assert_int_eq(follow(METHOD_HEAD, "/", "navigate", "document"), 0);
+    ck_assert_int_eq(follow(METHOD_POST, "/", "navigate", "document"), -1);
+    ck_assert_int_eq(follow(METHOD_GET, "/backup", "navigate", "document"), -1);
+    ck_assert_int_eq(follow(METHOD_GET, "", "navigate", "document"), -1);
+    ck_assert_int_eq(follow(METHOD_GET, "/", "navigate", "iframe"), -1);
+    ck_assert_int_eq(follow(METHOD_GET, "/", "no-cors", "image"), -1);
+    ck_assert_int_eq(follow(METHOD_GET, "/", NULL, NULL), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "links to /"));
 }
 END_TEST
 
@@ -295,6 +321,7 @@ int main(void)
     tcase_add_test(hosts, a_page_of_another_origin_is_refused_also_over_a_unix_socket);
     tcase_add_test(hosts, a_page_of_this_origin_is_served_with_the_scheme_that_it_can_have);
     tcase_add_test(hosts, what_the_browser_says_of_the_site_counts);
+    tcase_add_test(hosts, a_link_from_elsewhere_opens_the_page_and_nothing_else);
     suite_add_tcase(suite, hosts);
     TCase *places = tcase_create("addresses");
     tcase_add_test(places, loopback_addresses_and_paths_are_understood);
