@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/file_kind.h"
 #include "server/image.h"
 #include "server/multipart.h"
 #include "server/request.h"
@@ -90,7 +91,7 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
     uint8_t *input = batch->owned + (size_t)(batch->n - 1) * shape->n_input;
     if (n_bytes == 0)
         return err_set(err, ERR_EMPTY, "the image is empty");
-    if (image_sniff(bytes, n_bytes) == IMAGE_UNKNOWN && n_bytes == shape->n_input) {
+    if (n_bytes == shape->n_input && !file_kind(bytes, n_bytes).sure) {
         memcpy(input, bytes, n_bytes);
         return 0;
     }
@@ -277,28 +278,17 @@ static int label_each(struct batch *batch, const char *labels, const struct body
 
 enum body_kind { BODY_FORM, BODY_NDJSON, BODY_JSON, BODY_RAW, BODY_PICTURE };
 
-static bool begins_as_json(const uint8_t *bytes, size_t n_bytes)
-{
-    static const char white[] = " \t\r\n";
-    size_t i = 0;
-    while (i < n_bytes && bytes[i] != '\0' && strchr(white, bytes[i]) != NULL)
-        i++;
-    if (i == n_bytes || bytes[i++] != '{')
-        return false;
-    while (i < n_bytes && bytes[i] != '\0' && strchr(white, bytes[i]) != NULL)
-        i++;
-    return i < n_bytes && (bytes[i] == '"' || bytes[i] == '}');
-}
-
 /* The rules of body.h, in their order. */
 static int recognize(enum body_kind *kind, const struct body_source *source, const struct shape *shape, struct err *err)
 {
     const char *type = source->content_type;
-    bool raw = source->n_bytes % shape->n_input == 0;
-    bool picture = image_sniff(source->bytes, source->n_bytes) != IMAGE_UNKNOWN;
+    const struct file_kind known = file_kind(source->bytes, source->n_bytes);
+    const bool raw = source->n_bytes % shape->n_input == 0 && !known.sure;
     if (source->n_bytes == 0)
         return err_set(err, ERR_EMPTY, "the body is empty: send a PNG, a JPEG, %u raw bytes or JSON", shape->n_input);
-    if (media_type_is(type, "multipart/form-data")) {
+    if (file_is_picture(known) && !raw) {
+        *kind = BODY_PICTURE;
+    } else if (media_type_is(type, "multipart/form-data")) {
         *kind = BODY_FORM;
     } else if (media_type_is(type, "application/x-ndjson") || media_type_is(type, "application/ndjson") ||
                media_type_is(type, "application/jsonl")) {
@@ -307,19 +297,17 @@ static int recognize(enum body_kind *kind, const struct body_source *source, con
         *kind = BODY_JSON;
     } else if (type != NULL && strncasecmp(type, "image/", 6) == 0) {
         *kind = BODY_PICTURE;
+    } else if (raw) {
+        *kind = BODY_RAW;
     } else if (media_type_is(type, "application/octet-stream")) {
-        if (!raw && !picture)
+        if (!known.sure)
             return err_set(err, ERR_INPUT_SIZE,
                            "expected %u raw bytes (%u x %u x %u: channels, height, width), or a multiple for a batch, "
                            "but got %zu; a PNG or JPEG of any size would do too",
                            shape->n_input, shape->channels, shape->height, shape->width, source->n_bytes);
-        *kind = raw ? BODY_RAW : BODY_PICTURE;
-    } else if (picture) {
         *kind = BODY_PICTURE;
-    } else if (begins_as_json(source->bytes, source->n_bytes)) {
-        *kind = BODY_JSON;
     } else {
-        *kind = raw ? BODY_RAW : BODY_PICTURE; /* not a picture, as the decoder will say better than we could */
+        *kind = known.format == FILE_JSON ? BODY_JSON : BODY_PICTURE; /* what it is instead, the decoder says */
     }
     return 0;
 }

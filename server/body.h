@@ -3,20 +3,22 @@
  * What the body is, first rule that holds:
  *
  *   1  nothing                                                      ERR_EMPTY
- *   2  Content-Type multipart/form-data                             one image a part
- *   3  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
- *   4  application/json, or text/json                               one JSON object
- *   5  image/...                                                    PNG or JPEG, by its bytes
- *   6  application/octet-stream                                     k * n_input bytes: k raw images; else PNG or JPEG by its
- *                                                                   bytes; else ERR_INPUT_SIZE
- *   7  anything else, or no type: PNG or JPEG by its bytes; begins as a JSON object ('{', white space, '"' or '}'):
- *      JSON; k * n_input bytes: k raw images; else ERR_MEDIA_TYPE
+ *   2  a PNG or JPEG, by its bytes                                  a picture, whatever the type says
+ *   3  Content-Type multipart/form-data                             one image a part
+ *   4  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
+ *   5  application/json, or text/json                               one JSON object
+ *   6  image/...                                                    one raw image of n_input bytes, by rule 7; else ERR_MEDIA_TYPE
+ *   7  k * n_input bytes that are surely no file (file_kind.h)      k raw images
+ *   8  application/octet-stream                                     ERR_INPUT_SIZE; ERR_MEDIA_TYPE where it surely is a file
+ *   9  anything else, or no type                                    JSON, by its bytes; else ERR_MEDIA_TYPE
  *
- * Rule 7 is what makes `curl --data-binary @7.png URL` work: curl calls that application/x-www-form-urlencoded.
+ * Rules 2 and 9 are what makes `curl --data-binary @7.png URL` work: curl calls that application/x-www-form-urlencoded. Rule 7 never takes the
+ * bytes of a GIF, a PDF or an HTML page for pixels: what surely is a file is refused by name, with what to convert it with, in each kind of
+ * body. What is pixels for certain says file_kind.h.
  * A raw image is n_input = channels * height * width bytes, plane by plane, row by row, as they are: neither fit nor
  * invert touches it. Pictures are decoded, fitted and inverted as image.h says, by the model's settings.
  *
- * A part of a form is a picture, or a raw image of exactly n_input bytes. JSON:
+ * A part of a form is a picture, or a raw image of exactly n_input bytes, by the same rules. JSON:
  *
  *   IMAGE    {"b64": "..."}      base64 of a picture or of a raw image; a data: URL is fine too
  *            {"pixels": [...]}   n_input whole numbers 0..255, flat or nested as [height][width] (one channel) or

@@ -7,6 +7,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
+#include "server/file_kind.h"
 #include "server/image.h"
 #include "server/json.h"
 
@@ -93,9 +94,11 @@ static int predict_url(struct run *run, const uint8_t *bytes, size_t n_bytes, st
                                      .n_body = n_bytes,
                                      .safe = true};
     struct client_reply reply = {0};
-    if (image_sniff(bytes, n_bytes) == IMAGE_UNKNOWN) /* else the daemon might take it for a raw input */
-        return err_set(err, ERR_MEDIA_TYPE, "not a PNG or JPEG picture");
-    request.type = image_sniff(bytes, n_bytes) == IMAGE_PNG ? "image/png" : "image/jpeg";
+    const struct file_kind kind = file_kind(bytes, n_bytes);
+    if (!file_is_picture(kind)) /* the daemon might take it for a raw input */
+        return err_set(err, ERR_MEDIA_TYPE, "not a PNG or JPEG%s%s", kind.name != NULL ? ": it looks like " : "",
+                       kind.name != NULL ? kind.name : "");
+    request.type = kind.format == FILE_PNG ? "image/png" : "image/jpeg";
     int status = client_send(run->client, &request, &reply, err);
     if (status == 0)
         status = remote_parse(answer, &reply, err);

@@ -44,11 +44,6 @@
 
 #define IMAGE_PIXELS_MAX_DEFAULT (16u << 20) /* 16 Mi pixels decoded: 64 MiB */
 
-enum image_format { IMAGE_UNKNOWN, IMAGE_PNG, IMAGE_JPEG };
-
-/* image_sniff - by the first 3 or 4 bytes, whatever the name or content type says. */
-enum image_format image_sniff(const uint8_t *bytes, size_t n_bytes);
-
 struct picture {
     uint32_t width, height;
     uint8_t *rgba; /* [height][width][4], alpha not multiplied in; owned, by malloc */

@@ -1,4 +1,4 @@
-/* json_scan.h - is this JSON? Private to json*.c: what stands between the network and cJSON. */
+/* json_scan.h - is this JSON? Private to json*.c, but for json_utf8(): what stands between the network and cJSON. */
 #ifndef CONVD_SERVER_JSON_SCAN_H
 #define CONVD_SERVER_JSON_SCAN_H
 

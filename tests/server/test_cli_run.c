@@ -1,6 +1,7 @@
 /* test_cli_run.c - the real convd, offline: what it does to files, what it prints, how it ends. */
 #include "tests/server/cli_run.h"
 
+#include "server/file_kind.h"
 #include "server/image.h"
 
 static char digest[128];
@@ -530,7 +531,7 @@ START_TEST(export_to_stdout_is_the_file_alone)
     ck_assert_mem_eq(file, output, n);
     ck_assert_ptr_nonnull(strstr(errors, "wrote k2.png"));
     n = slurp(file, "k.png");
-    ck_assert_uint_eq(image_sniff((const uint8_t *)file, n), IMAGE_PNG);
+    ck_assert_int_eq(file_kind((const uint8_t *)file, n).format, FILE_PNG);
 }
 END_TEST
 

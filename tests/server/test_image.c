@@ -319,16 +319,6 @@ START_TEST(the_limit_is_on_pixels_and_inclusive)
 }
 END_TEST
 
-START_TEST(formats_are_told_by_content)
-{
-    ck_assert_int_eq(image_sniff((const uint8_t *)"\x89PNG\r\n\x1a\n", 8), IMAGE_PNG);
-    ck_assert_int_eq(image_sniff((const uint8_t *)"\xFF\xD8\xFF\xE0", 4), IMAGE_JPEG);
-    ck_assert_int_eq(image_sniff((const uint8_t *)"\x89PN", 3), IMAGE_UNKNOWN);
-    ck_assert_int_eq(image_sniff((const uint8_t *)"\xFF\xD8", 2), IMAGE_UNKNOWN);
-    ck_assert_int_eq(image_sniff((const uint8_t *)"", 0), IMAGE_UNKNOWN);
-}
-END_TEST
-
 /* ---- fitting ---- */
 
 static uint32_t random_state = 1;
@@ -737,7 +727,6 @@ int main(void)
     tcase_add_loop_test(decoding, a_picture_cut_anywhere_is_refused, 0, 4);
     tcase_add_loop_test(decoding, a_changed_byte_never_does_worse_than_an_error, 0, 4);
     tcase_add_loop_test(decoding, the_limit_is_on_pixels_and_inclusive, 0, 2);
-    tcase_add_test(decoding, formats_are_told_by_content);
     tcase_set_timeout(decoding, 60); /* the changed bytes, under sanitizers */
     suite_add_tcase(suite, decoding);
     TCase *fitting = tcase_create("fitting");
