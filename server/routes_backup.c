@@ -15,21 +15,23 @@
 
 struct copying {
     struct routes *routes;
-    struct store_backup *backup;
+    struct store_backup *backup; /* the trainer's */
+    int fd;                      /* of the whole copy; -1 */
     int64_t until_ms;
 };
 
+/* In any thread: what was begun in the trainer's has ended there. */
 static void copying_free(void *own)
 {
     struct copying *c = own;
-    store_backup_end(c->backup);
+    if (c->fd >= 0)
+        (void)close(c->fd);
     atomic_store(&c->routes->copying, false);
     free(c);
 }
 
-static int copy(struct job *job, struct store *store, struct err *err)
+static int copy_more(struct copying *c, struct store *store, struct err *err)
 {
-    struct copying *c = ((struct work *)job->context)->own;
     if (c->backup == NULL && store_backup_begin(&c->backup, store, NULL, err) != 0)
         return -1;
     if (atomic_load(&c->routes->stopping))
@@ -39,9 +41,21 @@ static int copy(struct job *job, struct store *store, struct err *err)
                        "the database could not be copied within %u seconds: --request-seconds gives it more, and convd "
                        "backup --db copies it while the daemon is down",
                        c->routes->wait_seconds);
-    const int status = store_backup_step(c->backup, STEP_US, err);
-    if (status == 0)
+    return store_backup_step(c->backup, STEP_US, err);
+}
+
+/* It begins, goes on and ends here, however it ends and whoever still waits for it: the connection to the database is the trainer's. */
+static int copy(struct job *job, struct store *store, struct err *err)
+{
+    struct copying *c = ((struct work *)job->context)->own;
+    const int status = copy_more(c, store, err);
+    if (status == 1)
+        return 1;
+    if (status == 0) {
         job->revision = store_revision(store);
+        c->fd = store_backup_take(c->backup);
+    }
+    store_backup_end(c->backup);
     return status;
 }
 
@@ -80,7 +94,8 @@ static void copied(struct work *work, struct answer *answer)
         routes_problem(work->routes, answer, &err);
         return;
     }
-    s->fd = store_backup_take(c->backup);
+    s->fd = c->fd;
+    c->fd = -1;
     s->stream.read = sending_read;
     s->stream.free = sending_free;
     if (fstat(s->fd, &file) != 0 || file.st_size <= 0) {
@@ -112,7 +127,7 @@ void route_backup(const struct call *call)
         free(c);
         return;
     }
-    *c = (struct copying){routes, NULL, now_ms() + 1000 * (int64_t)routes->wait_seconds};
+    *c = (struct copying){routes, NULL, -1, now_ms() + 1000 * (int64_t)routes->wait_seconds};
     struct work *work = call_submit(call, JOB_READ, copied);
     if (work == NULL) {
         copying_free(c);

@@ -23,6 +23,7 @@
 static bool write_group(struct trainer *t, struct trainer_group *g, struct revision *prepared)
 {
     pace_begin();
+    store_take(t->store);
     trainer_group_write(t, g);
     trainer_group_commit(t, g);
     if (g->failed)
@@ -94,6 +95,7 @@ int trainer_flight_land(struct trainer *t)
     const bool lost = t->flight.state == FLIGHT_LOST;
     t->flight.state = FLIGHT_NONE;
     (void)pthread_mutex_unlock(&t->lock);
+    store_take(t->store);
     if (!lost)
         return 0;
     trainer_restore(t, 2);

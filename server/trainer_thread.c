@@ -207,6 +207,7 @@ static uint64_t work_due_us(const struct trainer *t)
 void *trainer_thread(void *trainer)
 {
     struct trainer *t = trainer;
+    store_take(t->store);
     for (;;) {
         const struct trainer_turn turn = trainer_queue_wait(t, work_due_us(t));
         struct err why;

@@ -62,11 +62,16 @@ int db_fail(struct db *db, int rc, int os_error, struct err *err)
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
         db->sync_failed = true;
     const char *os_text = os_error != 0 ? strerrordesc_np(os_error) : NULL;
-    err_set(err, code_of(rc, os_error), "%s: %s%s%s", db->path, sqlite3_errmsg(db->handle), os_text != NULL ? ": " : "",
-            os_text != NULL ? os_text : "");
+    err_set(err, code_of(rc, os_error), "%s: %s%s%s", db->path, sqlite3_errmsg(db_handle(db)),
+            os_text != NULL ? ": " : "", os_text != NULL ? os_text : "");
     if (err != NULL)
         err->detail = rc;
     return -1;
+}
+
+void db_take(struct db *db)
+{
+    db->thread = pthread_self();
 }
 
 bool db_sync_failed(const struct db *db)
@@ -86,7 +91,7 @@ const char *db_path(const struct db *db)
 
 bool db_in_transaction(const struct db *db)
 {
-    return sqlite3_get_autocommit(db->handle) == 0;
+    return sqlite3_get_autocommit(db_handle(db)) == 0;
 }
 
 void db_rollback(struct db *db)
@@ -120,7 +125,7 @@ static int wal_grown(void *context, sqlite3 *handle, const char *name, int n_fra
 
 void db_watch_wal(struct db *db)
 {
-    (void)sqlite3_wal_hook(db->handle, wal_grown, db);
+    (void)sqlite3_wal_hook(db_handle(db), wal_grown, db);
 }
 
 int db_checkpoint(struct db *db, bool truncate, struct err *err)
@@ -128,7 +133,7 @@ int db_checkpoint(struct db *db, bool truncate, struct err *err)
     int n_log = 0, n_done = 0;
     errno = 0;
     int rc = sqlite3_wal_checkpoint_v2(
-        db->handle, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done);
+        db_handle(db), NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done);
     if (rc != SQLITE_OK)
         return db_fail(db, rc, errno, err);
     /* What has been copied will be overwritten from the start of the file by the next commit. */

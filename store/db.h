@@ -44,6 +44,9 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
 /* db_close - finishes statements, checkpoints (not after a failed sync, and not when reading), closes. NULL is fine. */
 void db_close(struct db *db);
 
+/* db_take - the connection is the calling thread's from now on; db_open() gives it to its own. */
+void db_take(struct db *db);
+
 bool db_sync_failed(const struct db *db);
 bool db_read_only(const struct db *db);
 const char *db_path(const struct db *db);

@@ -6,10 +6,17 @@
 #include "store/db_internal.h"
 
 struct db_copy {
+    const struct db *from; /* whose thread it is: SQLite's list of backups hangs on that connection */
     sqlite3 *to;
     sqlite3_backup *backup;
     char *path;
 };
+
+static sqlite3_backup *backup_of(const struct db_copy *copy)
+{
+    (void)db_handle(copy->from);
+    return copy->backup;
+}
 
 /* What SQLite says of the copy. */
 static int copy_failed(const struct db_copy *copy, int rc, int os_error, struct err *err)
@@ -35,11 +42,12 @@ int db_copy_open(struct db_copy **out, struct db *db, const char *to, struct err
         free(copy);
         return err_set(err, ERR_MEMORY, "out of memory for a copy");
     }
+    copy->from = db;
     errno = 0;
     int rc = sqlite3_open_v2(to, &copy->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     for (size_t i = 0; rc == SQLITE_OK && i < sizeof pragmas / sizeof *pragmas; i++)
         rc = sqlite3_exec(copy->to, db_statement_text(pragmas[i]), NULL, NULL, NULL);
-    if (rc == SQLITE_OK && (copy->backup = sqlite3_backup_init(copy->to, "main", db->handle, "main")) == NULL)
+    if (rc == SQLITE_OK && (copy->backup = sqlite3_backup_init(copy->to, "main", db_handle(db), "main")) == NULL)
         rc = sqlite3_extended_errcode(copy->to);
     if (rc != SQLITE_OK) {
         copy_failed(copy, rc, errno, err);
@@ -53,12 +61,12 @@ int db_copy_open(struct db_copy **out, struct db *db, const char *to, struct err
 int db_copy_step(struct db_copy *copy, int n_pages, struct err *err)
 {
     errno = 0;
-    int rc = sqlite3_backup_step(copy->backup, n_pages);
+    int rc = sqlite3_backup_step(backup_of(copy), n_pages);
     const int os_error = errno;
     if (rc == SQLITE_OK)
         return 1;
     if (rc == SQLITE_DONE) {
-        rc = sqlite3_backup_finish(copy->backup);
+        rc = sqlite3_backup_finish(backup_of(copy));
         copy->backup = NULL;
     }
     return rc == SQLITE_OK ? 0 : copy_failed(copy, rc, os_error, err);
@@ -66,8 +74,8 @@ int db_copy_step(struct db_copy *copy, int n_pages, struct err *err)
 
 void db_copy_progress(const struct db_copy *copy, uint64_t *done_bytes, uint64_t *total_bytes)
 {
-    const int total = copy->backup != NULL ? sqlite3_backup_pagecount(copy->backup) : 0;
-    const int left = copy->backup != NULL ? sqlite3_backup_remaining(copy->backup) : 0;
+    const int total = copy->backup != NULL ? sqlite3_backup_pagecount(backup_of(copy)) : 0;
+    const int left = copy->backup != NULL ? sqlite3_backup_remaining(backup_of(copy)) : 0;
     *total_bytes = (uint64_t)total * DB_PAGE_BYTES;
     *done_bytes = (uint64_t)(total - left) * DB_PAGE_BYTES;
 }
@@ -76,7 +84,7 @@ void db_copy_close(struct db_copy *copy)
 {
     if (copy == NULL)
         return;
-    (void)sqlite3_backup_finish(copy->backup);
+    (void)sqlite3_backup_finish(backup_of(copy));
     (void)sqlite3_close(copy->to);
     free(copy->path);
     free(copy);

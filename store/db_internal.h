@@ -8,6 +8,8 @@
 #ifndef CONVD_STORE_DB_INTERNAL_H
 #define CONVD_STORE_DB_INTERNAL_H
 
+#include <assert.h>
+#include <pthread.h>
 #include <sqlite3.h>
 
 #include "store/db.h"
@@ -15,6 +17,7 @@
 #define DB_PAGE_BYTES 8192 /* as SQL_PAGE_SIZE sets */
 
 struct db {
+    pthread_t thread; /* db_take(): nobody else may touch the two that follow, which SQLite guards by no mutex */
     sqlite3 *handle;
     sqlite3_stmt *statements[SQL_N];
     int bind_status; /* first failure of a bind since the last step */
@@ -24,6 +27,20 @@ struct db {
     uint64_t wal_bytes;
     char *path;
 };
+
+/* db_handle, db_statement - for every call of SQLite: in every build, a thread that has not taken the connection ends the process
+ * before it can do harm. */
+static inline sqlite3 *db_handle(const struct db *db)
+{
+    assert(pthread_equal(db->thread, pthread_self()));
+    return db->handle;
+}
+
+static inline sqlite3_stmt *db_statement(const struct db *db, enum statement which)
+{
+    assert(pthread_equal(db->thread, pthread_self()));
+    return db->statements[which];
+}
 
 /* ---- db.c ---- */
 

@@ -102,7 +102,7 @@ static int migrate(struct db *db, int version, struct err *err)
         if (db_run(db, SQL_BEGIN, err) != 0)
             return -1;
         errno = 0;
-        int rc = sqlite3_exec(db->handle, schema_sql[version], NULL, NULL, NULL);
+        int rc = sqlite3_exec(db_handle(db), schema_sql[version], NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
             db_fail(db, rc, errno, err);
             db_rollback(db);
@@ -135,8 +135,8 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     static const struct setting_pragma reading[] = {{SQL_QUERY_ONLY, NULL}};
 
     /* Until the file is known to be ours, closing it must not touch it. */
-    (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     int version = 0;
     /* The locking mode comes first of all: some pragmas (cache_size is one) read the schema, and once a WAL was opened with
      * a shared wal-index it stays shared, so that a second process would get in. */
@@ -156,7 +156,7 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     db_watch_wal(db);
     if (migrate(db, version, err) != 0)
         return -1;
-    (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return 0;
 }
 
@@ -195,6 +195,7 @@ static int open_how(struct db **out, const char *path, enum db_access access, en
     struct db *db = calloc(1, sizeof *db);
     if (db == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for a connection");
+    db_take(db);
     db->lock_fd = -1;
     db->read_only = access == DB_READ;
     db->path = strdup(path);
@@ -215,11 +216,11 @@ static int open_how(struct db **out, const char *path, enum db_access access, en
         if (db->handle == NULL)
             err_set(err, ERR_MEMORY, "out of memory for a connection");
         else
-            db_fail(db, rc, sqlite3_system_errno(db->handle), err);
+            db_fail(db, rc, sqlite3_system_errno(db_handle(db)), err);
         goto out;
     }
     /* SQLite falls back to reading in silence. */
-    if (how == HOW_ALONE && sqlite3_db_readonly(db->handle, "main") == 1) {
+    if (how == HOW_ALONE && sqlite3_db_readonly(db_handle(db), "main") == 1) {
         err_set(err, ERR_DB_READONLY, "%s cannot be written", path);
         goto out;
     }
@@ -287,7 +288,7 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
         (*out)->wal_bytes = (*out)->wal_bytes > wal_bytes ? (*out)->wal_bytes : wal_bytes;
         /* An empty WAL may go again with the reader who made it; one with something in it stays untouched. */
         if (access == DB_READ && wal_bytes == 0)
-            (void)sqlite3_db_config((*out)->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+            (void)sqlite3_db_config(db_handle(*out), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     } else if (err->code == ERR_DB_LOCKED) {
         int detail = err->detail;
         err_set(err, ERR_DB_LOCKED, "%s is in use by another convd: stop that one, or talk to it with --url", path);
@@ -307,12 +308,12 @@ void db_close(struct db *db)
     if (db == NULL)
         return;
     for (int i = 0; i < SQL_N; i++)
-        (void)sqlite3_finalize(db->statements[i]);
+        (void)sqlite3_finalize(db_statement(db, (enum statement)i));
     if (db->handle != NULL) {
         /* After a failed sync the kernel may hold pages that are not on the disk: copying them would not help. */
         if (db->sync_failed)
-            (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        int rc = sqlite3_close(db->handle);
+            (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        int rc = sqlite3_close(db_handle(db));
         assert(rc == SQLITE_OK);
         (void)rc;
     }

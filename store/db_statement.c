@@ -18,10 +18,10 @@ const char *db_statement_text(enum statement which)
 /* The prepared statement, or NULL with bind_status set. */
 static sqlite3_stmt *prepared(struct db *db, enum statement which)
 {
-    if (db->statements[which] == NULL && db->bind_status == SQLITE_OK)
-        db->bind_status = sqlite3_prepare_v3(db->handle, db_statement_text(which), -1, SQLITE_PREPARE_PERSISTENT,
+    if (db_statement(db, which) == NULL && db->bind_status == SQLITE_OK)
+        db->bind_status = sqlite3_prepare_v3(db_handle(db), db_statement_text(which), -1, SQLITE_PREPARE_PERSISTENT,
                                              &db->statements[which], NULL);
-    return db->statements[which];
+    return db_statement(db, which);
 }
 
 static void note_bind(struct db *db, int rc)
@@ -72,9 +72,10 @@ void db_bind_blob(struct db *db, enum statement which, int place, const void *by
 
 void db_reset(struct db *db, enum statement which)
 {
-    if (db->statements[which] != NULL) {
-        (void)sqlite3_reset(db->statements[which]); /* repeats the error of the last step, which was told */
-        (void)sqlite3_clear_bindings(db->statements[which]);
+    sqlite3_stmt *s = db_statement(db, which);
+    if (s != NULL) {
+        (void)sqlite3_reset(s); /* repeats the error of the last step, which was told */
+        (void)sqlite3_clear_bindings(s);
     }
 }
 
@@ -137,7 +138,7 @@ int db_run(struct db *db, enum statement which, struct err *err)
 
 static int column_type(const struct db *db, enum statement which, int column)
 {
-    return sqlite3_column_type(db->statements[which], column);
+    return sqlite3_column_type(db_statement(db, which), column);
 }
 
 bool db_is_null(const struct db *db, enum statement which, int column)
@@ -163,26 +164,26 @@ bool db_is_text(const struct db *db, enum statement which, int column)
 
 int64_t db_int(const struct db *db, enum statement which, int column)
 {
-    return sqlite3_column_int64(db->statements[which], column);
+    return sqlite3_column_int64(db_statement(db, which), column);
 }
 
 double db_real(const struct db *db, enum statement which, int column)
 {
-    return sqlite3_column_double(db->statements[which], column);
+    return sqlite3_column_double(db_statement(db, which), column);
 }
 
 const char *db_text(const struct db *db, enum statement which, int column, size_t *n_bytes)
 {
-    const unsigned char *text = sqlite3_column_text(db->statements[which], column);
+    const unsigned char *text = sqlite3_column_text(db_statement(db, which), column);
     if (n_bytes != NULL)
-        *n_bytes = text == NULL ? 0 : (size_t)sqlite3_column_bytes(db->statements[which], column);
+        *n_bytes = text == NULL ? 0 : (size_t)sqlite3_column_bytes(db_statement(db, which), column);
     return text == NULL ? "" : (const char *)text;
 }
 
 const void *db_blob(const struct db *db, enum statement which, int column, size_t *n_bytes)
 {
-    const void *bytes = sqlite3_column_blob(db->statements[which], column);
-    *n_bytes = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(db->statements[which], column);
+    const void *bytes = sqlite3_column_blob(db_statement(db, which), column);
+    *n_bytes = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(db_statement(db, which), column);
     return bytes;
 }
 

@@ -92,6 +92,11 @@ int store_open(struct store **out, const char *path, bool read_only, struct err 
     return 0;
 }
 
+void store_take(struct store *store)
+{
+    db_take(store->db);
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)

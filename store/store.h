@@ -10,7 +10,7 @@
  *     verifies, plus replay.
  *
  * What the caller guarantees
- *   - One thread at a time uses a store (in the daemon: the trainer). SQLite 3.40's WAL-reset race is why: README.
+ *   - One thread at a time uses a store (in the daemon: the trainer), and says so: store_take(). SQLite 3.40's WAL-reset race is why: README.
  *   - It numbers an event by store_next(), applies it, and appends what learner_apply() has accepted, in that order: the store
  *     does not judge events.
  *
@@ -53,6 +53,10 @@ int store_open(struct store **out, const char *path, bool read_only, struct err 
 
 /* store_rest - to be taken while much is written, and between the steps of a replayer that is opened from now on. Borrowed; NULL: none. */
 void store_rest(struct store *store, struct rest *rest);
+
+/* store_take - the store is the calling thread's from now on, and whose it was is done with it. Who opens it has it. A call by any other
+ * thread, store_close() and the closing of what was opened on it among them, ends the process. */
+void store_take(struct store *store);
 
 /* store_close - checkpoints, closes and frees; NULL is fine. */
 void store_close(struct store *store);

@@ -1,11 +1,15 @@
 """GET /backup and convd backup: a copy of the whole database, while it is used."""
+import contextlib
+import select
 import shutil
+import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from .daemon import Daemon, convd, convd_json
+from .daemon import Daemon, convd, convd_json, status_of, until
 from .test_auth import READ, WRITE, ask, token_file, token_flags
 from .test_full_disk import IMAGE, little_disk  # noqa: F401 - a fixture
 
@@ -94,6 +98,86 @@ def test_only_who_may_write_gets_the_copy(daemons, tmp_path):
     convd("backup", tmp_path / "copy.db", "--url", guarded.url, "--token-file", token)
     assert (tmp_path / "copy.db").stat().st_size > 0
 
+
+# ---- copies that come to nothing while the trainer is at work: they end in its thread, or the daemon would ----
+
+@pytest.fixture
+def slow(daemons):
+    """Large, with a second to answer in, and taught without a pause: a copy has its turn after each round."""
+    daemon = daemons.start(daemons.init("--hidden", "8192"), "--request-seconds", "2", "--snapshot-samples", "0")
+    grow(daemon)
+    over = threading.Event()
+
+    def teach():
+        while not over.is_set():
+            try:
+                daemon.train("b", bytes(64 * 256))
+            except OSError:
+                return
+    teachers = [threading.Thread(target=teach) for _ in range(3)]
+    for teacher in teachers:
+        teacher.start()
+    yield daemon
+    over.set()
+    for teacher in teachers:
+        teacher.join()
+
+
+def grow(daemon):
+    for _ in range(20):  # 1.2 MB each
+        daemon.train("a", IMAGE).ok()
+        daemon.send_json("POST", "/snapshots", {"pinned": True}).ok(201)
+
+
+def copies(daemon) -> int:
+    """Descriptors of copies that are being made or sent: they have no name any more."""
+    found = 0
+    for fd in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+        try:
+            found += ".db.new-" in str(fd.readlink())
+        except FileNotFoundError:
+            pass
+    return found
+
+
+@contextlib.contextmanager
+def copying(daemon):
+    """A connection that waits for a copy that has been begun."""
+    for _ in range(20):
+        with daemon.connect() as connection:
+            connection.sendall(f"GET /backup HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\n\r\n".encode())
+            until(lambda: copies(daemon) > 0 or select.select([connection], [], [], 0)[0], "a copy, or why there is none")
+            if copies(daemon) > 0:
+                yield connection
+                return
+    raise AssertionError("no copy was begun in time")
+
+
+@pytest.mark.core
+def test_a_copy_that_takes_too_long_is_503_and_nothing_of_it_stays(slow):
+    for _ in range(10):
+        with copying(slow) as connection:
+            status = status_of(connection.recv(1000))
+        until(lambda: copies(slow) == 0, "nothing of it is left")
+        if status == 503:
+            break
+        grow(slow)
+    assert status == 503
+    slow.stop()
+    convd("verify", "--db", slow.db, "--quiet")
+
+
+@pytest.mark.core
+def test_who_leaves_during_a_copy_and_an_impatient_stop_leave_the_database_whole(slow):
+    for _ in range(2):
+        with copying(slow):
+            pass
+        until(lambda: copies(slow) == 0, "nothing of it is left")
+    with copying(slow):
+        slow.process.send_signal(signal.SIGTERM)
+        slow.stop()
+    convd("verify", "--db", slow.db, "--quiet")
+    assert [p.name for p in slow.db.parent.glob("*.new-*")] == []
 
 
 def test_no_room_for_the_copy_is_507_and_all_else_goes_on(daemons, little_disk):

@@ -1,4 +1,5 @@
 /* test_backup.c - a copy of the database, while it is used. */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -176,10 +177,74 @@ START_TEST(no_room_for_the_copy_is_told_and_the_database_is_none_the_worse)
 }
 END_TEST
 
+/* ---- whose it is ---- */
+
+static void *take_and_train(void *model)
+{
+    struct model *m = model;
+    store_take(m->store);
+    train(m, 2, 5);
+    return NULL;
+}
+
+static void *end_backup(void *backup)
+{
+    store_backup_end(backup);
+    return NULL;
+}
+
+static void *begin(void *store)
+{
+    (void)store_begin(store, NULL);
+    return NULL;
+}
+
+static void in_a_thread(void *(*does)(void *), void *with)
+{
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, does, with), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+START_TEST(a_store_goes_from_thread_to_thread_by_a_word)
+{
+    struct model m;
+    make(&m);
+    in_a_thread(take_and_train, &m);
+    store_take(m.store);
+    verifies(&m);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(a_thread_that_has_not_taken_the_store_ends_the_process)
+{
+    struct model m;
+    make(&m);
+    in_a_thread(begin, m.store);
+}
+END_TEST
+
+START_TEST(a_copy_that_is_ended_in_another_thread_ends_the_process)
+{
+    struct model m;
+    struct store_backup *backup;
+    make(&m);
+    must(&m, store_backup_begin(&backup, m.store, NULL, &m.err));
+    ck_assert_int_eq(store_backup_step(backup, 1, &m.err), 1);
+    in_a_thread(end_backup, backup);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("backup");
     TCase *tests = tcase_create("backup");
+    TCase *threads = tcase_create("threads");
+    suite_add_tcase(suite, threads);
+    tcase_add_test(threads, a_store_goes_from_thread_to_thread_by_a_word);
+    tcase_add_test_raise_signal(threads, a_thread_that_has_not_taken_the_store_ends_the_process, SIGABRT);
+    tcase_add_test_raise_signal(threads, a_copy_that_is_ended_in_another_thread_ends_the_process, SIGABRT);
     suite_add_tcase(suite, tests);
     tcase_set_timeout(tests, 60); /* it waits for the disk */
     tcase_add_test(tests, a_copy_is_the_database_and_the_database_goes_on);
