@@ -23,6 +23,7 @@ static const struct cli_flag flags[] = {
      .kind = CLI_TEXT,
      .argument = "OUT.png",
      .help = "write the kernels as a picture; \"-\": stdout"},
+    CLI_FLAG_FORCE,
     CLI_FLAG_END,
 };
 
@@ -41,7 +42,7 @@ static const struct format {
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
 /* learner or client: the other one is NULL. */
-static int export_one(const struct format *format, const char *path, const struct learner *learner,
+static int export_one(const struct format *format, const struct cli_output *out, const struct learner *learner,
                       struct client *client, FILE *notes, struct err *err)
 {
     uint8_t *bytes = NULL;
@@ -56,42 +57,58 @@ static int export_one(const struct format *format, const char *path, const struc
         status = format->encode(&bytes, &n_bytes, learner, err);
     }
     if (status == 0)
-        status = cli_write(path, client != NULL ? (const uint8_t *)reply.body : bytes, n_bytes, err);
-    if (status == 0 && strcmp(path, "-") != 0)
-        (void)fprintf(notes, "wrote %s: %zu bytes\n", path, n_bytes);
+        status = cli_output_write(out, client != NULL ? (const uint8_t *)reply.body : bytes, n_bytes, err);
+    if (status == 0 && out->path != NULL)
+        (void)fprintf(notes, "wrote %s: %zu bytes\n", out->name, n_bytes);
     free(bytes);
     client_reply_fini(&reply);
     return status;
 }
 
-static int run(const struct cli_args *args, struct err *err)
+/* Where each goes, before anything else is opened. */
+static int open_outputs(struct cli_output outputs[N_FORMATS], size_t *n_stdout, const struct cli_args *args,
+                        struct err *err)
 {
-    const char *url = NULL;
     size_t wanted = 0;
-    size_t to_stdout = 0;
     for (size_t i = 0; i < N_FORMATS; i++) {
-        const char *path = cli_text(args, formats[i].flag);
-        wanted += path != NULL;
-        to_stdout += path != NULL && strcmp(path, "-") == 0;
+        if (!cli_given(args, formats[i].flag))
+            continue;
+        wanted++;
+        if (cli_output_open(&outputs[i], cli_text(args, formats[i].flag), cli_on(args, "force"), err) != 0)
+            return -1;
+        *n_stdout += outputs[i].path == NULL;
+        for (size_t j = 0; j < i && outputs[i].path != NULL && !outputs[i].in_place; j++)
+            if (outputs[j].path != NULL && strcmp(outputs[i].path, outputs[j].path) == 0)
+                return err_set(err, ERR_USAGE, "--%s and --%s name the same file", formats[j].flag, formats[i].flag);
     }
     if (wanted == 0)
         return err_set(err, ERR_USAGE, "nothing to write: give --safetensors, --onnx, --npz or --kernels and a file");
-    if (to_stdout > 1)
+    if (*n_stdout > 1)
         return err_set(err, ERR_USAGE, "only one file can go to stdout");
-    if (cli_url(&url, args, err) != 0)
-        return -1;
+    return 0;
+}
 
+static int run(const struct cli_args *args, struct err *err)
+{
+    const char *url = NULL;
+    size_t n_stdout = 0;
+    struct cli_output outputs[N_FORMATS] = {0};
     struct offline model = {0};
     struct client *client = NULL;
+    int status = open_outputs(outputs, &n_stdout, args, err);
+    if (status == 0)
+        status = cli_url(&url, args, err);
     cli_stop_watch();
-    int status = url != NULL ? client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err)
+    if (status == 0)
+        status = url != NULL ? client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err)
                              : offline_open(&model, args, true, err);
     for (size_t i = 0; i < N_FORMATS && status == 0; i++)
         if (cli_given(args, formats[i].flag))
-            status = export_one(&formats[i], cli_text(args, formats[i].flag), model.learner, client,
-                                to_stdout > 0 ? stderr : stdout, err);
+            status = export_one(&formats[i], &outputs[i], model.learner, client, n_stdout > 0 ? stderr : stdout, err);
     client_close(client);
     offline_close(&model);
+    for (size_t i = 0; i < N_FORMATS; i++)
+        cli_output_fini(&outputs[i]);
     return status;
 }
 
@@ -105,7 +122,8 @@ const struct cli_verb cli_export = {
         "the metadata has classes, geometry and settings, so that `convd init --from` makes an equal model of a "
         "safetensors\n"
         "file. ONNX has the whole network: uint8 pixels [batch, channels, height, width] in, probabilities out.\n"
-        "A file appears complete or not at all.\n",
+        "A file appears complete or not at all; one that is there is written over with --force alone, and a database\n"
+        "never.\n",
     .examples = "  convd export --db digits.db --safetensors digits.safetensors --kernels kernels.png\n"
                 "  convd export --url http://127.0.0.1:8080 --safetensors - | sha256sum\n",
     .flags = flags,

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/file.h"
+
 #define FIRST_READ_BYTES ((size_t)64 << 10)
 
 static volatile sig_atomic_t stop_flag;
@@ -89,50 +91,73 @@ static int write_all(int fd, const char *path, const uint8_t *bytes, size_t n_by
     return 0;
 }
 
-int cli_write(const char *path, const uint8_t *bytes, size_t n_bytes, struct err *err)
+static bool is_stdout(const struct stat *there)
 {
-    if (strcmp(path, "-") == 0) {
+    struct stat out;
+    return fstat(STDOUT_FILENO, &out) == 0 && out.st_dev == there->st_dev && out.st_ino == there->st_ino;
+}
+
+int cli_output_open(struct cli_output *out, const char *name, bool force, struct err *err)
+{
+    struct stat there;
+    const bool found = strcmp(name, "-") != 0 && stat(name, &there) == 0;
+    *out = (struct cli_output){.name = name, .force = force};
+    if (strcmp(name, "-") == 0 || (found && is_stdout(&there))) {
         if (isatty(STDOUT_FILENO) == 1)
             return err_set(err, ERR_FILE, "will not write binary data to a terminal: redirect it, or name a file");
-        return write_all(STDOUT_FILENO, "standard output", bytes, n_bytes, err);
+        return 0;
     }
-    /* What cannot be replaced by a rename is written in place: /dev/null, a pipe. */
-    struct stat there;
-    bool in_place = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    if (in_place) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-            return fail("open", path, err);
-        int status = write_all(fd, path, bytes, n_bytes, err);
-        (void)close(fd);
-        return status;
-    }
+    out->in_place = found && !S_ISREG(there.st_mode);
+    out->path = found && !out->in_place ? realpath(name, NULL) : strdup(name);
+    if (out->path == NULL)
+        return fail("find", name, err);
+    if (out->in_place)
+        return 0;
+    if (file_check_no_database(out->path, err) != 0)
+        return -1;
+    if (!force && lstat(name, &there) == 0)
+        return err_set(err, ERR_CONFLICT, "%.200s is there already: --force writes over it, or give another name",
+                       name);
+    return 0;
+}
 
-    size_t size = strlen(path) + sizeof ".XXXXXX";
-    char *beside = malloc(size);
-    if (beside == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory to write %.200s", path);
-    (void)snprintf(beside, size, "%s.XXXXXX", path);
-    int status = -1;
-    int fd = mkostemp(beside, O_CLOEXEC);
-    if (fd < 0) {
-        fail("create", path, err);
-        goto out;
-    }
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    if (fchmod(fd, 0666 & ~mask) != 0) /* mkstemp's 0600 is for secrets */
-        fail("set the mode of", path, err);
-    else if (write_all(fd, path, bytes, n_bytes, err) == 0)
-        status = fsync(fd) == 0 ? 0 : fail("sync", path, err);
+void cli_output_fini(struct cli_output *out)
+{
+    free(out->path);
+    *out = (struct cli_output){0};
+}
+
+static int write_to(const char *path, const uint8_t *bytes, size_t n_bytes, bool sync, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail("open", path, err);
+    int status = write_all(fd, path, bytes, n_bytes, err);
+    if (status == 0 && sync && fsync(fd) != 0)
+        status = fail("sync", path, err);
     if (close(fd) != 0 && status == 0)
         status = fail("close", path, err);
-    if (status == 0 && rename(beside, path) != 0)
-        status = fail("rename to", path, err);
-    if (status != 0)
-        (void)unlink(beside);
-out:
-    free(beside);
+    return status;
+}
+
+int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t n_bytes, struct err *err)
+{
+    if (out->path == NULL)
+        return write_all(STDOUT_FILENO, "standard output", bytes, n_bytes, err);
+    if (out->in_place)
+        return write_to(out->path, bytes, n_bytes, false, err);
+    char *temporary = file_temporary(out->path, err);
+    int status = temporary == NULL ? -1 : write_to(temporary, bytes, n_bytes, true, err);
+    if (status == 0)
+        status = file_publish(temporary, out->path, out->force, err);
+    if (status == 0)
+        status = file_sync_directory(out->path, err);
+    else if (temporary != NULL)
+        file_remove(temporary);
+    free(temporary);
+    /* What the store says of its own files, about one that is none of them. */
+    if (status != 0 && err != NULL && err->code != ERR_CONFLICT && err->code != ERR_MEMORY)
+        err->code = ERR_FILE;
     return status;
 }
 

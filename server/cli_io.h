@@ -14,10 +14,30 @@
  * `bytes_max`), ERR_MEMORY. */
 int cli_read(uint8_t **bytes, size_t *n_bytes, const char *path, size_t bytes_max, struct err *err);
 
-/* cli_write - the whole file, or stdout for "-". The file appears complete or not at all: it is written beside its
- * place, synced and renamed, so that a full disk or a crash leaves what was there before. A terminal as stdout is refused,
- * since all that is written here is binary. Errors: ERR_FILE. */
-int cli_write(const char *path, const uint8_t *bytes, size_t n_bytes, struct err *err);
+/* Where a result goes: every verb that writes a file writes it here. */
+struct cli_output {
+    const char *name; /* as it was given                                                */
+    char *path;       /* that the name leads to, links followed; NULL: standard output */
+    bool in_place;    /* a pipe, a device: nothing that could be lost                   */
+    bool force;       /* over a file that is there                                      */
+};
+
+/* CLI_FLAG_FORCE - what --force means, for the flags of a verb. */
+#define CLI_FLAG_FORCE                                                                                                 \
+    {                                                                                                                  \
+        .name = "force", .kind = CLI_SWITCH, .help = "write over a file that is there; a database never is"            \
+    }
+
+/* cli_output_open - decides where it goes, and writes nothing: "-" or /dev/stdout, a pipe or a device, or a file, which must not be
+ * there unless `force` is given, and may not be an SQLite database or a part of one either way. Before this process opens its own
+ * database: see file_check_no_database(). A terminal as stdout is refused, since all that is written here is binary.
+ * Owns: the caller, cli_output_fini(), also after failure. Errors: ERR_CONFLICT (says what would work), ERR_FILE, ERR_MEMORY. */
+int cli_output_open(struct cli_output *out, const char *name, bool force, struct err *err);
+void cli_output_fini(struct cli_output *out); /* a zeroed one is fine */
+
+/* cli_output_write - all of it. A file appears complete or not at all: it is written beside its place, synced and renamed, so that a
+ * full disk or a crash leaves what was there before; one that came meanwhile is not written over. Errors: ERR_CONFLICT, ERR_FILE. */
+int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t n_bytes, struct err *err);
 
 /* cli_print_json - prints and frees the document (also on error). Errors: ERR_MEMORY; writing is checked by cli_main(). */
 int cli_print_json(struct json *root, struct err *err);

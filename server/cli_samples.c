@@ -51,6 +51,7 @@ static const struct cli_flag flags[] = {
      .low = 1,
      .high = PLANES_SCALE_MAX,
      .help = "show: side of a pixel in it"},
+    CLI_FLAG_FORCE,
     {.name = "drop-pinned",
      .kind = CLI_SWITCH,
      .help = "forget, relabel: pinned snapshots that learned from one of them may go"},
@@ -100,6 +101,7 @@ static int check_flags(const struct samples_order *order, const struct cli_args 
         {"before", 1U << SAMPLES_LIST, "list"},
         {"image", 1U << SAMPLES_SHOW, "show"},
         {"scale", 1U << SAMPLES_SHOW, "show"},
+        {"force", 1U << SAMPLES_SHOW, "show"},
         {"drop-pinned", 1U << SAMPLES_FORGET | 1U << SAMPLES_RELABEL, "forget and relabel"},
     };
     for (size_t i = 0; i < sizeof belongs / sizeof *belongs; i++)
@@ -340,19 +342,23 @@ static int run(const struct cli_args *args, struct err *err)
 {
     struct samples_order order = {0};
     const char *url = NULL, *image = cli_text(args, "image");
+    struct cli_output out = {0};
     struct json *answer = NULL;
     uint8_t *png = NULL;
     size_t n_png = 0;
     int status = read_order(&order, args, err);
+    if (status == 0 && image != NULL)
+        status = cli_output_open(&out, image, cli_on(args, "force"), err);
     if (status == 0)
         status = cli_url(&url, args, err);
     if (status == 0)
         status = url != NULL ? run_url(&answer, image != NULL ? &png : NULL, &n_png, url, &order, args, err)
                              : cli_samples_db(&answer, image != NULL ? &png : NULL, &n_png, &order, args, err);
     if (status == 0 && image != NULL)
-        status = cli_write(image, png, n_png, err);
+        status = cli_output_write(&out, png, n_png, err);
     else if (status == 0)
         status = print_answer(&order, answer, cli_on(args, "json"), err);
+    cli_output_fini(&out);
     free(png);
     free(order.ids);
     return status;

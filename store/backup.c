@@ -80,7 +80,7 @@ static int publish(struct store_backup *b, struct err *err)
         return cannot(b->temporary, "opened", err);
     int status = fsync(fd) == 0 ? 0 : cannot(b->temporary, "synced", err);
     (void)close(fd);
-    if (status != 0 || file_publish(b->temporary, b->path, err) != 0)
+    if (status != 0 || file_publish(b->temporary, b->path, false, err) != 0)
         return -1;
     free(b->temporary);
     b->temporary = NULL;

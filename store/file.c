@@ -1,4 +1,6 @@
-/* file.c - a database file that appears whole or not at all: made under a name of its own beside the one that it will have. */
+/* file.c - see file.h */
+#include "store/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -9,12 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/internal.h"
-
 /* SQLite's own files beside a database. A left-over one would be taken for that of a new database with the same name, and
  * be played back into it. */
-static const char *const side_suffixes[] = {"-wal", "-journal"};
+static const char *const side_suffixes[] = {"-wal", "-journal", "-shm"};
 #define SIDE_SUFFIX_BYTES sizeof "-journal"
+#define SIDES             (sizeof side_suffixes / sizeof *side_suffixes)
+#define HEADER            "SQLite format 3" /* and a zero: the first 16 bytes of a database */
 
 static char *with_suffix(const char *path, const char *suffix, struct err *err)
 {
@@ -60,6 +62,46 @@ static int file_error(int os_error, const char *path, struct err *err)
     return -1;
 }
 
+static bool is_database(const char *path)
+{
+    char header[sizeof HEADER];
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    const bool is = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
+                    pread(fd, header, sizeof header, 0) == (ssize_t)sizeof header &&
+                    memcmp(header, HEADER, sizeof header) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return is;
+}
+
+/* Another file under such a name would be played back into the database, or be lost with its next close. */
+static int check_no_side(const char *path, struct err *err)
+{
+    for (size_t i = 0; i < SIDES; i++) {
+        const size_t n = strlen(path), n_suffix = strlen(side_suffixes[i]);
+        if (n <= n_suffix || strcmp(path + n - n_suffix, side_suffixes[i]) != 0)
+            continue;
+        char *base = strndup(path, n - n_suffix);
+        if (base == NULL)
+            return err_set(err, ERR_MEMORY, "out of memory for a path");
+        const bool taken = is_database(base);
+        free(base);
+        if (taken)
+            return err_set(err, ERR_CONFLICT,
+                           "%.200s is SQLite's name for a part of the database beside it: give another", path);
+    }
+    return 0;
+}
+
+int file_check_no_database(const char *path, struct err *err)
+{
+    if (is_database(path))
+        return err_set(err, ERR_CONFLICT, "%.200s is an SQLite database, and is not written over: give another name",
+                       path);
+    return check_no_side(path, err);
+}
+
 int file_check_absent(const char *path, struct err *err)
 {
     struct stat status;
@@ -67,7 +109,7 @@ int file_check_absent(const char *path, struct err *err)
         return file_error(EEXIST, path, err);
     if (errno != ENOENT)
         return file_error(errno, path, err);
-    for (size_t i = 0; i < sizeof side_suffixes / sizeof *side_suffixes; i++) {
+    for (size_t i = 0; i < SIDES; i++) {
         char *side = with_suffix(path, side_suffixes[i], err);
         if (side == NULL)
             return -1;
@@ -78,7 +120,7 @@ int file_check_absent(const char *path, struct err *err)
         if (there)
             return -1;
     }
-    return 0;
+    return check_no_side(path, err);
 }
 
 char *file_temporary(const char *path, struct err *err)
@@ -117,15 +159,17 @@ void file_remove(char *temporary)
 {
     size_t n = strlen(temporary);
     (void)unlink(temporary);
-    for (size_t i = 0; i < sizeof side_suffixes / sizeof *side_suffixes; i++) {
+    for (size_t i = 0; i < SIDES; i++) {
         memcpy(temporary + n, side_suffixes[i], strlen(side_suffixes[i]) + 1);
         (void)unlink(temporary);
     }
     temporary[n] = '\0';
 }
 
-int file_publish(const char *temporary, const char *path, struct err *err)
+int file_publish(const char *temporary, const char *path, bool replace, struct err *err)
 {
+    if (replace)
+        return rename(temporary, path) == 0 ? 0 : file_error(errno, path, err);
     if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)

@@ -23,7 +23,7 @@
  *   edits         the past is changed: edits_check (what can be), edits_accepted (what is to be), edits (the end of it)
  *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
- *   file          a file that appears whole or not at all
+ *   file.h        a file that appears whole or not at all
  *   backup        a copy of the database, while it is used
  *   store         create, open, close
  */
@@ -33,6 +33,7 @@
 #include "store/chain.h"
 #include "store/db.h"
 #include "store/edits.h"
+#include "store/file.h"
 #include "store/store.h"
 
 /* Where the log ends: moved by append, put back by rollback. */
@@ -162,18 +163,6 @@ void log_read_resume(struct log_reader *reader);
 
 /* log_chain_at - the chain of a row; zeros for 0. */
 int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err);
-
-/* ---- file.c ---- */
-
-/* file_check_absent - ERR_CONFLICT where the file, or what SQLite keeps beside it, is there. */
-int file_check_absent(const char *path, struct err *err);
-/* file_temporary - an empty file beside `path`, with a name of its own, malloc'ed and with room for SQLite's suffixes. NULL: error.
- * file_remove - whatever of it is there. file_publish - gives it the name `path`, never over another file. file_sync_directory - a new
- * name survives a power cut from then on. Errors: those of store_create(). */
-char *file_temporary(const char *path, struct err *err);
-void file_remove(char *temporary);
-int file_publish(const char *temporary, const char *path, struct err *err);
-int file_sync_directory(const char *path, struct err *err);
 
 /* ---- store.c ---- */
 

@@ -151,7 +151,7 @@ int store_create(struct store **out, const char *path, const struct event *creat
         return -1;
     int status = fill(temporary, create, learner, err);
     if (status == 0)
-        status = file_publish(temporary, path, err);
+        status = file_publish(temporary, path, false, err);
     if (status != 0)
         file_remove(temporary);
     free(temporary);

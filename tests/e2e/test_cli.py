@@ -1,6 +1,7 @@
 """The command line, offline and with --url."""
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -49,8 +50,8 @@ NAMED = {
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
             "seed fit invert rehearsal jitter rotation fall clip json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
-    "export": "db url safetensors kernels", "snapshots": "db url json",
-    "samples": "db url label predicted wrong limit before image scale drop-pinned json quiet", "verify": "db json", "backup": "db url json",
+    "export": "db url safetensors kernels force", "snapshots": "db url json",
+    "samples": "db url label predicted wrong limit before image scale force drop-pinned json quiet", "verify": "db json", "backup": "db url json",
 }
 
 
@@ -352,6 +353,61 @@ def test_export_to_stdout_is_only_the_file(model):
     tensors, _ = read_safetensors(convd("export", *place(model), "--safetensors", "-").stdout)
     assert set(tensors) == {"kernels", "w01", "w12"}
     Image.open(io.BytesIO(convd("export", *place(model), "--kernels", "-").stdout)).load()
+
+
+def writers(model) -> list[list]:
+    """Every verb that writes a file, but for its name."""
+    exports = [["export", *place(model), f"--{kind}"] for kind in ("safetensors", "onnx", "npz", "kernels")]
+    return [*exports, ["samples", "show", "1", *place(model), "--image"]]
+
+
+@pytest.mark.core
+def test_no_verb_writes_over_a_database_or_a_part_of_one(model, daemons, tmp_path):
+    db = model.db if isinstance(model, Daemon) else model
+    (tmp_path / "link.db").symlink_to(db)
+    files = [db, tmp_path / "link.db", *(db.with_name(db.name + part) for part in ("-wal", "-shm", "-journal"))]
+    before = {file: file.read_bytes() for file in files if file.exists()}
+    for file in files:
+        tries = [[*verb, file, *force] for verb in writers(model) for force in ([], ["--force"])]
+        for args in [*tries, ["backup", file, *place(model)]]:
+            done = convd(*args, check=False)
+            assert done.returncode == FAILED and (b"SQLite" in done.stderr or args[0] == "backup"), args
+    assert {file: file.read_bytes() for file in files if file.exists()} == before
+    assert (tmp_path / "link.db").is_symlink()
+    if isinstance(model, Daemon):
+        assert model.get("/readyz").status == 200
+        model.stop()
+    convd("verify", "--db", db)
+
+
+def test_a_file_that_is_there_is_written_over_with_force_alone(model, tmp_path):
+    mine = tmp_path / "mine"
+    for verb in writers(model):
+        mine.write_text("mine")
+        done = convd(*verb, mine, check=False)
+        assert done.returncode == FAILED and b"--force writes over it" in done.stderr
+        assert mine.read_text() == "mine"
+        convd(*verb, mine, "--force")
+        assert mine.read_bytes()[:4] != b"mine"
+    assert [path.name for path in tmp_path.glob("mine*")] == ["mine"]
+    twice = convd("export", *place(model), "--onnx", tmp_path / "x", "--npz", tmp_path / "x", check=False)
+    assert twice.returncode == USAGE and b"the same file" in twice.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_pipes_and_devices_are_written_as_they_are(model, tmp_path):
+    export = ["export", *place(model), "--safetensors"]
+    file = convd(*export, "-").stdout
+    assert convd(*export, "/dev/stdout").stdout == file
+    with (tmp_path / "out").open("w+b") as out:
+        subprocess.run([CONVD, *export, "/dev/stdout"], stdout=out, check=True, env=clean_environment())
+    assert (tmp_path / "out").read_bytes() == file
+    convd(*export, "/dev/null")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = subprocess.Popen([CONVD, *export, fifo], stdout=subprocess.DEVNULL, env=clean_environment())
+    assert fifo.read_bytes() == file and writer.wait(30) == 0
+    assert fifo.is_fifo()
 
 
 @pytest.mark.core

@@ -383,22 +383,91 @@ static void make_folder(void)
 
 static void remove_folder(void)
 {
-    static const char *const names[] = {"out", "other"};
+    static const char *const names[] = {"out", "other", "base", "out-wal"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)unlink(in_folder(names[i]));
     ck_assert_msg(rmdir(folder) == 0, "something was left in %s", folder);
 }
 
-START_TEST(a_file_is_written_whole_over_the_old_one_and_read_back)
+static int put(const char *name, bool force, const char *text)
+{
+    struct cli_output out;
+    int status = cli_output_open(&out, name, force, &err);
+    if (status == 0)
+        status = cli_output_write(&out, (const uint8_t *)text, strlen(text), &err);
+    cli_output_fini(&out);
+    return status;
+}
+
+static void holds(const char *name, const char *text)
 {
     uint8_t *bytes = NULL;
     size_t n = 0;
-    ck_assert_int_eq(cli_write(in_folder("out"), (const uint8_t *)"old", 3, &err), 0);
-    ck_assert_int_eq(cli_write(in_folder("out"), (const uint8_t *)"newer", 5, &err), 0);
-    ck_assert_int_eq(cli_read(&bytes, &n, in_folder("out"), 5, &err), 0);
-    ck_assert_uint_eq(n, 5);
-    ck_assert_mem_eq(bytes, "newer", 5);
+    ck_assert_int_eq(cli_read(&bytes, &n, name, 100, &err), 0);
+    ck_assert_uint_eq(n, strlen(text));
+    ck_assert_mem_eq(bytes, text, n);
     free(bytes);
+}
+
+START_TEST(a_file_that_is_there_is_written_over_with_force_alone)
+{
+    ck_assert_int_eq(put(in_folder("out"), false, "old"), 0);
+    ck_assert_int_eq(put(in_folder("out"), false, "newer"), -1);
+    ck_assert_int_eq(err.code, ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(err.text, "--force"));
+    holds(in_folder("out"), "old");
+    ck_assert_int_eq(put(in_folder("out"), true, "newer"), 0);
+    holds(in_folder("out"), "newer");
+}
+END_TEST
+
+START_TEST(one_that_came_meanwhile_is_not_written_over)
+{
+    struct cli_output out;
+    ck_assert_int_eq(cli_output_open(&out, in_folder("out"), false, &err), 0);
+    ck_assert_int_eq(put(in_folder("out"), false, "theirs"), 0);
+    ck_assert_int_eq(cli_output_write(&out, (const uint8_t *)"ours", 4, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFLICT);
+    holds(in_folder("out"), "theirs");
+    cli_output_fini(&out);
+}
+END_TEST
+
+START_TEST(a_link_stays_one_and_what_it_leads_to_is_written)
+{
+    struct stat there;
+    char link[128];
+    (void)snprintf(link, sizeof link, "%s", in_folder("other"));
+    ck_assert_int_eq(symlink("out", link), 0);
+    ck_assert_int_eq(put(link, false, "x"), -1); /* it leads nowhere, and is there all the same */
+    ck_assert_int_eq(put(in_folder("out"), false, "old"), 0);
+    ck_assert_int_eq(put(link, false, "x"), -1);
+    ck_assert_int_eq(put(link, true, "newer"), 0);
+    ck_assert_int_eq(lstat(link, &there), 0);
+    ck_assert(S_ISLNK(there.st_mode));
+    holds(in_folder("out"), "newer");
+}
+END_TEST
+
+START_TEST(no_database_is_written_over_nor_what_stands_beside_one)
+{
+    static const char database[] = "SQLite format 3\0and more";
+    static const char *const parts[] = {"base-wal", "base-shm", "base-journal"};
+    FILE *file = fopen(in_folder("base"), "wb");
+    ck_assert_uint_eq(fwrite(database, 1, sizeof database, file), sizeof database);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(symlink("base", in_folder("other")), 0);
+    for (int force = 0; force < 2; force++) {
+        ck_assert_int_eq(put(in_folder("base"), force, "x"), -1);
+        ck_assert_ptr_nonnull(strstr(err.text, "is an SQLite database"));
+        ck_assert_int_eq(put(in_folder("other"), force, "x"), -1);
+        ck_assert_int_eq(err.code, ERR_CONFLICT);
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            ck_assert_int_eq(put(in_folder(parts[i]), force, "x"), -1);
+            ck_assert_ptr_nonnull(strstr(err.text, "part of the database beside it"));
+        }
+    }
+    ck_assert_int_eq(put(in_folder("out-wal"), false, "x"), 0); /* a name as good as any */
 }
 END_TEST
 
@@ -406,7 +475,7 @@ START_TEST(a_file_has_the_mode_that_the_mask_leaves)
 {
     struct stat there;
     mode_t before = umask(027);
-    ck_assert_int_eq(cli_write(in_folder("out"), (const uint8_t *)"x", 1, &err), 0);
+    ck_assert_int_eq(put(in_folder("out"), false, "x"), 0);
     (void)umask(before);
     ck_assert_int_eq(stat(in_folder("out"), &there), 0);
     ck_assert_uint_eq(there.st_mode & 0777, 0640);
@@ -417,7 +486,7 @@ START_TEST(a_file_over_the_limit_is_refused)
 {
     uint8_t *bytes = NULL;
     size_t n = 0;
-    ck_assert_int_eq(cli_write(in_folder("out"), (const uint8_t *)"123456", 6, &err), 0);
+    ck_assert_int_eq(put(in_folder("out"), false, "123456"), 0);
     ck_assert_int_eq(cli_read(&bytes, &n, in_folder("out"), 5, &err), -1);
     ck_assert_int_eq(err.code, ERR_FILE);
     ck_assert_ptr_nonnull(strstr(err.text, "larger than 5 bytes"));
@@ -426,7 +495,7 @@ END_TEST
 
 START_TEST(an_absent_folder_is_told_with_the_path)
 {
-    ck_assert_int_eq(cli_write(in_folder("none/out"), (const uint8_t *)"x", 1, &err), -1);
+    ck_assert_int_eq(put(in_folder("none/out"), false, "x"), -1);
     ck_assert_int_eq(err.code, ERR_FILE);
     ck_assert_ptr_nonnull(strstr(err.text, "none/out"));
 }
@@ -434,7 +503,7 @@ END_TEST
 
 START_TEST(a_full_disk_is_an_error_and_leaves_no_file)
 {
-    ck_assert_int_eq(cli_write("/dev/full", (const uint8_t *)"x", 1, &err), -1);
+    ck_assert_int_eq(put("/dev/full", false, "x"), -1);
     ck_assert_int_eq(err.code, ERR_FILE);
     ck_assert_ptr_nonnull(strstr(err.text, "No space left"));
 }
@@ -516,7 +585,10 @@ int main(void)
     suite_add_tcase(suite, telling);
     TCase *files = tcase_create("files");
     tcase_add_checked_fixture(files, make_folder, remove_folder);
-    tcase_add_test(files, a_file_is_written_whole_over_the_old_one_and_read_back);
+    tcase_add_test(files, a_file_that_is_there_is_written_over_with_force_alone);
+    tcase_add_test(files, one_that_came_meanwhile_is_not_written_over);
+    tcase_add_test(files, a_link_stays_one_and_what_it_leads_to_is_written);
+    tcase_add_test(files, no_database_is_written_over_nor_what_stands_beside_one);
     tcase_add_test(files, a_file_has_the_mode_that_the_mask_leaves);
     tcase_add_test(files, a_file_over_the_limit_is_refused);
     tcase_add_test(files, an_absent_folder_is_told_with_the_path);
