@@ -25,14 +25,15 @@ static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text
 static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool tls)
 {
     const struct http_config *config = &http->config;
-    unsigned pool = threads > 1 ? threads : 1, n = 3;
+    unsigned pool = threads > 1 ? threads : 1, n = 4;
     /* The limit is divided by the pool's size, so it is given for each thread; the one that counts is in http_connections_admit(). */
     unsigned limit = (config->connections + EXTRA_CONNECTIONS) * pool;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_seconds, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)CONNECTION_MEMORY_BYTES, NULL},
-        {MHD_OPTION_END, 0, NULL}, /* up to four more */
+        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL}, /* 1.0 would else mend a block before http_headers.c has measured it */
+        {MHD_OPTION_END, 0, NULL},               /* up to four more */
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},

@@ -18,6 +18,10 @@
  * body the connection is closed: how chunks were spelled is not to be seen, and nothing behind them can then be smuggled in.
  * Their connections linger for a moment, draining what the client still sends, so that it can read the answer.
  *
+ * Program and library meet when the program starts: the package of Debian 12 (0.9.75) runs on Debian 13's libmicrohttpd (1.0) too. Left
+ * to itself, 1.0 mends a request before convd sees it (folded headers, blanks and NUL in the target); told to be strict, it refuses
+ * what it would mend, and what is left has one reading in both.
+ *
  * A request that has to wait (for the trainer) hands a struct http_pending back. Its connection sleeps, at no cost but memory,
  * until http_pending_done(), or until request_seconds are over: then the client is told 503, and the pending, whose
  * owner may still be at work on it, is freed when it is done.

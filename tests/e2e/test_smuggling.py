@@ -63,13 +63,15 @@ LINES = {
     "HTTP/1.2 without Host": b"GET /healthz HTTP/1.2\r\n\r\n",
     "two Hosts": GET + b"Host: localhost\r\n\r\n",
 }
+# What one of libmicrohttpd's generations refuses by itself, by closing the connection.
+CLOSED = {"NUL in the target", "a tab in the request line", "a blank in the target"}
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_lines_that_two_readers_would_cut_differently_are_refused(target, name):
     received = target.raw(LINES[name] + HIDDEN)
     statuses = set(re.findall(rb"HTTP/1\.1 (\d{3}) ", received))
-    assert statuses == {b"400"}, received[:300]
+    assert statuses == {b"400"} or (name in CLOSED and received == b""), received[:300]
 
 
 LENGTHS = {
@@ -102,7 +104,7 @@ def test_bodies_that_two_readers_would_measure_differently_are_refused(target, n
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 CHUNKS = {
     "as they should be": (b"40\r\n" + BODY + b"\r\n0\r\n\r\n", {200}),
-    "with an extension": (b"40;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", {200}),
+    "with an extension": (b"40;a=b\r\n" + BODY + b"\r\n0\r\n\r\n", {200, 400}),  # 1.0 takes none
     "with a trailer": (b"40\r\n" + BODY + b"\r\n0\r\nContent-Length: 99\r\nHost: evil.example\r\n\r\n", {200}),
     "a bare LF after the size": (b"40\n" + BODY + b"\r\n0\r\n\r\n", {200, 400}),
     "a bare LF after the data": (b"40\r\n" + BODY + b"\n0\r\n\r\n", {200, 400}),
