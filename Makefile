@@ -209,7 +209,7 @@ check-server: $(SERVER_TESTS:%=%.run)
 check-fuzz: $(FUZZ_TESTS:%=%.run)
 # Those whose programs start threads, or a daemon: a source of pthread_create, of a header of something that has threads, or of
 # cli_run.h. The rest of server/ is functions of their arguments; core and store start none (check-layers proves it).
-THREADED_HEADERS := affinity|events|guard|http|jobs|log|pace|past|remember|routes|team|trainer
+THREADED_HEADERS := affinity|events|guard|http|jobs|log|offload|pace|past|remember|routes|team|trainer
 THREADED_TESTS   := $(patsubst %.c,$(BUILD)/%,$(shell grep -lE \
     'pthread_|cli_run\.h|"server/($(THREADED_HEADERS))\.h"' $(wildcard tests/server/test_*.c)))
 check-threads: $(THREADED_TESTS:%=%.run) ## the tests of server/ that have threads: for VARIANT=tsan

@@ -24,16 +24,18 @@
 #include "server/image.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/offload.h"
 #include "server/routes.h"
 #include "server/signals.h"
 #include "server/team.h"
 #include "server/tls.h"
 #include "server/watchdog.h"
 
-#define DRAIN_MS        10000 /* for requests in progress at a stop */
-#define FLUSH_MS        2000  /* for the answers that the trainer's stop set free */
-#define LOOK_MS         250   /* how often the main thread looks round */
-#define OWN_DESCRIPTORS 128u  /* database, sockets, epoll, those that linger */
+#define HEAVY_MS        2000 /* for heavy requests in progress at a stop; then they are cancelled */
+#define DRAIN_MS        8000 /* for all others, beyond that */
+#define FLUSH_MS        2000 /* for the answers that the trainer's stop set free */
+#define LOOK_MS         250  /* how often the main thread looks round */
+#define OWN_DESCRIPTORS 128u /* database, sockets, epoll, those that linger */
 
 struct daemon {
     const struct daemon_config *config;
@@ -45,6 +47,7 @@ struct daemon {
     struct err damage; /* code ERR_NONE: none; else training is off */
     struct trainer *trainer;
     struct routes *routes;
+    struct offload *offload;
     struct http *http;
     struct auth *auth;
     struct tls tls;
@@ -249,6 +252,10 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
+    daemon->offload = offload_create(config->threads + 1, err);
+    if (daemon->offload == NULL)
+        return -1;
+    daemon->routes->offload = daemon->offload;
     daemon->routes->ground = ground;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     daemon->routes->events = daemon->events;
@@ -358,16 +365,20 @@ static int stop(struct daemon *daemon, struct err *err)
         atomic_store(&daemon->routes->stopping, true);
     if (daemon->trainer != NULL)
         trainer_quiesce(daemon->trainer);
-    if (daemon->http != NULL)
-        http_drain(daemon->http, DRAIN_MS, signals_stop_came);
+    const bool hurried = daemon->http != NULL && http_drain(daemon->http, HEAVY_MS, signals_stop_came);
+    if (daemon->offload != NULL)
+        offload_stop(daemon->offload);
+    if (daemon->http != NULL && !hurried)
+        (void)http_drain(daemon->http, DRAIN_MS, signals_stop_came);
     if (daemon->trainer != NULL && trainer_stop(daemon->trainer, err) != 0)
         status = -1;
     if (daemon->http != NULL) {
-        http_drain(daemon->http, FLUSH_MS, signals_stop_came);
+        (void)http_drain(daemon->http, FLUSH_MS, signals_stop_came);
         if (daemon->routes != NULL)
             atomic_store(&daemon->routes->http, NULL);
         http_stop(daemon->http);
     }
+    offload_free(daemon->offload);
     routes_free(daemon->routes);
     trainer_free(daemon->trainer);
     events_free(daemon->events);

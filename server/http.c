@@ -104,15 +104,18 @@ struct http_counts http_counts(struct http *http)
     };
 }
 
-void http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void))
+bool http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void))
 {
     acceptor_deafen(http->acceptor);
     atomic_store(&http->draining, true);
     int64_t deadline = now_ms() + milliseconds;
-    while (atomic_load(&http->n_now) > 0 && now_ms() < deadline && (hurry == NULL || !hurry())) {
+    while (atomic_load(&http->n_now) > 0 && now_ms() < deadline) {
         struct timespec pause = {.tv_nsec = 10000000};
+        if (hurry != NULL && hurry())
+            return true;
         (void)nanosleep(&pause, NULL);
     }
+    return false;
 }
 
 void http_stop(struct http *http)

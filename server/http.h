@@ -22,9 +22,11 @@
  * to itself, 1.0 mends a request before convd sees it (folded headers, blanks and NUL in the target); told to be strict, it refuses
  * what it would mend, and what is left has one reading in both.
  *
- * A request that has to wait (for the trainer) hands a struct http_pending back. Its connection sleeps, at no cost but memory,
- * until http_pending_done(), or until request_seconds are over: then the client is told 503, and the pending, whose
- * owner may still be at work on it, is freed when it is done.
+ * A request that has to wait (for the trainer, for a thread of server/offload.h) hands a struct http_pending back. Its connection
+ * sleeps, at no cost but memory, until http_pending_done(), or until request_seconds are over: then the client is told 503, and the
+ * pending, whose owner may still be at work on it, is freed when it is done. One that can be cancelled is never abandoned like that, so
+ * that its owner may read the request and write the answer until it is done; it is cancelled as well when its client has gone, which the
+ * reaper finds out: closed both ways or for writing, as nginx takes it too.
  */
 #ifndef CONVD_SERVER_HTTP_H
 #define CONVD_SERVER_HTTP_H
@@ -35,6 +37,7 @@
 
 #include "core/err.h"
 #include "server/answer.h"
+#include "server/cancel.h"
 #include "server/guard.h"
 #include "server/request.h"
 
@@ -46,6 +49,10 @@ struct http_pending {
     void (*finish)(struct http_pending *pending, struct answer *answer);
     /* Frees it: always the last call, in whatever thread. */
     void (*free)(struct http_pending *pending);
+    /* Where set: ends it early; done() follows within moments. May come several times, in the accept thread, which it must not keep. */
+    void (*cancel)(struct http_pending *pending, enum cancel_reason reason);
+    /* What the request waits for next, instead of being answered: set before done, or by finish(); http takes it over. */
+    struct http_pending *next;
 
     /* http's own */
     void *suspended;
@@ -115,8 +122,8 @@ bool http_attach(struct http *http, int fd, bool local);
 
 /* http_drain - stops listening, lets requests in progress end (each answer says Connection: close), closes idle
  * connections; returns when there are none left, or after that many milliseconds, or as soon as hurry(), asked a hundred
- * times a second, says so (NULL: never). */
-void http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void));
+ * times a second, says so (NULL: never): then true. */
+bool http_drain(struct http *http, unsigned milliseconds, bool (*hurry)(void));
 
 /* http_stop - after http_drain(), and when no http_pending_done() is to come any more: ends all threads, frees. */
 void http_stop(struct http *http);

@@ -147,7 +147,9 @@ void http_connections_reap(void *context, int64_t now)
             if (draining)
                 http_stream_wake(c->stream);
         } else if (c->pending != NULL) {
-            if (age > request_ms && http_pending_give_up(c))
+            if (age <= request_ms)
+                http_pending_look(c);
+            else if (http_pending_give_up(c))
                 atomic_fetch_add(&http->n_reaped, 1);
         } else if (busy ? age > request_ms : draining || age > idle_ms) {
             if (shutdown(c->fd, SHUT_RDWR) == 0 && busy)

@@ -46,6 +46,7 @@ struct http_connection {
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
     atomic_bool busy;
     bool leaves; /* http->lock: make_room() has shut it down */
+    bool told;   /* http->lock: its pending is cancelled     */
     enum http_phase phase;
     uint64_t started_ns;
     struct text target;
@@ -118,9 +119,12 @@ void http_pending_suspend(struct http_connection *connection, struct http_pendin
 /* http_pending_take - after resume: the pending, which is done; NULL where the reaper has given up on it. */
 struct http_pending *http_pending_take(struct http_connection *connection);
 
-/* http_pending_give_up - the reaper's: the connection is resumed without its pending, whose owner frees it when it is done. With
- * http->lock held. false: too late, it is done. */
+/* http_pending_give_up - the reaper's: the connection is resumed without its pending, whose owner frees it when it is done; or the
+ * pending is cancelled, where it can be. With http->lock held. false: too late, it is done, or is told already. */
 bool http_pending_give_up(struct http_connection *connection);
+
+/* http_pending_look - the reaper's: cancels what is done for a client that has gone. With http->lock held. */
+void http_pending_look(struct http_connection *connection);
 
 /* ---- http_answer.c ---- */
 

@@ -1,5 +1,6 @@
 /* http_pending.c - a request that waits: its connection sleeps until what it waits for has happened, or the reaper gives up. */
 #include <assert.h>
+#include <poll.h>
 
 #include "server/http_internal.h"
 
@@ -13,6 +14,7 @@ void http_pending_suspend(struct http_connection *connection, struct http_pendin
     MHD_suspend_connection(connection->mhd);
     pthread_mutex_lock(&http->lock);
     connection->pending = pending;
+    connection->told = false;
     pthread_mutex_unlock(&http->lock);
     pending->start(pending); /* from here on it may be resumed at any time */
 }
@@ -39,12 +41,31 @@ void http_pending_done(struct http_pending *pending)
         pending->free(pending);
 }
 
+static bool tell(struct http_connection *connection, enum cancel_reason reason)
+{
+    struct http_pending *pending = connection->pending;
+    if (connection->told)
+        return false;
+    connection->told = true;
+    pending->cancel(pending, reason);
+    return true;
+}
+
 bool http_pending_give_up(struct http_connection *connection)
 {
+    if (connection->pending->cancel != NULL)
+        return tell(connection, CANCEL_LATE);
     int waits = PENDING_WAITS;
     if (!atomic_compare_exchange_strong(&connection->pending->state, &waits, PENDING_ABANDONED))
         return false;
     connection->pending = NULL; /* its owner frees it when it is done */
     MHD_resume_connection(connection->mhd);
     return true;
+}
+
+void http_pending_look(struct http_connection *connection)
+{
+    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
+    if (connection->pending->cancel != NULL && poll(&look, 1, 0) == 1)
+        (void)tell(connection, CANCEL_GONE);
 }

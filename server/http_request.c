@@ -124,7 +124,12 @@ static enum MHD_Result resume(struct http_connection *connection)
     connection->phase = PHASE_IDLE; /* it is taken, whatever becomes of the answer */
     if (pending != NULL) {
         pending->finish(pending, &connection->answer);
+        struct http_pending *next = pending->next;
         pending->free(pending);
+        if (next != NULL) {
+            http_pending_suspend(connection, next);
+            return MHD_YES;
+        }
     } else {
         struct err err;
         err_set(&err, ERR_BUSY,
@@ -180,6 +185,8 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
     if (connection->phase == PHASE_PENDING) {
         /* It was resumed, but the client had gone meanwhile: libmicrohttpd saw that first. */
         struct http_pending *pending = http_pending_take(connection);
+        if (pending != NULL && pending->next != NULL)
+            pending->next->free(pending->next);
         if (pending != NULL)
             pending->free(pending);
     }

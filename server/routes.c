@@ -9,7 +9,8 @@
 #include "server/events.h"
 #include "server/log.h"
 
-#define PARAMS_MAX 9
+#define PARAMS_MAX       9
+#define LIGHT_BODY_BYTES 65536u /* what takes longer to read than an HTTP thread may be kept */
 
 /* What a request needs to be allowed. A row without a word gets the strictest of them. */
 enum need {
@@ -218,6 +219,8 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         return;
     }
     remember_columns(routes->remember, trainer_columns(routes->trainer));
+    if (request->body->n > LIGHT_BODY_BYTES && call_offload(&call, handler, OFFLOAD_LONG))
+        return;
     handler(&call);
 }
 

@@ -1,6 +1,7 @@
 /* routes.h - what the daemon answers: the table of routes, and what they share.
  *
  *   routes.c            the table, who may, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
+ *   routes_offload.c    calls that are answered by a thread of the pool
  *   routes_predict.c    POST /predict, in the HTTP thread, on the published revision
  *   routes_train.c      POST /train, through the trainer
  *   routes_model.c      /model, /classes, /stats and the model as files
@@ -42,6 +43,7 @@
 #include "server/body.h"
 #include "server/http.h"
 #include "server/metrics.h"
+#include "server/offload.h"
 #include "server/remember.h"
 #include "server/request.h"
 #include "server/trainer.h"
@@ -56,6 +58,7 @@ struct routes {
     _Atomic(struct http *) http; /* for /metrics; set when it has started */
     bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
+    struct offload *offload;     /* borrowed; NULL: all is done by the thread that asks */
     struct metrics *metrics;
     atomic_uint exports;       /* of /samples.tar, that are on their way */
     struct events *events;     /* borrowed; set before anybody asks */
@@ -98,7 +101,27 @@ struct call {
     struct http_pending **pending;
     int64_t id;    /* of {id} in the path           */
     int64_t other; /* of a second number in the path */
+    const struct cancel
+        *cancel; /* in a thread of the pool: to be asked every few milliseconds; NULL: in an HTTP thread */
+    void *own;   /* of call_offload_with() */
 };
+
+/* call_offload - what may take more than a fraction of a millisecond is not done in an HTTP thread. A handler begins with
+ *
+ *     if (call_offload(call, route_this, OFFLOAD_SHORT))
+ *         return;
+ *
+ * true: a thread of the pool will call the handler again, with a call of the same request and answer, which nobody else touches until it
+ * returns (or the answer is a problem: no memory). false: this is that thread (call->cancel is set), so go on, ask cancelled(call->cancel)
+ * every few milliseconds, and end with cancel_err() where it says so. There call_submit(), call_read() work as everywhere: the request then
+ * waits for the trainer. Also for who renders a job of the trainer: the call's `pending` is then &work->pending.next (and its id and
+ * other are the renderer's to set). Without a pool (routes.offload is NULL) always false.
+ *
+ * call_offload_with - the same with an `own` of the handler's for call->own, which is given to own_free() at the end, or at once where true is a
+ * problem; where false is returned it stays the caller's. */
+bool call_offload(const struct call *call, void (*handler)(const struct call *), enum offload_length length);
+bool call_offload_with(const struct call *call, void (*handler)(const struct call *), enum offload_length length,
+                       void *own, void (*own_free)(void *));
 
 /* One job for the trainer, with all that it borrows. */
 struct work {

@@ -55,9 +55,26 @@ static void write_http(struct text *text, struct http *http)
                           (double)c.displaced);
     metrics_write_counter(text, "convd_http_requests_reaped_total", "Cut or given up: over the deadline.",
                           (double)c.reaped);
-    metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait for the trainer.",
+    metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait: for the trainer or the heavy pool.",
                         (double)c.suspended_now);
     metrics_write_gauge(text, "convd_http_body_bytes", "Memory of large request bodies.", (double)c.body_bytes_now);
+}
+
+static void write_offload(struct text *text, struct offload *offload)
+{
+    if (offload == NULL)
+        return;
+    const struct offload_counts c = offload_counts(offload);
+    metrics_write_gauge(text, "convd_heavy_requests_waiting", "Heavy requests that wait for a thread of their pool.",
+                        (double)c.waiting);
+    metrics_write_gauge(text, "convd_heavy_requests_running", "Heavy requests that a thread works on.",
+                        (double)c.running);
+    metrics_write_counter(text, "convd_heavy_requests_total", "Heavy requests that the pool has taken.",
+                          (double)c.total);
+    metrics_write_counter(text, "convd_heavy_requests_refused_total", "Heavy requests refused: too many wait.",
+                          (double)c.refused);
+    metrics_write_counter(text, "convd_heavy_requests_cancelled_total",
+                          "Heavy requests ended early: deadline, client gone, stop.", (double)c.cancelled);
 }
 
 static void write_trainer(struct text *text, const struct trainer_stats *s)
@@ -144,6 +161,7 @@ void route_metrics(const struct call *call)
                     CONVD_VERSION, ARITHMETIC_VERSION, arith_name(revision->learner->arith));
     metrics_write(routes->metrics, text);
     write_http(text, atomic_load(&routes->http));
+    write_offload(text, routes->offload);
     write_trainer(text, &stats);
     metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: a rehearsal, an edit of the past.",
                         (double)jobs_running(trainer_jobs(routes->trainer)));

@@ -95,14 +95,14 @@ void route_job_get(const struct call *call)
         no_such_job(call->answer, call->id);
 }
 
-static void cancelled(struct work *work, struct answer *answer)
+static void job_cancelled(struct work *work, struct answer *answer)
 {
     answer_job(answer, 200, &work->job.job_status);
 }
 
 void route_job_delete(const struct call *call)
 {
-    struct work *work = call_submit(call, JOB_CANCEL, cancelled);
+    struct work *work = call_submit(call, JOB_CANCEL, job_cancelled);
     if (work != NULL)
         work->job.job_id = call->id;
 }

@@ -1,0 +1,101 @@
+/* routes_offload.c - calls that are answered by a thread of the pool (offload.h), while their connection sleeps. */
+#include <stdlib.h>
+
+#include "server/routes.h"
+
+struct offloaded {
+    struct http_pending pending; /* first */
+    struct offload_task task;
+    struct call call;
+    void (*handler)(const struct call *call);
+    void (*own_free)(void *own);
+    bool ran; /* and so the answer is written, or next is set */
+    struct err err;
+};
+
+static struct offloaded *offloaded_of(struct http_pending *pending)
+{
+    return (struct offloaded *)(void *)pending;
+}
+
+static struct offloaded *offloaded_of_task(struct offload_task *task)
+{
+    return (struct offloaded *)(void *)((char *)task - offsetof(struct offloaded, task));
+}
+
+static void run(struct offload_task *task)
+{
+    struct offloaded *offloaded = offloaded_of_task(task);
+    offloaded->ran = true;
+    offloaded->handler(&offloaded->call);
+}
+
+static void done(struct offload_task *task)
+{
+    http_pending_done(&offloaded_of_task(task)->pending);
+}
+
+static void offloaded_start(struct http_pending *pending)
+{
+    struct offloaded *offloaded = offloaded_of(pending);
+    if (offload_submit(offloaded->call.routes->offload, &offloaded->task, &offloaded->err) != 0)
+        http_pending_done(pending);
+}
+
+static void offloaded_cancel(struct http_pending *pending, enum cancel_reason reason)
+{
+    struct offloaded *offloaded = offloaded_of(pending);
+    offload_cancel(offloaded->call.routes->offload, &offloaded->task, reason);
+}
+
+static void offloaded_finish(struct http_pending *pending, struct answer *answer)
+{
+    struct offloaded *offloaded = offloaded_of(pending);
+    if (offloaded->ran)
+        return;
+    if (offloaded->err.code == ERR_NONE)
+        (void)cancel_err(&offloaded->task.cancel, &offloaded->err);
+    answer_problem(answer, &offloaded->err);
+}
+
+static void offloaded_free(struct http_pending *pending)
+{
+    struct offloaded *offloaded = offloaded_of(pending);
+    if (offloaded->own_free != NULL)
+        offloaded->own_free(offloaded->call.own);
+    free(offloaded);
+}
+
+bool call_offload_with(const struct call *call, void (*handler)(const struct call *), enum offload_length length,
+                       void *own, void (*own_free)(void *))
+{
+    if (call->cancel != NULL || call->routes->offload == NULL)
+        return false;
+    struct offloaded *offloaded = calloc(1, sizeof *offloaded);
+    if (offloaded == NULL) {
+        struct err err;
+        err_set(&err, ERR_MEMORY, "no memory for a task");
+        answer_problem(call->answer, &err);
+        if (own_free != NULL)
+            own_free(own);
+        return true;
+    }
+    offloaded->pending = (struct http_pending){
+        .start = offloaded_start, .finish = offloaded_finish, .free = offloaded_free, .cancel = offloaded_cancel};
+    offloaded->task.run = run;
+    offloaded->task.done = done;
+    offloaded->task.length = length;
+    offloaded->call = *call;
+    offloaded->call.pending = &offloaded->pending.next;
+    offloaded->call.cancel = &offloaded->task.cancel;
+    offloaded->call.own = own;
+    offloaded->handler = handler;
+    offloaded->own_free = own_free;
+    *call->pending = &offloaded->pending;
+    return true;
+}
+
+bool call_offload(const struct call *call, void (*handler)(const struct call *), enum offload_length length)
+{
+    return call_offload_with(call, handler, length, call->own, NULL);
+}
