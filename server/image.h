@@ -7,15 +7,17 @@
  *
  *   decode   PNG of any colour type and depth (palette, grey of 1 to 16 bits, RGB, tRNS, alpha, interlaced; of 16 bits
  *            the upper 8; an index past the palette's end is black) or JPEG (grey or colour, baseline or progressive)
- *            -> 8-bit RGBA. Numbers are taken as they are: no gamma, no colour profile, and EXIF orientation is not
- *            applied. CMYK is refused.
+ *            -> 8-bit RGBA. Numbers are taken as they are: no gamma, no colour profile. CMYK is refused.
+ *   upright  turned and mirrored as EXIF says (image_exif.c), 1 to 8, in JPEG and PNG: what every viewer shows
+ *   ground   channels 1 and 3, where something is transparent: is all that is seen of one colour (within 16 of 255, times alpha), it is ink, and
+ *            laid over white where its grey is under 128, over black where not: from here on it is the same as that drawing on paper or on a
+ *            board. So no ink is lost, whatever its colour and `invert` are
  *   invert?  decided now, done last. INVERT_AUTO looks at the picture's outermost pixels: when their mean grey,
  *            weighted by alpha, is over 127.5, it is dark ink on light paper, and inverted. Where those pixels are
- *            mostly transparent (mean alpha under 127.5) the ink decides: inverted when the mean grey of the whole
- *            picture, weighted by alpha, is under 127.5.
- *   alpha    channels 1 and 3: laid over black, or over white when it will be inverted, so that ink on a transparent
- *            ground stays ink: c' = (c a + ground (255 - a) + 127) / 255. Channels 2 and 4 keep alpha as a plane of its
- *            own
+ *            mostly transparent (mean alpha under 127.5) the picture decides: inverted when the mean grey of all of it,
+ *            weighted by alpha, is under 127.5.
+ *   alpha    channels 1 and 3, where it is not ink: laid over black, or over white when it will be inverted:
+ *            c' = (c a + ground (255 - a) + 127) / 255. Channels 2 and 4 keep alpha as a plane of its own
  *   grey     channels 1 and 2: (299 R + 587 G + 114 B + 500) / 1000
  *   planes   channels 1: grey; 2: grey, alpha; 3: R, G, B; 4: R, G, B, alpha
  *   fit      the picture's w x h onto the input's W x H:
@@ -51,7 +53,7 @@ struct picture {
 
 /* image_decode - *out is written on success only, and then belongs to picture_fini(), which accepts a zeroed struct.
  * No memory for pixels is taken before the header's width x height was found to be at most pixels_max.
- * Costs some 5 us for 28x28; at most 4 bytes a pixel for a PNG, about 12 for a progressive JPEG.
+ * Costs some 5 us for 28x28; at most 4 bytes a pixel for a PNG, 8 for one that is turned, about 12 for a progressive JPEG.
  * Errors: ERR_EMPTY (no bytes), ERR_MEDIA_TYPE (not PNG or JPEG, or CMYK; names what it seems to be), ERR_IMAGE
  * (truncated, corrupt; the checksum that ends a PNG covers nothing and may be missing), ERR_IMAGE_LIMIT (pixels,
  * chunks, scans; says the limit), ERR_MEMORY. */

@@ -13,13 +13,22 @@
 int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
 
-/* image_decode_png_grey - a PNG of 8-bit grey without transparency and of exactly that size, as it is, into grey [height][width]: a third
+/* image_decode_png_grey - a PNG of 8-bit grey without transparency or EXIF and of exactly that size, as it is, into grey [height][width]: a third
  * of the time of image_decode() and image_fit(), for what programs send that know the model's input.
  * false: it is another kind of file, or damaged, or memory is out; then image_decode() has the word. grey is written either way. */
 bool image_decode_png_grey(uint8_t *grey, uint32_t width, uint32_t height, const uint8_t *bytes, size_t n_bytes);
 
 /* image_fit_grey - what image_fit() does to an opaque grey picture of the input's own size: inverts it in place, or not. */
 void image_fit_grey(uint8_t *input, const struct shape *shape, enum invert invert);
+
+/* exif_orientation - how the stored pixels lie, 1 to 8, out of a TIFF of EXIF; jpeg_orientation - out of a JPEG's segments. 1, which is upright,
+ * where nothing sound is said. Never reads outside, whatever the bytes are. */
+unsigned exif_orientation(const uint8_t *bytes, size_t n_bytes);
+unsigned jpeg_orientation(const uint8_t *bytes, size_t n_bytes);
+
+/* picture_turn - puts such a picture upright, into new memory of the same size: for that moment it takes 8 bytes a pixel. Errors: ERR_MEMORY,
+ * and the picture stays. */
+int picture_turn(struct picture *picture, unsigned orientation, struct err *err);
 
 /* picture_alloc - memory for width x height, neither 0. Errors: ERR_IMAGE_LIMIT when the product is over pixels_max,
  * ERR_MEMORY. */

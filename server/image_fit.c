@@ -23,8 +23,11 @@ struct placing {
 struct planes {
     unsigned channels; /* 1 to 4 */
     bool keeps_alpha;  /* channels 2 and 4 */
-    bool inverted;     /* so the ground is white */
+    bool inverted;
+    uint8_t ground; /* that transparency is laid over */
 };
+
+#define INK_TOLERANCE 16u /* how far a colour may be from the others, the less the less it is seen */
 
 static uint8_t grey_of(uint32_t r, uint32_t g, uint32_t b)
 {
@@ -40,7 +43,7 @@ static uint8_t lay(uint32_t c, uint32_t a, uint32_t ground)
 /* to[plane * stride + x] for n pixels. */
 static void to_planes(uint8_t *to, size_t stride, const uint8_t *rgba, uint32_t n, const struct planes *p)
 {
-    const uint32_t ground = p->inverted ? 255 : 0;
+    const uint32_t ground = p->ground;
     uint8_t all = 255;
     for (size_t i = 0; i < n; i++)
         all &= rgba[4 * i + 3];
@@ -79,22 +82,49 @@ static void each_border_pixel(const struct picture *picture, void (*see)(const u
     }
 }
 
+/* Whether something is transparent, and all that is seen has one colour: then *ground is that which it stands out from. */
+static bool is_ink(uint8_t *ground, const struct picture *picture)
+{
+    const size_t n = (size_t)picture->width * picture->height;
+    uint64_t alpha = 0, sums[3] = {0};
+    for (const uint8_t *p = picture->rgba, *end = p + 4 * n; p < end; p += 4)
+        alpha += p[3];
+    if (alpha == 0 || alpha == 255 * (uint64_t)n)
+        return false;
+    for (const uint8_t *p = picture->rgba, *end = p + 4 * n; p < end; p += 4)
+        for (unsigned c = 0; c < 3; c++)
+            sums[c] += (uint64_t)p[c] * p[3];
+    const uint32_t mean[3] = {(uint32_t)(sums[0] / alpha), (uint32_t)(sums[1] / alpha), (uint32_t)(sums[2] / alpha)};
+    for (const uint8_t *p = picture->rgba, *end = p + 4 * n; p < end; p += 4)
+        for (unsigned c = 0; c < 3; c++)
+            if ((p[c] > mean[c] ? p[c] - mean[c] : mean[c] - p[c]) * p[3] > INK_TOLERANCE * 255)
+                return false;
+    *ground = grey_of(mean[0], mean[1], mean[2]) < 128 ? 255 : 0;
+    return true;
+}
+
 struct tone {
+    const struct planes *laid;    /* over its ground; NULL: as it is */
     uint64_t pixels, alpha, grey; /* grey: times alpha */
 };
 
 static void see_tone(const uint8_t *rgba, void *context)
 {
     struct tone *tone = context;
+    uint8_t grey = grey_of(rgba[0], rgba[1], rgba[2]), alpha = rgba[3];
+    if (tone->laid != NULL) {
+        to_planes(&grey, 1, rgba, 1, tone->laid);
+        alpha = 255;
+    }
     tone->pixels++;
-    tone->alpha += rgba[3];
-    tone->grey += (uint64_t)grey_of(rgba[0], rgba[1], rgba[2]) * rgba[3];
+    tone->alpha += alpha;
+    tone->grey += (uint64_t)grey * alpha;
 }
 
 /* INVERT_AUTO, by the rule in image.h. A picture of nothing but transparency is left as it is. */
-static bool is_dark_on_light(const struct picture *picture)
+static bool is_dark_on_light(const struct picture *picture, const struct planes *laid)
 {
-    struct tone border = {0};
+    struct tone border = {.laid = laid};
     each_border_pixel(picture, see_tone, &border);
     if (2 * border.alpha >= 255 * border.pixels)
         return 2 * border.grey > 255 * border.alpha;
@@ -230,11 +260,13 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
                        "the model's input has %u channels, which no picture has: send raw bytes, %u of them",
                        shape->channels, shape->n_input);
     assert(picture->width > 0 && picture->height > 0 && (uint64_t)picture->width * picture->height < (uint64_t)1 << 40);
-    const struct planes planes = {
-        .channels = shape->channels,
-        .keeps_alpha = shape->channels % 2 == 0,
-        .inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture)),
-    };
+    struct planes planes = {.channels = shape->channels, .keeps_alpha = shape->channels % 2 == 0};
+    const bool ink = !planes.keeps_alpha && is_ink(&planes.ground, picture);
+    const struct planes laid = {.channels = 1, .ground = planes.ground};
+    planes.inverted =
+        invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, ink ? &laid : NULL));
+    if (!ink)
+        planes.ground = planes.inverted ? 255 : 0;
     const struct placing p = place(shape, fit, picture);
     const size_t n_plane = (size_t)shape->width * shape->height;
     if (p.target_w < shape->width || p.target_h < shape->height) {

@@ -48,7 +48,7 @@ int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes,
         fail(handle, err);
         goto out;
     }
-    status = 0;
+    status = picture_turn(out, jpeg_orientation(bytes, n_bytes), err);
 out:
     tjDestroy(handle);
     return status;

@@ -71,7 +71,10 @@ int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, 
         fail(code, pixels_max, err);
         goto out;
     }
-    status = 0;
+    struct spng_exif exif;
+    status = spng_get_exif(ctx, &exif) != 0
+                 ? 0
+                 : picture_turn(out, exif_orientation((const uint8_t *)exif.data, exif.length), err);
 out:
     spng_ctx_free(ctx);
     return status;
@@ -81,12 +84,14 @@ bool image_decode_png_grey(uint8_t *grey, uint32_t width, uint32_t height, const
 {
     struct spng_ihdr header;
     struct spng_trns transparency;
+    struct spng_exif exif;
     spng_ctx *ctx = spng_ctx_new(0);
     bool ok = ctx != NULL && spng_set_chunk_limits(ctx, CHUNK_BYTES_MAX, CHUNKS_BYTES_MAX) == 0 &&
               spng_set_png_buffer(ctx, bytes, n_bytes) == 0 && spng_get_ihdr(ctx, &header) == 0 &&
               header.color_type == SPNG_COLOR_TYPE_GRAYSCALE && header.bit_depth == 8 && header.width == width &&
               header.height == height && spng_get_trns(ctx, &transparency) == SPNG_ECHUNKAVAIL &&
-              spng_decode_image(ctx, grey, (size_t)width * height, SPNG_FMT_G8, 0) == 0 && spng_decode_chunks(ctx) == 0;
+              spng_decode_image(ctx, grey, (size_t)width * height, SPNG_FMT_G8, 0) == 0 &&
+              spng_decode_chunks(ctx) == 0 && spng_get_exif(ctx, &exif) == SPNG_ECHUNKAVAIL;
     spng_ctx_free(ctx);
     return ok;
 }

@@ -1,7 +1,7 @@
 // intake.js - pictures that come from elsewhere: dropped, pasted, chosen, photographed.
 //
-// A PNG goes to the daemon as it is. All else is decoded here first and sent as PNG, upright (a photograph's orientation is in
-// its EXIF data, which the daemon does not read) and of a size that is enough for any model.
+// A PNG goes to the daemon as it is. All else is decoded here first (upright, as the daemon would turn it by its EXIF data) and sent
+// as PNG, of a size that is enough for any model.
 
 import { button, el } from './dom.js';
 

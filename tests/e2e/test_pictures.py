@@ -1,11 +1,13 @@
 """What a body shows is decided by its content: files are no pixels, and pixels are no files."""
 import gzip
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from .daemon import Daemon
+from .daemon import Daemon, convd_json
 from .pictures import CURL, FORM, b64, chunk, form, jpeg, picture, png, to_json
 
 RAW = "application/octet-stream"
@@ -99,3 +101,103 @@ def test_raw_pixels_are_pixels_whatever_they_are(reader: Daemon, noise, kind):
             assert "label" in answer
             listed = client.post("/predict", to_json({"image": {"pixels": image.tolist()}}), "application/json").ok()
             assert answer == listed
+
+
+# ---- which way up ----
+
+STORED = {  # how a picture that is upright has to be stored for that orientation to put it upright again
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose,
+    6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a.T, 2), 8: lambda a: np.rot90(a, -1),
+}
+
+
+def exif_tiff(orientation: int) -> bytes:
+    return b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + bytes(6)
+
+
+def turned_png(upright: np.ndarray, orientation: int, behind: bool = False) -> bytes:
+    """behind: the data that say so come after the pixels."""
+    data = png(np.ascontiguousarray(STORED[orientation](upright)))
+    at = len(data) - 12 if behind else 33
+    return data[:at] + chunk(b"eXIf", exif_tiff(orientation)) + data[at:]
+
+
+def turned_jpeg(upright: np.ndarray, orientation: int) -> bytes:
+    data = jpeg(np.ascontiguousarray(STORED[orientation](upright)))
+    segment = b"Exif\0\0" + exif_tiff(orientation)
+    return data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
+
+
+@pytest.fixture(scope="module")
+def photograph(seven) -> np.ndarray:
+    """Taller than wide, and another picture whichever way it is turned."""
+    return np.pad(np.kron(seven, np.ones((4, 4), np.uint8)), ((0, 8), (0, 0)))
+
+
+def as_pillow_shows(data: bytes) -> np.ndarray:
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", [turned_png, turned_jpeg], ids=["PNG", "JPEG"])
+def test_every_orientation_is_put_upright_in_every_kind_of_body(reader: Daemon, photograph, kind, orientation):
+    data = kind(photograph, orientation)
+    shown = as_pillow_shows(data)
+    assert shown.shape == photograph.shape
+    expected = reader.predict(png(shown), "image/png")
+    for path, body, content_type in ways("/predict", data):
+        answer = reader.post(path, body, content_type).ok()
+        assert answer.get("predictions", [answer])[0]["probabilities"] == expected["probabilities"], content_type
+
+
+def test_a_png_of_the_input_s_size_is_put_upright_too(reader: Daemon, seven):
+    expected = reader.predict(seven.tobytes())
+    for orientation in STORED:
+        assert reader.predict(turned_png(seven, orientation), "image/png") == expected
+        assert reader.predict(turned_png(seven, orientation, behind=True), "image/png") == expected
+
+
+@pytest.mark.parametrize("kind", [turned_png, turned_jpeg], ids=["PNG", "JPEG"])
+def test_every_orientation_is_put_upright_by_the_command_line(daemon: Daemon, daemons, photograph, tmp_path, kind):
+    files, shown = [], []
+    for orientation in STORED:
+        files.append(tmp_path / f"{orientation}.bin")
+        files[-1].write_bytes(kind(photograph, orientation))
+        shown.append(tmp_path / f"{orientation}-shown.png")
+        shown[-1].write_bytes(png(as_pillow_shows(files[-1].read_bytes())))
+    offline = ("--db", daemons.copy("offline.db"))
+    for where in (offline, ("--url", daemon.url)):
+        said, expected = (convd_json("predict", *where, *paths)["predictions"] for paths in (files, shown))
+        for one, other in zip(said, expected):
+            assert one["probabilities"] == other["probabilities"], one["file"]
+
+
+# ---- ink on a transparent ground ----
+
+def drawn(seven: np.ndarray, ink: int) -> np.ndarray:
+    """As a browser's canvas gives it: a colour, and how much there is of it."""
+    alpha = np.kron(seven, np.ones((3, 3), np.uint8))
+    return np.dstack([np.full_like(alpha, ink) * (alpha > 0)] * 3 + [alpha])
+
+
+def on_opaque_ground(rgba: np.ndarray, ground: int) -> np.ndarray:
+    colour, alpha = rgba[..., :3].astype(int), rgba[..., 3:].astype(int)
+    return ((colour * alpha + ground * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("invert", ["never", "always", "auto"])
+@pytest.mark.parametrize("ink, ground", [(0, 255), (255, 0), (60, 255), (200, 0)])
+def test_ink_on_a_transparent_ground_is_seen_as_on_the_ground_that_it_stands_out_from(daemon: Daemon, seven, invert, ink,
+                                                                                      ground):
+    daemon.send_json("PATCH", "/model", {"invert": invert}).ok()
+    rgba = drawn(seven, ink)
+    expected = daemon.predict(png(on_opaque_ground(rgba, ground)), "image/png")
+    for path, body, kind in ways("/predict", png(rgba)):
+        answer = daemon.post(path, body, kind).ok()
+        assert answer.get("predictions", [answer])[0]["probabilities"] == expected["probabilities"], kind
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_with_invert_auto_a_drawing_on_nothing_is_read_whatever_the_ink(daemon: Daemon, seven, ink):
+    daemon.send_json("PATCH", "/model", {"invert": "auto"}).ok()
+    assert daemon.predict(png(drawn(seven, ink)), "image/png")["label"] == "7"

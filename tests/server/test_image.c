@@ -303,6 +303,121 @@ START_TEST(a_changed_byte_never_does_worse_than_an_error)
 }
 END_TEST
 
+/* ---- which way up ---- */
+
+/* "Exif", and a directory of that one entry. */
+static size_t exif(uint8_t to[40], bool little, unsigned type, unsigned orientation)
+{
+    const uint8_t big[] = {
+        'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, (uint8_t)type, 0, 0, 0, 1, 0, (uint8_t)orientation,
+        0,   0,   0, 0,  0, 0};
+    const uint8_t small[] = {
+        'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, (uint8_t)type, 0, 1, 0, 0, 0, (uint8_t)orientation,
+        0,   0,   0,  0, 0, 0, 0};
+    memcpy(to, "Exif\0", 6);
+    memcpy(to + 6, little ? small : big, sizeof big);
+    return 6 + sizeof big;
+}
+
+/* The JPEG with that segment, said to be `more` bytes longer than it is, before all others. */
+static uint8_t *with_exif(const uint8_t *jpeg, size_t *n, const uint8_t *segment, size_t n_segment, unsigned more)
+{
+    uint8_t *file = malloc(*n + 4 + n_segment);
+    ck_assert_ptr_nonnull(file);
+    const unsigned said = (unsigned)n_segment + 2 + more;
+    memcpy(file, "\xFF\xD8\xFF\xE1", 4);
+    file[4] = (uint8_t)(said >> 8);
+    file[5] = (uint8_t)said;
+    memcpy(file + 6, segment, n_segment);
+    memcpy(file + 6 + n_segment, jpeg + 2, *n - 2);
+    *n += 4 + n_segment;
+    return file;
+}
+
+static struct picture decode_turned(bool little, unsigned type, unsigned orientation)
+{
+    uint8_t segment[40];
+    size_t n;
+    uint8_t *jpeg = load("colour.jpg", &n);
+    uint8_t *file = with_exif(jpeg, &n, segment, exif(segment, little, type, orientation), 0);
+    struct picture picture = {0};
+    struct err err = {0};
+    ck_assert_msg(image_decode(&picture, file, n, IMAGE_PIXELS_MAX_DEFAULT, &err) == 0, "%s", err.text);
+    free(jpeg);
+    free(file);
+    return picture;
+}
+
+/* EXIF's own words: where row 0 and column 0 of what is stored are, seen by the eye. */
+START_TEST(every_orientation_is_put_upright)
+{
+    const unsigned orientation = (unsigned)_i % 8 + 1;
+    struct picture stored = decode("colour.jpg"), upright = decode_turned(_i >= 8, 3, orientation);
+    const unsigned w = stored.width, h = stored.height;
+    ck_assert_uint_ne(w, h);
+    ck_assert_uint_eq(upright.width, orientation < 5 ? w : h);
+    ck_assert_uint_eq(upright.height, orientation < 5 ? h : w);
+    for (unsigned row = 0; row < h; row++)
+        for (unsigned column = 0; column < w; column++) {
+            const bool bottom = orientation == 3 || orientation == 4, right = orientation == 2 || orientation == 3;
+            unsigned x = right ? w - 1 - column : column, y = bottom ? h - 1 - row : row;
+            if (orientation >= 5) { /* row 0 is at the left or the right, column 0 at the top or the bottom */
+                x = orientation == 6 || orientation == 7 ? h - 1 - row : row;
+                y = orientation == 7 || orientation == 8 ? w - 1 - column : column;
+            }
+            ck_assert_mem_eq(upright.rgba + 4 * (y * upright.width + x), stored.rgba + 4 * (row * w + column), 4);
+        }
+    picture_fini(&stored);
+    picture_fini(&upright);
+}
+END_TEST
+
+static void expect_as_stored(struct picture *picture)
+{
+    struct picture stored = decode("colour.jpg");
+    ck_assert_uint_eq(picture->width, stored.width);
+    ck_assert_mem_eq(picture->rgba, stored.rgba, (size_t)stored.width * stored.height * 4);
+    picture_fini(&stored);
+    picture_fini(picture);
+}
+
+START_TEST(an_orientation_that_is_not_sound_turns_nothing)
+{
+    for (unsigned orientation = 0; orientation < 256; orientation += orientation == 0 ? 9 : 41) {
+        struct picture picture = decode_turned(false, 3, orientation);
+        expect_as_stored(&picture);
+    }
+    struct picture picture = decode_turned(true, 4, 6);
+    expect_as_stored(&picture);
+}
+END_TEST
+
+/* Cut, or with any byte changed, in a block of exactly its size: a sanitizer sees a byte read too far. */
+START_TEST(exif_data_that_lie_turn_nothing_or_something)
+{
+    uint8_t segment[40];
+    size_t n_jpeg;
+    uint8_t *jpeg = load("colour.jpg", &n_jpeg);
+    const size_t n_segment = exif(segment, false, 3, 6);
+    for (size_t cut = 0; cut <= n_segment; cut++)
+        for (unsigned value = 0; value < 256; value += 17) {
+            uint8_t changed[40];
+            size_t n = n_jpeg;
+            memcpy(changed, segment, n_segment);
+            if (cut < n_segment)
+                changed[cut] = (uint8_t)value;
+            uint8_t *file = with_exif(jpeg, &n, changed, value == 0 ? cut : n_segment, value == 17 ? 60000 : 0);
+            struct picture picture = {0};
+            struct err err = {0};
+            if (image_decode(&picture, file, n, IMAGE_PIXELS_MAX_DEFAULT, &err) != 0)
+                ck_assert_uint_eq(value, 17); /* a segment that is longer than the file */
+            picture_fini(&picture);
+            free(file);
+        }
+    free(jpeg);
+}
+END_TEST
+
 START_TEST(the_limit_is_on_pixels_and_inclusive)
 {
     const char *const names[] = {"rgb8.png", "colour.jpg"};
@@ -602,16 +717,16 @@ static void inked(enum invert invert, uint8_t grey, uint8_t ground, uint8_t grou
 
 START_TEST(without_inverting_transparency_lies_over_black)
 {
-    inked(INVERT_NEVER, 200, 0, 0, 200, 0);
     inked(INVERT_NEVER, 200, 100, 128, 200, 50);
+    inked(INVERT_NEVER, 20, 100, 128, 20, 50);
     inked(INVERT_NEVER, 20, 250, 255, 20, 250);
 }
 END_TEST
 
-START_TEST(inverting_lays_transparency_over_white_so_that_ink_stays_ink)
+START_TEST(inverting_lays_transparency_over_white)
 {
-    inked(INVERT_ALWAYS, 0, 0, 0, 255, 0);
-    inked(INVERT_ALWAYS, 55, 0, 0, 200, 0);
+    inked(INVERT_ALWAYS, 55, 100, 128, 200, 78);
+    inked(INVERT_ALWAYS, 200, 100, 128, 55, 78);
     inked(INVERT_ALWAYS, 20, 250, 255, 235, 5);
 }
 END_TEST
@@ -631,6 +746,53 @@ START_TEST(auto_on_a_transparent_ground_goes_by_the_ink)
     inked(INVERT_AUTO, 0, 255, 0, 255, 0);
     inked(INVERT_AUTO, 255, 255, 0, 255, 0);
     inked(INVERT_AUTO, 240, 0, 0, 240, 0);
+}
+END_TEST
+
+/* A round stroke of that colour, its edge ever more transparent and, as a canvas keeps it, ever coarser in colour; over `ground`, 0 or 255, where
+ * that is no -1. */
+static struct picture stroke(const uint8_t colour[3], int ground)
+{
+    struct picture p = {.width = 21, .height = 17, .rgba = calloc(21 * 17, 4)};
+    ck_assert_ptr_nonnull(p.rgba);
+    for (int y = 0; y < 17; y++)
+        for (int x = 0; x < 21; x++) {
+            const int far = (x - 10) * (x - 10) + (y - 8) * (y - 8);
+            const unsigned a = far < 16 ? 255 : far < 40 ? 255 - (unsigned)(far - 15) * 10 : 0;
+            uint8_t *to = p.rgba + 4 * (21 * y + x);
+            for (unsigned c = 0; c < 3 && a > 0; c++) {
+                const unsigned kept = (colour[c] * a + 127) / 255, back = (kept * 255 + a / 2) / a;
+                to[c] = (uint8_t)(back > 255 ? 255 : back);
+            }
+            to[3] = (uint8_t)a;
+            for (unsigned c = 0; c < 3 && ground >= 0; c++)
+                to[c] = (uint8_t)((to[c] * a + (unsigned)ground * (255 - a) + 127) / 255);
+            if (ground >= 0)
+                to[3] = 255;
+        }
+    return p;
+}
+
+static const struct {
+    uint8_t colour[3];
+    int ground;
+} inks[] = {{{0, 0, 0}, 255},    {{255, 255, 255}, 0},   {{20, 40, 160}, 255},
+            {{250, 220, 30}, 0}, {{127, 127, 127}, 255}, {{128, 128, 128}, 0}};
+
+START_TEST(ink_on_a_transparent_ground_is_ink_on_the_ground_that_it_stands_out_from)
+{
+    struct picture transparent = stroke(inks[_i].colour, -1), opaque = stroke(inks[_i].colour, inks[_i].ground);
+    for (int channels = 1; channels <= 3; channels += 2)
+        for (int how = FIT_CONTAIN; how <= FIT_STRETCH; how++)
+            for (int invert = INVERT_NEVER; invert <= INVERT_AUTO; invert++) {
+                uint8_t one[3 * 11 * 9], other[sizeof one];
+                fit(one, 11, 9, (unsigned)channels, (enum fit)how, (enum invert)invert, &transparent);
+                fit(other, 11, 9, (unsigned)channels, (enum fit)how, (enum invert)invert, &opaque);
+                ck_assert_mem_eq(one, other, (size_t)channels * 11 * 9);
+                ck_assert_int_gt(abs(one[11 * 4 + 5] - one[0]), 100);
+            }
+    picture_fini(&transparent);
+    picture_fini(&opaque);
 }
 END_TEST
 
@@ -726,6 +888,9 @@ int main(void)
     tcase_add_test(decoding, no_bytes_are_no_picture);
     tcase_add_loop_test(decoding, a_picture_cut_anywhere_is_refused, 0, 4);
     tcase_add_loop_test(decoding, a_changed_byte_never_does_worse_than_an_error, 0, 4);
+    tcase_add_loop_test(decoding, every_orientation_is_put_upright, 0, 16);
+    tcase_add_test(decoding, an_orientation_that_is_not_sound_turns_nothing);
+    tcase_add_test(decoding, exif_data_that_lie_turn_nothing_or_something);
     tcase_add_loop_test(decoding, the_limit_is_on_pixels_and_inclusive, 0, 2);
     tcase_set_timeout(decoding, 60); /* the changed bytes, under sanitizers */
     suite_add_tcase(suite, decoding);
@@ -741,9 +906,11 @@ int main(void)
     tcase_add_test(fitting, covering_cuts_the_middle_out);
     tcase_add_test(fitting, extreme_aspects_fill_every_pixel);
     tcase_add_test(fitting, without_inverting_transparency_lies_over_black);
-    tcase_add_test(fitting, inverting_lays_transparency_over_white_so_that_ink_stays_ink);
+    tcase_add_test(fitting, inverting_lays_transparency_over_white);
     tcase_add_test(fitting, auto_inverts_dark_ink_on_light_paper_only);
     tcase_add_test(fitting, auto_on_a_transparent_ground_goes_by_the_ink);
+    tcase_add_loop_test(fitting, ink_on_a_transparent_ground_is_ink_on_the_ground_that_it_stands_out_from, 0,
+                        sizeof inks / sizeof *inks);
     tcase_add_test(fitting, auto_leaves_nothing_but_transparency_black);
     tcase_add_test(fitting, a_fifth_channel_is_beyond_pictures);
     tcase_add_loop_test(fitting, a_picture_gives_the_bytes_that_it_always_gave, 0, 4);
