@@ -32,7 +32,10 @@ int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
     if (trainer_long_work_check(t, err) != 0)
         return -1;
     const int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
-    if (status != 0 || !rebuild_active(&t->rebuild))
+    const bool still = rebuild_active(&t->rebuild);
+    if (active && !still) /* what waited has become void, whatever became of what was asked for */
+        edit_end(t, JOB_STATE_DONE, NULL);
+    if (status != 0 || !still)
         return status;
     if (!active)
         t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
