@@ -88,7 +88,8 @@ static int read_kept(struct rebuild *r, struct store *store, struct err *err)
     return 0;
 }
 
-/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out. */
+/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out.
+ * ERR_CONFLICT, and only here: the class cannot be removed any more. */
 static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
 {
     size_t n_void;
@@ -106,9 +107,11 @@ static int look_again(struct rebuild *r, struct store *store, const struct learn
     if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
         return -1;
     if (n_void > 0)
-        log_line(LOG_LINE_NOTICE,
-                 "%zu samples are not relabelled: the model went back to before them, or to before their new class",
-                 n_void);
+        log_line(
+            LOG_LINE_NOTICE,
+            "%zu samples are not edited: the model went back to before them, or to before their new class, or another "
+            "arithmetic has taken over after them",
+            n_void);
     return n_void > 0;
 }
 
@@ -145,19 +148,27 @@ static enum rebuild_state begin_later(struct rebuild *r)
 /* What follows from an error of an attempt. */
 static enum rebuild_state failed(struct rebuild *r, struct store *store, struct err *err)
 {
-    struct err lost = {0};
     close_replayer(r);
-    if (err->code == ERR_CONFLICT) {
-        if (rebuild_drop(r, store, &lost) == 0)
-            return REBUILD_VOID;
-        *err = lost; /* it is dropped the next time */
-    }
+    /* Rows that contradict each other (ERR_CONFLICT, of SQLite) are damage as well. */
+    const bool is_damage = err->code == ERR_DB_CORRUPT || err->code == ERR_CONFLICT;
     const bool may_pass = err->code == ERR_MEMORY || err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL ||
-                          (err->code == ERR_DB_CORRUPT && r->failures < REBUILD_DAMAGED_MAX);
+                          (is_damage && r->failures < REBUILD_DAMAGED_MAX);
     if (may_pass && !store_sync_failed(store))
         return begin_later(r);
     r->given_up = true;
     return REBUILD_GIVEN_UP;
+}
+
+/* What was accepted could not be looked at, or has become impossible, which only a look tells. */
+static enum rebuild_state not_looked(struct rebuild *r, struct store *store, struct err *err)
+{
+    struct err lost = {0};
+    if (err->code != ERR_CONFLICT)
+        return failed(r, store, err);
+    if (rebuild_drop(r, store, &lost) == 0)
+        return REBUILD_VOID;
+    *err = lost; /* it is dropped the next time */
+    return failed(r, store, err);
 }
 
 static enum rebuild_state drop_void(struct rebuild *r, struct store *store, struct err *err)
@@ -180,7 +191,7 @@ static enum rebuild_state resume(struct rebuild *r, struct store *store, const s
     if (!rebuild_pending(r))
         return REBUILD_DONE;
     if (look_again(r, store, work, err) < 0)
-        return failed(r, store, err);
+        return not_looked(r, store, err);
     if (!rebuild_pending(r))
         return drop_void(r, store, err);
     if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
@@ -376,7 +387,7 @@ static enum rebuild_state take_over(struct rebuild *r, struct store *store, cons
     /* Classes may have come since that make it impossible; and what was relabelled may have been relabelled back. */
     const int left_out = look_again(r, store, work, err);
     if (left_out < 0)
-        return failed(r, store, err);
+        return not_looked(r, store, err);
     if (!rebuild_pending(r))
         return drop_void(r, store, err);
     if (left_out > 0) /* the state that was rebuilt has it */

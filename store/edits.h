@@ -38,6 +38,7 @@ struct edit {
     /* filled in by store_edits_check() */
     uint64_t revision; /* of the event that it came with                        */
     uint32_t was;      /* its class until now                                   */
+    bool out;          /* while it is at work: to be left out                     */
 };
 
 /* By id, each sample once; {0} is an empty one. Ids and revisions grow together.
@@ -70,9 +71,9 @@ uint64_t edits_first(const struct edits *edits);
 int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                       struct err *err);
 
-/* store_edits_check_again - the same for what was accepted before: relabels that became impossible since (the model went back to
- * before the sample, or to before the class) are left out and counted, so that they take nothing else with them. What is to be
- * forgotten always can be. Errors: ERR_MEMORY, ERR_STORAGE, ERR_DB_CORRUPT. */
+/* store_edits_check_again - the same for what was accepted before: what became impossible since is left out and counted, so that it takes
+ * nothing else with it: relabels, where the model went back to before the sample, or to before the class; both kinds, where another
+ * arithmetic has taken over after the sample. Errors, the list being as long as it was: ERR_MEMORY, ERR_STORAGE, ERR_DB_CORRUPT. */
 int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
                             struct err *err);
 

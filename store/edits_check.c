@@ -127,28 +127,39 @@ static int check_one(struct store *store, const struct learner *learner, const s
     return edit->label < store->origin.event.as.create.n_classes ? 0 : check_class(store, line, edit, err);
 }
 
-/* n_void: where not NULL, relabels that cannot be made are left out and counted. */
+static void leave_out(struct edits *edits)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < edits->n; i++)
+        if (!edits->list[i].out)
+            edits->list[n++] = edits->list[i];
+    edits->n = n;
+}
+
+/* n_void: where not NULL, what cannot be made (any more) is left out and counted. The list stays whole until all of it was looked at: after
+ * an error what was accepted is still in it. */
 static int check_all(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                      size_t *n_void, struct err *err)
 {
     struct line line;
-    size_t n = 0, i = 0;
+    size_t i = 0, n = 0;
     int status = line_init(&line, store, store->end.revision, err);
     for (; status == 0 && i < edits->n; i++) {
         struct edit *edit = &edits->list[i];
         status = check_one(store, learner, &line, edit, err);
-        if (status != 0 && n_void != NULL && edit->label != EDIT_FORGET && err->code == ERR_CONFLICT) {
-            (*n_void)++;
-            status = 0;
-        } else if (edit->label == EDIT_FORGET || edit->label != edit->was) {
-            edits->list[n++] = *edit;
-        }
+        const bool is_void = status != 0 && n_void != NULL && err->code == ERR_CONFLICT;
+        const bool is_done = status != 0 && n_void != NULL && err->code == ERR_GONE;
+        edit->out = is_void || is_done || (edit->label != EDIT_FORGET && edit->label == edit->was);
+        n += is_void;
+        status = is_void || is_done ? 0 : status;
     }
     line_fini(&line);
     if (status == 0)
-        edits->n = n;
+        leave_out(edits);
     else if (at != NULL)
         *at = i - 1;
+    if (status == 0 && n_void != NULL)
+        *n_void = n;
     return status;
 }
 

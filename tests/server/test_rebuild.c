@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ static void setup_in_memory(void)
     folder_make(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
-static void make_model(void)
+static void make_model_of(unsigned n_groups, unsigned n_snapshots)
 {
     struct err err;
     struct store *store = NULL;
@@ -33,7 +34,7 @@ static void make_model(void)
     create.as.create.settings.rehearsal = 2;
     struct learner *learner = learner_create(&create, NULL, 0, &err);
     ck_assert_msg(learner != NULL && store_create(&store, path, &create, learner, &err) == 0, "%s", err.text);
-    for (unsigned group = 0; group < SAMPLES / 4; group++) {
+    for (unsigned group = 0; group < n_groups; group++) {
         uint8_t pixels[4][N_INPUT];
         struct sample samples[4];
         struct event event = {.kind = EVENT_TRAIN, .as.train = {.n = 4, .samples = samples}};
@@ -46,23 +47,37 @@ static void make_model(void)
         ck_assert_msg(learner_apply(learner, &event, &err) == 0 && store_begin(store, &err) == 0 &&
                           store_append(store, &event, &err) == 0 && store_commit(store, &err) == 0,
                       "%s", err.text);
-        ck_assert_msg(store_snapshot(store, learner, "request", NULL, false, NULL, &err) == 0, "%s", err.text);
+        if (group < n_snapshots)
+            ck_assert_msg(store_snapshot(store, learner, "request", NULL, false, NULL, &err) == 0, "%s", err.text);
     }
     store_close(store);
     learner_free(learner);
 }
+
+static void make_model(void)
+{
+    make_model_of(SAMPLES / 4, SAMPLES / 4);
+}
+
+static void open_model(struct store **store, struct learner **learner)
+{
+    struct err err;
+    struct store_recovery report;
+    ck_assert_msg(store_open(store, path, false, &err) == 0 &&
+                      store_recover(*store, NULL, NULL, NULL, learner, &report, &err) == 0,
+                  "%s", err.text);
+}
+
+static unsigned retry_ms = 1;
 
 static struct trainer *start(void)
 {
     struct err err;
     struct store *store = NULL;
     struct learner *learner = NULL;
-    struct store_recovery report;
     struct trainer_config config = trainer_config_default();
-    config.retry_ms = 1;
-    ck_assert_msg(store_open(&store, path, false, &err) == 0 &&
-                      store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0,
-                  "%s", err.text);
+    config.retry_ms = retry_ms;
+    open_model(&store, &learner);
     struct trainer *trainer = trainer_create(store, learner, &config, &err);
     ck_assert_msg(trainer != NULL, "%s", err.text);
     return trainer;
@@ -294,6 +309,103 @@ START_TEST(an_edit_that_was_accepted_before_a_crash_is_taken_up_again)
 }
 END_TEST
 
+/* ---- what has become void beside what has not ---- */
+
+#define MANY_GROUPS 150u /* so that the samples lie on pages of their own */
+
+static const struct {
+    int64_t id;
+    const char *label; /* NULL: to be forgotten */
+} wanted[] = {{10, "c"}, {200, NULL}, {400, NULL}, {590, NULL}};
+
+/* Back to the snapshot of revision 2, which has learned from samples 1 to 4. */
+static void go_back(struct store *store)
+{
+    struct err err;
+    struct learner *learner = NULL;
+    struct event event = {.kind = EVENT_ACTIVATE, .as.activate.revision = 2};
+    store_next(store, &event);
+    ck_assert_msg(store_snapshot_load(store, 2, NULL, &learner, &err) == 0 && store_begin(store, &err) == 0 &&
+                      store_append(store, &event, &err) == 0 && store_classes(store, learner, &err) == 0 &&
+                      store_commit(store, &err) == 0,
+                  "%s", err.text);
+    learner->revision = event.revision; /* so that the next start reads no sample */
+    ck_assert_msg(store_snapshot(store, learner, "activate", NULL, false, NULL, &err) == 0, "%s", err.text);
+    learner_free(learner);
+}
+
+/* A start finds four edits, one of which is void since the model went back; one call of the disk fails. Whether it was met. */
+static bool start_with_a_void_edit(const struct fault_plan *plan, unsigned at)
+{
+    struct err err;
+    struct store *store = NULL;
+    struct learner *learner = NULL, *state = NULL;
+    struct rebuild r = {.retry_ms = 1};
+    struct store_snapshot taken;
+    struct rebuild_made made;
+    struct store_sample_row row;
+    struct edits kept;
+    size_t changed;
+    make_model_of(MANY_GROUPS, 1);
+    open_model(&store, &learner);
+    ck_assert_int_eq(rebuild_resume(&r, store, learner, &err), REBUILD_DONE);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        int64_t id = wanted[i].id;
+        struct edit_ask ask = {.ids = &id, .n = 1, .forget = wanted[i].label == NULL};
+        if (!ask.forget)
+            (void)snprintf(ask.label, sizeof ask.label, "%s", wanted[i].label);
+        ck_assert_msg(rebuild_ask(&r, store, learner, &ask, &changed, &err) == 0 && changed == 1, "%s", err.text);
+    }
+    rebuild_fini(&r);
+    go_back(store);
+    store_close(store);
+    learner_free(learner);
+    open_model(&store, &learner); /* nothing is in SQLite's memory */
+    r.retry_ms = 1;
+    fault_arm(plan, at);
+    enum rebuild_state now = rebuild_resume(&r, store, learner, &err);
+    for (int tries = 0; now != REBUILD_DONE; tries++) {
+        ck_assert_msg(now != REBUILD_VOID, "call %u: dropped: %s", at, err.text);
+        if (tries == 3)
+            fault_disarm();
+        if (now == REBUILD_GIVEN_UP) { /* until the next start */
+            fault_disarm();
+            store_close(store);
+            learner_free(learner);
+            open_model(&store, &learner);
+            now = rebuild_resume(&r, store, learner, &err);
+            continue;
+        }
+        while (rebuild_wait_us(&r) > 0)
+            (void)usleep(100);
+        now = rebuild_chunk(&r, store, learner, 1000000, &state, &taken, &made, &err);
+    }
+    const bool met = fault_hits() > 0;
+    fault_disarm();
+    ck_assert_msg(store_edits_kept(store, &kept, &err) == 0 && kept.n == 0, "it is still to come");
+    for (size_t i = 1; i < sizeof wanted / sizeof *wanted; i++)
+        ck_assert_msg(store_sample_row(store, wanted[i].id, &row, NULL, 0, &err) == -1 && err.code == ERR_GONE,
+                      "call %u: sample %lld was to be forgotten, and is there", at, (long long)wanted[i].id);
+    ck_assert_msg(store_sample_row(store, wanted[0].id, &row, NULL, 0, &err) == 1, "%s", err.text);
+    rebuild_fini(&r);
+    store_close(store);
+    learner_free(learner);
+    learner_free(state);
+    remove_model();
+    return met;
+}
+
+START_TEST(an_edit_that_has_become_void_takes_no_other_along_whatever_call_of_the_disk_fails)
+{
+    const struct fault_plan *plan = &plans[_i];
+    const unsigned step = run_exhaustive() || plan->kind == FAULT_READ ? 1 : SLOW_BUILD ? 13 : 3;
+    unsigned n = 0;
+    for (unsigned at = 1; start_with_a_void_edit(plan, at); at += step)
+        n++;
+    ck_assert_uint_gt(n, 0);
+}
+END_TEST
+
 /* ---- while it waits ---- */
 
 /* A trainer whose rebuild fails for want of room; *id: its job. */
@@ -363,21 +475,60 @@ START_TEST(nothing_is_pinned_and_edits_join_while_a_rebuild_waits)
 }
 END_TEST
 
+static struct trainer *gated;
+static atomic_bool at_the_gate;
+
+/* In the trainer's thread: until there are two jobs in the queue behind this one. */
+static int until_two_wait(struct job *job, struct store *store, struct err *err)
+{
+    (void)job, (void)store, (void)err;
+    atomic_store(&at_the_gate, true);
+    while (trainer_stats(gated).queued_jobs < 3)
+        (void)usleep(100);
+    return 0;
+}
+
+START_TEST(a_rebuild_that_a_way_back_makes_void_ends_though_what_is_asked_for_in_the_same_round_is_refused)
+{
+    int64_t id, nobody = 99999;
+    struct err err;
+    retry_ms = 60000; /* it waits, until the model goes back */
+    struct trainer *trainer = gated = start_stuck(&asks[1], &id);
+    fault_disarm();
+    struct wait *jobs[] = {wait_create(JOB_READ), wait_create(JOB_ACTIVATE), wait_create(JOB_EDIT)};
+    jobs[0]->job.read = until_two_wait;
+    jobs[1]->job.snapshot_id = 1; /* before all samples */
+    jobs[2]->job.edit = (struct edit_ask){.ids = &nobody, .n = 1, .label = "a"};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(trainer_submit(trainer, &jobs[i]->job, &err), 0);
+        while (!atomic_load(&at_the_gate))
+            (void)usleep(100);
+    }
+    for (size_t i = 0; i < 3; i++)
+        await(jobs[i]);
+    ck_assert_int_eq(jobs[1]->job.status, 0);
+    ck_assert(jobs[2]->job.status == -1 && jobs[2]->job.err.code == ERR_NOT_FOUND);
+    ck_assert_int_eq(end_of(trainer, id).state, JOB_STATE_DONE);
+    for (size_t i = 0; i < 3; i++)
+        wait_free(jobs[i]);
+    ck_assert_msg(ask_for(trainer, &asks[0], &id, &err) == 0, "%s", err.text);
+    must_be_done(trainer, id, "forget", 0);
+    stop(trainer);
+}
+END_TEST
+
 START_TEST(what_is_to_be_forgotten_is_shown_no_more_while_a_rebuild_waits)
 {
     const bool alone = _i == 0;
     struct err err;
     struct store *store = NULL;
     struct learner *learner = NULL;
-    struct store_recovery report;
     struct store_sample_row row, rows[SAMPLES];
     struct edits edits = {0};
     static uint8_t pixels[SAMPLES][N_INPUT];
     size_t n;
     make_model();
-    ck_assert_msg(store_open(&store, path, false, &err) == 0 &&
-                      store_recover(store, NULL, NULL, NULL, &learner, &report, &err) == 0,
-                  "%s", err.text);
+    open_model(&store, &learner);
     ck_assert(store_sample_row(store, 3, &row, NULL, 0, &err) == 1);
     const uint32_t label = row.label;
     struct edit edit = {.id = 3, .label = EDIT_FORGET};
@@ -413,7 +564,10 @@ int main(void)
     tcase_add_checked_fixture(t, setup_in_memory, teardown);
     tcase_add_loop_test(t, an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails, 0, N_ASKS * N_PLANS);
     tcase_add_loop_test(t, an_edit_that_was_accepted_before_a_crash_is_taken_up_again, 0, N_ASKS);
+    tcase_add_loop_test(t, an_edit_that_has_become_void_takes_no_other_along_whatever_call_of_the_disk_fails, 0,
+                        N_PLANS);
     tcase_add_test(t, a_rebuild_that_waits_can_be_cancelled_when_there_is_room);
+    tcase_add_test(t, a_rebuild_that_a_way_back_makes_void_ends_though_what_is_asked_for_in_the_same_round_is_refused);
     tcase_add_test(t, nothing_is_pinned_and_edits_join_while_a_rebuild_waits);
     tcase_add_loop_test(t, what_is_to_be_forgotten_is_shown_no_more_while_a_rebuild_waits, 0, 2);
     suite_add_tcase(suite, t);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -78,6 +79,23 @@ int fdatasync(int fd)
 int ftruncate64(int fd, off64_t size)
 {
     return strikes(FAULT_TRUNCATE) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+/* Not by name: what is asked of the name of a file is not what is asked of an open one. */
+int fstat64(int fd, struct stat64 *status)
+{
+    return strikes(FAULT_SIZE) ? -1 : fstatat64(fd, "", status, AT_EMPTY_PATH);
+}
+
+int fcntl64(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *); /* a number, for some: it comes in the same register */
+    va_end(arguments);
+    return (command == F_SETLK || command == F_SETLKW) && strikes(FAULT_LOCK)
+               ? -1
+               : (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
 static int open_any(const char *path, int flags, mode_t mode)

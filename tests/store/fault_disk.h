@@ -16,6 +16,8 @@ enum fault_kind {
     FAULT_SYNC,
     FAULT_OPEN, /* of a file, not of its directory's entry: an existing one, or one to be made */
     FAULT_TRUNCATE,
+    FAULT_SIZE, /* asking how long a file is */
+    FAULT_LOCK, /* taking or giving back the lock on it */
 };
 
 struct fault_plan {

@@ -195,11 +195,13 @@ static void goal_fini(struct goal *goal)
 static const struct fault_plan plans[] = {
     {FAULT_WRITE, ENOSPC, false}, {FAULT_WRITE, EIO, true},     {FAULT_TORN_WRITE, ENOSPC, true},
     {FAULT_SYNC, EIO, false},     {FAULT_TRUNCATE, EIO, false}, {FAULT_TRUNCATE, EIO, true},
-    {FAULT_READ, EIO, false},     {FAULT_OPEN, EMFILE, true},   {FAULT_OPEN, EIO, false},
+    {FAULT_SYNC, EIO, true},      {FAULT_READ, EIO, false},     {FAULT_READ, EIO, true},
+    {FAULT_SIZE, EIO, false},     {FAULT_SIZE, EIO, true},      {FAULT_OPEN, EMFILE, true},
+    {FAULT_OPEN, EIO, false},     {FAULT_LOCK, EIO, false},     {FAULT_LOCK, EIO, true},
 };
 #define N_PLANS        ((int)(sizeof plans / sizeof *plans))
-#define N_KINDS        (FAULT_TRUNCATE + 1)
-#define N_CHANGE_PLANS (N_PLANS - 2) /* a change opens nothing */
+#define N_KINDS        (FAULT_LOCK + 1)
+#define N_CHANGE_PLANS (N_PLANS - 4) /* a change opens nothing, and has the lock */
 
 /* The first few, then one in so many, beginning elsewhere in each sweep. CONVD_TEST_EXHAUSTIVE=1: every one. */
 static unsigned next_call(unsigned at, unsigned shift)
@@ -267,9 +269,11 @@ static const char *const names[N_CHANGES] = {[AMEND] = "amend",
 
 static void report(const char *name, const unsigned n[N_KINDS])
 {
-    (void)printf("faults: %s: %u writes, %u torn, %u syncs, %u truncations, %u reads, %u opens failed in their turn\n",
-                 name, n[FAULT_WRITE], n[FAULT_TORN_WRITE], n[FAULT_SYNC], n[FAULT_TRUNCATE], n[FAULT_READ],
-                 n[FAULT_OPEN]);
+    (void)printf(
+        "faults: %s: %u writes, %u torn, %u syncs, %u truncations, %u reads, %u lengths, %u opens, %u locks failed in "
+        "their turn\n",
+        name, n[FAULT_WRITE], n[FAULT_TORN_WRITE], n[FAULT_SYNC], n[FAULT_TRUNCATE], n[FAULT_READ], n[FAULT_SIZE],
+        n[FAULT_OPEN], n[FAULT_LOCK]);
 }
 
 START_TEST(a_change_of_the_past_is_made_whole_or_not_at_all)
@@ -355,7 +359,7 @@ START_TEST(a_start_takes_up_what_was_accepted_whatever_call_fails)
         n[plans[plan].kind] += sweep(start_with_fault, &crashed, &m, &goal, change, plan);
     report(_i % 2 == 0 ? "start, accepted" : "start, taken over", n);
     ck_assert(n[FAULT_WRITE] >= 5 && n[FAULT_SYNC] >= 1 && n[FAULT_TRUNCATE] >= 2 && n[FAULT_READ] >= 3 &&
-              n[FAULT_OPEN] >= 4);
+              n[FAULT_OPEN] >= 4 && n[FAULT_SIZE] >= 4 && n[FAULT_LOCK] >= 4);
     goal_fini(&goal);
     image_fini(&image);
     image_fini(&crashed);
