@@ -3,8 +3,9 @@
  * The model has one input and two outputs, with the names that onnx.h has:
  *
  *   pixels         UINT8 [n, channels, height, width], as raw bodies have them; or
- *                  FP32, same shape: pixel values 0..255, rounded to whole ones, halves up. Values in 0..1 are sent with the
- *                  parameter "scale": 255 on the input; value x scale is what must lie in 0..255; or
+ *                  FP32, same shape: value x scale is a pixel, 0..255, rounded to a whole one, halves up. The parameter "scale" on
+ *                  the input says the scale; where it is absent the values do: 255 if all of the tensor are within 0 and 1, else 1.
+ *                  The answer's parameters have the "scale" that was taken; or
  *                  BYTES [n] or [n, 1]: pictures, PNG or JPEG of any size (or raw images), in base64 where the data are JSON
  *   probabilities  FP32 [n, n2], in the order of the classes
  *   label          BYTES [n]: the most probable class
@@ -46,6 +47,7 @@ struct oip_request {
     struct batch batch;    /* the images                                                        */
     struct json *document; /* what `id` points into                                             */
     const char *id;        /* NULL: none                                                        */
+    double scale;          /* of FP32: a value was multiplied by it; 0: another type            */
     struct oip_output outputs[OIP_TENSOR_N];
     unsigned n_outputs;
 };

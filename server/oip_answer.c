@@ -147,6 +147,8 @@ size_t oip_write_answer(struct text *text, const struct oip_request *request, co
         text_add_string(text, ",\"id\":");
         text_add_quoted(text, request->id, strlen(request->id));
     }
+    if (request->scale > 0)
+        text_add_format(text, ",\"parameters\":{\"scale\":%.9g}", request->scale);
     text_add_string(text, ",\"outputs\":[");
     for (unsigned i = 0; i < request->n_outputs; i++) {
         if (i > 0)

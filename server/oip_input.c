@@ -17,11 +17,45 @@ static int bad_value(const struct oip_input *input, uint64_t i, struct err *err)
     err_set(err, ERR_VALUE,
             input->datatype == OIP_UINT8
                 ? "a pixel is a whole number from 0 to 255 (value %llu is not)"
-                : "value x scale must be from 0 to 255 (value %llu is not; the scale is 1 where the "
-                  "parameter \"scale\" says nothing)",
+                : "value x scale must be from 0 to 255 (value %llu is not; where the parameter \"scale\" says nothing, "
+                  "the scale is 255 if all values are within 0 and 1, else 1)",
             (unsigned long long)i);
     return err_at(err, "/data");
 }
+
+/* ---- which range ---- */
+
+static bool is_share(double value)
+{
+    return value >= 0 && value <= 1;
+}
+
+static float binary_value(const uint8_t *b)
+{
+    const uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static bool are_shares(const struct json *list)
+{
+    for (const struct json *item = json_first(list); item != NULL; item = json_next(item))
+        if (json_type(item) == JSON_ARRAY ? !are_shares(item)
+                                          : json_type(item) != JSON_NUMBER || !is_share(json_number(item)))
+            return false;
+    return true;
+}
+
+double oip_input_scale(const struct oip_input *input)
+{
+    bool shares = input->data == NULL || are_shares(input->data);
+    for (size_t i = 0; shares && input->data == NULL && i + 4 <= input->n_bytes; i += 4)
+        shares = is_share((double)binary_value(input->bytes + i));
+    return shares ? 255 : 1;
+}
+
+/* ---- values ---- */
 
 static int wrong_number(uint64_t n, uint64_t expected, struct err *err)
 {
@@ -97,11 +131,7 @@ static int take_binary_numbers(struct batch *batch, const struct oip_input *inpu
     }
     uint8_t *at = add_images(batch, input->n, rules, err);
     for (size_t i = 0; at != NULL && i < input->n * n_input; i++) {
-        const uint8_t *b = input->bytes + 4 * i;
-        uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-        float value;
-        memcpy(&value, &bits, sizeof value);
-        if (!to_pixel(&at[i], (double)value * input->scale))
+        if (!to_pixel(&at[i], (double)binary_value(input->bytes + 4 * i) * input->scale))
             return bad_value(input, i, err);
     }
     return at != NULL ? 0 : -1;

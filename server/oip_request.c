@@ -165,7 +165,7 @@ static int read_place(struct oip_input *input, const struct json *json, const ui
 static int read_scale(struct oip_input *input, const struct json *json, struct err *err)
 {
     const struct json *scale = parameter(json, "scale");
-    input->scale = 1;
+    input->scale = input->datatype == OIP_FP32 ? 0 : 1;
     if (scale == NULL)
         return 0;
     input->scale = json_type(scale) == JSON_NUMBER ? json_number(scale) : 0;
@@ -273,8 +273,12 @@ static int read_document(struct oip_request *out, const uint8_t *binary, size_t 
     struct oip_input input = {0};
     if (check_parameters(root, err) != 0 || read_outputs(out, root, rules->learner, err) != 0)
         return -1;
-    if (read_input(&input, json_first(inputs), binary, n_binary, rules, err) != 0 ||
-        oip_input_take(&out->batch, &input, rules, err) != 0)
+    if (read_input(&input, json_first(inputs), binary, n_binary, rules, err) != 0)
+        return err_under(err, "/inputs/0");
+    if (input.scale == 0)
+        input.scale = oip_input_scale(&input);
+    out->scale = input.datatype == OIP_FP32 ? input.scale : 0;
+    if (oip_input_take(&out->batch, &input, rules, err) != 0)
         return err_under(err, "/inputs/0");
     return 0;
 }

@@ -78,9 +78,11 @@ def split_elements(data: bytes) -> list[bytes]:
     return items
 
 
-def binary_request(datatype: str, shape: list[int], data: bytes, **members) -> tuple[bytes, dict[str, str]]:
+def binary_request(datatype: str, shape: list[int], data: bytes, scale: float | None = None,
+                   **members) -> tuple[bytes, dict[str, str]]:
     """Body and headers of a request whose tensor follows the JSON."""
-    described = {"name": "pixels", "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": len(data)}}
+    parameters = {"binary_data_size": len(data)} | ({} if scale is None else {"scale": scale})
+    described = {"name": "pixels", "shape": shape, "datatype": datatype, "parameters": parameters}
     text = json.dumps(request(described, **members)).encode()
     return text + data, {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(text))}
 

@@ -112,12 +112,23 @@ def test_data_may_be_flat_whatever_the_shape(reader: Daemon, eight):
     assert near(oip.read_answer(infer(reader, flat))["probabilities"], expected(reader, eight))
 
 
-def test_fp32_is_pixel_values_unless_scaled(reader: Daemon, eight):
-    plain = infer(reader, oip.tensor(eight.astype(np.float32), "FP32"))
-    unit = infer(reader, oip.tensor(eight.astype(np.float64) / 255, "FP32", scale=255))
-    near_pixels = infer(reader, oip.tensor(np.clip(eight + 0.3, 0, 255), "FP32"))
-    for answer in (plain, unit, near_pixels):
-        assert near(oip.read_answer(answer)["probabilities"], expected(reader, eight))
+@pytest.mark.parametrize("binary", [False, True])
+def test_fp32_says_its_range_itself_unless_a_scale_does(reader: Daemon, eight, binary):
+    unit, dark = eight / 255, np.minimum(eight, 1)
+    one_bright = np.where(np.arange(8)[:, None, None, None] == 3, eight, dark)
+    for values, said, scale, pixels in [
+            (eight, {}, 1, eight), (np.clip(eight + 0.3, 0, 255), {}, 1, eight), (one_bright, {}, 1, one_bright),
+            (unit, {}, 255, eight), (unit, {"scale": 255}, 255, eight), (eight / 51, {"scale": 51}, 51, eight),
+            (dark, {}, 255, 255 * dark), (dark, {"scale": 1}, 1, dark), (0 * eight, {}, 255, 0 * eight)]:
+        values = values.astype("<f4")
+        answer = (infer_binary(reader, "FP32", list(values.shape), values.tobytes(), **said) if binary
+                  else infer(reader, oip.tensor(values, "FP32", **said)))
+        assert answer.ok()["parameters"] == {"scale": scale}
+        assert near(oip.read_answer(answer)["probabilities"], expected(reader, pixels.astype(np.uint8)))
+
+
+def test_other_types_have_no_scale(reader: Daemon, eight):
+    assert "parameters" not in infer(reader, oip.tensor(eight)).ok()
 
 
 @pytest.mark.parametrize("encode", [png, jpeg, lambda image: image.tobytes()], ids=["png", "jpeg", "raw"])
