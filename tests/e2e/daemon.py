@@ -4,6 +4,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +15,9 @@ from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVD = Path(os.environ.get("CONVD", ROOT / "build" / "convd")).resolve()
+
+# So long that nothing ends by them while a test waits.
+FOREVER = ("--idle-seconds", "3600", "--request-seconds", "3600")
 
 # What a sanitizer or an assertion of ours writes to stderr before the process ends, or instead of it.
 REPORTS = ("Sanitizer", "runtime error:", "Assertion", "stack smashing", "double free", "corrupted")
@@ -27,7 +32,7 @@ def is_sanitized() -> bool:
 
 
 SANITIZED = is_sanitized()
-PATIENCE_S = 120 if SANITIZED else 30
+PATIENCE_S = 240 if SANITIZED else 120  # for whatever must happen: of a machine that has much else to do
 
 
 def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
@@ -41,7 +46,7 @@ def clean_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
 def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = None, binary: Path = CONVD,
           **kwargs) -> subprocess.CompletedProcess:
     """Runs one verb to its end. check: it must succeed."""
-    kwargs.setdefault("timeout", 10 * PATIENCE_S)
+    kwargs.setdefault("timeout", 5 * PATIENCE_S)
     done = subprocess.run([str(binary), *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, env=clean_environment(env), **kwargs)
     stderr = done.stderr.decode(errors="replace")
@@ -164,18 +169,23 @@ class Daemon:
                 [*self.command, "serve", "--db", str(self.db), "--listen", "127.0.0.1:0", *self.flags],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_environment(self.env), **self.popen)
 
+    def listening(self, on: str = r"http://127\.0\.0\.1:(\d+)") -> re.Match:
+        """Its line of that address, once it is there."""
+        def line() -> re.Match | None:
+            ended = self.process.poll()
+            found = re.search(rf"^listening on {on}\n", self.out.read_text(), re.MULTILINE)
+            assert found or ended is None, f"exit {ended}: {self.err.read_text()}"
+            return found
+        return until(line, "the line of its address")
+
     def start(self) -> Daemon:
         self.spawn()
-        word = "listening on http://127.0.0.1:"
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            for line in self.out.read_text().splitlines(keepends=True):
-                if line.startswith(word) and line.endswith("\n"):
-                    self.port = int(line[len(word):])
-                    return self
-            assert self.process.poll() is None, f"exit {self.process.returncode}: {self.err.read_text()}"
-            time.sleep(0.005)
-        raise AssertionError(f"not ready after {PATIENCE_S} s: {self.err.read_text()}")
+        self.port = int(self.listening()[1])
+        return self
+
+    def logged(self, words: str, times: int = 1) -> None:
+        """Waits until this process has written them so often: what others see of a thing may come before its line."""
+        until(lambda: self.err.read_text(errors="replace").count(words) >= times, f"{words!r} in the log")
 
     def fails_to_start(self) -> tuple[int, str]:
         """Exit code and stderr of a start that must not succeed."""
@@ -282,7 +292,8 @@ class Daemon:
 
 
 def until(condition, what: str):
-    """Asks again and again until the answer is true, and returns it."""
+    """Asks again and again until the answer is true, and returns it. Tests wait with this alone: never for a time in which a
+    thing should have happened."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         value = condition()
@@ -290,6 +301,19 @@ def until(condition, what: str):
             return value
         time.sleep(0.005)
     raise AssertionError(f"{what}: not within {PATIENCE_S} s")
+
+
+def lasting_port() -> int:
+    """A free port for a daemon that goes and comes back: none of those that the kernel gives to whoever asks for any."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(1024, first)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def read_to_end(connection: socket.socket) -> bytes:

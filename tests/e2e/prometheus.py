@@ -38,5 +38,10 @@ def parse(text: str) -> dict[str, dict]:
     return families
 
 
+def metric(daemon, name: str) -> float:
+    """What the daemon tells of it now."""
+    return value(parse(daemon.get("/metrics").body.decode()), name)
+
+
 def value(families: dict[str, dict], name: str, labels: str = "") -> float:
     return families[name]["samples"][name, labels]

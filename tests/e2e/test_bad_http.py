@@ -2,11 +2,10 @@
 import os
 import re
 import socket
-import time
 
 import pytest
 
-from .daemon import Daemon, parse, read_to_end, status_of
+from .daemon import Daemon, parse, read_to_end, status_of, until
 
 pytestmark = pytest.mark.core
 
@@ -27,7 +26,7 @@ GARBAGE = {
 @pytest.fixture(scope="module")
 def impatient_daemon(shared_daemons) -> Daemon:
     """An unfinished request ends with its deadline, also when the client has closed its half: so that is short here."""
-    return shared_daemons.start(shared_daemons.copy("impatient.db"), "--request-seconds", "1", "--idle-seconds", "1")
+    return shared_daemons.start(shared_daemons.copy("impatient.db"), "--request-seconds", "2", "--idle-seconds", "2")
 
 
 @pytest.fixture
@@ -145,12 +144,10 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(reader: Daemon):
 
 
 def test_a_body_over_the_limit_is_refused_without_expect_too(reader: Daemon):
-    started = time.monotonic()
     with reader.connect() as connection:
         connection.sendall(predict("Content-Length: 1000000000", body=b""))
         first = connection.recv(65536)
     assert status_of(first) == 413
-    assert time.monotonic() - started < 5
 
 
 def test_a_client_that_sends_on_can_still_read_why_it_was_refused(daemons):
@@ -250,9 +247,7 @@ def test_a_port_that_is_taken_is_told(daemons, reader: Daemon):
 def test_the_daemon_listens_on_ipv6_loopback(daemons):
     daemon = daemons.make(daemons.init(), "--listen", "[::1]:0")
     daemon.spawn()
-    deadline = time.monotonic() + 20
-    while not daemon.out.read_text().endswith("\n") and time.monotonic() < deadline and daemon.process.poll() is None:
-        time.sleep(0.01)
+    until(lambda: daemon.out.read_text().endswith("\n") or daemon.process.poll() is not None, "its address or its end")
     if daemon.process.poll() is not None:
         text, daemon.process = daemon.err.read_text(), None
         assert "[::1]" in text or "::1" in text

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from .daemon import PATIENCE_S, SANITIZED, Daemon
-from .prometheus import parse, value
+from .daemon import PATIENCE_S, Daemon, until
+from .prometheus import metric
 
 
 class Reader:
@@ -59,10 +59,6 @@ class Reader:
 
     def __exit__(self, *_):
         self.close()
-
-
-def metric(daemon: Daemon, name: str) -> float:
-    return value(parse(daemon.get("/metrics").body.decode()), name)
 
 
 def told(event: dict) -> dict:
@@ -226,10 +222,11 @@ def test_readers_are_bounded_and_their_places_are_given_again(daemons):
         assert refused.header("Retry-After")
         second.close()
         daemon.send_json("POST", "/classes", {"label": "x"}).ok(201)  # what is told to it finds it gone
-        deadline = time.monotonic() + PATIENCE_S
-        while metric(daemon, "convd_event_readers") > 1 and time.monotonic() < deadline:
-            time.sleep(0.05)
+
+        def noticed() -> bool:
             daemon.send_json("PATCH", "/model", {"rate": 0.1}).ok()
+            return metric(daemon, "convd_event_readers") == 1
+        until(noticed, "the second one's end")
         with Reader(daemon) as third:
             daemon.send_json("POST", "/classes", {"label": "y"}).ok(201)
             assert third.next("class")["label"] == "y"
@@ -252,7 +249,7 @@ def test_seconds_end_the_stream_and_the_connection_serves_on(small: Daemon):
         begin = time.monotonic()
         connection.request("GET", f"/events?seconds={seconds}")
         assert connection.getresponse().read().startswith(b"retry: ")
-        assert seconds <= time.monotonic() - begin + 0.05 and (SANITIZED or time.monotonic() - begin < seconds + 5)
+        assert time.monotonic() - begin >= seconds - 0.05
     connection.request("GET", "/healthz")
     assert connection.getresponse().read() == b'{"status":"ok"}\n'
     connection.close()
@@ -264,15 +261,15 @@ def test_readers_do_not_keep_the_daemon_from_stopping(small: Daemon):
     with Reader(small) as reader, Reader(small):
         begin = time.monotonic()
         small.stop()
-        assert time.monotonic() - begin < (30 if SANITIZED else 8)
+        assert time.monotonic() - begin < 8  # requests that do not end are given ten
         assert reader.rest() == []  # it ended as a stream ends, and was not cut
 
 
 def test_a_quiet_stream_outlives_the_deadlines_of_requests_and_connections(daemons):
-    daemon = daemons.start(daemons.init(), "--request-seconds", "1", "--idle-seconds", "1")
+    daemon = daemons.start(daemons.init(), "--request-seconds", "2", "--idle-seconds", "2")
     with Reader(daemon) as reader:
         assert "retry" in reader.frame()
-        time.sleep(2.6)
+        time.sleep(4.6)
         daemon.send_json("POST", "/classes", {"label": "x"}).ok(201)
         assert reader.next()["label"] == "x"
 

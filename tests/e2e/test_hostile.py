@@ -17,7 +17,7 @@ import time
 import pytest
 
 from .daemon import SANITIZED, Daemon, parse, read_to_end, status_of, until
-from .prometheus import parse as parse_metrics, value
+from .prometheus import metric
 
 pytestmark = pytest.mark.core
 
@@ -317,10 +317,6 @@ def target(shared_daemons) -> Daemon:
 
 def step(daemon: Daemon) -> int:
     return daemon.model()["step"]
-
-
-def metric(daemon: Daemon, name: str) -> float:
-    return value(parse_metrics(daemon.get("/metrics").body.decode()), name)
 
 
 def until_alone(daemon: Daemon) -> None:

@@ -6,63 +6,47 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .daemon import SANITIZED, Daemon, parse, read_to_end, status_of
-from .prometheus import parse as parse_metrics, value
+from .daemon import FOREVER, PATIENCE_S, SANITIZED, Daemon, parse, read_to_end, status_of, until
+from .prometheus import metric
 
 pytestmark = pytest.mark.core
 
-SLACK_S = 20 if SANITIZED else 3
 TRAIN = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def short(shared_daemons) -> Daemon:
-    """A daemon of little patience: idle for 1 s, 2 s for a request."""
-    return shared_daemons.start(shared_daemons.init(), "--idle-seconds", "1", "--request-seconds", "2")
-
-
-def closed_after(connection: socket.socket, limit_s: float) -> tuple[float, bytes]:
-    started, received = time.monotonic(), b""
-    while time.monotonic() - started < limit_s:
-        if select.select([connection], [], [], 0.05)[0]:
-            try:
-                part = connection.recv(65536)
-            except ConnectionResetError:
-                part = b""
-            if not part:
-                return time.monotonic() - started, received
-            received += part
-    raise AssertionError(f"still open after {limit_s} s")
+    """A daemon of little patience: idle for 2 s, 3 s for a request."""
+    return shared_daemons.start(shared_daemons.init(), "--idle-seconds", "2", "--request-seconds", "3")
 
 
 def test_an_idle_connection_is_closed(short: Daemon):
+    started = time.monotonic()
     with short.connect() as connection:
-        seconds, received = closed_after(connection, 4 + SLACK_S)
-    assert received == b"" and seconds > 0.5
+        assert read_to_end(connection) == b""
+    assert time.monotonic() - started > 1
 
 
-def test_a_kept_connection_is_closed_when_idle_and_not_before(short: Daemon):
-    with short.connect() as connection:
-        for _ in range(4):
+def test_a_kept_connection_is_closed_when_idle_and_not_before(daemons):
+    daemon = daemons.start(daemons.init(), "--idle-seconds", "3")
+    with daemon.connect() as connection:
+        for _ in range(5):
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert status_of(connection.recv(65536)) == 200
-            time.sleep(0.4)
-        closed_after(connection, 4 + SLACK_S)
+            time.sleep(0.8)
+        assert read_to_end(connection) == b""
 
 
 @pytest.mark.parametrize("sent", [32, 5_000, 40_000, 900_000])
 def test_a_client_that_leaves_in_the_middle_of_its_upload_is_let_go_of(daemons, sent):
     """Its last bytes and its FIN come together. Nobody waits for the rest of the request, a stop neither."""
-    daemon = daemons.start(daemons.init(), "--connections", "200")
+    daemon = daemons.start(daemons.init(), "--connections", "200", *FOREVER)
     head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     before = daemon.descriptors()
     for _ in range(30):
         with daemon.connect() as leaving:
             leaving.sendall(head + bytes(sent))
-    deadline = time.monotonic() + 5 + SLACK_S
-    while daemon.descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert daemon.descriptors() <= before
+    until(lambda: daemon.descriptors() <= before, "the end of what was left")
     assert daemon.model()["step"] == 0
 
 
@@ -71,23 +55,23 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_is_let_go_of(daemons, 
                                               (b"GET /healthz HTTP/1.1\r\nHost: local", None), (b"GET", None), (b"", None)])
 def test_a_client_that_says_no_more_gets_its_answer_and_then_the_end(daemons, request_, status):
     """As `nc -N` does. What is not whole has no answer."""
-    daemon = daemons.start(daemons.init())
+    daemon = daemons.start(daemons.init(), *FOREVER)
     with daemon.connect() as connection:
         connection.sendall(request_)
         connection.shutdown(socket.SHUT_WR)
-        _, received = closed_after(connection, 5 + SLACK_S)
+        received = read_to_end(connection)
     assert (status_of(received) if received else None) == status
 
 
 def test_a_client_that_comes_and_says_something_later_and_leaves_at_once_is_let_go_of(daemons):
-    """Less than a line and the FIN in one segment, on a connection that has been idle: the place is free long before 120 s."""
-    daemon = daemons.start(daemons.init())
+    """Less than a line and the FIN in one segment, on a connection that has been idle: the place is free long before its time is over."""
+    daemon = daemons.start(daemons.init(), *FOREVER)
     with daemon.connect() as connection:
         time.sleep(1.5)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         connection.sendall(b"GET /mod")
         connection.shutdown(socket.SHUT_WR)
-        closed_after(connection, 10 + SLACK_S)
+        read_to_end(connection)
 
 
 def test_a_client_that_stalls_in_its_body_is_cut_off_while_others_are_served(short: Daemon):
@@ -96,15 +80,15 @@ def test_a_client_that_stalls_in_its_body_is_cut_off_while_others_are_served(sho
         started = time.monotonic()
         while time.monotonic() - started < 0.5:
             short.predict(bytes(64))
-        closed_after(stalled, 4 + SLACK_S)
+        read_to_end(stalled)
 
 
 def trickle(short: Daemon, head: bytes, piece: bytes) -> float:
     """Sends a piece every 0.1 s until the daemon has had enough; returns after how many seconds that was."""
+    started = time.monotonic()
     with short.connect() as connection:
         connection.sendall(head)
-        started = time.monotonic()
-        while time.monotonic() - started < 4 + SLACK_S:
+        while time.monotonic() - started < PATIENCE_S:
             try:
                 connection.sendall(piece)
                 if select.select([connection], [], [], 0.1)[0] and not connection.recv(65536):
@@ -132,7 +116,7 @@ def test_a_client_that_trickles_its_first_line_is_cut_off(short: Daemon):
 
 
 def test_a_client_that_never_reads_its_answer_is_cut_off(short: Daemon):
-    before = value(parse_metrics(short.get("/metrics").body.decode()), "convd_http_connections")
+    before = metric(short, "convd_http_connections")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", short.port))
@@ -143,13 +127,7 @@ def test_a_client_that_never_reads_its_answer_is_cut_off(short: Daemon):
             connection.send(request)
     except OSError:
         pass  # the daemon has stopped reading
-    deadline = time.monotonic() + 6 + SLACK_S
-    while time.monotonic() < deadline:
-        if value(parse_metrics(short.get("/metrics").body.decode()), "convd_http_connections") <= max(before, 1):
-            break
-        time.sleep(0.2)
-    else:
-        raise AssertionError("its connection is still open")
+    until(lambda: metric(short, "convd_http_connections") <= max(before, 1), "the end of its connection")
     connection.close()
 
 
@@ -179,10 +157,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_a_whole_sample_or_none(da
     for _ in range(60):
         with daemon.connect() as connection:
             connection.sendall(TRAIN + bytes(64))
-    deadline = time.monotonic() + 10 + SLACK_S
-    while daemon.model()["step"] < 60 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert daemon.model()["step"] == 60, "all sixty requests had arrived whole"
+    until(lambda: daemon.model()["step"] == 60, "all sixty, which had arrived whole")
 
 
 def test_connections_over_the_limit_are_told_to_come_later_and_then_served(daemons):
@@ -198,15 +173,13 @@ def test_connections_over_the_limit_are_told_to_come_later_and_then_served(daemo
     assert int(answer.header("Retry-After")) >= 1
     for connection in crowd:
         connection.close()
-    deadline = time.monotonic() + 5 + SLACK_S
-    while time.monotonic() < deadline:
+
+    def served() -> bool:
         try:
-            if daemon.get("/healthz").status == 200:
-                break
+            return daemon.get("/healthz").status == 200
         except OSError:
-            pass
-        time.sleep(0.05)
-    assert daemon.get("/healthz").status == 200
+            return False
+    until(served, "an answer")
 
 
 def test_a_connection_over_the_limit_is_let_go_of_though_its_client_stays(daemons):
@@ -219,25 +192,19 @@ def test_a_connection_over_the_limit_is_let_go_of_though_its_client_stays(daemon
     refused = [daemon.connect() for _ in range(20)]
     for connection in refused:
         assert status_of(read_to_end(connection)) == 503
-    deadline = time.monotonic() + 5 + SLACK_S
-    while daemon.descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert daemon.descriptors() <= before
+    until(lambda: daemon.descriptors() <= before, "the end of the refused")
     for connection in crowd + refused:
         connection.close()
 
 
 def test_what_is_left_in_the_middle_gives_its_room_back(daemons):
     """All large bodies together have 64 MiB."""
-    daemon = daemons.start(daemons.init(), "--body-bytes", "2M")
+    daemon = daemons.start(daemons.init(), "--body-bytes", "2M", *FOREVER)
     half = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n" + bytes(1_000_000)
     for _ in range(150):
         with daemon.connect() as leaving:
             leaving.sendall(half)
-    deadline = time.monotonic() + 5 + SLACK_S
-    while (answer := daemon.post("/predict", bytes(64 * 4000))).status == 503 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert answer.status == 200
+    until(lambda: daemon.post("/predict", bytes(64 * 4000)).status == 200, "room")
     assert daemon.model()["step"] == 0
 
 
@@ -252,15 +219,16 @@ def test_a_full_queue_is_503_with_retry_after_and_what_was_accepted_is_learned(d
     body = np.resize(digits.test_images, (n, 28, 28)).tobytes()
     accepted, refused = 0, 0
     with ThreadPoolExecutor(6) as pool:
-        for answer in pool.map(lambda _: daemon.train("7", body), range(18)):
-            if answer.status == 503:
-                answer.problem(503, "busy")
-                assert int(answer.header("Retry-After")) >= 1
-                refused += 1
-            else:
-                assert answer.ok()["accepted"] == n
-                accepted += 1
-    assert refused > 0 and accepted > 0, (accepted, refused)
+        while refused == 0 or accepted == 0:
+            for answer in pool.map(lambda _: daemon.train("7", body), range(18)):
+                if answer.status == 503:
+                    answer.problem(503, "busy")
+                    assert int(answer.header("Retry-After")) >= 1
+                    refused += 1
+                else:
+                    assert answer.ok()["accepted"] == n
+                    accepted += 1
+            assert accepted < 1000, "the queue is never full"
     assert daemon.model()["step"] == before + n * accepted
     daemon.train("7", digits.test_images[:3].tobytes()).ok()
 

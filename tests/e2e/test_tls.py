@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from .daemon import PATIENCE_S, SANITIZED, Daemon, convd, parse, read_to_end, status_of
+from .daemon import FOREVER, PATIENCE_S, SANITIZED, Daemon, convd, parse, read_to_end, status_of, until
 from .test_auth import WRITE, token_file
 from .tls import certificate
 
 pytestmark = pytest.mark.core
-
-SLACK_S = 20 if SANITIZED else 3
 
 
 class SecureDaemon(Daemon):
@@ -27,15 +25,8 @@ class SecureDaemon(Daemon):
 
     def start(self) -> Daemon:
         self.spawn()
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            for line in self.out.read_text().splitlines(keepends=True):
-                if line.startswith("listening on https://127.0.0.1:") and line.endswith("\n"):
-                    self.port = int(line.rpartition(":")[2])
-                    return self
-            assert self.process.poll() is None, f"exit {self.process.returncode}: {self.err.read_text()}"
-            time.sleep(0.005)
-        raise AssertionError(f"not ready: {self.err.read_text()}")
+        self.port = int(self.listening(r"https://127\.0\.0\.1:(\d+)")[1])
+        return self
 
     @property
     def url(self) -> str:
@@ -73,7 +64,7 @@ def secure(shared_daemons) -> SecureDaemon:
 @pytest.fixture(scope="module")
 def short(shared_daemons) -> SecureDaemon:
     return start(shared_daemons, shared_daemons.init(name="short.db"), *certificate(shared_daemons.directory, "short"),
-                 "--idle-seconds", "1", "--request-seconds", "2")
+                 "--idle-seconds", "2", "--request-seconds", "3")
 
 
 def test_curl_is_served_when_it_trusts_the_certificate_and_not_otherwise(secure, digits):
@@ -168,18 +159,6 @@ def test_plain_http_gets_nothing_and_others_are_served(short):
     assert short.model()["revision"] == 1
 
 
-def closed_after(connection: socket.socket, limit_s: float) -> float:
-    started = time.monotonic()
-    while time.monotonic() - started < limit_s:
-        if select.select([connection], [], [], 0.05)[0]:
-            try:
-                if not connection.recv(65536):
-                    return time.monotonic() - started
-            except ConnectionResetError:
-                return time.monotonic() - started
-    raise AssertionError(f"still open after {limit_s} s")
-
-
 def hello(context: ssl.SSLContext) -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
@@ -189,12 +168,13 @@ def hello(context: ssl.SSLContext) -> bytes:
 
 @pytest.mark.parametrize("part", ["nothing", "half a hello", "a hello"])
 def test_half_a_handshake_is_cut_off_while_others_are_served(short, part):
-    first = hello(short.context())
+    first, started = hello(short.context()), time.monotonic()
     with short.connect() as stalled:
         stalled.sendall({"nothing": b"", "half a hello": first[:len(first) // 2], "a hello": first}[part])
         for _ in range(5):
             assert short.model()["revision"] == 1
-        assert closed_after(stalled, 4 + SLACK_S) > 0.5
+        read_to_end(stalled)
+    assert time.monotonic() - started > 1
 
 
 def processor_seconds(daemon: Daemon) -> float:
@@ -230,14 +210,14 @@ def test_a_handshake_that_trickles_is_cut_off(short):
                     break
             except OSError:
                 break
-            assert time.monotonic() - started < 4 + SLACK_S, "it could trickle for as long as it liked"
+            assert time.monotonic() - started < PATIENCE_S, "it could trickle for as long as it liked"
 
 
 def test_a_request_that_trickles_over_tls_is_cut_off(short):
     with short.secure() as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n")
         started = time.monotonic()
-        while time.monotonic() - started < 4 + SLACK_S:
+        while time.monotonic() - started < PATIENCE_S:
             try:
                 connection.sendall(b"x")
                 if select.select([connection], [], [], 0.2)[0] and not connection.recv(65536):
@@ -250,7 +230,7 @@ def test_a_request_that_trickles_over_tls_is_cut_off(short):
 @pytest.mark.parametrize("farewell", [False, True], ids=["FIN", "close_notify"])
 @pytest.mark.parametrize("sent", [32, 40_000])
 def test_a_client_that_leaves_in_the_middle_of_its_upload_over_tls_is_let_go_of(daemons, sent, farewell):
-    daemon = start(daemons, daemons.init(), *certificate(daemons.directory))
+    daemon = start(daemons, daemons.init(), *certificate(daemons.directory), *FOREVER)
     head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     before = daemon.descriptors()
     for _ in range(10):
@@ -261,10 +241,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_over_tls_is_let_go_of(
             with pytest.raises(ssl.SSLWantReadError):
                 leaving.unwrap()
         leaving.close()
-    deadline = time.monotonic() + 5 + SLACK_S
-    while daemon.descriptors() > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert daemon.descriptors() <= before
+    until(lambda: daemon.descriptors() <= before, "the end of what was left")
 
 
 def test_noise_instead_of_tls_is_cut_off_and_others_are_served(short, noise):
@@ -289,14 +266,13 @@ def test_connections_over_the_limit_are_closed_and_then_served_again(daemons):
         daemon.secure()
     for connection in crowd:
         connection.close()
-    deadline = time.monotonic() + 5 + SLACK_S
-    while True:
+
+    def served() -> bool:
         try:
-            assert daemon.get("/healthz").status == 200
-            break
+            return daemon.get("/healthz").status == 200
         except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return False
+    until(served, "an answer")
 
 
 def test_a_stop_lets_requests_end_over_tls(daemons):
