@@ -40,6 +40,14 @@ static bool is_full(size_t n, const struct body_rules *rules)
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err)
 {
     size_t n_input = rules->learner->shape.n_input;
+    if (rules->limits->light && batch->n >= BODY_LIGHT_IMAGES) {
+        image_too_heavy(rules->limits, err);
+        return NULL;
+    }
+    if (cancelled(rules->limits->cancel)) {
+        cancel_err(rules->limits->cancel, err);
+        return NULL;
+    }
     if (is_full(batch->n, rules)) {
         too_many(rules, err);
         return NULL;
@@ -95,7 +103,7 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
         memcpy(input, bytes, n_bytes);
         return 0;
     }
-    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->image_pixels, err) == 0)
+    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->limits, err) == 0)
         return rules->digests ? add_picture(batch, bytes, n_bytes, err) : 0;
     if (err->code == ERR_MEDIA_TYPE) {
         size_t used = strlen(err->text);
@@ -104,6 +112,12 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
                        shape->width, shape->n_input);
     }
     return -1;
+}
+
+int body_tree(size_t n_bytes, const struct body_rules *rules, struct err *err)
+{
+    struct image_limits *limits = rules->limits;
+    return limits->light && (limits->heavy || n_bytes > BODY_LIGHT_TREE) ? image_too_heavy(limits, err) : 0;
 }
 
 int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err)
@@ -325,6 +339,10 @@ int body_decode(struct batch *out, const struct body_source *source, const struc
     }
     if (recognize(&kind, source, &rules->learner->shape, err) != 0)
         goto out;
+    if (rules->limits->light && kind != BODY_RAW && source->n_bytes > BODY_LIGHT_BYTES) {
+        image_too_heavy(rules->limits, err);
+        goto out;
+    }
     switch (kind) {
     case BODY_FORM:
         status = decode_form(out, source, rules, given, err);
@@ -347,6 +365,9 @@ int body_decode(struct batch *out, const struct body_source *source, const struc
     bool own = kind == BODY_FORM || kind == BODY_JSON || kind == BODY_NDJSON; /* then each has been looked at there */
     if (source->label != NULL)
         status = label_all(out, source->label, rules, err);
+    else if (source->labels != NULL && rules->limits->light &&
+             (uint64_t)out->n * rules->learner->n_classes > BODY_LIGHT_BYTES)
+        status = image_too_heavy(rules->limits, err); /* each is looked for among all classes */
     else if (source->labels != NULL)
         status = label_each(out, source->labels, rules, err);
     else if (!own)

@@ -42,11 +42,19 @@
 #include <stdint.h>
 
 #include "core/core.h"
+#include "server/image.h"
 #include "server/json.h"
 
 /* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request
  * take at most this much (or are one): ERR_TOO_LARGE. */
 #define BODY_INPUT_BYTES_MAX ((size_t)64 << 20)
+
+/* Where limits->light is set, a body that is not raw is read only as far as an HTTP thread has time for it: of at most so many bytes (a
+ * tree of JSON: fewer, since a byte of it takes longer), pictures of at most IMAGE_LIGHT_PIXELS, and so many images. For more, limits->heavy
+ * is set and an error returned. limits->cancel is asked at each image and line. */
+#define BODY_LIGHT_BYTES  65536u
+#define BODY_LIGHT_TREE   8192u
+#define BODY_LIGHT_IMAGES 32u
 
 #define BODY_FILE_BYTES 128u /* of a file's name that are kept, with the terminating zero */
 
@@ -68,7 +76,7 @@ struct body_strangers {
 struct body_rules {
     const struct learner *learner;    /* shape, settings and class table      */
     bool labelled;                    /* /train: every image needs its class  */
-    uint64_t image_pixels;            /* largest decoded picture              */
+    struct image_limits *limits;      /* of its pictures; and see below       */
     uint32_t images_max;              /* more in one body: ERR_TOO_LARGE      */
     struct body_strangers *strangers; /* NULL: a label of no class is an error */
     bool digests;                     /* batch.pictures is wanted              */
@@ -93,15 +101,18 @@ struct batch {
 };
 
 /* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT,
- * ERR_LABEL_MISSING, ERR_LABEL_UNKNOWN, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY. After an error *out is
+ * ERR_LABEL_MISSING, ERR_LABEL_UNKNOWN, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY, those of cancel_err(). After an error *out is
  * empty. batch_fini() accepts a zeroed struct. */
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
 void batch_fini(struct batch *batch);
 
 /* ---- between body.c, body_json.c and body_plain.c; and for oip_input.c ---- */
 
-/* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY. */
+/* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY, it is cancelled or too heavy. */
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
+
+/* body_tree - whether a tree may be made of so much JSON here. -1: it is too heavy. */
+int body_tree(size_t n_bytes, const struct body_rules *rules, struct err *err);
 
 /* body_image - one picture or one raw image of exactly n_input bytes into the image that was added last. */
 int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,

@@ -168,7 +168,7 @@ int body_json(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const s
 {
     if (body_plain(batch, bytes, n_bytes, rules, labels_given, true))
         return 0;
-    struct json *root = json_parse((const char *)bytes, n_bytes, err);
+    struct json *root = body_tree(n_bytes, rules, err) == 0 ? json_parse((const char *)bytes, n_bytes, err) : NULL;
     if (root == NULL)
         return -1;
     int status = -1;
@@ -208,7 +208,7 @@ int body_ndjson(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const
         while (blank < n && (at[blank] == ' ' || at[blank] == '\t' || at[blank] == '\r'))
             blank++;
         if (blank < n && !body_plain(batch, at, n, rules, labels_given, false)) {
-            struct json *root = json_parse((const char *)at, n, err);
+            struct json *root = body_tree(n_bytes, rules, err) == 0 ? json_parse((const char *)at, n, err) : NULL;
             int status = root == NULL ? -1 : take_sample(batch, root, rules, labels_given, err);
             json_free(root);
             if (status != 0) {

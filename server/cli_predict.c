@@ -74,8 +74,8 @@ static int ranking_reserve(struct ranking *ranking, size_t n, struct err *err)
 static int predict_db(struct run *run, const uint8_t *bytes, size_t n_bytes, struct err *err)
 {
     struct learner *learner = run->model.learner;
-    if (image_to_input(run->input, &learner->shape, &learner->settings, bytes, n_bytes, IMAGE_PIXELS_MAX_DEFAULT,
-                       err) != 0 ||
+    if (image_to_input(run->input, &learner->shape, &learner->settings, bytes, n_bytes,
+                       &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, err) != 0 ||
         ranking_reserve(&run->ranking, learner->n_classes, err) != 0)
         return -1;
     net_forward(learner->arith, &learner->net, learner->settings.mean, run->input, learner->ws);

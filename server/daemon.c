@@ -256,6 +256,8 @@ static int start(struct daemon *daemon, struct err *err)
     if (daemon->offload == NULL)
         return -1;
     daemon->routes->offload = daemon->offload;
+    if (config->request_pixels > 0)
+        daemon->routes->request_pixels = config->request_pixels;
     daemon->routes->ground = ground;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     daemon->routes->events = daemon->events;

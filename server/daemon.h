@@ -30,6 +30,7 @@ struct daemon_config {
     unsigned request_seconds; /* absolute deadline of one request, from its first byte                                */
     uint64_t body_bytes;      /* largest request body; larger: 413 before it is read                                  */
     uint64_t image_pixels;    /* largest decoded picture                                                              */
+    uint64_t request_pixels;  /* of all pictures of a request; 0: four times image_pixels                             */
     uint32_t batch_images;    /* most images or samples in one request                                                */
     unsigned event_readers;   /* of GET /events, at most                                                              */
     uint32_t remember;        /* predictions that may get their label later, at most                                  */

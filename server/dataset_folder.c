@@ -228,7 +228,8 @@ int class_folder_get(struct class_folder *folder, uint64_t i, const struct shape
         return no_memory(folder->path, err);
     int status = read_file(&bytes, &n_bytes, path, err);
     if (status == 0)
-        status = image_to_input(input, shape, settings, bytes, n_bytes, IMAGE_PIXELS_MAX_DEFAULT, err);
+        status = image_to_input(input, shape, settings, bytes, n_bytes,
+                                &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, err);
     if (status != 0)
         err_wrap(err, "%.200s", path);
     *label = files->label;

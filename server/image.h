@@ -37,14 +37,31 @@
 #ifndef CONVD_SERVER_IMAGE_H
 #define CONVD_SERVER_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
 #include "core/settings.h"
 #include "core/shape.h"
+#include "server/cancel.h"
 
 #define IMAGE_PIXELS_MAX_DEFAULT (16u << 20) /* 16 Mi pixels decoded: 64 MiB */
+
+/* What decoding may cost: of one picture, and of all that are decoded with the same limits, as those of a request are. A JPEG
+ * of many scans counts as one more for every 16 scans. */
+#define IMAGE_LIGHT_PIXELS 16384u /* of all of them, where a thread has a fraction of a millisecond only */
+struct image_limits {
+    uint64_t pixels_max;         /* of one picture                                                        */
+    uint64_t pixels_all;         /* of all together; 0: any number                                        */
+    uint64_t pixels_taken;       /* until now                                                             */
+    bool light;                  /* what takes longer than IMAGE_LIGHT_PIXELS of a PNG is not begun       */
+    bool heavy;                  /* set where something was not begun for that reason, whatever *err says */
+    const struct cancel *cancel; /* asked every few milliseconds of a PNG; NULL: nobody cancels it        */
+};
+
+/* image_too_heavy - sets heavy. Returns -1. */
+int image_too_heavy(struct image_limits *limits, struct err *err);
 
 struct picture {
     uint32_t width, height;
@@ -52,12 +69,13 @@ struct picture {
 };
 
 /* image_decode - *out is written on success only, and then belongs to picture_fini(), which accepts a zeroed struct.
- * No memory for pixels is taken before the header's width x height was found to be at most pixels_max.
+ * No memory for pixels is taken before the header's width x height was found to be within the limits.
  * Costs some 5 us for 28x28; at most 4 bytes a pixel for a PNG, 8 for one that is turned, about 12 for a progressive JPEG.
  * Errors: ERR_EMPTY (no bytes), ERR_MEDIA_TYPE (not PNG or JPEG, or CMYK; names what it seems to be), ERR_IMAGE
  * (truncated, corrupt; the checksum that ends a PNG covers nothing and may be missing), ERR_IMAGE_LIMIT (pixels,
- * chunks, scans; says the limit), ERR_MEMORY. */
-int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
+ * chunks, scans; says the limit), ERR_TOO_LARGE (pixels_all), ERR_MEMORY, those of cancel_err(). */
+int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                 struct err *err);
 void picture_fini(struct picture *picture);
 
 /* image_fit - fills input [channels][height][width], all steps after decode. Costs about 1 ns per pixel of the picture.
@@ -68,7 +86,7 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
 
 /* image_to_input - decode and fit in one. */
 int image_to_input(uint8_t *input, const struct shape *shape, const struct settings *settings, const uint8_t *bytes,
-                   size_t n_bytes, uint64_t pixels_max, struct err *err);
+                   size_t n_bytes, struct image_limits *limits, struct err *err);
 
 /* image_encode_png - malloc'ed PNG of 8-bit pixels [height][width][channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
  * Same bits for same pixels, as long as zlib is the same. Errors: ERR_MEMORY, ERR_INTERNAL. */

@@ -1,6 +1,6 @@
 /* image_codec.h - what the two decoders and the fit give image.c. Private to image*.c.
  *
- * image_decode_png() and _jpeg() take *out zeroed, check the header against pixels_max before they take memory, and leave in *out only what
+ * image_decode_png() and _jpeg() take *out zeroed, check the header against the limits before they take memory, and leave in *out only what
  * picture_fini() may release, whether they succeed or not. Errors: as image_decode().
  */
 #ifndef CONVD_SERVER_IMAGE_CODEC_H
@@ -10,8 +10,10 @@
 
 #include "server/image.h"
 
-int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
-int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err);
+int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                     struct err *err);
+int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                      struct err *err);
 
 /* image_decode_png_grey - a PNG of 8-bit grey without transparency or EXIF and of exactly that size, as it is, into grey [height][width]: a third
  * of the time of image_decode() and image_fit(), for what programs send that know the model's input.
@@ -30,8 +32,12 @@ unsigned jpeg_orientation(const uint8_t *bytes, size_t n_bytes);
  * and the picture stays. */
 int picture_turn(struct picture *picture, unsigned orientation, struct err *err);
 
-/* picture_alloc - memory for width x height, neither 0. Errors: ERR_IMAGE_LIMIT when the product is over pixels_max,
- * ERR_MEMORY. */
-int picture_alloc(struct picture *out, uint32_t width, uint32_t height, uint64_t pixels_max, struct err *err);
+/* picture_alloc - memory for width x height, neither 0, which a file goes over in so many scans. Errors: ERR_IMAGE_LIMIT when the product is
+ * over pixels_max, ERR_TOO_LARGE when all together are over pixels_all, ERR_MEMORY; or it is too heavy. */
+int picture_alloc(struct picture *out, uint32_t width, uint32_t height, uint64_t scans, struct image_limits *limits,
+                  struct err *err);
+
+/* png_inflates - whether a PNG has compressed chunks beside its pixels (a colour profile, long texts): some bytes can become megabytes. */
+bool png_inflates(const uint8_t *bytes, size_t n_bytes);
 
 #endif

@@ -1,7 +1,7 @@
 /* image_jpeg.c - JPEG, in. The one file that knows libjpeg-turbo.
  *
  * The header is read and its size checked before memory is taken. LIMITSCANS ends a progressive file after 500 scans:
- * 76 KB can otherwise ask for seconds. STOPONWARNING makes a truncated file an error, not a half grey picture.
+ * 76 KB can otherwise ask for seconds. It decodes in one call, which nobody can cancel: so scans count in the pixels of all pictures. STOPONWARNING makes a truncated file an error, not a half grey picture.
  */
 #include <string.h>
 #include <turbojpeg.h>
@@ -21,7 +21,18 @@ static int fail(tjhandle handle, struct err *err)
     return err_set(err, ERR_IMAGE, "the JPEG is corrupt: %s", text);
 }
 
-int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err)
+/* How many scans a file has: at most so many times FF DA, which is nothing else among coded data. */
+static uint64_t count_scans(const uint8_t *bytes, size_t n_bytes)
+{
+    uint64_t n = 0;
+    const uint8_t *end = bytes + n_bytes, *at = bytes;
+    while (at < end && (at = memchr(at, 0xFF, (size_t)(end - at))) != NULL)
+        n += ++at < end && *at == 0xDA ? 1 : 0;
+    return n;
+}
+
+int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                      struct err *err)
 {
     int status = -1;
     tjhandle handle = tjInitDecompress();
@@ -41,7 +52,7 @@ int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes,
         err_set(err, ERR_IMAGE, "the JPEG is truncated, or holds no picture");
         goto out;
     }
-    if (picture_alloc(out, (uint32_t)width, (uint32_t)height, pixels_max, err) != 0)
+    if (picture_alloc(out, (uint32_t)width, (uint32_t)height, count_scans(bytes, n_bytes), limits, err) != 0)
         goto out;
     if (tjDecompress2(handle, bytes, n_bytes, out->rgba, width, 0, height, TJPF_RGBA,
                       TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS | TJFLAG_STOPONWARNING) != 0) {

@@ -1,12 +1,13 @@
 /* image_png.c - PNG, in and out. The one file that knows libspng.
  *
- * What a hostile PNG could cost is bounded here: pixels by image_decode()'s pixels_max, before memory is taken; each
+ * What a hostile PNG could cost is bounded here: pixels by image_decode()'s limits, before memory is taken; each
  * ancillary chunk after inflation and all of them together by bytes; their number. Without these a file of 391 KB makes
  * libspng take 391 MB. The limit on their number is libspng's own default: its 0.7.3 compares the number that
  * spng_set_option() is given the wrong way round, and refuses to lower it or to set it again. A test holds it.
  */
 #include <spng.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "server/image_codec.h"
 
@@ -40,7 +41,20 @@ static int fail(int code, uint64_t pixels_max, struct err *err)
     }
 }
 
-int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint64_t pixels_max, struct err *err)
+/* Row by row, of an interlaced picture several times over, until it is whole, or cancelled. Returns libspng's code. */
+static int decode_rows(spng_ctx *ctx, struct picture *out, const struct cancel *cancel)
+{
+    struct spng_row_info row;
+    const size_t n_row = (size_t)out->width * 4;
+    int code = spng_decode_image(ctx, NULL, 0, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS | SPNG_DECODE_PROGRESSIVE);
+    while (code == 0 && !cancelled(cancel))
+        if ((code = spng_get_row_info(ctx, &row)) == 0)
+            code = spng_decode_row(ctx, out->rgba + row.row_num * n_row, n_row);
+    return code == SPNG_EOI ? 0 : code;
+}
+
+int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                     struct err *err)
 {
     int status = -1;
     spng_ctx *ctx = spng_ctx_new(0);
@@ -52,23 +66,27 @@ int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, 
     int code;
     if ((code = spng_set_chunk_limits(ctx, CHUNK_BYTES_MAX, CHUNKS_BYTES_MAX)) != 0 ||
         (code = spng_set_png_buffer(ctx, bytes, n_bytes)) != 0 || (code = spng_get_ihdr(ctx, &header)) != 0) {
-        fail(code, pixels_max, err);
+        fail(code, limits->pixels_max, err);
         goto out;
     }
-    if (picture_alloc(out, header.width, header.height, pixels_max, err) != 0)
+    if (picture_alloc(out, header.width, header.height, 1, limits, err) != 0)
         goto out;
     /* spng_decode_chunks() reads on to the end, so that a file without its last bytes is not taken for whole. */
     if ((code = spng_decoded_image_size(ctx, SPNG_FMT_RGBA8, &size)) != 0) {
-        fail(code, pixels_max, err);
+        fail(code, limits->pixels_max, err);
         goto out;
     }
     if (size != (size_t)out->width * out->height * 4) {
         err_set(err, ERR_INTERNAL, "libspng wants %zu bytes for %u x %u pixels", size, out->width, out->height);
         goto out;
     }
-    if ((code = spng_decode_image(ctx, out->rgba, size, SPNG_FMT_RGBA8, SPNG_DECODE_TRNS)) != 0 ||
-        (code = spng_decode_chunks(ctx)) != 0) {
-        fail(code, pixels_max, err);
+    code = decode_rows(ctx, out, limits->cancel);
+    if (cancelled(limits->cancel)) {
+        cancel_err(limits->cancel, err);
+        goto out;
+    }
+    if (code != 0 || (code = spng_decode_chunks(ctx)) != 0) {
+        fail(code, limits->pixels_max, err);
         goto out;
     }
     struct spng_exif exif;
@@ -78,6 +96,19 @@ int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, 
 out:
     spng_ctx_free(ctx);
     return status;
+}
+
+bool png_inflates(const uint8_t *bytes, size_t n_bytes)
+{
+    size_t at = 8; /* after the signature: chunks of length, name, data, checksum */
+    while (at <= n_bytes && n_bytes - at >= 8) {
+        const uint8_t *c = bytes + at;
+        const uint32_t n = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
+        if (memcmp(c + 4, "iCCP", 4) == 0 || memcmp(c + 4, "zTXt", 4) == 0 || memcmp(c + 4, "iTXt", 4) == 0)
+            return true;
+        at += 12 + (size_t)n;
+    }
+    return false;
 }
 
 bool image_decode_png_grey(uint8_t *grey, uint32_t width, uint32_t height, const uint8_t *bytes, size_t n_bytes)

@@ -294,8 +294,10 @@ int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint
     if (n_json > n_body)
         return err_set(err, ERR_SYNTAX, "Inference-Header-Content-Length is larger than the body, which has %zu bytes",
                        n_body);
-    out->document = json_parse((const char *)body, (size_t)n_json, err);
-    if (out->document == NULL)
+    if (rules->limits->light && n_body > BODY_LIGHT_BYTES)
+        return image_too_heavy(rules->limits, err);
+    if (body_tree((size_t)n_json, rules, err) != 0 ||
+        (out->document = json_parse((const char *)body, (size_t)n_json, err)) == NULL)
         return -1;
     return read_document(out, body + n_json, n_body - (size_t)n_json, rules, err);
 }

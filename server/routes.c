@@ -9,8 +9,7 @@
 #include "server/events.h"
 #include "server/log.h"
 
-#define PARAMS_MAX       9
-#define LIGHT_BODY_BYTES 65536u /* what takes longer to read than an HTTP thread may be kept */
+#define PARAMS_MAX 9
 
 /* What a request needs to be allowed. A row without a word gets the strictest of them. */
 enum need {
@@ -27,6 +26,7 @@ struct route {
     void (*patch)(const struct call *call);
     void (*delete_)(const struct call *call);
     enum need need;
+    bool images;                        /* come in its body: it looks itself at what they cost */
     const char *params[PARAMS_MAX];     /* of the query, for all methods but GET; ended by NULL */
     const char *get_params[PARAMS_MAX]; /* for GET                                              */
 };
@@ -37,8 +37,9 @@ static const struct route routes_table[] = {
     {.path = "/predict",
      .post = route_predict,
      .need = NEED_READ,
+     .images = true,
      .params = {"top", "explain", "remember", "revision"}},
-    {.path = "/train", .post = route_train, .params = {"label", "labels"}},
+    {.path = "/train", .post = route_train, .images = true, .params = {"label", "labels"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},
     {.path = "/model.onnx", .get = route_model_onnx},
@@ -93,11 +94,11 @@ static const struct route routes_table[] = {
     {.path = "/v2/models/{name}", .get = route_v2_model},
     {.path = "/v2/models/{name}/ready", .get = route_v2_model_ready},
     {.path = "/v2/models/{name}/stats", .get = route_v2_stats},
-    {.path = "/v2/models/{name}/infer", .post = route_v2_infer, .need = NEED_READ},
+    {.path = "/v2/models/{name}/infer", .post = route_v2_infer, .need = NEED_READ, .images = true},
     {.path = "/v2/models/{name}/versions/{id}", .get = route_v2_model},
     {.path = "/v2/models/{name}/versions/{id}/ready", .get = route_v2_model_ready},
     {.path = "/v2/models/{name}/versions/{id}/stats", .get = route_v2_stats},
-    {.path = "/v2/models/{name}/versions/{id}/infer", .post = route_v2_infer, .need = NEED_READ},
+    {.path = "/v2/models/{name}/versions/{id}/infer", .post = route_v2_infer, .need = NEED_READ, .images = true},
     {.path = "/", .get = route_index, .need = NEED_NOTHING},
     {.path = "/web/{name}", .get = route_web, .need = NEED_NOTHING},
 };
@@ -219,7 +220,7 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         return;
     }
     remember_columns(routes->remember, trainer_columns(routes->trainer));
-    if (request->body->n > LIGHT_BODY_BYTES && call_offload(&call, handler, OFFLOAD_LONG))
+    if (!route->images && request->body->n > BODY_LIGHT_TREE && call_offload(&call, handler, OFFLOAD_LONG))
         return;
     handler(&call);
 }
@@ -394,6 +395,7 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
     routes->auth = auth;
     routes->model = trainer_model(trainer);
     routes->image_pixels = image_pixels;
+    routes->request_pixels = 4 * image_pixels;
     routes->batch_images = batch_images;
     routes->started_us = store_now_us();
     return routes;

@@ -52,7 +52,7 @@
 struct routes {
     struct trainer *trainer;
     struct model *model;
-    uint64_t image_pixels;
+    uint64_t image_pixels, request_pixels;
     uint32_t batch_images;
     unsigned wait_seconds;       /* the longest that Prefer: wait is followed: less than a request's deadline */
     _Atomic(struct http *) http; /* for /metrics; set when it has started */
@@ -122,6 +122,11 @@ struct call {
 bool call_offload(const struct call *call, void (*handler)(const struct call *), enum offload_length length);
 bool call_offload_with(const struct call *call, void (*handler)(const struct call *), enum offload_length length,
                        void *own, void (*own_free)(void *));
+
+/* call_limits - what decoding this call's body may cost: little in an HTTP thread. call_heavy - whether so many images are too much to put through
+ * that network here; then with how long a task that is in *length. */
+struct image_limits call_limits(const struct call *call);
+bool call_heavy(const struct call *call, const struct learner *learner, uint32_t n_images, enum offload_length *length);
 
 /* One job for the trainer, with all that it borrows. */
 struct work {

@@ -3,6 +3,11 @@
 
 #include "server/routes.h"
 
+/* A thread makes 8 to 40 of them in a nanosecond. */
+#define LIGHT_MULTIPLICATIONS 4000000u
+#define SHORT_MULTIPLICATIONS 1000000000u
+#define WORD_MULTIPLICATIONS  1000u /* as long as it takes to write one probability as text */
+
 struct offloaded {
     struct http_pending pending; /* first */
     struct offload_task task;
@@ -93,6 +98,23 @@ bool call_offload_with(const struct call *call, void (*handler)(const struct cal
     offloaded->own_free = own_free;
     *call->pending = &offloaded->pending;
     return true;
+}
+
+struct image_limits call_limits(const struct call *call)
+{
+    return (struct image_limits){.pixels_max = call->routes->image_pixels,
+                                 .pixels_all = call->routes->request_pixels,
+                                 .light = call->cancel == NULL && call->routes->offload != NULL,
+                                 .cancel = call->cancel};
+}
+
+bool call_heavy(const struct call *call, const struct learner *learner, uint32_t n_images, enum offload_length *length)
+{
+    const struct shape *s = &learner->shape;
+    const uint64_t each = s->n_0 * ((uint64_t)s->kernels * s->n_k + s->n_1) +
+                          learner->n_classes * ((uint64_t)s->n_1 + WORD_MULTIPLICATIONS);
+    *length = n_images > SHORT_MULTIPLICATIONS / each ? OFFLOAD_LONG : OFFLOAD_SHORT;
+    return call->cancel == NULL && call->routes->offload != NULL && n_images > LIGHT_MULTIPLICATIONS / each;
 }
 
 bool call_offload(const struct call *call, void (*handler)(const struct call *), enum offload_length length)

@@ -1,4 +1,5 @@
-/* routes_predict.c - POST /predict: in the HTTP thread, on one published revision, with the thread's own workspace.
+/* routes_predict.c - POST /predict: on one published revision, with the thread's own workspace; few small images in the HTTP thread, else in
+ * one of the pool.
  *
  * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
  * ?explain=1 (explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (past.h) may have to wait
@@ -124,15 +125,17 @@ static int add_image(struct text *text, struct routes *routes, const struct lear
     return explain_write(text, learner, pixels, scratch->ws, err);
 }
 
-static int write_predictions(struct text *text, struct routes *routes, const struct learner *learner,
-                             const struct batch *batch, struct scratch *scratch, const struct wish *wish,
-                             struct err *err)
+static int write_predictions(const struct call *call, const struct learner *learner, const struct batch *batch,
+                             struct scratch *scratch, const struct wish *wish, struct err *err)
 {
+    struct text *text = &call->answer->text;
     const struct net *net = &learner->net;
     size_t n_input = learner->shape.n_input;
     text_clear(text);
     text_add_string(text, batch->many ? "{\"predictions\":[" : "{");
     for (uint32_t i = 0; i < batch->n; i++) {
+        if (cancelled(call->cancel))
+            return cancel_err(call->cancel, err);
         float *p = scratch->ws->batch_l2 + i % NET_BATCH * net->ld_2;
         if (wish->explain > 0) { /* the same bits, and what led to them */
             net_forward(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input, scratch->ws);
@@ -143,7 +146,7 @@ static int write_predictions(struct text *text, struct routes *routes, const str
         }
         if (batch->many)
             text_add_string(text, i == 0 ? "{" : ",{");
-        if (add_image(text, routes, learner, batch, i, p, scratch, wish, err) != 0)
+        if (add_image(text, call->routes, learner, batch, i, p, scratch, wish, err) != 0)
             return -1;
         if (batch->many)
             text_add(text, "}", 1);
@@ -201,8 +204,9 @@ static int check_wish(const struct wish *wish, const struct batch *batch, const 
     return 0;
 }
 
-/* The whole answer, from that state. */
-static void answer_from(const struct call *call, const struct learner *learner, const struct wish *wish)
+/* The whole answer, from that state. false: it is too heavy for this thread, and a task of *length. */
+static bool answer_from(const struct call *call, const struct learner *learner, const struct wish *wish,
+                        enum offload_length *length)
 {
     struct routes *routes = call->routes;
     struct request *request = call->request;
@@ -210,12 +214,16 @@ static void answer_from(const struct call *call, const struct learner *learner, 
     struct err err;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type, NULL,
                                  NULL};
-    struct body_rules rules = {.learner = learner,
-                               .labelled = false,
-                               .image_pixels = routes->image_pixels,
-                               .images_max = routes->batch_images};
+    struct image_limits limits = call_limits(call);
+    struct body_rules rules = {
+        .learner = learner, .labelled = false, .limits = &limits, .images_max = routes->batch_images};
     struct scratch *scratch = NULL;
     int status = body_decode(&batch, &source, &rules, &err);
+    *length = OFFLOAD_LONG;
+    if (limits.heavy || (status == 0 && call_heavy(call, learner, batch.n, length))) {
+        batch_fini(&batch);
+        return false;
+    }
     if (status == 0)
         status = check_wish(wish, &batch, learner, &err);
     if (status == 0 && (scratch = scratch_get(routes, learner)) == NULL)
@@ -223,7 +231,7 @@ static void answer_from(const struct call *call, const struct learner *learner, 
     if (status == 0 && wish->picture) {
         status = answer_picture(call, learner, &batch, scratch, &err);
     } else if (status == 0) {
-        status = write_predictions(&call->answer->text, routes, learner, &batch, scratch, wish, &err);
+        status = write_predictions(call, learner, &batch, scratch, wish, &err);
         if (status == 0) {
             answer_revision(call->answer, learner->revision);
             answer_text_done(call->answer, 200, ANSWER_JSON);
@@ -234,6 +242,7 @@ static void answer_from(const struct call *call, const struct learner *learner, 
         routes_problem(routes, call->answer, &err);
     }
     batch_fini(&batch);
+    return true;
 }
 
 /* ---- as the model was ---- */
@@ -270,11 +279,24 @@ static int look_back(struct job *job, struct store *store, struct err *err)
                    (unsigned long long)r->wish.revision);
 }
 
+static void answer_past(const struct call *call)
+{
+    const struct retrospect *r = call->own;
+    enum offload_length length;
+    (void)answer_from(call, r->state.learner, &r->wish, &length); /* in a thread of the pool, or there is none */
+}
+
 static void looked_back(struct work *work, struct answer *answer)
 {
-    struct retrospect *r = work->own;
-    struct call call = {.routes = work->routes, .request = work->request, .answer = answer};
-    answer_from(&call, r->state.learner, &r->wish);
+    struct call call = {.routes = work->routes,
+                        .request = work->request,
+                        .answer = answer,
+                        .pending = &work->pending.next,
+                        .own = work->own};
+    if (call_offload_with(&call, answer_past, OFFLOAD_LONG, work->own, retrospect_free))
+        work->own_free = NULL; /* it is the task's */
+    else
+        answer_past(&call);
 }
 
 static void predict_then(const struct call *call, const struct wish *wish)
@@ -289,7 +311,8 @@ static void predict_then(const struct call *call, const struct wish *wish)
     }
     *r = (struct retrospect){past, {0}, *wish, now_ms() + 1000 * (int64_t)call->routes->wait_seconds};
     if (past_acquire(past, wish->revision, &r->state)) {
-        answer_from(call, r->state.learner, wish);
+        enum offload_length length;
+        (void)answer_from(call, r->state.learner, wish, &length);
         retrospect_free(r);
         return;
     }
@@ -311,11 +334,15 @@ void route_predict(const struct call *call)
         answer_problem(call->answer, &err);
         return;
     }
+    if ((wish.explain > 0 || wish.revision > 0) && call_offload(call, route_predict, OFFLOAD_SHORT))
+        return;
     model_ask(call->routes->model);
     struct revision *revision = model_acquire(call->routes->model);
-    if (wish.revision == 0 || wish.revision == revision->learner->revision)
-        answer_from(call, revision->learner, &wish);
-    else
+    enum offload_length length;
+    const bool live = wish.revision == 0 || wish.revision == revision->learner->revision;
+    if (!live)
         predict_then(call, &wish);
+    else if (!answer_from(call, revision->learner, &wish, &length))
+        (void)call_offload(call, route_predict, length);
     model_release(call->routes->model, revision);
 }

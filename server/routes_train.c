@@ -1,4 +1,4 @@
-/* routes_train.c - POST /train: decode and check everything in the HTTP thread, then one job for the trainer. */
+/* routes_train.c - POST /train: decode and check everything, where it is much in a thread of the pool; then one job for the trainer. */
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +150,7 @@ static int ask_for_key(const struct call *call, const struct body_source *source
     struct err *refusal = malloc(sizeof *refusal);
     int status = -1;
     any.strangers = &strangers;
+    any.limits->pixels_taken = 0;
     if (refusal == NULL) {
         err_set(err, ERR_MEMORY, "no memory to look for a key");
         goto out;
@@ -184,14 +185,17 @@ void route_train(const struct call *call)
     const struct learner *learner = revision->learner;
     struct body_source source = {(const uint8_t *)request->body->bytes, request->body->n, request->content_type,
                                  request_param(request, "label"), request_param(request, "labels")};
+    struct image_limits limits = call_limits(call);
     struct body_rules rules = {.learner = learner,
                                .labelled = true,
-                               .image_pixels = routes->image_pixels,
+                               .limits = &limits,
                                .images_max = routes->batch_images,
                                .digests = request->idempotency_key != NULL};
     int status = request->idempotency_key == NULL ? 0 : check_key(request->idempotency_key, &err);
     if (status == 0)
         status = body_decode(&batch, &source, &rules, &err);
+    if (status == 0 && limits.light && request->idempotency_key != NULL && source.n_bytes > BODY_LIGHT_BYTES)
+        status = image_too_heavy(&limits, &err); /* for its fingerprint */
     struct work *work = status == 0 ? call_submit(call, JOB_TRAIN, render) : NULL;
     if (work != NULL && (status = fill(work, &batch, request, learner, &err)) != 0) {
         *call->pending = NULL;
@@ -199,7 +203,9 @@ void route_train(const struct call *call)
     }
     if (status != 0 && err.code == ERR_LABEL_UNKNOWN && request->idempotency_key != NULL)
         status = ask_for_key(call, &source, &rules, &err);
-    if (status != 0)
+    if (status != 0 && limits.heavy)
+        (void)call_offload(call, route_train, OFFLOAD_LONG);
+    else if (status != 0)
         routes_problem(routes, call->answer, &err);
     batch_fini(&batch);
     model_release(routes->model, revision);

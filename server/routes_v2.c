@@ -1,4 +1,4 @@
-/* routes_v2.c - /v2: the Open Inference Protocol, in the HTTP thread, on one published revision, as /predict is.
+/* routes_v2.c - /v2: the Open Inference Protocol, on one published revision, as /predict is.
  *
  * What the tensors are is oip.h's affair. Here are the routes, the model's name and version, and the statistics: since the
  * start, of inferences over this protocol, all revisions together.
@@ -187,14 +187,14 @@ static int read_json_length(uint64_t *n, const char *header, struct err *err)
     return 0;
 }
 
-/* l^2 of all images, [n][ld_2], malloc'ed; NULL: no memory. */
-static float *infer(const struct learner *learner, const struct batch *batch)
+/* l^2 of all images, [n][ld_2], malloc'ed; of some only, where it is cancelled. NULL: no memory. */
+static float *infer(const struct learner *learner, const struct batch *batch, const struct cancel *cancel)
 {
     const struct net *net = &learner->net;
     /* A request brings at most 2^20 images (batch_images) of at most 1024 classes: nothing here can overflow. */
     float *probabilities = malloc(batch->n * net->ld_2 * sizeof *probabilities);
     struct workspace *ws = workspace_create(&learner->shape, learner->n_classes);
-    for (uint32_t i = 0; probabilities != NULL && ws != NULL && i < batch->n; i += NET_BATCH) {
+    for (uint32_t i = 0; probabilities != NULL && ws != NULL && i < batch->n && !cancelled(cancel); i += NET_BATCH) {
         size_t n = batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH;
         net_forward_batch(learner->arith, net, learner->settings.mean,
                           batch->pixels + (size_t)i * learner->shape.n_input, n, ws);
@@ -214,11 +214,13 @@ static int answer_inference(const struct call *call, const struct oip_request *i
 {
     struct answer *answer = call->answer;
     uint32_t *order = malloc(learner->n_classes * sizeof *order);
-    float *probabilities = order == NULL ? NULL : infer(learner, &in->batch);
+    float *probabilities = order == NULL ? NULL : infer(learner, &in->batch, call->cancel);
     at[2] = clock_ns();
     int status = 0;
     if (probabilities == NULL)
         status = err_set(err, ERR_MEMORY, "no memory for the answers of %u images", in->batch.n);
+    else if (cancelled(call->cancel))
+        status = cancel_err(call->cancel, err);
     else
         answer->n_json = oip_write_answer(&answer->text, in, call->routes->v2->model, learner, probabilities,
                                           learner->net.ld_2, order);
@@ -237,14 +239,20 @@ void route_v2_infer(const struct call *call)
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     if (is_ours(call, learner)) {
-        const struct body_rules rules = {.learner = learner,
-                                         .labelled = false,
-                                         .image_pixels = routes->image_pixels,
-                                         .images_max = routes->batch_images};
+        struct image_limits limits = call_limits(call);
+        const struct body_rules rules = {
+            .learner = learner, .labelled = false, .limits = &limits, .images_max = routes->batch_images};
         const struct text *body = call->request->body;
         int status = read_json_length(&n_json, call->request->json_length, &err);
         if (status == 0)
             status = oip_decode(&in, (const uint8_t *)body->bytes, body->n, n_json, &rules, &err);
+        enum offload_length length = OFFLOAD_LONG;
+        if (limits.heavy || (status == 0 && call_heavy(call, learner, in.batch.n, &length))) {
+            oip_request_fini(&in);
+            model_release(routes->model, revision);
+            (void)call_offload(call, route_v2_infer, length);
+            return;
+        }
         at[1] = at[2] = clock_ns();
         if (status == 0)
             status = answer_inference(call, &in, learner, at, &err);

@@ -3,6 +3,8 @@
 #include "server/body.h"
 #include "tests/fuzz/fuzz.h"
 
+static struct image_limits limits = {.pixels_max = 1 << 16};
+
 static const char *const types[] = {
     NULL,
     "application/json",
@@ -22,8 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     uint8_t how = take(&bytes, &n_bytes);
     uint8_t *copy = exact(bytes, n_bytes);
     struct body_source source = {.bytes = copy, .n_bytes = n_bytes, .content_type = types[how % 8]};
-    struct body_rules rules = {
-        .learner = learner, .labelled = (how & 8) != 0, .image_pixels = 1 << 16, .images_max = 16};
+    struct body_rules rules = {.learner = learner, .labelled = (how & 8) != 0, .limits = &limits, .images_max = 16};
     if ((how & 16) != 0)
         source.label = "a";
     else if ((how & 32) != 0)

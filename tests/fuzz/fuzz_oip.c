@@ -3,6 +3,8 @@
 #include "server/oip.h"
 #include "tests/fuzz/fuzz.h"
 
+static struct image_limits limits = {.pixels_max = 1 << 16};
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
     static struct learner *learner;
@@ -12,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     uint64_t n_json = take(&bytes, &n_bytes);
     n_json = n_json << 8 | take(&bytes, &n_bytes);
     uint8_t *copy = exact(bytes, n_bytes);
-    struct body_rules rules = {.learner = learner, .image_pixels = 1 << 16, .images_max = 16};
+    struct body_rules rules = {.learner = learner, .limits = &limits, .images_max = 16};
     struct oip_request request = {0};
     struct err err;
     if (oip_decode(&request, copy, n_bytes, n_json == 0xffff ? OIP_NO_HEADER : n_json, &rules, &err) != 0) {

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     uint8_t *copy = exact(bytes, n_bytes);
     struct picture picture = {0};
     struct err err;
-    if (image_decode(&picture, copy, n_bytes, PIXELS_MAX, &err) != 0) {
+    if (image_decode(&picture, copy, n_bytes, &(struct image_limits){.pixels_max = PIXELS_MAX}, &err) != 0) {
         must_tell(&err);
         must(picture.rgba == NULL);
     } else {

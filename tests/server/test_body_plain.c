@@ -10,6 +10,8 @@
 #include "server/body.h"
 #include "server/text.h"
 
+static struct image_limits limits = {.pixels_max = 1000};
+
 #define FORMS (sizeof forms / sizeof forms[0])
 
 static const char labels[3][LABEL_BYTES_MAX + 1] = {"a", "seven 7", "\xC3\xA9"};
@@ -105,7 +107,7 @@ static unsigned write_escaped(struct text *text, const char *bytes, size_t n)
 
 static struct body_rules rules_of(const struct learner *learner, const struct form *form)
 {
-    return (struct body_rules){.learner = learner, .labelled = form->labelled, .image_pixels = 1000, .images_max = 8};
+    return (struct body_rules){.learner = learner, .labelled = form->labelled, .limits = &limits, .images_max = 8};
 }
 
 static int decode(struct batch *batch, const struct text *text, const struct form *form, const struct learner *learner)
@@ -192,7 +194,7 @@ START_TEST(what_is_not_plain_is_left_to_the_tree_and_leaves_no_trace)
         "",
     };
     struct learner *learner = learner_of(1);
-    struct body_rules rules = {.learner = learner, .labelled = false, .image_pixels = 1000, .images_max = 8};
+    struct body_rules rules = {.learner = learner, .labelled = false, .limits = &limits, .images_max = 8};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct batch batch = {0};
         ck_assert_msg(!body_plain(&batch, (const uint8_t *)others[i], strlen(others[i]), &rules, false, true), "%s",
@@ -209,7 +211,7 @@ START_TEST(a_plain_body_with_an_unknown_label_is_refused_by_the_tree_with_its_pl
 {
     static const char text[] = "{\"samples\":[{\"label\":\"b\",\"image\":{\"pixels\":[0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
     struct learner *learner = learner_of(1);
-    struct body_rules rules = {.learner = learner, .labelled = true, .image_pixels = 1000, .images_max = 8};
+    struct body_rules rules = {.learner = learner, .labelled = true, .limits = &limits, .images_max = 8};
     struct body_source source = {(const uint8_t *)text, strlen(text), "application/json", NULL, NULL};
     struct batch batch;
     struct err err;
@@ -231,7 +233,7 @@ START_TEST(more_plain_images_than_are_allowed_are_refused)
     struct err err;
     write_form(&text, form.text, &learner->shape, 1, &state);
     struct body_source source = {(const uint8_t *)text.bytes, text.n, "application/json", NULL, NULL};
-    struct body_rules rules = {.learner = learner, .labelled = false, .image_pixels = 1000, .images_max = 2};
+    struct body_rules rules = {.learner = learner, .labelled = false, .limits = &limits, .images_max = 2};
     ck_assert_int_eq(body_decode(&batch, &source, &rules, &err), -1);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
     rules.images_max = 3;

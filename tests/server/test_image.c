@@ -38,7 +38,7 @@ static struct picture decode(const char *name)
     struct err err = {0};
     size_t n;
     uint8_t *bytes = load(name, &n);
-    int status = image_decode(&picture, bytes, n, IMAGE_PIXELS_MAX_DEFAULT, &err);
+    int status = image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err);
     ck_assert_msg(status == 0, "%s: %s", name, err.text);
     free(bytes);
     return picture;
@@ -240,7 +240,9 @@ START_TEST(a_bad_picture_is_refused_for_what_it_is)
     struct err err = {0};
     size_t n;
     uint8_t *bytes = load(bad[_i].name, &n);
-    ck_assert_msg(image_decode(&picture, bytes, n, IMAGE_PIXELS_MAX_DEFAULT, &err) == -1, "%s was taken", bad[_i].name);
+    ck_assert_msg(
+        image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err) == -1,
+        "%s was taken", bad[_i].name);
     ck_assert_msg(err.code == bad[_i].code, "%s: %s: %s", bad[_i].name, err_code_name(err.code), err.text);
     ck_assert_msg(strstr(err.text, bad[_i].word) != NULL, "%s: \"%s\" does not say \"%s\"", bad[_i].name, err.text,
                   bad[_i].word);
@@ -254,7 +256,7 @@ START_TEST(no_bytes_are_no_picture)
     struct picture picture;
     struct err err = {0};
     const uint8_t none[1] = {0};
-    ck_assert_int_eq(image_decode(&picture, none, 0, 100, &err), -1);
+    ck_assert_int_eq(image_decode(&picture, none, 0, &(struct image_limits){.pixels_max = 100}, &err), -1);
     ck_assert_int_eq(err.code, ERR_EMPTY);
 }
 END_TEST
@@ -271,7 +273,8 @@ START_TEST(a_picture_cut_anywhere_is_refused)
         memcpy(part, bytes, cut);
         struct picture picture;
         struct err err = {0};
-        ck_assert_msg(image_decode(&picture, part, cut, 1000, &err) == -1, "%s cut to %zu", names[_i], cut);
+        ck_assert_msg(image_decode(&picture, part, cut, &(struct image_limits){.pixels_max = 1000}, &err) == -1,
+                      "%s cut to %zu", names[_i], cut);
         ck_assert_msg(err.code == ERR_IMAGE || (cut < 4 && err.code == ERR_MEDIA_TYPE), "%s cut to %zu: %s", names[_i],
                       cut, err.text);
         free(part);
@@ -290,7 +293,7 @@ START_TEST(a_changed_byte_never_does_worse_than_an_error)
             bytes[at] ^= (uint8_t)(1U << bit);
             struct picture picture = {0};
             struct err err = {0};
-            if (image_decode(&picture, bytes, n, 100000, &err) != 0) {
+            if (image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = 100000}, &err) != 0) {
                 refused++;
                 ck_assert_msg(err.code == ERR_IMAGE || err.code == ERR_IMAGE_LIMIT || err.code == ERR_MEDIA_TYPE,
                               "%s: %s", err_code_name(err.code), err.text);
@@ -342,7 +345,9 @@ static struct picture decode_turned(bool little, unsigned type, unsigned orienta
     uint8_t *file = with_exif(jpeg, &n, segment, exif(segment, little, type, orientation), 0);
     struct picture picture = {0};
     struct err err = {0};
-    ck_assert_msg(image_decode(&picture, file, n, IMAGE_PIXELS_MAX_DEFAULT, &err) == 0, "%s", err.text);
+    ck_assert_msg(
+        image_decode(&picture, file, n, &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err) == 0,
+        "%s", err.text);
     free(jpeg);
     free(file);
     return picture;
@@ -409,7 +414,8 @@ START_TEST(exif_data_that_lie_turn_nothing_or_something)
             uint8_t *file = with_exif(jpeg, &n, changed, value == 0 ? cut : n_segment, value == 17 ? 60000 : 0);
             struct picture picture = {0};
             struct err err = {0};
-            if (image_decode(&picture, file, n, IMAGE_PIXELS_MAX_DEFAULT, &err) != 0)
+            if (image_decode(&picture, file, n, &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err) !=
+                0)
                 ck_assert_uint_eq(value, 17); /* a segment that is longer than the file */
             picture_fini(&picture);
             free(file);
@@ -426,9 +432,9 @@ START_TEST(the_limit_is_on_pixels_and_inclusive)
     uint8_t *bytes = load(names[_i], &n);
     struct picture picture = {0};
     struct err err = {0};
-    ck_assert_int_eq(image_decode(&picture, bytes, n, pixels[_i], &err), 0);
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = pixels[_i]}, &err), 0);
     picture_fini(&picture);
-    ck_assert_int_eq(image_decode(&picture, bytes, n, pixels[_i] - 1, &err), -1);
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = pixels[_i] - 1}, &err), -1);
     ck_assert_int_eq(err.code, ERR_IMAGE_LIMIT);
     free(bytes);
 }
@@ -475,7 +481,9 @@ START_TEST(a_grey_picture_of_the_input_s_size_gives_its_very_pixels)
     struct settings settings = settings_default();
     for (int how = FIT_CONTAIN; how <= FIT_STRETCH; how++) {
         settings.fit = (enum fit)how;
-        ck_assert_int_eq(image_to_input(input, &shape, &settings, png, n, IMAGE_PIXELS_MAX_DEFAULT, &err), 0);
+        ck_assert_int_eq(image_to_input(input, &shape, &settings, png, n,
+                                        &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err),
+                         0);
         ck_assert_mem_eq(input, pixels, sizeof pixels);
     }
     free(png);
@@ -494,8 +502,8 @@ static bool same_both_ways(const uint8_t *bytes, size_t n, unsigned width, unsig
     struct err err = {0}, other = {0};
     uint8_t input[1024], expected[1024];
     ck_assert_uint_le((size_t)width * height, sizeof input);
-    int status = image_to_input(input, &shape, &settings, bytes, n, 2048, &err);
-    int decoded = image_decode(&picture, bytes, n, 2048, &other);
+    int status = image_to_input(input, &shape, &settings, bytes, n, &(struct image_limits){.pixels_max = 2048}, &err);
+    int decoded = image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = 2048}, &other);
     ck_assert_msg(status == decoded && err.code == other.code, "%s: %d %s, %d %s", name, status, err.text, decoded,
                   other.text);
     if (decoded == 0) {
@@ -559,7 +567,8 @@ START_TEST(dark_grey_on_light_paper_is_inverted_the_short_way_too)
         struct settings settings = settings_default();
         uint8_t input[7 * 5];
         settings.invert = INVERT_AUTO;
-        ck_assert_int_eq(image_to_input(input, &shape, &settings, png, n, 100, &err), 0);
+        ck_assert_int_eq(
+            image_to_input(input, &shape, &settings, png, n, &(struct image_limits){.pixels_max = 100}, &err), 0);
         ck_assert_uint_eq(input[0], border > 127 ? 255 - border : border);
         for (int invert = INVERT_NEVER; invert <= INVERT_AUTO; invert++)
             ck_assert(same_both_ways(png, n, 7, 5, (enum invert)invert, "border"));
@@ -859,7 +868,7 @@ START_TEST(a_written_png_is_read_back_pixel_by_pixel)
     ck_assert_uint_eq(n, n_again);
     ck_assert_mem_eq(png, again, n);
     struct picture p;
-    ck_assert_int_eq(image_decode(&p, png, n, 1000, &err), 0);
+    ck_assert_int_eq(image_decode(&p, png, n, &(struct image_limits){.pixels_max = 1000}, &err), 0);
     ck_assert_uint_eq(p.width, 13);
     ck_assert_uint_eq(p.height, 11);
     for (unsigned i = 0; i < 13 * 11; i++)

@@ -7,6 +7,8 @@
 
 #include "server/oip.h"
 
+static struct image_limits limits = {.pixels_max = 1u << 20};
+
 #define N_INPUT 6u /* 1 x 2 x 3 */
 
 static struct learner *make(void)
@@ -34,7 +36,7 @@ static struct learner *make(void)
 static int decode(struct oip_request *out, const struct learner *learner, const void *bytes, size_t n, uint64_t n_json,
                   struct err *err)
 {
-    const struct body_rules rules = {.learner = learner, .image_pixels = 1u << 20, .images_max = 100};
+    const struct body_rules rules = {.learner = learner, .limits = &limits, .images_max = 100};
     uint8_t *copy = malloc(n + (n == 0));
     ck_assert(copy != NULL);
     memcpy(copy, bytes, n);
@@ -141,7 +143,7 @@ START_TEST(fp32_is_rounded_to_the_nearest_pixel_halves_up)
                                "\"data\":[0.49,0.5,254.49,254.5,255,1]}]}";
     static const uint8_t pixels[N_INPUT] = {0, 1, 254, 255, 255, 1};
     struct learner *learner = make();
-    const struct body_rules rules = {.learner = learner, .image_pixels = 1u << 20, .images_max = 100};
+    const struct body_rules rules = {.learner = learner, .limits = &limits, .images_max = 100};
     struct oip_request request;
     struct err err = {0};
     ck_assert_int_eq(oip_decode(&request, (const uint8_t *)body, sizeof body - 1, OIP_NO_HEADER, &rules, &err), 0);

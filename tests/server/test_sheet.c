@@ -42,7 +42,8 @@ static struct picture draw(struct learner *learner)
     struct picture picture;
     struct err err = {0};
     ck_assert_msg(sheet_kernels(&png, &n, learner, &err) == 0, "%s", err.text);
-    ck_assert_msg(image_decode(&picture, png, n, SHEET_PIXELS_MAX, &err) == 0, "%s", err.text);
+    ck_assert_msg(image_decode(&picture, png, n, &(struct image_limits){.pixels_max = SHEET_PIXELS_MAX}, &err) == 0,
+                  "%s", err.text);
     free(png);
     learner_free(learner);
     return picture;
