@@ -356,16 +356,16 @@ struct work *call_submit(const struct call *call, enum job_kind kind, void (*ren
     return work;
 }
 
-void call_read(const struct call *call, void *own, int (*read)(struct job *, struct store *, struct err *),
-               void (*render)(struct work *, struct answer *))
+void call_read(const struct call *call, void *own, void (*own_free)(void *own),
+               int (*read)(struct job *, struct store *, struct err *), void (*render)(struct work *, struct answer *))
 {
     struct work *work = call_submit(call, JOB_READ, render);
     if (work == NULL) {
-        free(own);
+        own_free(own);
         return;
     }
     work->own = own;
-    work->own_free = free;
+    work->own_free = own_free;
     work->job.read = read;
 }
 

@@ -150,9 +150,9 @@ struct work {
  * before it returns. NULL: the answer is a problem (no memory). */
 struct work *call_submit(const struct call *call, enum job_kind kind, void (*render)(struct work *, struct answer *));
 
-/* call_read - a job of reading (JOB_READ) whose `own`, from malloc, it takes in any case. */
-void call_read(const struct call *call, void *own, int (*read)(struct job *, struct store *, struct err *),
-               void (*render)(struct work *, struct answer *));
+/* call_read - a job of reading (JOB_READ) whose `own` it takes in any case: own_free() frees it. */
+void call_read(const struct call *call, void *own, void (*own_free)(void *own),
+               int (*read)(struct job *, struct store *, struct err *), void (*render)(struct work *, struct answer *));
 
 /* routes_problem - answers err, and writes to the log what a 5xx hides (at most a line a second). */
 void routes_problem(struct routes *routes, struct answer *answer, const struct err *err);

@@ -81,6 +81,7 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
 {
     metrics_write_gauge(text, "convd_queue_jobs", "Jobs that wait for the trainer.", (double)s->queued_jobs);
     metrics_write_gauge(text, "convd_queue_samples", "Samples that wait for the trainer.", (double)s->queued_samples);
+    metrics_write_gauge(text, "convd_queue_reads", "Requests that wait to read from the log.", (double)s->queued_reads);
     metrics_write_gauge(text, "convd_queue_bytes", "Memory of what waits for the trainer.", (double)s->queued_bytes);
     metrics_write_counter(text, "convd_queue_refused_total", "Jobs refused: queue full.", (double)s->refused_busy);
     metrics_write_counter(text, "convd_trainer_rounds_total", "Group commits.", (double)s->rounds);

@@ -6,6 +6,10 @@
  * (http.h): the trainer's thread reads some rows at a time (JOB_READ), the HTTP thread turns one after the other into a
  * picture when the client takes it. So an export delays nobody, and costs CHUNK_BYTES, however large it is. What goes wrong on the way cuts
  * the connection: a client sees that the archive has no end.
+ *
+ * A client may take hours. Rows that were read before the past was rewritten (trainer_rewrites) are read again: what is forgotten
+ * meanwhile is in no later file. The folders are those of the classes that there were when it began, and of later ones: where one of them
+ * was removed or renamed, a name could stand for two classes in one archive, and so it is cut.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +38,9 @@ struct export
     struct store_sample_row *rows;
     uint8_t *pixels;
     size_t n;
+    uint64_t rewrites;                  /* of the past, before the rows were read */
+    char(*labels)[LABEL_BYTES_MAX + 1]; /* [n_labels]: what the rows' columns mean */
+    uint32_t n_labels;
     /* the stream's */
     size_t at; /* of the rows: the next to be sent */
     bool ended;
@@ -48,15 +55,40 @@ static void let_go(struct export *export)
     atomic_fetch_sub(&export->routes->exports, 1);
     free(export->rows);
     free(export->pixels);
+    free(export->labels);
     text_free(&export->out);
     free(export);
 }
 
 /* ---- reading: in the trainer's thread ---- */
 
+/* The classes as they are now, where those that there were are among them. */
+static int take_labels(struct export *export, const struct learner *learner, struct err *err)
+{
+    for (uint32_t i = 0; i < export->n_labels; i++)
+        if (i >= learner->n_classes || strcmp(export->labels[i], learner->labels[i]) != 0)
+            return err_set(err, ERR_CONFLICT, "the class \"%s\" was removed or renamed during an export",
+                           export->labels[i]);
+    if (export->n_labels == learner->n_classes)
+        return 0;
+    char(*labels)[LABEL_BYTES_MAX + 1] = realloc(export->labels, learner->n_classes * sizeof *labels);
+    if (labels == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for the names of classes");
+    memcpy(labels, learner->labels, learner->n_classes * sizeof *labels);
+    export->labels = labels;
+    export->n_labels = learner->n_classes;
+    return 0;
+}
+
 static int read_rows(struct job *job, struct store *store, struct err *err)
 {
     struct export *export = job->context;
+    struct revision *revision = model_acquire(export->routes->model);
+    const int status = take_labels(export, revision->learner, err);
+    model_release(export->routes->model, revision);
+    if (status != 0)
+        return -1;
+    export->rewrites = trainer_rewrites(export->routes->trainer);
     if (export->last == 0)
         export->last = store_next_sample_id(store) - 1;
     if (export->last > 0)
@@ -79,7 +111,7 @@ static int ask_for_rows(struct export *export)
 {
     struct err err;
     export->job = (struct job){.kind = JOB_READ, .read = read_rows, .done = rows_read, .context = export};
-    export->job.bytes = export->room * export->shape.n_input;
+    export->job.goes_on = true;
     export->n = export->at = 0;
     atomic_store(&export->state, EXPORT_READING);
     atomic_fetch_add(&export->holders, 1);
@@ -127,19 +159,16 @@ static void add_file(struct text *out, const char *label, const struct store_sam
 static int add_row(struct export *export)
 {
     const struct store_sample_row *row = &export->rows[export->at];
-    struct revision *revision = model_acquire(export->routes->model);
-    const struct learner *learner = revision->learner;
     uint8_t *png = NULL;
     size_t n_png = 0;
     struct err err;
     int status = -1;
-    if (row->label < learner->n_classes && is_folder(learner->labels[row->label]) &&
+    if (row->label < export->n_labels && is_folder(export->labels[row->label]) &&
         planes_png(&png, &n_png, export->pixels + export->at * export->shape.n_input, &export->shape, 1, &err) == 0) {
-        add_file(&export->out, learner->labels[row->label], row, png, n_png);
+        add_file(&export->out, export->labels[row->label], row, png, n_png);
         status = export->out.failed ? -1 : 0;
     }
     free(png);
-    model_release(export->routes->model, revision);
     export->at++;
     return status;
 }
@@ -157,9 +186,12 @@ static long fill(struct export *export)
             return 0;
         if (state == EXPORT_FAILED)
             return HTTP_STREAM_BROKEN;
-        if (state == EXPORT_READY && export->at < export->n)
+        if (state == EXPORT_READY && export->at < export->n &&
+            export->rewrites != trainer_rewrites(export->routes->trainer))
+            export->next = export->rows[export->at].id; /* they are read again */
+        else if (state == EXPORT_READY && export->at < export->n)
             return add_row(export) == 0 ? 1 : HTTP_STREAM_BROKEN;
-        if (state == EXPORT_READY && export->next == 0)
+        else if (state == EXPORT_READY && export->next == 0)
             break;
         if (ask_for_rows(export) != 0)
             return HTTP_STREAM_BROKEN;

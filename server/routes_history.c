@@ -11,7 +11,7 @@
 #define POINTS_DEFAULT 200u
 #define POINTS_MAX     1000u
 #define LOOK_MOST      100000u
-#define LOOK_STEP      20000u /* some 8 ms */
+#define LOOK_STEP      5000u /* some 2 ms */
 
 struct history {
     uint64_t points; /* asked for          */
@@ -104,5 +104,5 @@ void route_history(const struct call *call)
         return;
     }
     h->points = points;
-    call_read(call, h, history_read, history_done);
+    call_read(call, h, free, history_read, history_done);
 }

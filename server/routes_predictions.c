@@ -36,6 +36,24 @@ static void add_label(struct text *text, const struct learner *learner, int64_t 
         text_add_string(text, "null"); /* none, or going back took the class away */
 }
 
+/* What is of other classes than the model's is forgotten; returns since when they are as they are. */
+static uint64_t forget_others(const struct routes *routes)
+{
+    const uint64_t columns = trainer_columns(routes->trainer);
+    remember_columns(routes->remember, columns);
+    return columns;
+}
+
+/* The revision whose classes the columns mean of what was looked up after forget_others(). NULL: they have changed since; look again. */
+static struct revision *acquire_since(const struct routes *routes, uint64_t columns)
+{
+    struct revision *revision = model_acquire(routes->model);
+    if (trainer_columns(routes->trainer) == columns)
+        return revision;
+    model_release(routes->model, revision);
+    return NULL;
+}
+
 static void add_remembered(struct text *text, const struct remembered *r, const struct learner *learner)
 {
     text_add_format(text, "{\"id\":\"%lld\",\"label\":", (long long)r->id);
@@ -83,18 +101,23 @@ void route_predictions_get(const struct call *call)
     long n = -1;
     struct err err;
     struct remembered *list = NULL;
+    struct revision *revision = NULL;
     if (take_order(&order, call->request, &err) == 0 &&
         request_param_number(call->request, "limit", 1, LIMIT_MAX, &limit, &err) == 0) {
         list = calloc(limit, sizeof *list);
         if (list == NULL)
             err_set(&err, ERR_MEMORY, "no memory for a list of predictions");
-        else
+        while (list != NULL && revision == NULL) {
+            const uint64_t columns = forget_others(call->routes);
             n = remember_list(call->routes->remember, order, list, limit, &all, &err);
+            if (n < 0)
+                break;
+            revision = acquire_since(call->routes, columns);
+        }
     }
     if (n < 0) {
         routes_problem(call->routes, call->answer, &err);
     } else {
-        struct revision *revision = model_acquire(call->routes->model);
         text_add_string(text, "{\"predictions\":[");
         for (long i = 0; i < n; i++) {
             if (i > 0)
@@ -113,11 +136,15 @@ void route_predictions_get(const struct call *call)
 void route_prediction_get(const struct call *call)
 {
     struct remembered found;
-    if (!remember_find(call->routes->remember, call->id, &found)) {
-        not_found(call->answer, call->id);
-        return;
+    struct revision *revision = NULL;
+    while (revision == NULL) {
+        const uint64_t columns = forget_others(call->routes);
+        if (!remember_find(call->routes->remember, call->id, &found)) {
+            not_found(call->answer, call->id);
+            return;
+        }
+        revision = acquire_since(call->routes, columns);
     }
-    struct revision *revision = model_acquire(call->routes->model);
     add_remembered(&call->answer->text, &found, revision->learner);
     text_add(&call->answer->text, "\n", 1);
     model_release(call->routes->model, revision);
@@ -304,6 +331,7 @@ void route_prediction_label(const struct call *call)
     write_fingerprint(job->fingerprint, wanted.label);
     job->read = look_for_key;
     struct sample sample = {.label = wanted.index};
+    (void)forget_others(call->routes); /* of later ones than the index the trainer takes care: as_of */
     if (wanted.refusal != NULL ||
         !remember_outcome(call->routes->remember, call->id, sample.label, &sample.predicted, &sample.loss))
         return;

@@ -1,65 +1,123 @@
 /* routes_samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
  *
  * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer.h, JOB_READ). A
- * search for what is rare goes over all of the log, step by step, until its page is full or a second of looking is over; the
- * client goes on from there with the cursor.
+ * search for what is rare goes over all of the log, step by step, until its page is full or a second is over; the client goes on
+ * from there with the cursor. Where the past is rewritten between two steps, what was found so far is thrown away, and the page
+ * begins anew: no row is of a sample that is forgotten, or stands under the name of another class. Rows become text in the trainer's
+ * thread, where the classes are those that their columns mean.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "server/clock.h"
 #include "server/planes.h"
 #include "server/routes.h"
 #include "server/sample_row.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
-#define LOOK_STEP     20000u /* rows that a step of the search looks at: some 8 ms */
-#define LOOK_STEPS    100u   /* of those for one request                            */
+#define LOOK_STEP     5000u /* rows that a step of the search looks at: some 2 ms */
+#define LOOK_MS       1000  /* after which a page is answered, however few it found */
+
+static void answer_text_of(struct answer *answer, const struct text *text)
+{
+    text_add(&answer->text, text->bytes, text->n);
+    answer->text.failed = answer->text.failed || text->failed;
+    answer_text_done(answer, 200, ANSWER_JSON);
+}
 
 /* ---- GET /samples ---- */
 
 struct page {
-    struct store_search search;
-    unsigned steps;
+    struct store_search asked, search;                               /* asked: but for the columns of its classes */
+    char label[LABEL_BYTES_MAX + 1], predicted[LABEL_BYTES_MAX + 1]; /* "": any */
+    bool begun;
+    uint64_t rewrites; /* of the past, when it began */
+    int64_t until_ms;
+    struct text text;
     size_t limit, n;
     struct store_sample_row rows[];
 };
 
-static int page_read(struct job *job, struct store *store, struct err *err)
+static void page_free(void *own)
 {
-    struct page *page = ((struct work *)job->context)->own;
+    struct page *page = own;
+    text_free(&page->text);
+    free(page);
+}
+
+static int find_class(int64_t *index, const char *label, const char *name, const struct learner *learner,
+                      struct err *err)
+{
+    uint32_t found = 0;
+    *index = -1;
+    if (label[0] == '\0')
+        return 0;
+    if (body_label(&found, label, strlen(label), learner, err) != 0)
+        return err_wrap(err, "?%s", name);
+    *index = found;
+    return 0;
+}
+
+static int page_begin(struct page *page, uint64_t rewrites, const struct learner *learner, struct err *err)
+{
+    page->search = page->asked;
+    page->n = 0;
+    page->begun = true;
+    page->rewrites = rewrites;
+    return find_class(&page->search.label, page->label, "label", learner, err) == 0
+               ? find_class(&page->search.predicted, page->predicted, "predicted", learner, err)
+               : -1;
+}
+
+static int page_step(struct page *page, struct store *store, uint64_t rewrites, const struct learner *learner,
+                     struct err *err)
+{
     size_t n;
+    if ((!page->begun || page->rewrites != rewrites) && page_begin(page, rewrites, learner, err) != 0)
+        return -1;
     if (store_search(store, &page->search, page->rows + page->n, page->limit - page->n, LOOK_STEP, &n, err) != 0)
         return -1;
     page->n += n;
-    return page->n < page->limit && page->search.before > 0 && ++page->steps < LOOK_STEPS;
+    if (page->n < page->limit && page->search.before > 0 && now_ms() < page->until_ms)
+        return 1;
+    sample_rows_write(&page->text, page->rows, page->n, page->search.before, learner);
+    text_add_string(&page->text, "\n");
+    return 0;
+}
+
+static int page_read(struct job *job, struct store *store, struct err *err)
+{
+    const struct work *work = job->context;
+    struct revision *revision = model_acquire(work->routes->model);
+    const int status = page_step(work->own, store, trainer_rewrites(work->routes->trainer), revision->learner, err);
+    model_release(work->routes->model, revision);
+    return status;
 }
 
 static void page_done(struct work *work, struct answer *answer)
 {
     const struct page *page = work->own;
-    struct revision *revision = model_acquire(work->routes->model);
-    struct text *text = &answer->text;
-    sample_rows_write(text, page->rows, page->n, page->search.before, revision->learner);
-    text_add_string(text, "\n");
-    model_release(work->routes->model, revision);
-    answer_text_done(answer, 200, ANSWER_JSON);
+    answer_text_of(answer, &page->text);
 }
 
-static int take_class(int64_t *index, const struct call *call, const char *name, struct err *err)
+/* The label is one of a class, or the client is told at once; it is looked up again when the search begins. */
+static int take_class(char label[LABEL_BYTES_MAX + 1], const struct call *call, const char *name, struct err *err)
 {
-    const char *label = request_param(call->request, name);
-    uint32_t found = 0;
-    *index = -1;
-    if (label == NULL)
+    const char *given = request_param(call->request, name);
+    uint32_t found;
+    label[0] = '\0';
+    if (given == NULL)
         return 0;
     struct revision *revision = model_acquire(call->routes->model);
-    int status = body_label(&found, label, strlen(label), revision->learner, err);
+    int status = body_label(&found, given, strlen(given), revision->learner, err);
     model_release(call->routes->model, revision);
-    *index = status == 0 ? (int64_t)found : -1;
-    return status == 0 ? 0 : err_wrap(err, "?%s", name);
+    if (status != 0)
+        return err_wrap(err, "?%s", name);
+    memcpy(label, given, strlen(given) + 1); /* body_label() has measured it */
+    return 0;
 }
 
 /* The microseconds behind the seconds of "..T12:00:00.25Z"; -1 where it does not end so. */
@@ -96,15 +154,15 @@ static int take_time(int64_t *us, const struct request *request, const char *nam
     return 0;
 }
 
-static int take_search(struct store_search *search, uint64_t *limit, const struct call *call, struct err *err)
+static int take_search(struct page *page, uint64_t *limit, const struct call *call, struct err *err)
 {
     const struct request *request = call->request;
+    struct store_search *search = &page->asked;
     uint64_t wrong = 2, cursor = INT64_MAX;
     *limit = LIMIT_DEFAULT;
     search->from_us = INT64_MIN;
     search->to_us = INT64_MAX;
-    if (take_class(&search->label, call, "label", err) != 0 ||
-        take_class(&search->predicted, call, "predicted", err) != 0 ||
+    if (take_class(page->label, call, "label", err) != 0 || take_class(page->predicted, call, "predicted", err) != 0 ||
         request_param_number(request, "wrong", 0, 1, &wrong, err) != 0 ||
         take_time(&search->from_us, request, "from", err) != 0 || take_time(&search->to_us, request, "to", err) != 0 ||
         request_param_number(request, "limit", 1, LIMIT_MAX, limit, err) != 0 ||
@@ -117,10 +175,10 @@ static int take_search(struct store_search *search, uint64_t *limit, const struc
 
 void route_samples_get(const struct call *call)
 {
-    struct store_search search;
+    struct page asked = {0};
     uint64_t limit;
     struct err err;
-    if (take_search(&search, &limit, call, &err) != 0) {
+    if (take_search(&asked, &limit, call, &err) != 0) {
         answer_problem(call->answer, &err);
         return;
     }
@@ -130,19 +188,28 @@ void route_samples_get(const struct call *call)
         routes_problem(call->routes, call->answer, &err);
         return;
     }
-    page->search = search;
+    *page = asked;
     page->limit = limit;
-    call_read(call, page, page_read, page_done);
+    page->until_ms = now_ms() + LOOK_MS;
+    call_read(call, page, page_free, page_read, page_done);
 }
 
 /* ---- GET /samples/{id} and its image ---- */
 
 struct one {
     struct store_sample_row row;
+    struct text text; /* the row */
     struct shape shape;
-    uint32_t scale;
+    uint32_t scale;   /* of its image; 0: it is not asked for */
     uint8_t pixels[]; /* [n_input], or none */
 };
+
+static void one_free(void *own)
+{
+    struct one *one = own;
+    text_free(&one->text);
+    free(one);
+}
 
 static int one_read(struct job *job, struct store *store, struct err *err)
 {
@@ -152,17 +219,19 @@ static int one_read(struct job *job, struct store *store, struct err *err)
         store_sample_row(store, work->id, &one->row, one->scale > 0 ? one->pixels : NULL, one->shape.n_input, err);
     if (found == 0)
         return err_set(err, ERR_NOT_FOUND, "there is no sample %lld; GET /samples lists them", (long long)work->id);
+    if (found > 0 && one->scale == 0) {
+        struct revision *revision = model_acquire(work->routes->model);
+        sample_row_write(&one->text, &one->row, revision->learner);
+        text_add(&one->text, "\n", 1);
+        model_release(work->routes->model, revision);
+    }
     return found < 0 ? -1 : 0;
 }
 
 static void one_done(struct work *work, struct answer *answer)
 {
     const struct one *one = work->own;
-    struct revision *revision = model_acquire(work->routes->model);
-    sample_row_write(&answer->text, &one->row, revision->learner);
-    text_add(&answer->text, "\n", 1);
-    model_release(work->routes->model, revision);
-    answer_text_done(answer, 200, ANSWER_JSON);
+    answer_text_of(answer, &one->text);
 }
 
 /* The image of a sample never changes; but it may be forgotten, so who has it asks again. */
@@ -199,7 +268,7 @@ static void read_one(const struct call *call, uint32_t scale, void (*render)(str
     }
     one->shape = shape;
     one->scale = scale;
-    call_read(call, one, one_read, render);
+    call_read(call, one, one_free, one_read, render);
 }
 
 void route_sample_get(const struct call *call)

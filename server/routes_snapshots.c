@@ -131,7 +131,8 @@ void route_snapshot_activate(const struct call *call)
 struct comparison {
     int64_t a, b;
     uint64_t samples;
-    int64_t until_ms; /* what was compared by then is the answer */
+    int64_t until_ms;  /* what was compared by then is the answer */
+    uint64_t rewrites; /* of the past, when diff began */
     struct diff *diff;
 };
 
@@ -146,6 +147,12 @@ static int compare(struct job *job, struct store *store, struct err *err)
 {
     const struct work *work = job->context;
     struct comparison *c = work->own;
+    const uint64_t rewrites = trainer_rewrites(work->routes->trainer);
+    if (c->diff != NULL && rewrites != c->rewrites) { /* snapshots and samples are others now */
+        diff_free(c->diff);
+        c->diff = NULL;
+    }
+    c->rewrites = rewrites;
     if (c->diff == NULL)
         return diff_create(&c->diff, store, c->a, c->b, c->samples, err) == 0 ? 1 : -1;
     if (now_ms() < c->until_ms && !atomic_load(&work->routes->stopping))
@@ -178,7 +185,7 @@ void route_snapshot_diff(const struct call *call)
         free(c);
     } else {
         *c = (struct comparison){call->id, call->other, samples, now_ms() + 1000 * (int64_t)call->routes->wait_seconds,
-                                 NULL};
+                                 0,        NULL};
         work->own = c;
         work->own_free = comparison_free;
         work->job.read = compare;

@@ -45,6 +45,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->config = *config;
     t->last = &t->first;
+    t->last_read = &t->first_read;
     t->stats.training_off = config->training_off != NULL;
     t->model = model_create(learner, err);
     t->jobs = t->model != NULL ? jobs_create((int64_t)store_revision(store) + 1, err) : NULL;
@@ -57,6 +58,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     t->store = store;
     t->work = learner;
+    t->n_columns = t->columns_most = learner->n_classes;
     pace_init(&t->pace, t->model, config->threads);
     learner->rest = &t->pace.rest;
     store_rest(store, &t->pace.rest);
@@ -104,6 +106,11 @@ struct model *trainer_model(struct trainer *t)
 uint64_t trainer_columns(struct trainer *t)
 {
     return atomic_load(&t->columns);
+}
+
+uint64_t trainer_rewrites(struct trainer *t)
+{
+    return atomic_load(&t->rewrites);
 }
 
 struct jobs *trainer_jobs(struct trainer *t)

@@ -19,7 +19,9 @@
  * publication. A stop interrupts it, and the next start takes it up again. When it fails, for want of room or memory, its job goes
  * on, tells why, and it is tried again; rebuild.h says what ends it.
  *
- * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full.
+ * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full. What only reads (JOB_READ,
+ * JOB_SNAPSHOTS) has a queue of its own, of READS_MAX, and READS_US of each round, one after the other: however many read, nobody
+ * who trains waits for longer than that and one turn.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
  */
 #ifndef CONVD_SERVER_TRAINER_H
@@ -32,6 +34,9 @@
 #include "server/rebuild.h"
 #include "server/rehearse.h"
 #include "store/store.h"
+
+#define READS_MAX 64u   /* that wait for their turn */
+#define READS_US  3000u /* of a round, for all of them together */
 
 struct trainer;
 
@@ -47,7 +52,7 @@ enum job_kind {
     JOB_REHEARSE,  /* start what `rehearse` asks for; out: job_status                                   */
     JOB_EDIT,      /* forget or relabel what `edit` asks for; out: changed, job_status                    */
     JOB_CANCEL,    /* end the running job job_id; out: job_status                                       */
-    JOB_READ,      /* calls `read` after the round's other jobs                                         */
+    JOB_READ,      /* calls `read`, when its turn comes among those that read                           */
 };
 
 struct job {
@@ -67,9 +72,11 @@ struct job {
     struct rehearse_ask rehearse;  /* JOB_REHEARSE: checked                                              */
     struct edit_ask edit;          /* JOB_EDIT                                                                    */
     int64_t job_id;                /* JOB_CANCEL                                                                  */
-    /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for some ten milliseconds at most; puts
-     * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed */
+    /* JOB_READ: looks into the store, in the trainer's thread, outside of transactions, for a few milliseconds at most; puts
+     * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed.
+     * What lasts for more than one turn may keep neither rows nor columns from one to the next without a look at trainer_rewrites() */
     int (*read)(struct job *job, struct store *store, struct err *err);
+    bool goes_on; /* JOB_READ: a part of what was begun already: READS_MAX does not keep it out */
     uint64_t
         as_of; /* JOB_TRAIN, JOB_CLASS: the revision whose class table its indices are of. Where the model has gone back
                       * since, they may mean others: ERR_BUSY. 0: not looked at */
@@ -138,7 +145,7 @@ struct trainer_config {
 };
 
 struct trainer_stats {
-    uint64_t queued_jobs, queued_samples, queued_bytes;
+    uint64_t queued_jobs, queued_samples, queued_bytes, queued_reads; /* of jobs, reads are none */
     uint64_t rounds, samples, refused_busy, storage_errors, snapshots;
     uint64_t last_round_us; /* duration of the last round                                              */
     uint64_t rehearsed;     /* steps of rehearsals                                                   */
@@ -167,9 +174,13 @@ int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 /* trainer_stats - any thread. */
 struct trainer_stats trainer_stats(struct trainer *trainer);
 
-/* trainer_columns - the revision at which a class was removed last: before it, indices of classes meant others. 0: none since the
- * start. Any thread. */
+/* trainer_columns - the revision at which a class was removed last, or one got the index that another had before the model went back:
+ * before it, indices of classes meant others. It is told before that revision is published. 0: none since the start. Any thread. */
 uint64_t trainer_columns(struct trainer *trainer);
+
+/* trainer_rewrites - how often the past was rewritten since the start: an edit was accepted, given up or made, or the model went back.
+ * Rows of samples from before may be gone, or of another class. Any thread. */
+uint64_t trainer_rewrites(struct trainer *trainer);
 
 /* trainer_jobs - the table of its long work; lives as long as the trainer. */
 struct jobs *trainer_jobs(struct trainer *trainer);

@@ -37,6 +37,7 @@ int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
         edit_end(t, JOB_STATE_DONE, NULL);
     if (status != 0 || !still)
         return status;
+    atomic_fetch_add(&t->rewrites, 1);
     if (!active)
         t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
     assert(t->rebuild_job > 0 && "one of its kind at a time, and none ran");
@@ -81,6 +82,7 @@ static void edit_done(struct trainer *t, const struct learner *state, const stru
                          t->went_back = state->revision); /* indices that were looked up before mean others */
         edit_publish(t, state, taken, made);
     }
+    atomic_fetch_add(&t->rewrites, 1);
     trainer_edit_empty_wal(t);
     (void)jobs_find(t->jobs, t->rebuild_job, &job);
     jobs_progress(t->jobs, t->rebuild_job, job.steps_total, 1, t->work->revision);
@@ -164,6 +166,7 @@ int trainer_edit_cancel(struct trainer *t, struct err *err)
         trainer_storage_error(t);
         return -1;
     }
+    atomic_fetch_add(&t->rewrites, 1);
     edit_end(t, JOB_STATE_CANCELLED, NULL);
     return 0;
 }

@@ -107,7 +107,7 @@ struct job *trainer_flight_jobs(struct trainer *t)
 {
     struct job *jobs = NULL;
     (void)pthread_mutex_lock(&t->lock);
-    while (t->first == NULL && t->flight.state == FLIGHT_AIR)
+    while (t->first == NULL && t->first_read == NULL && t->flight.state == FLIGHT_AIR)
         (void)pthread_cond_wait(&t->wake, &t->lock);
     if (t->flight.state == FLIGHT_AIR)
         jobs = trainer_queue_take(t);

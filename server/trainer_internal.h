@@ -67,10 +67,12 @@ struct trainer {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     struct job *first, **last;
+    struct job *first_read, **last_read; /* what only reads */
     bool stopping, quiesced;
     struct trainer_stats stats;
 
-    _Atomic uint64_t columns; /* trainer_columns() */
+    _Atomic uint64_t columns;  /* trainer_columns() */
+    _Atomic uint64_t rewrites; /* trainer_rewrites() */
 
     /* the thread's own */
     struct store_place place; /* behind what was applied */
@@ -79,7 +81,8 @@ struct trainer {
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
-    bool wal_holds;     /* what was forgotten, until it is emptied */
+    uint32_t n_columns, columns_most; /* of classes: published, and the most since `columns` */
+    bool wal_holds;                   /* what was forgotten, until it is emptied */
     uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
     bool rehearsing;    /* rehearse_job is running, and this is its plan */
     struct rehearse_plan plan;
@@ -97,6 +100,7 @@ void trainer_fail(struct job *job, const struct err *err);
 /* What the thread does next. */
 struct trainer_turn {
     struct job *jobs; /* NULL: none                      */
+    bool reads;       /* some wait that only read        */
     bool idle;        /* nothing came for a whole tick   */
     bool stop;        /* the last turn                   */
     bool quiesced;    /* no long work any more           */
@@ -109,9 +113,13 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us);
 /* trainer_queue_take - the front of the queue, without waiting, under the lock. */
 struct job *trainer_queue_take(struct trainer *t);
 
-/* trainer_queue_done - any of the two threads. The job's last: it is counted out and its owner is called. trainer_queue_again - it waits for another turn,
- * behind all others. */
+/* trainer_queue_done - any of the two threads. The job's last: it is counted out and its owner is called. */
 void trainer_queue_done(struct trainer *t, struct job *job);
+
+/* trainer_queue_reads - how many of those that only read wait. trainer_queue_take_read - the first, whose turn it is; NULL: none.
+ * trainer_queue_again - it waits for another turn, behind all others that read. */
+uint64_t trainer_queue_reads(struct trainer *t);
+struct job *trainer_queue_take_read(struct trainer *t);
 void trainer_queue_again(struct trainer *t, struct job *job);
 
 /* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
@@ -156,7 +164,7 @@ bool trainer_flight_board(struct trainer *t, const struct job *job);
  * one is applied once more, and finished at once. */
 void trainer_flight_begin(struct trainer *t, struct trainer_group *g);
 
-/* trainer_flight_jobs - while one is in the air: waits for jobs, and takes them; NULL: it has landed. */
+/* trainer_flight_jobs - while one is in the air: waits for jobs, and takes them; NULL: it has landed, or somebody wants to read. */
 struct job *trainer_flight_jobs(struct trainer *t);
 
 /* trainer_flight_air - whether one is in the air. trainer_flight_land - waits until none is; from then on the store is this thread's again, and

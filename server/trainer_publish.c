@@ -4,12 +4,23 @@
 #include "server/log.h"
 #include "server/trainer_internal.h"
 
+/* Going back takes classes away, and their columns mean nothing until others come: from then on those of before are not to be used. */
+static void mind_columns(struct trainer *t)
+{
+    const uint32_t n = t->work->n_classes;
+    if (n > t->n_columns && t->n_columns < t->columns_most)
+        atomic_store(&t->columns, t->work->revision);
+    t->columns_most = n > t->columns_most ? n : t->columns_most;
+    t->n_columns = n;
+}
+
 /* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are
  * applied already; they must not be answered with a failure. */
 struct revision *trainer_prepare(struct trainer *t)
 {
     struct err err;
     struct revision *prepared;
+    mind_columns(t);
     while ((prepared = model_prepare(t->model, t->work, &err)) == NULL)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     learner_mark(t->work);

@@ -11,12 +11,21 @@ static uint64_t job_samples(const struct job *job)
     return job->kind == JOB_TRAIN ? job->event.as.train.n : 1;
 }
 
+static bool only_reads(const struct job *job)
+{
+    return job->kind == JOB_READ || job->kind == JOB_SNAPSHOTS;
+}
+
 void trainer_queue_done(struct trainer *t, struct job *job)
 {
     (void)pthread_mutex_lock(&t->lock);
-    t->stats.queued_jobs--;
-    t->stats.queued_samples -= job_samples(job);
-    t->stats.queued_bytes -= job->bytes;
+    if (only_reads(job)) {
+        t->stats.queued_reads--;
+    } else {
+        t->stats.queued_jobs--;
+        t->stats.queued_samples -= job_samples(job);
+        t->stats.queued_bytes -= job->bytes;
+    }
     t->stats.progress++;
     (void)pthread_mutex_unlock(&t->lock);
     job->done(job);
@@ -28,14 +37,43 @@ void trainer_fail(struct job *job, const struct err *err)
     job->err = *err;
 }
 
+/* ---- what only reads ---- */
+
+/* With the lock held. */
+static void append_read(struct trainer *t, struct job *job)
+{
+    job->next = NULL;
+    *t->last_read = job;
+    t->last_read = &job->next;
+}
+
+uint64_t trainer_queue_reads(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    const uint64_t n = t->stats.queued_reads;
+    (void)pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+struct job *trainer_queue_take_read(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    struct job *job = t->first_read;
+    if (job != NULL && (t->first_read = job->next) == NULL)
+        t->last_read = &t->first_read;
+    (void)pthread_mutex_unlock(&t->lock);
+    return job;
+}
+
 void trainer_queue_again(struct trainer *t, struct job *job)
 {
     (void)pthread_mutex_lock(&t->lock);
-    *t->last = job;
-    t->last = &job->next;
+    append_read(t, job);
     t->stats.progress++;
     (void)pthread_mutex_unlock(&t->lock);
 }
+
+/* ---- all else ---- */
 
 /* All of it, or as much as one transaction should hold. */
 struct job *trainer_queue_take(struct trainer *t)
@@ -61,7 +99,7 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
     const long tick_ns = work_us < (uint64_t)TICK_NS / 1000 ? (long)work_us * 1000 : TICK_NS;
     struct trainer_turn turn = {0};
     (void)pthread_mutex_lock(&t->lock);
-    while (t->first == NULL && !t->stopping && !turn.idle && work_us > 0) {
+    while (t->first == NULL && t->first_read == NULL && !t->stopping && !turn.idle && work_us > 0) {
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += tick_ns;
@@ -70,7 +108,8 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
     }
     turn.jobs = trainer_queue_take(t);
-    turn.stop = t->stopping && turn.jobs == NULL;
+    turn.reads = t->first_read != NULL;
+    turn.stop = t->stopping && turn.jobs == NULL && !turn.reads;
     turn.quiesced = t->quiesced || t->stopping;
     (void)pthread_mutex_unlock(&t->lock);
     return turn;
@@ -98,24 +137,34 @@ int trainer_submit(struct trainer *t, struct job *job, struct err *err)
     int status = 0;
     if (job->key != NULL && strnlen(job->key, STORE_KEY_BYTES_MAX + 1) > STORE_KEY_BYTES_MAX)
         return err_set(err, ERR_VALUE, "the Idempotency-Key is longer than %d bytes", STORE_KEY_BYTES_MAX);
+    const bool reads = only_reads(job);
     job->next = NULL;
     job->status = 0;
     (void)pthread_mutex_lock(&t->lock);
     struct trainer_stats *s = &t->stats;
     /* A job larger than the whole queue may pass when nothing else waits: it could never otherwise. */
-    const bool full = s->queued_jobs > 0 && (s->queued_samples + n > t->config.queue_samples ||
-                                             s->queued_bytes + job->bytes > t->config.queue_bytes);
+    const bool full =
+        !reads && s->queued_jobs > 0 &&
+        (s->queued_samples + n > t->config.queue_samples || s->queued_bytes + job->bytes > t->config.queue_bytes);
     if (t->stopping) {
         status = err_set(err, ERR_STOPPING, "the daemon is stopping");
     } else if (s->storage_failed) {
         status =
             err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
-    } else if (s->training_off && job->kind != JOB_SNAPSHOTS && job->kind != JOB_READ) {
+    } else if (s->training_off && !reads) {
         status = err_set(err, ERR_DB_CORRUPT, "training is off: %.280s", t->config.training_off);
     } else if (full) {
         s->refused_busy++;
         status = err_set(err, ERR_BUSY, "%llu samples wait to be learned; try again in a moment",
                          (unsigned long long)s->queued_samples);
+    } else if (reads && !job->goes_on && s->queued_reads >= READS_MAX) {
+        s->refused_busy++;
+        status =
+            err_set(err, ERR_BUSY, "%u requests that read from the log wait already; try again in a moment", READS_MAX);
+    } else if (reads) {
+        s->queued_reads++;
+        append_read(t, job);
+        (void)pthread_cond_signal(&t->wake);
     } else {
         s->queued_jobs++;
         s->queued_samples += n;

@@ -1,4 +1,6 @@
 /* trainer_snapshot.c - snapshots: taken, amended, gone back to. */
+#include <string.h>
+
 #include "server/clock.h"
 #include "server/trainer_internal.h"
 
@@ -31,6 +33,15 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
     return 0;
 }
 
+/* Whether each index that both have means the same class. */
+static bool same_classes(const struct learner *a, const struct learner *b)
+{
+    bool same = true;
+    for (uint32_t i = 0; i < a->n_classes && i < b->n_classes && same; i++)
+        same = strcmp(a->labels[i], b->labels[i]) == 0;
+    return same;
+}
+
 /* Back to an earlier state: one event that says so, then a snapshot, so that the next start need not look for the old one. */
 int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err)
 {
@@ -51,9 +62,12 @@ int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *er
         status = -1;
     }
     if (status == 0) {
+        if (!same_classes(t->work, learner))
+            atomic_store(&t->columns, event.revision);
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
         t->work->revision = t->went_back = event.revision;
         trainer_publish(t);
+        atomic_fetch_add(&t->rewrites, 1);
         t->alarms = t->work->tally.drift.alarms;
         trainer_tell(t, &(struct note){.kind = NOTE_ACTIVATE,
                                        .revision = event.revision,

@@ -33,9 +33,6 @@ static void run_alone(struct trainer *t, struct job *job)
     case JOB_ACTIVATE:
         status = trainer_snapshot_activate(t, job, &err);
         break;
-    case JOB_SNAPSHOTS:
-        status = store_snapshots(t->store, &job->list, &job->n_list, &err);
-        break;
     case JOB_DROP:
         status = store_snapshot_drop(t->store, job->snapshot_id, &err);
         break;
@@ -54,8 +51,9 @@ static void run_alone(struct trainer *t, struct job *job)
     case JOB_TRAIN:
     case JOB_CLASS:
     case JOB_TUNE:
+    case JOB_SNAPSHOTS:
     case JOB_READ:
-        err_set(&err, ERR_INTERNAL, "a job for the log");
+        err_set(&err, ERR_INTERNAL, "a job for the log, or one that only reads");
         break;
     }
     if (status != 0)
@@ -63,23 +61,35 @@ static void run_alone(struct trainer *t, struct job *job)
     trainer_queue_done(t, job);
 }
 
-/* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting. */
-static void run_reads(struct trainer *t, struct job *jobs)
+static void run_read(struct trainer *t, struct job *job)
 {
-    for (struct job *job = jobs, *next; job != NULL; job = next) {
-        struct err err = {0};
-        next = job->next;
-        job->next = NULL;
-        job->revision = t->work->revision;
-        job->step = t->work->step;
-        const int status = job->read(job, t->store, &err);
-        if (status > 0) {
-            trainer_queue_again(t, job);
-            continue;
-        }
-        if (status < 0)
-            trainer_fail(job, &err);
-        trainer_queue_done(t, job);
+    struct err err = {0};
+    job->revision = t->work->revision;
+    job->step = t->work->step;
+    const int status = job->kind == JOB_SNAPSHOTS ? store_snapshots(t->store, &job->list, &job->n_list, &err)
+                                                  : job->read(job, t->store, &err);
+    if (status > 0) {
+        trainer_queue_again(t, job);
+        return;
+    }
+    if (status < 0)
+        trainer_fail(job, &err);
+    trainer_queue_done(t, job);
+}
+
+/* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting: each that waits once, until their
+ * time is over; who is left is first in the next round. */
+static void run_reads(struct trainer *t)
+{
+    const uint64_t begin = clock_us();
+    uint64_t n = trainer_queue_reads(t);
+    struct job *job;
+    if (n > 0)
+        (void)trainer_flight_land(t);
+    while (n-- > 0 && (job = trainer_queue_take_read(t)) != NULL) {
+        run_read(t, job);
+        if (clock_us() - begin >= READS_US)
+            break;
     }
 }
 
@@ -88,16 +98,12 @@ static bool goes_into_log(const struct job *job)
     return job->kind == JOB_TRAIN || job->kind == JOB_CLASS || job->kind == JOB_TUNE;
 }
 
-/* Into the group, or done at once; what only reads is put aside. */
-static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs, struct job ***last_read)
+/* Into the group, or done at once. */
+static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs)
 {
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
-        if (job->kind == JOB_READ) {
-            **last_read = job;
-            *last_read = &job->next;
-            job->next = NULL;
-        } else if (goes_into_log(job)) {
+        if (goes_into_log(job)) {
             if (g->flies && !trainer_flight_takes(job))
                 trainer_group_finish(t, g);
             if (g->first == NULL)
@@ -116,20 +122,18 @@ static void run_round(struct trainer *t, struct job *jobs)
     const uint64_t begin = clock_us();
     const bool busy = jobs != NULL;
     struct trainer_group group;
-    struct job *reads = NULL, **last_read = &reads;
     pace_begin();
     trainer_group_init(&group);
-    sort_in(t, &group, jobs, &last_read);
-    while (group.flies && reads == NULL && group.samples < ROUND_SAMPLES && (jobs = trainer_flight_jobs(t)) != NULL)
-        sort_in(t, &group, jobs, &last_read);
+    sort_in(t, &group, jobs);
+    while (group.flies && trainer_queue_reads(t) == 0 && group.samples < ROUND_SAMPLES &&
+           (jobs = trainer_flight_jobs(t)) != NULL)
+        sort_in(t, &group, jobs);
     if (!group.flies)
         (void)trainer_flight_land(t);
     if (t->rehearsing)
         trainer_rehearsal_chunk(t, &group, busy ? CHUNK_US : CHUNK_IDLE_US);
     trainer_group_finish(t, &group);
-    if (reads != NULL)
-        (void)trainer_flight_land(t);
-    run_reads(t, reads);
+    run_reads(t);
     if (rebuild_wait_us(&t->rebuild) == 0)
         trainer_edit_work(t, busy, clock_us() - begin);
     if (past_active(t->past, NULL))
@@ -221,7 +225,7 @@ void *trainer_thread(void *trainer)
         }
         if (turn.stop)
             break;
-        if (turn.jobs != NULL || work_due_us(t) == 0)
+        if (turn.jobs != NULL || turn.reads || work_due_us(t) == 0)
             run_round(t, turn.jobs);
         upkeep(t, turn.idle);
     }

@@ -1,16 +1,19 @@
 """GET /samples.tar: the data set elsewhere, exactly."""
 import io
+import json
+import socket
 import sqlite3
 import subprocess
 import tarfile
 import threading
+import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import Daemon, convd_json
+from .daemon import PATIENCE_S, Daemon, convd_json, read_to_end, until
 
 
 def export(daemon: Daemon) -> tarfile.TarFile:
@@ -121,3 +124,81 @@ def test_exports_are_bounded_and_one_that_is_cut_off_gives_its_place_back(daemon
         if answer.status == 200:
             break
     assert len(contents(tarfile.open(fileobj=io.BytesIO(answer.body)))) == 120
+
+
+class Stalled:
+    """An export whose client reads nothing for a while: what has been sent stands in the sockets' buffers, and the daemon waits."""
+
+    def __init__(self, daemon: Daemon):
+        self.connection = socket.socket()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.connection.settimeout(PATIENCE_S)
+        self.connection.connect(("127.0.0.1", daemon.port))
+        self.connection.sendall(b"GET /samples.tar HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.ports = f"{self.connection.getsockname()[1]:04X}", f"{daemon.port:04X}"
+        self.seen, self.since = -1, 0.0
+        until(self.is_full, "the buffers are full")
+
+    def buffered(self) -> int:
+        """Bytes that the daemon has sent and that were not read, of both ends."""
+        total = 0
+        for line in open("/proc/net/tcp").read().splitlines()[1:]:
+            _, here, there, _, queues = line.split()[:5]
+            ends = here.rpartition(":")[2], there.rpartition(":")[2]
+            sent, received = (int(number, 16) for number in queues.split(":"))
+            total += received if ends == self.ports else sent if ends == self.ports[::-1] else 0
+        return total
+
+    def is_full(self) -> bool:
+        now, n = time.monotonic(), self.buffered()
+        if n != self.seen:
+            self.seen, self.since = n, now
+        return n > 0 and now - self.since > 1
+
+    def read(self) -> tuple[list[tuple[int, str]], int, bool]:
+        """(id, folder) of each whole file, the bytes of all that came, and whether the archive has its end."""
+        head, _, body = read_to_end(self.connection).partition(b"\r\n\r\n")
+        self.connection.close()
+        out, n = b"", len(body)
+        while body:
+            size, _, body = body.partition(b"\r\n")
+            out, body = out + body[:int(size, 16)], body[int(size, 16) + 2:]
+        files, at = [], 0
+        while at + 512 <= len(out) and out[at]:
+            folder, _, name = out[at:at + 100].rstrip(b"\0").decode().partition("/")
+            size = int(out[at + 124:at + 135], 8)
+            at += 512 + (size + 511) // 512 * 512
+            if at <= len(out):
+                files.append((int(name.removesuffix(".png")), folder))
+        return files, n, out.endswith(bytes(1024))
+
+
+def taught(daemons, noise, n: int) -> Daemon:
+    """28 x 28 pixels of noise: more than the sockets' buffers hold. Class of sample id: "abcd"[id % 4]."""
+    daemon = daemons.start(daemons.init("--width", "28", "--height", "28", "--kernels", "0", "--hidden", "1",
+                                        "--classes", "a,b,c,d,e,f"))
+    for first in range(1, n, 1000):
+        daemon.post("/train?labels=" + ",".join("abcd"[i % 4] for i in range(first, first + 1000)), noise.bytes(784 * 1000)).ok()
+    return daemon
+
+
+def test_an_export_across_the_removal_of_a_class_is_cut_and_has_no_file_in_another_s_folder(daemons, noise):
+    daemon = taught(daemons, noise, 8000)
+    slow = Stalled(daemon)
+    daemon.request("PATCH", "/classes", json.dumps({"delete": "a"}).encode(),
+                   {"Content-Type": "application/json", "Prefer": "wait=20"}).ok()
+    files, _, whole = slow.read()
+    assert files and all("abcd"[number % 4] == folder for number, folder in files)
+    assert not whole and len(files) < 8000
+    again = contents(export(daemon))
+    assert len(again) == 6000 and all("abcd"[i % 4] == label for i, (label, _) in again.items())
+
+
+def test_nothing_that_was_accepted_to_be_forgotten_is_sent_any_more(daemons, noise):
+    daemon = taught(daemons, noise, 8000)
+    slow = Stalled(daemon)
+    buffered = slow.buffered()
+    daemon.send_json("DELETE", "/samples", {"ids": list(range(1, 8000))}).ok(202)
+    files, n, whole = slow.read()
+    assert whole and files[-1][0] == 8000
+    assert n < buffered + 65536  # blocks of the server, the file that was under way, the last one and the end

@@ -203,3 +203,18 @@ def test_what_is_not_remembered_is_not_found(reader: Daemon):
     label(reader, "123", "7").problem(404, "not-found")
     for query in ("?order=best", "?limit=0", "?limit=501"):
         reader.get("/predictions" + query).problem(422)
+
+
+def test_a_prediction_is_never_shown_under_the_name_of_a_class_that_came_in_the_place_of_its_own(small: Daemon, noise):
+    image = noise.integers(0, 256, (8, 8), np.uint8)
+    snapshot = small.post("/snapshots", b"", None).ok(201)["id"]
+    small.send_json("POST", "/classes", {"label": "d"}).ok(201)
+    for _ in range(60):
+        small.train("d", image.tobytes()).ok()
+    said = remember(small, image)
+    assert said["label"] == "d"
+    small.post(f"/snapshots/{snapshot}/activate", b"", None).ok()
+    small.send_json("POST", "/classes", {"label": "e"}).ok(201)
+    assert listed(small) == []
+    small.get(f"/predictions/{said['id']}").problem(404, "not-found")
+    label(small, said["id"], "e").problem(404, "not-found")

@@ -1,6 +1,8 @@
 """/samples: what the model was trained on, as it saw it, and what it said just before."""
 import io
+import json
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import datetime, timezone
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import Daemon
+from .daemon import Daemon, until
 from .pictures import png
 
 
@@ -125,3 +127,37 @@ def test_looking_goes_on_while_samples_are_learned(daemon: Daemon, digits):
         for i in range(50):
             trained = client.train(str(digits.test_labels[i]), digits.test_images[i].tobytes()).ok()
             assert client.get("/samples?limit=1").ok()["samples"][0]["id"] == trained["samples"][0]
+
+
+def test_a_search_across_the_removal_of_classes_finds_samples_of_its_class_alone(daemons, noise):
+    """What is rare and old is searched for in many turns of the trainer; columns close up between two of them."""
+    gone = [f"x{i}" for i in range(6)]
+    daemon = daemons.start(daemons.init("--kernels", "0", "--hidden", "1", "--classes", ",".join([*gone, "rare", "last"])))
+    daemon.train("rare", noise.bytes(64 * 3)).ok()
+    for label in gone:
+        daemon.train(label, noise.bytes(64)).ok()
+    for _ in range(12):
+        daemon.train("last", noise.bytes(64 * 4000)).ok()
+    over, wrong, searches = threading.Event(), [], [0] * 3
+
+    def search(i: int) -> None:
+        while not over.is_set():
+            found = pages(daemon, "&label=rare", 500)
+            searches[i] += 1
+            if [(row["id"], row["label"]) for row in found] != [(3, "rare"), (2, "rare"), (1, "rare")]:
+                wrong.append(found[:3])
+
+    threads = [threading.Thread(target=search, args=(i,)) for i in range(len(searches))]
+    for thread in threads:
+        thread.start()
+    try:
+        for label in gone:
+            at = list(searches)
+            until(lambda: all(n > m for n, m in zip(searches, at)), "all of them search")
+            daemon.request("PATCH", "/classes", json.dumps({"delete": label}).encode(),
+                           {"Content-Type": "application/json", "Prefer": "wait=20"}).ok()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "tests/server/trainer.h"
 
 static struct trainer *start(const struct trainer_config *config)
@@ -335,6 +336,83 @@ START_TEST(a_full_queue_refuses_and_recovers)
 }
 END_TEST
 
+/* ---- those who read ---- */
+
+static struct trainer *read_from;
+static _Atomic(struct wait *) to_submit; /* by the next turn, so that what is counted is in one thread */
+static atomic_uint turns, turns_between;
+static atomic_bool reads_end;
+
+/* A turn that takes all the time that a round has for them. */
+static int read_for_long(struct job *job, struct store *store, struct err *err)
+{
+    (void)job, (void)store;
+    const uint64_t begin = clock_us();
+    struct wait *w = atomic_exchange(&to_submit, NULL);
+    if (w != NULL && trainer_submit(read_from, &w->job, err) != 0)
+        return -1;
+    if (w != NULL)
+        atomic_store(&turns_between, atomic_load(&turns));
+    while (clock_us() - begin < READS_US)
+        ;
+    atomic_fetch_add(&turns, 1);
+    return !atomic_load(&reads_end);
+}
+
+static void count_turns(struct job *job)
+{
+    atomic_store(&turns_between, atomic_load(&turns) - atomic_load(&turns_between));
+    on_done(job);
+}
+
+static struct wait *reader_create(void)
+{
+    struct wait *w = wait_create(JOB_READ);
+    w->job.read = read_for_long;
+    return w;
+}
+
+START_TEST(however_many_read_who_trains_waits_for_one_turn_and_one_more_reader_is_refused)
+{
+    const struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = read_from = start(&config);
+    struct wait *readers[READS_MAX];
+    struct err err;
+    for (unsigned i = 0; i < READS_MAX; i++) {
+        readers[i] = reader_create();
+        ck_assert_msg(trainer_submit(trainer, &readers[i]->job, &err) == 0, "%s", err.text);
+    }
+    struct wait *one_more = reader_create();
+    ck_assert_int_eq(trainer_submit(trainer, &one_more->job, &err), -1);
+    ck_assert_int_eq(err.code, ERR_BUSY);
+    one_more->job.goes_on = true; /* a part of what was begun */
+    ck_assert_int_eq(trainer_submit(trainer, &one_more->job, &err), 0);
+    while (atomic_load(&turns) < 2 * READS_MAX) { /* all have their turns meanwhile */
+        struct wait *taught = train_create(1, 1, 1);
+        taught->job.done = count_turns;
+        atomic_store(&to_submit, taught);
+        await(taught);
+        ck_assert_int_eq(taught->job.status, 0);
+        ck_assert_uint_eq(atomic_load(&turns_between), 1); /* the one under way */
+        wait_free(taught);
+    }
+    ck_assert_uint_eq(trainer_stats(trainer).queued_reads, READS_MAX + 1);
+    ck_assert_uint_eq(trainer_stats(trainer).queued_jobs, 0);
+    atomic_store(&reads_end, true);
+    for (unsigned i = 0; i < READS_MAX; i++) {
+        await(readers[i]);
+        wait_free(readers[i]);
+    }
+    await(one_more);
+    wait_free(one_more);
+    struct wait *list = run(trainer, wait_create(JOB_SNAPSHOTS));
+    ck_assert_int_eq(list->job.status, 0);
+    ck_assert_uint_gt(list->job.n_list, 0);
+    wait_free(list);
+    stop(trainer);
+}
+END_TEST
+
 START_TEST(a_failed_commit_leaves_the_published_state_and_training_works_again_with_room)
 {
     (void)signal(SIGXFSZ, SIG_IGN);
@@ -631,6 +709,7 @@ int main(void)
     tcase_add_test(tcase, tuning_changes_what_is_named_and_refuses_what_is_fixed);
     tcase_add_test(tcase, a_rate_that_is_tuned_without_a_fall_stays);
     tcase_add_test(tcase, a_full_queue_refuses_and_recovers);
+    tcase_add_test(tcase, however_many_read_who_trains_waits_for_one_turn_and_one_more_reader_is_refused);
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
     tcase_add_test(tcase, whatever_is_lost_in_the_air_was_never_there);
