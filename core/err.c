@@ -114,6 +114,7 @@ const char *err_code_name(enum err_code code)
         [ERR_DB_LOCKED] = "database-locked",
         [ERR_DB_READONLY] = "database-read-only",
         [ERR_DB_CORRUPT] = "database-corrupt",
+        [ERR_DB_LOST] = "database-lost",
         [ERR_FILE] = "file",
         [ERR_NETWORK] = "network",
         [ERR_USAGE] = "usage",

@@ -48,6 +48,7 @@ enum err_code {
     ERR_DB_LOCKED,    /* another process owns it                        */
     ERR_DB_READONLY,  /* cannot be written                              */
     ERR_DB_CORRUPT,   /* log chain, digest or page damaged              */
+    ERR_DB_LOST,      /* its path names another file by now, or none    */
     ERR_FILE,         /* any other file: open, read, write, format      */
     ERR_NETWORK,      /* listen, connect                                */
     ERR_USAGE,        /* the command line                               */

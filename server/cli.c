@@ -42,6 +42,7 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_DB_LOCKED:
     case ERR_DB_READONLY:
     case ERR_DB_CORRUPT:
+    case ERR_DB_LOST:
         return CLI_DATABASE;
     case ERR_BUSY:
     case ERR_NETWORK:

@@ -43,6 +43,10 @@ static const struct problem problems[ERR_N] = {
         {ERR_DB_CORRUPT, 500, "Stored data damaged",
          "what is stored of the model is damaged, so this was not done and nothing was trained; predictions "
          "go on, and the daemon's log and convd verify name the place"},
+    [ERR_DB_LOST] =
+        {ERR_DB_LOST, 500, "The model's file is gone",
+         "the file of the model was removed, renamed or replaced while it was served, so nothing of this was "
+         "trained; predictions go on, and GET /backup gives a copy of all that was learned until then"},
     [ERR_FILE] = {ERR_FILE, 500, "Internal error", OURS},
     [ERR_NETWORK] = {ERR_NETWORK, 500, "Internal error", OURS},
     [ERR_USAGE] = {ERR_USAGE, 500, "Internal error", OURS},

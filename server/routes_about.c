@@ -27,7 +27,14 @@ void route_readyz(const struct call *call)
             "the storage failed, and training goes on only after a restart; predictions are answered"};
         err_set(&err, ERR_STORAGE, "storage failed");
         answer_problem_row(call->answer, &not_ready, &err);
-    } else if (stats.training_off) {
+    } else if (stats.off == ERR_DB_LOST) {
+        static const struct problem not_ready = {
+            ERR_DB_LOST, 503, "Training is off",
+            "the file of the model was removed, renamed or replaced while it was served: predictions are answered, and "
+            "nothing is trained; GET /backup gives a copy of all that was learned: put it in its place, and restart"};
+        err_set(&err, ERR_DB_LOST, "training is off");
+        answer_problem_row(call->answer, &not_ready, &err);
+    } else if (stats.off != ERR_NONE) {
         static const struct problem not_ready = {
             ERR_DB_CORRUPT, 503, "Training is off",
             "the log of the model is damaged: predictions are answered as of the last revision that can be proved, and "
@@ -96,8 +103,8 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     metrics_write_counter(text, "convd_storage_errors_total", "Failed writes to the database.",
                           (double)s->storage_errors);
     metrics_write_gauge(text, "convd_storage_failed", "1: training has stopped for good.", s->storage_failed ? 1 : 0);
-    metrics_write_gauge(text, "convd_training_off", "1: the log is damaged, nothing is trained.",
-                        s->training_off ? 1 : 0);
+    metrics_write_gauge(text, "convd_training_off", "1: nothing is trained: the log is damaged, or its file is gone.",
+                        s->off != ERR_NONE ? 1 : 0);
     metrics_write_gauge(text, "convd_storage_wal_bytes", "Size of the write-ahead log.", (double)s->wal_bytes);
     metrics_write_counter(text, "convd_snapshots_total", "Snapshots taken since the start.", (double)s->snapshots);
     metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds", "When the last was taken; 0: none yet.",

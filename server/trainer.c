@@ -46,7 +46,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->config = *config;
     t->last = &t->first;
     t->last_read = &t->first_read;
-    t->stats.training_off = config->training_off != NULL;
+    if (config->training_off != NULL)
+        err_set(&t->off, ERR_DB_CORRUPT, "training is off: %.280s", config->training_off);
+    t->stats.off = t->off.code;
     t->model = model_create(learner, err);
     t->jobs = t->model != NULL ? jobs_create((int64_t)store_revision(store) + 1, err) : NULL;
     t->past = t->jobs != NULL ? past_create(err) : NULL;

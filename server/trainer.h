@@ -154,7 +154,8 @@ struct trainer_stats {
     uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
     int64_t last_snapshot_us;
     bool storage_failed; /* training is stopped for good: a sync failed                             */
-    bool training_off;   /* the log was found damaged at the start: trainer_config.training_off     */
+    enum err_code
+        off; /* else ERR_NONE. ERR_DB_CORRUPT: trainer_config.training_off; ERR_DB_LOST: store_check_place() */
     uint64_t wal_bytes;
 };
 
@@ -168,7 +169,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 struct model *trainer_model(struct trainer *trainer);
 
 /* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE,
- * ERR_VALUE (key too long), ERR_DB_CORRUPT (trainer_config.training_off). */
+ * ERR_VALUE (key too long), ERR_DB_CORRUPT (trainer_config.training_off), ERR_DB_LOST (the model's file is gone; reading goes on). */
 int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
 
 /* trainer_stats - any thread. */

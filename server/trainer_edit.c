@@ -133,7 +133,7 @@ void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
 void trainer_edit_take_up(struct trainer *t)
 {
     struct err err = {0};
-    if (t->config.training_off != NULL)
+    if (t->off.code != ERR_NONE)
         return;
     /* After a crash between an edit and its checkpoint, old pages with what was forgotten still stand in the WAL. */
     if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0)

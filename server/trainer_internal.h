@@ -70,6 +70,8 @@ struct trainer {
     struct job *first_read, **last_read; /* what only reads */
     bool stopping, quiesced;
     struct trainer_stats stats;
+    struct err
+        off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
 
     _Atomic uint64_t columns;  /* trainer_columns() */
     _Atomic uint64_t rewrites; /* trainer_rewrites() */

@@ -151,8 +151,8 @@ int trainer_submit(struct trainer *t, struct job *job, struct err *err)
     } else if (s->storage_failed) {
         status =
             err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
-    } else if (s->training_off && !reads) {
-        status = err_set(err, ERR_DB_CORRUPT, "training is off: %.280s", t->config.training_off);
+    } else if (t->off.code != ERR_NONE && !reads) {
+        status = err_set(err, t->off.code, "%s", t->off.text);
     } else if (full) {
         s->refused_busy++;
         status = err_set(err, ERR_BUSY, "%llu samples wait to be learned; try again in a moment",

@@ -1,6 +1,7 @@
 /* trainer_thread.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
  * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
 #include "server/clock.h"
+#include "server/log.h"
 #include "server/trainer_internal.h"
 
 #define WAL_BYTES_MAX (8u << 20) /* checkpoint between rounds when the WAL is larger */
@@ -173,10 +174,35 @@ static bool keys_are_due(const struct trainer *t, uint64_t now)
     return now - t->keys_clock_us >= 60ULL * SECOND_US;
 }
 
+/* Off until the next start. What is asked for from then on is refused at once. */
+static void turn_off(struct trainer *t, const struct err *why)
+{
+    log_line(LOG_LINE_ERROR,
+             "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
+             why->text);
+    if (t->rehearsing)
+        trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
+    if (rebuild_active(&t->rebuild))
+        trainer_edit_stop(t, why);
+    (void)pthread_mutex_lock(&t->lock);
+    t->off = *why;
+    t->stats.off = why->code;
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static bool is_on(struct trainer *t)
+{
+    struct err why;
+    if (t->off.code == ERR_NONE && store_check_place(t->store, &why) != 0)
+        turn_off(t, &why);
+    return t->off.code == ERR_NONE;
+}
+
 /* What need not be done at once: snapshots that are due, checkpoints, old keys. */
 static void upkeep(struct trainer *t, bool idle)
 {
-    if (t->config.training_off != NULL) { /* the file stays as it is */
+    if (t->off.code != ERR_NONE) { /* the file stays as it is */
         count_progress(t);
         return;
     }
@@ -187,6 +213,8 @@ static void upkeep(struct trainer *t, bool idle)
         return;
     }
     (void)trainer_flight_land(t);
+    if (!is_on(t))
+        return;
     if (snapshot_is_due(t, now))
         (void)trainer_snapshot(t, "interval", "", false, NULL, NULL);
     if (t->wal_holds)
@@ -231,7 +259,7 @@ void *trainer_thread(void *trainer)
     }
     (void)trainer_flight_land(t);
     trainer_flight_stop(t);
-    if (t->work->revision != t->snapshot_revision && t->config.training_off == NULL)
+    if (t->work->revision != t->snapshot_revision && is_on(t))
         t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
     rebuild_fini(&t->rebuild);
     past_forget(t->past);

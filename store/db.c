@@ -57,6 +57,11 @@ static enum err_code code_of(int rc, int os_error)
 int db_fail(struct db *db, int rc, int os_error, struct err *err)
 {
     int base = rc & 0xff;
+    if (rc == SQLITE_CONSTRAINT_COMMITHOOK) {
+        if (err != NULL)
+            *err = db->lost;
+        return -1;
+    }
     if (base != SQLITE_IOERR && base != SQLITE_CANTOPEN)
         os_error = 0;
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)

@@ -10,6 +10,7 @@
  *   not an SQLite file                   ERR_DB_FOREIGN
  *   damaged page, missing table, bad JSON ERR_DB_CORRUPT
  *   cannot be written                    ERR_DB_READONLY
+ *   removed, renamed, replaced           ERR_DB_LOST       see db_check_place()
  *   constraint, misuse                   ERR_INTERNAL (a key that is there already: ERR_CONFLICT)
  *   blob over 1,000,000,000 bytes        ERR_LIMIT
  *
@@ -50,6 +51,11 @@ void db_take(struct db *db);
 bool db_sync_failed(const struct db *db);
 bool db_read_only(const struct db *db);
 const char *db_path(const struct db *db);
+
+/* db_check_place - 0: the path still leads to the file that is open, and <path>-wal to its WAL. ERR_DB_LOST: it does not, and from
+ * then on this fails, and so does every commit, with an error that says what happened; what was committed is in the file, wherever
+ * that is. Not in a transaction. Costs two calls of stat(2); each commit makes them, too. A connection that only reads does not look. */
+int db_check_place(struct db *db, struct err *err);
 
 /* db_in_transaction - SQLite ends a transaction by itself after some errors: ask before going on. */
 bool db_in_transaction(const struct db *db);

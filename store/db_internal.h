@@ -3,6 +3,7 @@
  *   db            what SQLite says as struct err; transactions and the WAL
  *   db_statement  prepare, bind, step, read
  *   db_open       which file it is, who may have it, and how the connection is set up
+ *   db_place      whether the names still lead to the files that are open
  *   db_copy       the database into another file, while it is used
  */
 #ifndef CONVD_STORE_DB_INTERNAL_H
@@ -11,10 +12,17 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "store/db.h"
 
 #define DB_PAGE_BYTES 8192 /* as SQL_PAGE_SIZE sets */
+
+struct db_file {
+    char *path; /* NULL: it is not watched */
+    dev_t device;
+    ino_t inode;
+};
 
 struct db {
     pthread_t thread; /* db_take(): nobody else may touch the two that follow, which SQLite guards by no mutex */
@@ -26,7 +34,16 @@ struct db {
     int lock_fd;       /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
     uint64_t wal_bytes;
     char *path;
+    struct db_file files[2]; /* of a connection that writes: the database and its WAL */
+    struct err lost;         /* code ERR_NONE: they are what they were when it was opened */
+    bool rescued;            /* then nothing is left in the WAL */
 };
+
+/* ---- db_place.c ---- */
+
+/* db_place_watch - from now on, for a connection that writes: its files are there. db_place_fini - db_close()'s. */
+int db_place_watch(struct db *db, struct err *err);
+void db_place_fini(struct db *db);
 
 /* db_handle, db_statement - for every call of SQLite: in every build, a thread that has not taken the connection ends the process
  * before it can do harm. */

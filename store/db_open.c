@@ -154,7 +154,7 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     if (apply_pragmas(db, durable, sizeof durable / sizeof *durable, err) != 0)
         return -1;
     db_watch_wal(db);
-    if (migrate(db, version, err) != 0)
+    if (migrate(db, version, err) != 0 || db_place_watch(db, err) != 0)
         return -1;
     (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return 0;
@@ -310,6 +310,7 @@ void db_close(struct db *db)
     for (int i = 0; i < SQL_N; i++)
         (void)sqlite3_finalize(db_statement(db, (enum statement)i));
     if (db->handle != NULL) {
+        (void)db_check_place(db, NULL);
         /* After a failed sync the kernel may hold pages that are not on the disk: copying them would not help. */
         if (db->sync_failed)
             (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -319,6 +320,7 @@ void db_close(struct db *db)
     }
     if (db->lock_fd >= 0)
         (void)close(db->lock_fd);
+    db_place_fini(db);
     free(db->path);
     free(db);
 }

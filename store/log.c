@@ -171,6 +171,12 @@ bool store_sync_failed(const struct store *store)
     return db_sync_failed(store->db);
 }
 
+int store_check_place(struct store *store, struct err *err)
+{
+    assert(!store->in_group);
+    return db_check_place(store->db, err);
+}
+
 uint64_t store_revision(const struct store *store)
 {
     return store->end.revision;

@@ -96,6 +96,11 @@ void store_rollback(struct store *store);
  * be acknowledged; the process must stop and recover. */
 bool store_sync_failed(const struct store *store);
 
+/* store_check_place - ERR_DB_LOST where the path of the store leads to another file than the one that is open, or to none, or that of
+ * its WAL does: it was removed, renamed or replaced, and what is written would not be found again. Nothing is from then on: every
+ * commit fails with that error; they look as well. Not in an open group. */
+int store_check_place(struct store *store, struct err *err);
+
 uint64_t store_revision(const struct store *store);      /* last event, appended ones of the open group included */
 int64_t store_next_sample_id(const struct store *store); /* what the next appended sample will get               */
 
