@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .daemon import Daemon, convd, convd_json, status_of, until
+from .daemon import SANITIZED, Daemon, convd, convd_json, status_of, until
 from .test_auth import READ, WRITE, ask, token_file, token_flags
 from .test_full_disk import IMAGE, little_disk  # noqa: F401 - a fixture
 
@@ -107,11 +107,12 @@ def slow(daemons):
     daemon = daemons.start(daemons.init("--hidden", "8192"), "--request-seconds", "2", "--snapshot-samples", "0")
     grow(daemon)
     over = threading.Event()
+    images = bytes(64 * (4 if SANITIZED else 256))  # so that a round takes some ten milliseconds
 
     def teach():
         while not over.is_set():
             try:
-                daemon.train("b", bytes(64 * 256))
+                daemon.train("b", images)
             except OSError:
                 return
     teachers = [threading.Thread(target=teach) for _ in range(3)]
