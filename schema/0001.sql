@@ -83,13 +83,13 @@ CREATE TABLE tensor (
 -- Requests that carried an Idempotency-Key: a retry gets the first answer instead of training twice.
 CREATE TABLE idempotency (
     key         TEXT    PRIMARY KEY,
-    fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32), -- SHA-256 of the request
+    fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32), -- SHA-256 of the request; zeros: an image of it was forgotten
     revision    INTEGER NOT NULL REFERENCES event DEFERRABLE INITIALLY DEFERRED, -- the event that it became
-    created_us  INTEGER NOT NULL,                                  -- microseconds since 1970, UTC; old ones are dropped
+    created_us  INTEGER NOT NULL,                                  -- microseconds, on a clock that runs while convd does: store/keys.c
     answer      TEXT    NOT NULL                                   -- body of the first answer
 ) STRICT;
 
-CREATE INDEX idempotency_age ON idempotency (created_us);
+CREATE INDEX idempotency_revision ON idempotency (revision);
 
 -- The stretches of the log that the live state is made of. Without an activate event that is one, from 1 to the end. After
 -- "activate revision t" at revision a, what lies between t and a is no longer part of the model.

@@ -101,7 +101,7 @@ static const struct cli_flag flags[] = {
     COUNT("snapshot-samples", "N", 0, 1e12, "take a snapshot every so many samples; 0: never"),
     COUNT("snapshot-seconds", "N", 0, SECONDS_MAX, "and after so many seconds with changes; 0: never"),
     COUNT("keep-snapshots", "N", 1, 1000000, "newest snapshots that are never thinned out"),
-    COUNT("key-seconds", "N", 0, SECONDS_MAX, "how long an Idempotency-Key is remembered"),
+    COUNT("key-seconds", "N", 0, SECONDS_MAX, "how long an Idempotency-Key is remembered, while it runs"),
     COUNT("event-readers", "N", 0, 10000, "readers of GET /events at once, at most"),
     COUNT("remember", "N", 0, REMEMBER_NUMBER_MAX,
           "predictions that may be given their label later; the oldest leave first"),

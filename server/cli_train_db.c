@@ -15,6 +15,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_train.h"
+#include "server/clock.h"
 #include "server/progress.h"
 #include "server/trainer.h"
 
@@ -30,9 +31,9 @@ struct run {
     const struct cli_args *args;
     struct dataset *dataset; /* NULL: only what is in the log */
     struct training *training;
-    bool group; /* store_begin() was called and no commit yet */
-    int64_t group_us;
-    int64_t snapshot_us; /* when the last was taken, or the run began */
+    bool group;           /* store_begin() was called and no commit yet */
+    uint64_t group_us;    /* monotonic, when it was begun */
+    uint64_t snapshot_us; /* likewise, when the last was taken, or the run began */
 };
 
 /* ---- the log ---- */
@@ -55,7 +56,7 @@ static int append(struct run *run, struct event *event, struct err *err)
     if (!run->group && store_begin(store, err) != 0)
         return -1;
     if (!run->group)
-        run->group_us = event->created_us;
+        run->group_us = clock_us();
     run->group = true;
     if (store_append(store, event, err) == 0)
         return 0;
@@ -143,7 +144,7 @@ static int learn_batch(struct run *run, struct cli_batch *batch, struct err *err
     if (apply_and_append(run, &event, err) != 0)
         return -1;
     count(run->training, batch);
-    return store_now_us() - run->group_us >= GROUP_US ? commit(run, err) : 0;
+    return clock_us() - run->group_us >= GROUP_US ? commit(run, err) : 0;
 }
 
 static int pass_over_files(struct run *run, const struct cli_labels *labels, struct err *err)
@@ -191,7 +192,7 @@ static int snapshot(struct run *run, const char *reason, struct err *err)
     struct store *store = run->model.store;
     if (store_snapshot(store, run->model.learner, reason, "convd train", false, NULL, err) != 0)
         return -1;
-    run->snapshot_us = store_now_us();
+    run->snapshot_us = clock_us();
     return store_snapshots_thin(store, trainer_config_default().keep_snapshots, err);
 }
 
@@ -205,10 +206,10 @@ static int rehearse_some(struct run *run, struct rehearse_plan *plan, float *rat
         append(run, &event, err) != 0)
         return -1;
     *rate = event.as.rehearse.rate;
-    int64_t now_us = store_now_us();
-    if (now_us - run->group_us >= GROUP_US && commit(run, err) != 0)
+    uint64_t now = clock_us();
+    if (now - run->group_us >= GROUP_US && commit(run, err) != 0)
         return -1;
-    if (plan->pass == pass || rehearse_over(plan) || now_us - run->snapshot_us < SNAPSHOT_US)
+    if (plan->pass == pass || rehearse_over(plan) || now - run->snapshot_us < SNAPSHOT_US)
         return 0;
     return commit(run, err) == 0 ? snapshot(run, "interval", err) : -1;
 }
@@ -273,7 +274,7 @@ static int learn(struct run *run, struct err *err)
 
 int train_db(struct training *training, const struct cli_args *args, struct dataset *dataset, struct err *err)
 {
-    struct run run = {.args = args, .dataset = dataset, .training = training, .snapshot_us = store_now_us()};
+    struct run run = {.args = args, .dataset = dataset, .training = training, .snapshot_us = clock_us()};
     if (offline_open(&run.model, args, false, err) != 0)
         return -1;
     struct progress clock;

@@ -170,9 +170,6 @@ void route_predict(const struct call *call);
 void scratch_free(void *memory); /* destructor of routes.scratch */
 void route_train(const struct call *call);
 
-/* train_key_known - in the trainer's thread: 1, the request of job->fingerprint was taken under that key, and its first answer is in the job;
- * 0: the key is not known. Errors: ERR_KEY_REUSED, the store's. */
-int train_key_known(struct job *job, struct store *store, const char *key, struct err *err);
 void route_model_get(const struct call *call);
 void route_model_patch(const struct call *call);
 void route_model_safetensors(const struct call *call);

@@ -3,7 +3,8 @@
  * A label trains on the remembered image; what the tally counts is the prediction made then (core/event.h: given). It is safe
  * to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
  * fingerprint. So the same label gets the first answer again, also when the prediction is forgotten, after a restart
- * too, as long as keys are kept; another label is a conflict.
+ * too, as long as keys are kept; another label is a conflict. Where the prediction outlives its key, all that is known is that it was
+ * labelled, and any label is one.
  */
 #include <nettle/sha2.h>
 #include <stdio.h>
@@ -251,11 +252,12 @@ static void label_done(struct job *job)
     http_pending_done(&work->pending); /* the work may be gone afterwards */
 }
 
-/* The prediction is forgotten, or the label's class is not there (any more; *own says so). If it was labelled before that, the key knows. */
+/* The prediction is forgotten, or has a label, or the label's class is not there (any more; *own says so). If it was labelled before that,
+ * the key knows. */
 static int look_for_key(struct job *job, struct store *store, struct err *err)
 {
     const struct work *work = job->context;
-    const int found = train_key_known(job, store, work->key, err);
+    const int found = trainer_key_known(job, store, work->key, err);
     if (found < 0 && err->code == ERR_KEY_REUSED)
         return other_label(err, work->id);
     if (found != 0)
@@ -271,7 +273,7 @@ struct wanted {
     char label[LABEL_BYTES_MAX + 1];
     uint32_t index; /* of its class, as of that revision                       */
     uint64_t as_of;
-    struct err *refusal; /* NULL, or: there is no such class; free()                */
+    struct err *refusal; /* NULL, or why it can only be a retry: there is no such class, or it has a label; free() */
 };
 
 static int put_off(struct wanted *wanted, struct err *err)
@@ -289,6 +291,7 @@ static int take_label(struct wanted *wanted, const struct call *call, struct err
     if (root == NULL)
         return 1;
     const char *text = json_string(json_get(root, "label"));
+    struct remembered told;
     int status = 0;
     if (text == NULL || json_length(root) != 1) {
         err_set(err, ERR_VALUE, "the body must be {\"label\": \"...\"}");
@@ -304,6 +307,13 @@ static int take_label(struct wanted *wanted, const struct call *call, struct err
             status = put_off(wanted, err);
         if (status == 0)
             memcpy(wanted->label, text, strlen(text) + 1); /* body_label() has measured it */
+        if (status == 0 && wanted->refusal == NULL && remember_find(call->routes->remember, call->id, &told) &&
+            told.label >= 0) {
+            (void)err_set(err, ERR_CONFLICT,
+                          "prediction %lld was given a label before; the answer to that is not kept any more",
+                          (long long)call->id);
+            status = put_off(wanted, err);
+        }
     }
     json_free(root);
     return status;

@@ -113,26 +113,10 @@ static int fill(struct work *work, struct batch *batch, struct request *request,
 
 /* ---- a retry whose class is no longer there ---- */
 
-int train_key_known(struct job *job, struct store *store, const char *key, struct err *err)
-{
-    struct store_key known;
-    const int found = store_find_key(store, key, &known, err);
-    if (found <= 0)
-        return found;
-    if (memcmp(known.fingerprint, job->fingerprint, sizeof known.fingerprint) != 0) {
-        free(known.answer);
-        return err_set(err, ERR_KEY_REUSED,
-                       "this Idempotency-Key was used for another request; a new request needs a new key");
-    }
-    job->replayed_answer = known.answer;
-    job->revision = known.revision;
-    return 1;
-}
-
 static int look_for_key(struct job *job, struct store *store, struct err *err)
 {
     const struct work *work = job->context;
-    const int found = train_key_known(job, store, work->key, err);
+    const int found = trainer_key_known(job, store, work->key, err);
     if (found == 0)
         *err = *(const struct err *)work->own;
     return found == 1 ? 0 : -1;

@@ -131,7 +131,7 @@ struct trainer_config {
     uint64_t snapshot_samples;           /* snapshot every so many samples, 0: never                     */
     unsigned snapshot_seconds;           /* and after so many seconds with changes, 0: never             */
     unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
-    unsigned key_seconds;                /* how long idempotency keys are kept                           */
+    unsigned key_seconds;                /* how long idempotency keys are kept while it runs: store_expire_keys() */
     unsigned retry_ms;                   /* after which an edit that failed is tried again; then twice as long, .. */
     unsigned threads;                    /* that want processors, the trainer one of them: server/pace.h */
     const char
@@ -171,6 +171,10 @@ struct model *trainer_model(struct trainer *trainer);
 /* trainer_submit - any thread. 0: `done` will be called once. -1: it will not. Errors: ERR_BUSY, ERR_STOPPING, ERR_STORAGE,
  * ERR_VALUE (key too long), ERR_DB_CORRUPT (trainer_config.training_off), ERR_DB_LOST (the model's file is gone; reading goes on). */
 int trainer_submit(struct trainer *trainer, struct job *job, struct err *err);
+
+/* trainer_key_known - in the trainer's thread, of a job that reads or trains: 1, the request of job->fingerprint was taken under that
+ * key, and its first answer is in the job; 0: the key is not known. Errors: ERR_KEY_REUSED, the store's. */
+int trainer_key_known(struct job *job, struct store *store, const char *key, struct err *err);
 
 /* trainer_stats - any thread. */
 struct trainer_stats trainer_stats(struct trainer *trainer);

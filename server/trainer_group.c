@@ -12,19 +12,16 @@ void trainer_group_init(struct trainer_group *g)
     g->last = &g->first;
 }
 
-/* A known key: the first answer again. 1: it was, the job is done with; 0: not known; -1: storage error. */
-static int group_known_key(struct trainer *t, struct job *job, struct err *err)
+int trainer_key_known(struct job *job, struct store *store, const char *key, struct err *err)
 {
     struct store_key known;
-    int found = store_find_key(t->store, job->key, &known, err);
+    const int found = store_find_key(store, key, &known, err);
     if (found <= 0)
         return found;
-    if (memcmp(known.fingerprint, job->fingerprint, sizeof known.fingerprint) != 0) {
+    if (!store_key_is(&known, job->fingerprint)) {
         free(known.answer);
-        job->status = -1;
-        (void)err_set(&job->err, ERR_KEY_REUSED,
-                      "this Idempotency-Key was used for another request; a new request needs a new key");
-        return 1;
+        return err_set(err, ERR_KEY_REUSED,
+                       "this Idempotency-Key was used for another request; a new request needs a new key");
     }
     job->replayed_answer = known.answer;
     job->revision = known.revision;
@@ -33,7 +30,7 @@ static int group_known_key(struct trainer *t, struct job *job, struct err *err)
 
 static int group_put_key(struct trainer *t, const struct job *job, struct err *err)
 {
-    struct store_key key = {.revision = job->event.revision, .created_us = job->event.created_us};
+    struct store_key key = {.revision = job->event.revision};
     memcpy(key.fingerprint, job->fingerprint, sizeof key.fingerprint);
     memcpy(key.key, job->key, strlen(job->key) + 1); /* trainer_submit() has measured it */
     key.answer = t->config.render_answer == NULL ? NULL : t->config.render_answer(job);
@@ -137,9 +134,13 @@ static void group_open(struct trainer *t, struct trainer_group *g)
 static int group_add_now(struct trainer *t, struct trainer_group *g, struct job *job, struct err *err)
 {
     if (job->key != NULL) {
-        const int known = group_known_key(t, job, err);
+        const int known = trainer_key_known(job, t->store, job->key, err);
+        if (known < 0 && err->code != ERR_KEY_REUSED)
+            return -1;
+        if (known < 0)
+            trainer_fail(job, err);
         if (known != 0)
-            return known < 0 ? -1 : 0;
+            return 0;
     }
     t->place = store_place(t->store);
     group_apply(t, g, job);

@@ -4,6 +4,7 @@
 #include "server/log.h"
 #include "server/trainer_internal.h"
 
+#define KEYS_MAX      1000000u   /* some 300 MB of them */
 #define WAL_BYTES_MAX (8u << 20) /* checkpoint between rounds when the WAL is larger */
 
 static int cancel(struct trainer *t, struct job *job, struct err *err)
@@ -171,7 +172,8 @@ static bool snapshot_is_due(const struct trainer *t, uint64_t now)
 
 static bool keys_are_due(const struct trainer *t, uint64_t now)
 {
-    return now - t->keys_clock_us >= 60ULL * SECOND_US;
+    const unsigned seconds = t->config.key_seconds < 60 ? t->config.key_seconds : 60;
+    return now - t->keys_clock_us >= (uint64_t)seconds * SECOND_US;
 }
 
 /* Off until the next start. What is asked for from then on is refused at once. */
@@ -221,8 +223,9 @@ static void upkeep(struct trainer *t, bool idle)
         trainer_edit_empty_wal(t);
     const uint64_t wal_bytes = trainer_checkpoint(t, idle);
     if (keys_are_due(t, now)) {
-        t->keys_clock_us = now;
-        (void)store_expire_keys(t->store, store_now_us() - (int64_t)t->config.key_seconds * SECOND_US, NULL);
+        const int64_t age_us = (int64_t)t->config.key_seconds * SECOND_US;
+        if (store_expire_keys(t->store, age_us, KEYS_MAX, NULL) != 1)
+            t->keys_clock_us = now; /* else the next turn has more of them */
     }
     (void)pthread_mutex_lock(&t->lock);
     t->stats.wal_bytes = wal_bytes;

@@ -122,6 +122,8 @@ static int write_rows(struct store *store, uint64_t event, const struct edits *e
         if (db_run(db, SQL_EDITED_INSERT, err) != 0)
             return -1;
     }
+    if (keys_forget(store, event, err) != 0)
+        return -1;
     if (!edits->removes)
         return 0;
     db_bind_int(db, SQL_REMOVED_INSERT, 1, edits->removed);

@@ -73,6 +73,7 @@ struct store {
     size_t n_removed;
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     struct rest *rest;           /* store_rest()                                               */
+    int64_t keys_us;             /* what keys.c's clock is ahead of the system's monotonic one       */
     bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
 
@@ -254,6 +255,13 @@ uint32_t edit_into(const struct db *db, enum statement which, int column);
 void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct edited *edited, size_t n_edited);
 int edit_prove(struct store *store, const struct event *event, struct err *err);
 int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err);
+
+/* ---- keys.c ---- */
+
+/* keys_open - the clock of the keys goes on. keys_forget - in the group of an edit event, whose rows are there: of keys whose requests
+ * brought what it forgets, the fingerprints go as well; one of a prediction (unprintable: routes_predictions.c) has no image in it. */
+int keys_open(struct store *store, struct err *err);
+int keys_forget(struct store *store, uint64_t event, struct err *err);
 
 /* ---- ground.c: from where on the log is this arithmetic's ---- */
 

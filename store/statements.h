@@ -169,8 +169,12 @@
     /* ---- idempotency keys: keys.c ---- */                                                                           \
     X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us, answer)"                    \
                          " VALUES (?1, ?2, ?3, ?4, ?5)")                                                               \
-    X(KEY_FIND,          "SELECT fingerprint, revision, created_us, answer FROM idempotency WHERE key = ?1")           \
-    X(KEY_EXPIRE,        "DELETE FROM idempotency WHERE created_us < ?1")                                              \
+    X(KEY_FIND,          "SELECT fingerprint, revision, answer FROM idempotency WHERE key = ?1")                       \
+    X(KEY_NEWEST,        "SELECT created_us FROM idempotency ORDER BY rowid DESC LIMIT 1")                             \
+    X(KEY_FORGET,        "UPDATE idempotency SET fingerprint = zeroblob(32)"                                           \
+                         " WHERE revision IN (SELECT revision FROM edited WHERE event = ?1) AND unicode(key) >= 32")   \
+    X(KEY_EXPIRE,        "DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency ORDER BY rowid LIMIT 1000)" \
+                         " AND (created_us <= ?1 OR rowid <= (SELECT max(rowid) FROM idempotency) - ?2) RETURNING 1")  \
     /* ---- snapshots: snapshots.c, thin.c ---- */                                                                     \
     X(SNAPSHOT_INSERT,   "INSERT INTO snapshot (revision, step, created_us, reason, pinned, note, digest, chain,"      \
                          " arithmetic, samples, correct, state)"                                                       \

@@ -84,7 +84,7 @@ int store_open(struct store **out, const char *path, bool read_only, struct err 
     if (store == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for a store");
     if (db_open(&store->db, path, read_only ? DB_READ : DB_WRITE, err) != 0 || store_read_origin(store, err) != 0 ||
-        store_read_end(store, err) != 0 || edit_spans_read(store, err) != 0) {
+        store_read_end(store, err) != 0 || edit_spans_read(store, err) != 0 || keys_open(store, err) != 0) {
         store_close(store);
         return -1;
     }

@@ -108,18 +108,21 @@ int64_t store_next_sample_id(const struct store *store); /* what the next append
 
 struct store_key {
     char key[STORE_KEY_BYTES_MAX + 1];
-    uint8_t fingerprint[32]; /* SHA-256 of the request: what the key stands for   */
+    uint8_t fingerprint[32]; /* SHA-256 of the request: what the key stands for; zeros: an image of it was forgotten */
     uint64_t revision;       /* of the event that the request became              */
-    int64_t created_us;
-    char *answer; /* the first answer's body; malloc'ed by find: caller frees  */
+    char *answer;            /* the first answer's body; malloc'ed by find: caller frees  */
 };
 
 /* store_put_key - in the open group, so that key and event are durable together. */
 int store_put_key(struct store *store, const struct store_key *key, struct err *err);
 /* store_find_key - 1 found, 0 not, -1 error. */
 int store_find_key(struct store *store, const char *key, struct store_key *out, struct err *err);
-/* store_expire_keys - forgets keys made before that time, in a transaction of its own or in the open group. */
-int store_expire_keys(struct store *store, int64_t before_us, struct err *err);
+/* store_key_is - whether that is the request that the key stands for. Of one whose image was forgotten nothing is left to tell: any. */
+bool store_key_is(const struct store_key *key, const uint8_t fingerprint[32]);
+/* store_expire_keys - forgets the oldest keys, a thousand at most: those that have been there for so many microseconds in which the store
+ * was open for writing (what passed between the newest key and a close is not counted), and all but the newest `keep`. In a transaction
+ * of its own or in the open group. 1: some were, there may be more; 0: none; -1. */
+int store_expire_keys(struct store *store, int64_t age_us, uint64_t keep, struct err *err);
 
 /* ---- snapshots ---- */
 

@@ -120,6 +120,23 @@ def test_a_forgotten_sample_was_never_there(daemons, pupil: Daemon):
     assert event == after["revision"] and LABELS[was] == taught.labels[57] and label is None
 
 
+@pytest.mark.core
+def test_a_retry_of_what_was_forgotten_teaches_nothing(pupil: Daemon, noise):
+    images = noise.integers(0, 256, (2, 64), dtype=np.uint8).tobytes()
+
+    def teach(label: str, body: bytes):
+        return pupil.train(label, body, headers={"Idempotency-Key": "scan-81"})
+    first = teach("a", images).ok()
+    edit(pupil, "DELETE", f"/samples/{first['samples'][0]}").ok()
+    model = pupil.model()
+    assert teach("a", images).ok() == first  # and whatever else comes under that key: nothing is left to tell it by
+    assert teach("b", bytes(64)).ok() == first
+    assert pupil.restart().model() == model and teach("a", images).ok() == first
+    pupil.stop()
+    [(fingerprint,)] = rows(pupil, "SELECT fingerprint FROM idempotency")
+    assert fingerprint == bytes(32)
+
+
 def test_a_relabelled_sample_always_had_its_label(daemons, pupil: Daemon):
     taught = Taught(pupil)
     number, label = 33, taught.other(33)

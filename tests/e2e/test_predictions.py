@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import Daemon, convd_json
+from .daemon import Daemon, convd_json, until
 
 
 def remember(daemon: Daemon, image: np.ndarray, query: str = "") -> dict:
@@ -123,6 +123,17 @@ def test_a_label_is_safe_to_repeat_though_its_class_is_gone(daemon: Daemon, seve
     daemon.kill()
     daemon.start()
     assert label(daemon, said["id"], "seven").ok() == first
+
+
+def test_a_label_that_outlives_its_key_is_not_trained_twice(daemons, seven):
+    daemon = daemons.start(daemons.copy(), "--key-seconds", "0")
+    said = remember(daemon, seven)
+    label(daemon, said["id"], "7").ok()
+    model = daemon.model()
+    again = until(lambda: (answer := label(daemon, said["id"], "7")).status != 200 and answer, "the key is forgotten")
+    assert "not kept any more" in again.problem(409, "conflict")["detail"]
+    label(daemon, said["id"], "1").problem(409, "conflict")
+    assert daemon.model()["digest"] == model["digest"]
 
 
 def test_labels_given_at_once_train_once(daemon: Daemon, seven):

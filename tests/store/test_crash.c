@@ -52,7 +52,7 @@ static struct event event_of(const struct learner *learner)
 static void key_of(struct store_key *key, uint64_t revision)
 {
     static char answer[32];
-    *key = (struct store_key){.revision = revision, .created_us = 1, .answer = answer};
+    *key = (struct store_key){.revision = revision, .answer = answer};
     (void)snprintf(key->key, sizeof key->key, "key %llu", (unsigned long long)revision);
     (void)snprintf(answer, sizeof answer, "{\"revision\":%llu}", (unsigned long long)revision);
     memset(key->fingerprint, (int)(revision % 251), sizeof key->fingerprint);

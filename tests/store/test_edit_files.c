@@ -32,8 +32,19 @@ START_TEST(nothing_of_a_forgotten_image_stands_in_the_files)
 }
 END_TEST
 
-/* An image of many pages goes by another way through SQLite than one of a few bytes. */
-START_TEST(nothing_of_a_large_forgotten_image_stands_in_the_files)
+/* The key of the request that an event is, and what it stands for. */
+static struct store_key key_of(uint64_t revision)
+{
+    static char answer[] = "{}";
+    struct store_key key = {.revision = revision, .answer = answer};
+    (void)snprintf(key.key, sizeof key.key, "key %llu", (unsigned long long)revision);
+    for (size_t i = 0; i < sizeof key.fingerprint; i++)
+        key.fingerprint[i] = (uint8_t)mix(revision * 1000 + i);
+    return key;
+}
+
+/* An image of many pages goes by another way through SQLite than one of a few bytes. A hash of it tells whether it was that one. */
+START_TEST(nothing_of_a_large_forgotten_image_or_of_its_hash_stands_in_the_files)
 {
     static struct life l;
     static uint8_t pixels[150 * 150], big[150 * 150];
@@ -53,7 +64,9 @@ START_TEST(nothing_of_a_large_forgotten_image_stands_in_the_files)
         struct event event = {.kind = EVENT_TRAIN, .revision = i + 1, .as.train = {.n = 1, .samples = &sample}};
         store_next(l.m.store, &event);
         must(&l.m, learner_apply(l.m.learner, &event, &l.m.err));
-        in_group(&l.m, must(&l.m, store_append(l.m.store, &event, &l.m.err)));
+        const struct store_key key = key_of(event.revision);
+        in_group(&l.m, must(&l.m, store_append(l.m.store, &event, &l.m.err));
+                 must(&l.m, store_put_key(l.m.store, &key, &l.m.err)));
     }
     must(&l.m, edits_put(&edits, &(struct edit){.id = 4, .label = EDIT_FORGET}, &l.m.err));
     must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
@@ -68,6 +81,16 @@ START_TEST(nothing_of_a_large_forgotten_image_stands_in_the_files)
     for (size_t at = 0; at + 32 <= sizeof big; at += 32)
         ck_assert_msg(!stands_somewhere(&l, big + at, 32), "pixels from %zu on", at);
     ck_assert(stands_somewhere(&l, pixels, 32));
+    for (uint64_t revision = 2; revision <= 10; revision++) {
+        const struct store_key key = key_of(revision);
+        struct store_key found;
+        const bool forgotten = revision == 5;
+        ck_assert_int_eq(stands_somewhere(&l, key.fingerprint, sizeof key.fingerprint), !forgotten);
+        ck_assert_int_eq(store_find_key(l.m.store, key.key, &found, &l.m.err), 1);
+        ck_assert(store_key_is(&found, key.fingerprint));
+        ck_assert_int_eq(store_key_is(&found, big), forgotten);
+        free(found.answer);
+    }
     verifies(&l.m);
     edits_fini(&edits);
     model_fini(&l.m);
@@ -269,7 +292,7 @@ int main(void)
     TCase *t = tcase_create("edit files");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, nothing_of_a_forgotten_image_stands_in_the_files);
-    tcase_add_test(t, nothing_of_a_large_forgotten_image_stands_in_the_files);
+    tcase_add_test(t, nothing_of_a_large_forgotten_image_or_of_its_hash_stands_in_the_files);
     tcase_add_test(t, snapshots_that_saw_an_edited_sample_are_gone_and_the_others_stay);
     tcase_add_test(t, a_pinned_snapshot_that_saw_goes_only_when_it_may);
     tcase_add_test(t, what_was_accepted_is_kept_until_it_is_in_the_log);

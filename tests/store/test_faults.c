@@ -21,7 +21,7 @@
 static int step_group(struct model *m, uint64_t seed)
 {
     struct learner *before = keep(m);
-    struct store_key key = {.revision = m->learner->revision + 2, .created_us = 1};
+    struct store_key key = {.revision = m->learner->revision + 2};
     static char answer[] = "{}";
     key.answer = answer;
     (void)snprintf(key.key, sizeof key.key, "k%llu", (unsigned long long)seed);

@@ -1,4 +1,7 @@
 /* test_log.c - appending, committing, rolling back, and what the rows look like to people. */
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "store/schema.h"
 #include "tests/store/model.h"
 
@@ -284,9 +287,9 @@ END_TEST
 
 /* ---- keys ---- */
 
-static struct store_key make_key(const char *text, uint64_t revision, int64_t created_us)
+static struct store_key make_key(const char *text, uint64_t revision)
 {
-    struct store_key key = {.revision = revision, .created_us = created_us};
+    struct store_key key = {.revision = revision};
     (void)snprintf(key.key, sizeof key.key, "%s", text);
     memset(key.fingerprint, 0xa5, sizeof key.fingerprint);
     static char answer[] = "{\"accepted\":1}";
@@ -298,7 +301,7 @@ START_TEST(a_key_is_durable_with_its_event)
 {
     struct model m;
     model_init(&m);
-    struct store_key key = make_key("k '1'", 2, 1000), found;
+    struct store_key key = make_key("k '1'", 2), found;
     must(&m, store_begin(m.store, &m.err));
     append_train(&m, 1, 1);
     must(&m, store_put_key(m.store, &key, &m.err));
@@ -307,7 +310,6 @@ START_TEST(a_key_is_durable_with_its_event)
     ck_assert_int_eq(store_find_key(m.store, "k '1'", &found, &m.err), 1);
     ck_assert_mem_eq(found.fingerprint, key.fingerprint, sizeof key.fingerprint);
     ck_assert_uint_eq(found.revision, 2);
-    ck_assert_int_eq(found.created_us, 1000);
     ck_assert_str_eq(found.answer, key.answer);
     ck_assert_str_eq(found.key, key.key);
     free(found.answer);
@@ -320,7 +322,7 @@ START_TEST(a_key_goes_with_the_group_that_was_rolled_back)
 {
     struct model m;
     model_init(&m);
-    struct store_key key = make_key("k", 2, 1000), found;
+    struct store_key key = make_key("k", 2), found;
     struct learner *before = keep(&m);
     must(&m, store_begin(m.store, &m.err));
     append_train(&m, 1, 1);
@@ -338,7 +340,7 @@ START_TEST(a_key_that_is_there_refuses_the_group)
 {
     struct model m;
     model_init(&m);
-    struct store_key key = make_key("k", 2, 1000);
+    struct store_key key = make_key("k", 2);
     in_group(&m, append_train(&m, 1, 1); must(&m, store_put_key(m.store, &key, &m.err)));
     struct learner *before = keep(&m);
     must(&m, store_begin(m.store, &m.err));
@@ -352,19 +354,115 @@ START_TEST(a_key_that_is_there_refuses_the_group)
 }
 END_TEST
 
+/* What was asked for is ahead of what is there: the clock of the wall, and the one that only runs. */
+static int64_t wall_ahead_s, running_ahead_s;
+
+/* Instead of the C library's. */
+int clock_gettime(clockid_t which, struct timespec *now)
+{
+    const long status = syscall(SYS_clock_gettime, which, now);
+    now->tv_sec += which == CLOCK_REALTIME ? wall_ahead_s : which == CLOCK_MONOTONIC ? running_ahead_s : 0;
+    return (int)status;
+}
+
+static void put_key(struct model *m, const char *text)
+{
+    struct store_key key = make_key(text, store_revision(m->store) + 1);
+    in_group(m, append_train(m, 1, 1); must(m, store_put_key(m->store, &key, &m->err)));
+}
+
+static bool has_key(struct model *m, const char *text)
+{
+    struct store_key found;
+    const int status = store_find_key(m->store, text, &found, &m->err);
+    ck_assert_int_ge(status, 0);
+    free(found.answer);
+    return status == 1;
+}
+
+#define HOUR_S  3600
+#define HOUR_US (HOUR_S * INT64_C(1000000))
+#define MANY    1000000u
+
 START_TEST(old_keys_are_forgotten_and_young_ones_stay)
 {
     struct model m;
     model_init(&m);
-    struct store_key old = make_key("old", 2, 1000), young = make_key("young", 2, 2000), found;
-    in_group(&m, append_train(&m, 1, 1); must(&m, store_put_key(m.store, &old, &m.err));
-             must(&m, store_put_key(m.store, &young, &m.err)));
-    must(&m, store_expire_keys(m.store, 2000, &m.err));
-    ck_assert_int_eq(store_find_key(m.store, "old", &found, &m.err), 0);
-    ck_assert_int_eq(store_find_key(m.store, "young", &found, &m.err), 1);
-    free(found.answer);
-    in_group(&m, must(&m, store_expire_keys(m.store, 3000, &m.err)));
-    ck_assert_int_eq(store_find_key(m.store, "young", &found, &m.err), 0);
+    put_key(&m, "old");
+    running_ahead_s += HOUR_S;
+    put_key(&m, "young");
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 1);
+    ck_assert(!has_key(&m, "old") && has_key(&m, "young"));
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 0);
+    in_group(&m, ck_assert_int_eq(store_expire_keys(m.store, 0, MANY, &m.err), 1));
+    ck_assert(!has_key(&m, "young"));
+    model_fini(&m);
+    running_ahead_s = 0; /* libcheck looks at it, too */
+}
+END_TEST
+
+START_TEST(a_step_of_the_wall_clock_makes_no_key_older)
+{
+    struct model m;
+    model_init(&m);
+    const int64_t before = store_now_us();
+    put_key(&m, "k");
+    wall_ahead_s += 72 * HOUR_S;
+    ck_assert_int_ge(store_now_us(), before + 72 * HOUR_US);
+    put_key(&m, "l");
+    for (int restart = 0; restart < 2; restart++) {
+        ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 0);
+        wall_ahead_s -= 96 * HOUR_S;
+        ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 0);
+        model_reopen(&m);
+    }
+    running_ahead_s += HOUR_S;
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 1);
+    ck_assert(!has_key(&m, "k") && !has_key(&m, "l"));
+    model_fini(&m);
+    running_ahead_s = 0; /* libcheck looks at it, too */
+}
+END_TEST
+
+START_TEST(the_time_in_which_nobody_has_it_open_makes_no_key_older)
+{
+    struct model m;
+    model_init(&m);
+    put_key(&m, "old");
+    running_ahead_s += HOUR_S / 2;
+    put_key(&m, "young");
+    for (int restart = 0; restart < 2;
+         restart++) { /* the second: a machine that has started, too, counts from nothing */
+        store_close(m.store);
+        running_ahead_s = restart == 0 ? 72 * HOUR_S : -HOUR_S;
+        must(&m, store_open(&m.store, m.path, false, &m.err));
+        ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 0);
+    }
+    running_ahead_s += HOUR_S / 2;
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, MANY, &m.err), 1);
+    ck_assert(!has_key(&m, "old") && has_key(&m, "young"));
+    model_fini(&m);
+    running_ahead_s = 0; /* libcheck looks at it, too */
+}
+END_TEST
+
+START_TEST(the_oldest_of_too_many_keys_are_forgotten_first)
+{
+    struct model m;
+    char name[16];
+    model_init(&m);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "%u", 9 - i);
+        put_key(&m, name);
+    }
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, 10, &m.err), 0);
+    ck_assert_int_eq(store_expire_keys(m.store, HOUR_US, 4, &m.err), 1);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "%u", 9 - i);
+        ck_assert_int_eq(has_key(&m, name), i >= 6);
+    }
+    put_key(&m, "9");
+    ck_assert(has_key(&m, "9") && has_key(&m, "0"));
     model_fini(&m);
 }
 END_TEST
@@ -458,6 +556,9 @@ int main(void)
     tcase_add_test(keys, a_key_goes_with_the_group_that_was_rolled_back);
     tcase_add_test(keys, a_key_that_is_there_refuses_the_group);
     tcase_add_test(keys, old_keys_are_forgotten_and_young_ones_stay);
+    tcase_add_test(keys, a_step_of_the_wall_clock_makes_no_key_older);
+    tcase_add_test(keys, the_time_in_which_nobody_has_it_open_makes_no_key_older);
+    tcase_add_test(keys, the_oldest_of_too_many_keys_are_forgotten_first);
     suite_add_tcase(suite, keys);
     TCase *wal = tcase_create("wal");
     tcase_set_timeout(wal, 60);

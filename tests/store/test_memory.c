@@ -46,7 +46,7 @@ static int do_group(struct model *m)
     struct event add = {.kind = EVENT_CLASS,
                         .revision = event.revision + 2,
                         .as.class_ = {.action = CLASS_ADD, .index = m->learner->n_classes}};
-    struct store_key key = {.revision = add.revision, .created_us = 1, .answer = answer};
+    struct store_key key = {.revision = add.revision, .answer = answer};
     tune.as.tune.settings.rate = 0.01F * (float)(1 + turn % 9);
     (void)snprintf(add.as.class_.label, sizeof add.as.class_.label, "class %llu", (unsigned long long)turn);
     (void)snprintf(key.key, sizeof key.key, "key %llu", (unsigned long long)turn);
@@ -187,7 +187,7 @@ static int do_thin(struct model *m)
 
 static int do_upkeep(struct model *m)
 {
-    if (store_checkpoint(m->store, false, &m->err) != 0 || store_expire_keys(m->store, 0, &m->err) != 0)
+    if (store_checkpoint(m->store, false, &m->err) != 0 || store_expire_keys(m->store, 0, 0, &m->err) < 0)
         return -1;
     return store_checkpoint(m->store, true, &m->err);
 }

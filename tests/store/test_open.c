@@ -396,7 +396,7 @@ START_TEST(a_read_only_store_writes_nothing)
     must_fail(&m, ERR_DB_READONLY, store_snapshot(m.store, m.learner, "request", NULL, false, &s, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_snapshot_drop(m.store, 1, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_snapshots_thin(m.store, 1, &m.err));
-    must_fail(&m, ERR_DB_READONLY, store_expire_keys(m.store, 1, &m.err));
+    must_fail(&m, ERR_DB_READONLY, store_expire_keys(m.store, 0, 0, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_checkpoint(m.store, true, &m.err));
     verifies(&m);
     store_close(m.store);

@@ -103,7 +103,7 @@ static void told(struct run *r)
 static void append_key(struct run *r)
 {
     char answer[] = "{}";
-    struct store_key key = {.revision = r->m.learner->revision, .created_us = 1, .answer = answer};
+    struct store_key key = {.revision = r->m.learner->revision, .answer = answer};
     (void)snprintf(key.key, sizeof key.key, "k%llu", (unsigned long long)key.revision);
     must(&r->m, store_put_key(r->m.store, &key, &r->m.err));
 }
@@ -172,7 +172,8 @@ static void step(struct run *r, struct learner **older)
         reopen(r);
         break;
     case 5:
-        must(m, store_expire_keys(m->store, 0, &m->err));
+        if (store_expire_keys(m->store, 0, 0, &m->err) < 0)
+            must(m, -1);
         break;
     default:
         group(r, *older);
