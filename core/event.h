@@ -32,7 +32,7 @@ struct sample {
     int64_t id;            /* in the log; 0 until the store has given one                          */
     const uint8_t *pixels; /* [channels][height][width], shape.n_input bytes, borrowed              */
     uint32_t label;        /* index of the class                                                   */
-    /* out: the prediction before the step (test-then-train); in, where the event says that it is given */
+    /* out: the prediction before the step (test-then-train) */
     uint32_t predicted; /* argmax of l^2, lowest index on a tie                                     */
     float loss;         /* e = 1/2 sum (l^2 - y)^2                                                  */
     bool refused;       /* the step would have ruined the weights and was not made: core/descent.h     */
@@ -55,9 +55,6 @@ struct event {
         struct {
             uint32_t n;
             struct sample *samples; /* [n], borrowed; id, predicted and loss are written                   */
-            bool given;             /* predicted and loss are not written but read: what was said of the image
-                                     * earlier, when the label was not known, is what the tally counts. A class that
-                                     * is none (going back has taken it away) counts as not given              */
         } train;
         struct {
             enum class_action action;

@@ -152,15 +152,13 @@ static void rehearse_from_pool(struct learner *l)
     pool_saw(l->pool, &drawn, pool_doubt(p));
 }
 
-static void train(struct learner *l, struct sample *sample, bool given)
+static void train(struct learner *l, struct sample *sample)
 {
     struct settings now = l->settings;
     now.rate = settings_rate(&now, l->step);
     net_forward(l->arith, &l->net, l->settings.mean, sample->pixels, l->ws);
-    if (!given || sample->predicted >= l->n_classes) {
-        sample->predicted = net_argmax(&l->net, l->ws->l2);
-        sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
-    }
+    sample->predicted = net_argmax(&l->net, l->ws->l2);
+    sample->loss = net_loss(l->arith, &l->net, l->ws, sample->label);
     const uint8_t doubt = now.rehearsal > 0 ? pool_doubt(l->ws->l2[sample->label]) : POOL_UNKNOWN;
     sample->refused = !make_step(l, &now, sample->label);
     tally_count(l, sample->label, sample->predicted, sample->loss);
@@ -233,7 +231,7 @@ int learner_apply(struct learner *l, struct event *event, struct err *err)
     switch (event->kind) {
     case EVENT_TRAIN:
         for (uint32_t i = 0; i < event->as.train.n; i++)
-            train(l, &event->as.train.samples[i], event->as.train.given);
+            train(l, &event->as.train.samples[i]);
         break;
     case EVENT_CLASS:
         if (event->as.class_.action == CLASS_ADD) {

@@ -9,9 +9,6 @@
 --   "rate"                  the step size; it is not the setting, and does not change it
 --   "jitter", "rotation"    pixels and degrees: how far each picture is shifted and turned
 --
--- A train event may have "given": 1: then what sample.predicted and sample.loss say was predicted not just before the sample
--- was learned from, but earlier, when its label was not known yet (POST /predictions/{id}/label).
---
 -- Samples are named by their rank among those that count, not by their id, so that the event still has one meaning when one of
 -- them is taken out of the log. Events of version 1 keep their body (their chain covers it) and their meaning: all samples of
 -- the range that were in the table then, whether live or left behind, at the rate of the settings.

@@ -13,10 +13,8 @@
 struct entry {
     struct remembered told;
     int64_t expires_ms; /* monotonic */
-    uint32_t n_classes;
     size_t n_bytes;
-    uint8_t *pixels; /* behind l2, in the same block */
-    float l2[];
+    uint8_t pixels[];
 };
 
 struct remember {
@@ -158,8 +156,7 @@ void remember_columns(struct remember *r, uint64_t revision)
 int64_t remember_add(struct remember *r, const struct learner *learner, const uint8_t *pixels, const float *l2,
                      struct err *err)
 {
-    const size_t n_l2 = learner->n_classes * sizeof *l2, n_input = learner->shape.n_input;
-    const size_t n_bytes = sizeof(struct entry) + n_l2 + n_input;
+    const size_t n_input = learner->shape.n_input, n_bytes = sizeof(struct entry) + n_input;
     if (r->number == 0)
         return err_set(err, ERR_LIMIT, "this daemon remembers no predictions: --remember is 0");
     struct entry *entry = malloc(n_bytes);
@@ -167,10 +164,7 @@ int64_t remember_add(struct remember *r, const struct learner *learner, const ui
         return err_set(err, ERR_MEMORY, "no memory to remember a prediction");
     *entry = (struct entry){.told = {.revision = learner->revision, .step = learner->step, .label = -1},
                             .expires_ms = now_ms() + r->keep_ms,
-                            .n_classes = learner->n_classes,
                             .n_bytes = n_bytes};
-    entry->pixels = (uint8_t *)entry->l2 + n_l2;
-    memcpy(entry->l2, l2, n_l2);
     memcpy(entry->pixels, pixels, n_input);
     take_top(&entry->told, l2, learner->n_classes);
 
@@ -249,23 +243,6 @@ int remember_image(struct remember *r, int64_t id, uint8_t *pixels, size_t n_inp
     const struct entry *entry = find(r, id);
     if (entry != NULL)
         memcpy(pixels, entry->pixels, n_input);
-    (void)pthread_mutex_unlock(&r->lock);
-    return entry != NULL;
-}
-
-int remember_outcome(struct remember *r, int64_t id, uint32_t label, uint32_t *predicted, float *loss)
-{
-    (void)pthread_mutex_lock(&r->lock);
-    const struct entry *entry = find(r, id);
-    if (entry != NULL) {
-        double sum = label < entry->n_classes ? 0.0 : 1.0; /* a class that came later had the probability 0 */
-        for (uint32_t m = 0; m < entry->n_classes; m++) {
-            const double residue = (double)entry->l2[m] - (m == label ? 1.0 : 0.0);
-            sum += residue * residue;
-        }
-        *predicted = entry->told.top[0];
-        *loss = (float)(sum / 2.0);
-    }
     (void)pthread_mutex_unlock(&r->lock);
     return entry != NULL;
 }

@@ -27,7 +27,7 @@ struct remember;
 struct remember *remember_create(uint32_t number, unsigned seconds, struct err *err);
 void remember_free(struct remember *remember); /* NULL is fine */
 
-/* remember_add - keeps a copy of the image and of l2 [n_classes]; returns the id. Errors: ERR_LIMIT (number is 0), ERR_MEMORY,
+/* remember_add - keeps a copy of the image, and what l2 [n_classes] says; returns the id. Errors: ERR_LIMIT (number is 0), ERR_MEMORY,
  * ERR_BUSY (the classes have changed since it was predicted): -1. */
 int64_t remember_add(struct remember *remember, const struct learner *learner, const uint8_t *pixels, const float *l2,
                      struct err *err);
@@ -54,10 +54,6 @@ int remember_find(struct remember *remember, int64_t id, struct remembered *out)
 
 /* remember_image - copies the image [n_input]. 1 found, 0 not. */
 int remember_image(struct remember *remember, int64_t id, uint8_t *pixels, size_t n_input);
-
-/* remember_outcome - what was predicted, and the loss 1/2 sum (l2 - y)^2 of that prediction, were it of class `label`. 1 found, 0
- * not. */
-int remember_outcome(struct remember *remember, int64_t id, uint32_t label, uint32_t *predicted, float *loss);
 
 /* remember_label - notes that it was given a label. remember_drop - forgets it: 1 it was there, 0 not. */
 void remember_label(struct remember *remember, int64_t id, uint32_t label);

@@ -1,7 +1,7 @@
 /* routes_predictions.c - /predictions: those that were remembered (remember.h), and their labels.
  *
- * A label trains on the remembered image; what the tally counts is the prediction made then (core/event.h: given). It is safe
- * to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
+ * A label trains on the remembered image, as POST /train would: what the tally counts is what the model says of it just before its step,
+ * so that an edit of the past makes that anew, too. It is safe to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
  * fingerprint. So the same label gets the first answer again, also when the prediction is forgotten, after a restart
  * too, as long as keys are kept; another label is a conflict. Where the prediction outlives its key, all that is known is that it was
  * labelled, and any label is one.
@@ -340,10 +340,9 @@ void route_prediction_label(const struct call *call)
     write_key(work->key, call->id);
     write_fingerprint(job->fingerprint, wanted.label);
     job->read = look_for_key;
-    struct sample sample = {.label = wanted.index};
+    struct remembered known;
     (void)forget_others(call->routes); /* of later ones than the index the trainer takes care: as_of */
-    if (wanted.refusal != NULL ||
-        !remember_outcome(call->routes->remember, call->id, sample.label, &sample.predicted, &sample.loss))
+    if (wanted.refusal != NULL || remember_find(call->routes->remember, call->id, &known) == 0)
         return;
     work->samples = malloc(sizeof *work->samples);
     work->batch.owned = malloc(shape.n_input);
@@ -356,8 +355,7 @@ void route_prediction_label(const struct call *call)
     }
     if (!remember_image(call->routes->remember, call->id, work->batch.owned, shape.n_input))
         return; /* forgotten in this moment */
-    sample.pixels = work->batch.owned;
-    *work->samples = sample;
+    *work->samples = (struct sample){.label = wanted.index, .pixels = work->batch.owned};
     job->kind = JOB_TRAIN;
     job->as_of = wanted.as_of;
     job->key = work->key;
@@ -366,5 +364,4 @@ void route_prediction_label(const struct call *call)
     job->event.kind = EVENT_TRAIN;
     job->event.as.train.n = 1;
     job->event.as.train.samples = work->samples;
-    job->event.as.train.given = true;
 }

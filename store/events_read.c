@@ -174,7 +174,6 @@ static bool parse_plain_train(struct event *event, struct sample_run *run, const
         return false;
     *run = (struct sample_run){.first = first, .n = (uint32_t)n};
     event->as.train.n = (uint32_t)n;
-    event->as.train.given = false;
     return true;
 }
 
@@ -193,7 +192,6 @@ static int parse(struct event *event, struct sample_run *run, struct db *db, con
             status = damaged(err, "range of samples");
         run->first = db_int(db, SQL_READ_TRAIN, 0);
         run->n = event->as.train.n = (uint32_t)db_int(db, SQL_READ_TRAIN, 1);
-        event->as.train.given = db_int(db, SQL_READ_TRAIN, 2) == 1; /* absent reads as 0 */
         db_reset(db, SQL_READ_TRAIN);
         return status;
     case EVENT_CLASS:

@@ -134,7 +134,6 @@ static int refused_json(char **out, const struct event *event, struct err *err)
     return 0;
 }
 
-/* What is NULL is not named. */
 static int body_train(char **body, struct db *db, const struct event *event, struct err *err)
 {
     const struct sample *samples = event->as.train.samples;
@@ -142,20 +141,13 @@ static int body_train(char **body, struct db *db, const struct event *event, str
     bool any_refused = false;
     for (uint32_t i = 0; i < event->as.train.n; i++)
         any_refused = any_refused || samples[i].refused;
-    const bool more = any_refused || event->as.train.given;
-    const enum statement which = more ? SQL_BODY_TRAIN_MORE : SQL_BODY_TRAIN;
+    const enum statement which = any_refused ? SQL_BODY_TRAIN_MORE : SQL_BODY_TRAIN;
     db_bind_int(db, which, 1, event->as.train.n == 0 ? 0 : samples[0].id);
     db_bind_int(db, which, 2, event->as.train.n);
     if (any_refused && refused_json(&refused, event, err) != 0)
         return -1;
-    if (event->as.train.given)
-        db_bind_int(db, which, 3, 1);
-    else if (more)
-        db_bind_null(db, which, 3);
     if (any_refused)
-        db_bind_text(db, which, 4, refused);
-    else if (more)
-        db_bind_null(db, which, 4);
+        db_bind_text(db, which, 3, refused);
     int status = take_text(body, db, which, err);
     free(refused);
     return status;

@@ -48,7 +48,7 @@
                          " 'settings', json(?9), 'classes', json(?10), 'arithmetic', ?11, 'tensors', ?12,"             \
                          " 'digest', lower(hex(?13)))")                                                                \
     X(BODY_TRAIN,        "SELECT json_object('first', ?1, 'n', ?2)")                                                   \
-    X(BODY_TRAIN_MORE,   "SELECT json_patch(json_object('first', ?1, 'n', ?2), json_object('given', ?3, 'refused', json(?4)))") \
+    X(BODY_TRAIN_MORE,   "SELECT json_object('first', ?1, 'n', ?2, 'refused', json(?3))")                              \
     X(BODY_CLASS,        "SELECT json_object('action', ?1, 'index', ?2, 'label', ?3)")                                 \
     X(BODY_TUNE,         "SELECT json_object('settings', json(?1))")                                                   \
     X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'n', ?3, 'seed', ?4, 'begin', ?5, 'end', ?6,"   \
@@ -61,7 +61,7 @@
                          " json_array_length(?1, '$.classes')")                                                        \
     X(READ_SETTINGS,     "SELECT key, value, type FROM json_each(?1, '$.settings')")                                   \
     X(READ_CLASSES,      "SELECT value FROM json_each(?1, '$.classes') ORDER BY key")                                  \
-    X(READ_TRAIN,        "SELECT ?1 ->> '$.first', ?1 ->> '$.n', ?1 ->> '$.given'")                                    \
+    X(READ_TRAIN,        "SELECT ?1 ->> '$.first', ?1 ->> '$.n'")                                                      \
     X(READ_CLASS,        "SELECT ?1 ->> '$.action', ?1 ->> '$.index', ?1 ->> '$.label'")                               \
     X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed', ?1 ->> '$.n', ?1 ->> '$.begin',"  \
                          " ?1 ->> '$.end', ?1 ->> '$.rate', ?1 ->> '$.jitter', ?1 ->> '$.rotation'")                   \

@@ -258,37 +258,6 @@ START_TEST(the_tally_adds_up)
 }
 END_TEST
 
-/* What was said of an image before its label was known. */
-START_TEST(a_given_outcome_is_what_the_tally_counts_and_the_step_is_the_same)
-{
-    struct model_options small = model_small();
-    struct learner *plain = model_create(&small), *given = model_create(&small);
-    uint8_t pixels[30] = {200, 3, 77};
-    const struct sample said = model_train(plain, 1, pixels);
-    const uint32_t other = (said.predicted + 1) % 3;
-    struct sample sample = {.label = 1, .pixels = pixels, .predicted = other, .loss = 0.25F};
-    struct event event = {.kind = EVENT_TRAIN, .revision = 2, .as.train = {.n = 1, .samples = &sample, .given = true}};
-    struct err err;
-    ck_assert_int_eq(learner_apply(given, &event, &err), 0);
-    ck_assert_uint_eq(sample.predicted, other);
-    ck_assert(sample.loss == 0.25F);
-    ck_assert_uint_eq(given->tally.recent[0].predicted, other);
-    ck_assert(given->tally.recent[0].loss == 0.25F && given->tally.loss_sum == 0.25);
-    ck_assert_uint_eq(given->tally.confusion[given->capacity + other], 1);
-    ck_assert_mem_eq(given->params, plain->params, net_floats(&given->shape, 3) * sizeof(float));
-    expect_other_digest(plain, given);
-
-    sample = (struct sample){.label = 1, .pixels = pixels, .predicted = 3, .loss = 0.25F}; /* of no class */
-    event.revision = 3;
-    ck_assert_int_eq(learner_apply(given, &event, &err), 0);
-    const struct sample again = model_train(plain, 1, pixels);
-    ck_assert_uint_eq(sample.predicted, again.predicted);
-    ck_assert(sample.loss == again.loss);
-    learner_free(plain);
-    learner_free(given);
-}
-END_TEST
-
 START_TEST(the_recent_outcomes_are_the_last_thousand)
 {
     struct learner *l = small();
@@ -626,7 +595,6 @@ int main(void)
     tcase_add_test(tcase, a_net_without_kernels_learns);
     tcase_add_test(tcase, padding_stays_zero_through_training);
     tcase_add_test(tcase, the_tally_adds_up);
-    tcase_add_test(tcase, a_given_outcome_is_what_the_tally_counts_and_the_step_is_the_same);
     tcase_add_test(tcase, the_recent_outcomes_are_the_last_thousand);
     tcase_add_test(tcase, a_rehearsal_learns_but_does_not_touch_the_tally);
     tcase_add_test(tcase, a_rehearsal_leaves_the_weights_of_a_training_step);

@@ -137,6 +137,28 @@ def test_a_retry_of_what_was_forgotten_teaches_nothing(pupil: Daemon, noise):
     assert fingerprint == bytes(32)
 
 
+def test_what_was_labelled_later_is_as_if_a_forgotten_sample_had_never_been(daemons, pupil: Daemon):
+    """Predictions that were remembered, before and after the sample, and labelled, before and after it."""
+    taught = Taught(pupil, 60)
+
+    def remembered(n: int) -> list[str]:
+        images = taught.chance.integers(0, 256, (n, 64), np.uint8)
+        return [said["id"] for said in pupil.post("/predict?remember=1", images.tobytes()).ok()["predictions"]]
+
+    def label(ids: list[str]) -> None:
+        for i, number in enumerate(ids):
+            pupil.send_json("POST", f"/predictions/{number}/label", {"label": LABELS[i % 3]}).ok()
+    early = remembered(30)
+    label(early[:10])
+    gone = pupil.post("/train?label=c", bytes(range(64)) * 100).ok()["samples"]  # it makes a difference
+    late = remembered(20)
+    taught.more(pupil, 40)
+    label(early[10:] + late)
+    job = edit(pupil, "DELETE", "/samples", {"ids": list(range(gone[0], gone[1] + 1))}).ok()
+    assert job["state"] == "done"
+    is_exact(daemons, pupil)
+
+
 def test_a_relabelled_sample_always_had_its_label(daemons, pupil: Daemon):
     taught = Taught(pupil)
     number, label = 33, taught.other(33)
@@ -254,7 +276,7 @@ def test_a_way_back_takes_new_labels_of_what_it_leaves_behind_with_it_and_no_for
     for number in (5, 150):
         slowest.get(f"/samples/{number}").problem(410, "gone")
         assert not stands_in_the_files(slowest, taught.images[number])
-    assert "1 samples are not relabelled" in slowest.stderr
+    assert "1 samples are not edited" in slowest.stderr
     assert slowest.get("/samples/140").ok()["label"] == taught.labels[140]
     is_exact(daemons, slowest, SLOWEST)
 

@@ -177,26 +177,6 @@ START_TEST(the_uncertain_come_first_and_not_those_with_a_label)
 }
 END_TEST
 
-START_TEST(the_outcome_is_of_the_prediction_made_then)
-{
-    struct learner *learner = model(4);
-    struct remember *r = start(8, 100);
-    const int64_t id = add(r, learner, 0.5F, 0); /* 0.375, 0.5, 0.125 */
-    uint32_t predicted;
-    float loss;
-    ck_assert_int_eq(remember_outcome(r, id, 1, &predicted, &loss), 1);
-    ck_assert_uint_eq(predicted, 1);
-    ck_assert(loss == (0.375F * 0.375F + 0.5F * 0.5F + 0.125F * 0.125F) / 2);
-    ck_assert_int_eq(remember_outcome(r, id, 2, &predicted, &loss), 1);
-    ck_assert(loss == (0.375F * 0.375F + 0.5F * 0.5F + 0.875F * 0.875F) / 2);
-    ck_assert_int_eq(remember_outcome(r, id, 9, &predicted, &loss), 1); /* a later class */
-    ck_assert(loss == (0.375F * 0.375F + 0.5F * 0.5F + 0.125F * 0.125F + 1) / 2);
-    ck_assert_int_eq(remember_outcome(r, id + 1, 1, &predicted, &loss), 0);
-    remember_free(r);
-    learner_free(learner);
-}
-END_TEST
-
 START_TEST(none_are_kept_where_none_are_wanted)
 {
     struct learner *learner = model(4);
@@ -223,7 +203,6 @@ int main(void)
     tcase_add_test(tests, what_is_too_old_is_gone);
     tcase_add_test(tests, any_one_can_be_dropped_and_the_others_stay_in_order);
     tcase_add_test(tests, the_uncertain_come_first_and_not_those_with_a_label);
-    tcase_add_test(tests, the_outcome_is_of_the_prediction_made_then);
     tcase_add_test(tests, none_are_kept_where_none_are_wanted);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -261,30 +261,6 @@ START_TEST(samples_can_be_read_by_id)
 }
 END_TEST
 
-START_TEST(a_given_outcome_comes_back_as_it_was_given)
-{
-    struct model m;
-    model_init(&m);
-    train(&m, 4, 5);
-    struct event event = train_event(m.learner->revision + 1, 2, 3, 8);
-    event.as.train.given = true;
-    for (uint32_t i = 0; i < 2; i++) {
-        event.as.train.samples[i].predicted = (event.as.train.samples[i].label + 1 + i) % 3;
-        event.as.train.samples[i].loss = 0.375F;
-    }
-    store_next(m.store, &event);
-    must(&m, learner_apply(m.learner, &event, &m.err));
-    in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
-    train(&m, 3, 6);
-    ck_assert_uint_eq(recovers(&m).samples, 9);
-    verifies(&m);
-    ck_assert_str_eq(ask(&m, "SELECT group_concat(coalesce(body ->> '$.given', '-')) FROM event WHERE kind = 'train'"),
-                     "-,1,-");
-    must(&m, store_open(&m.store, m.path, false, &m.err));
-    model_fini(&m);
-}
-END_TEST
-
 /* ---- keys ---- */
 
 static struct store_key make_key(const char *text, uint64_t revision)
@@ -548,7 +524,6 @@ int main(void)
     tcase_add_test(rows, the_class_table_follows_the_log);
     tcase_add_test(rows, the_views_show_what_the_live_model_was_trained_on);
     tcase_add_test(rows, samples_can_be_read_by_id);
-    tcase_add_test(rows, a_given_outcome_comes_back_as_it_was_given);
     suite_add_tcase(suite, rows);
     TCase *keys = tcase_create("keys");
     tcase_set_timeout(keys, 60);
