@@ -9,11 +9,14 @@ set -eu
 [ $# -eq 1 ] || { sed -n '2s/^# //p' "$0" >&2; exit 2; }
 [ -d "$1" ] || { echo "$1 is not a folder" >&2; exit 2; }
 
+# escaped TEXT - as in a JSON string, and as curl wants a quoted file name.
+escaped() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
+
 known=$(call /classes)
 for folder in "$1"/*/; do
     class=$(basename "$folder")
-    case $known in *"\"label\":\"$class\""*) ;; *)
-        call /classes -H 'Content-Type: application/json' -d "{\"label\": \"$class\"}" >/dev/null
+    case $known in *"\"label\":\"$(escaped "$class")\""*) ;; *)
+        call /classes -H 'Content-Type: application/json' -d "{\"label\": \"$(escaped "$class")\"}" >/dev/null
         echo "new class: $class"
         ;;
     esac
@@ -23,8 +26,9 @@ done
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
 for folder in "$1"/*/; do
-    find "$folder" -maxdepth 1 -type f \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | sort |
-        awk -v class="$(basename "$folder")" '{ printf "%09d\t%s\t%s\n", NR, class, $0 }'
+    class=$(basename "$folder")
+    find "$folder" -maxdepth 1 -type f ! -name '.*' \( -iname '*.png' -o -iname '*.jpg' -o -iname '*.jpeg' \) | sort |
+        CLASS=$class awk '{ printf "%09d\t%s\t%s\n", NR, ENVIRON["CLASS"], $0 }'
 done | sort >"$list"
 
 run=$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
@@ -34,12 +38,21 @@ send() {
     call /train -H "Idempotency-Key: train-folder-$run-$part" "$@"
 }
 tab=$(printf '\t')
+labels=
 set --
 while IFS=$tab read -r _ class picture; do
-    set -- "$@" -F "$class=@\"$picture\""
+    file="picture=@\"$(escaped "$picture")\""
+    case $class in *,*) # in ?labels= it would be two
+        send --url-query "label=$class" -F "$file"
+        continue
+        ;;
+    esac
+    labels=$labels${labels:+,}$class
+    set -- "$@" -F "$file"
     if [ $# -ge 100 ]; then # 50 pictures
-        send "$@"
+        send --url-query "labels=$labels" "$@"
+        labels=
         set --
     fi
 done <"$list"
-[ $# -eq 0 ] || send "$@"
+[ $# -eq 0 ] || send --url-query "labels=$labels" "$@"

@@ -2,6 +2,7 @@
 #include "server/cli_batch.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BLOCK_BYTES_MAX ((uint32_t)64 << 20)
@@ -55,4 +56,27 @@ uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *da
 {
     uint64_t length = dataset_length(dataset);
     return length < batch->limit ? length : batch->limit;
+}
+
+void cli_skipped_add(struct json *root, const struct dataset *dataset)
+{
+    if (dataset == NULL)
+        return;
+    json_add_number(root, "skipped", (double)dataset_skipped(dataset)->files);
+    json_add_number(root, "hidden", (double)dataset_skipped(dataset)->hidden);
+}
+
+void cli_skipped_tell(const struct dataset *dataset)
+{
+    if (dataset == NULL || dataset_skipped(dataset)->files == 0)
+        return;
+    const struct dataset_skipped *skipped = dataset_skipped(dataset);
+    const uint64_t n_named = skipped->files < DATASET_SKIPPED_NAMED ? skipped->files : DATASET_SKIPPED_NAMED;
+    (void)fprintf(stderr, "convd: %llu file%s skipped (and %llu hidden); --strict ends at the first:\n",
+                  (unsigned long long)skipped->files, skipped->files == 1 ? " was" : "s were",
+                  (unsigned long long)skipped->hidden);
+    for (uint64_t i = 0; i < n_named; i++)
+        (void)fprintf(stderr, "convd:   %s\n", skipped->first[i]);
+    if (skipped->files > n_named)
+        (void)fprintf(stderr, "convd:   and %llu more\n", (unsigned long long)(skipped->files - n_named));
 }

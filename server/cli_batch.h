@@ -7,6 +7,7 @@
 #include "core/core.h"
 #include "server/cli_model.h"
 #include "server/dataset.h"
+#include "server/json.h"
 
 struct cli_batch {
     uint32_t n, capacity;
@@ -28,5 +29,17 @@ int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struc
 
 /* cli_batch_total - how many images will come in all. */
 uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *dataset);
+
+/* CLI_FLAG_STRICT - for the verbs that take a folder: dataset_look()'s. */
+#define CLI_FLAG_STRICT                                                                                                \
+    {                                                                                                                  \
+        .name = "strict", .kind = CLI_SWITCH,                                                                          \
+        .help = "read every file of a folder first, and end at one that is no picture"                                 \
+    }
+
+/* cli_skipped_tell - what was passed over in a folder, on stderr; nothing where all were pictures. cli_skipped_add - the members "skipped"
+ * and "hidden" of a result. dataset: NULL is fine. */
+void cli_skipped_tell(const struct dataset *dataset);
+void cli_skipped_add(struct json *root, const struct dataset *dataset);
 
 #endif

@@ -20,6 +20,7 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
     {.name = "limit", .kind = CLI_COUNT, .argument = "N", .low = 1, .high = 1e12, .help = "only the first N images"},
+    CLI_FLAG_STRICT,
     CLI_FLAG_ARITH,
     CLI_FLAG_JSON,
     CLI_FLAG_QUIET,
@@ -104,7 +105,8 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
     int status = -1;
 
     progress_start(&progress, "evaluating", 0, cli_quiet(args));
-    if (cli_labels_init(&labels, e->names, e->n_classes, err) != 0 ||
+    if (dataset_look(dataset, shape, settings, cli_on(args, "strict"), err) != 0 ||
+        cli_labels_init(&labels, e->names, e->n_classes, err) != 0 ||
         cli_labels_cover(&labels, dataset, "", err) != 0 ||
         cli_batch_init(&batch, shape, wanted, cli_count(args, "limit"), err) != 0)
         goto out;
@@ -185,7 +187,7 @@ static void print_table(const struct evaluation *e)
     }
 }
 
-static int print_evaluation(const struct evaluation *e, bool json, struct err *err)
+static int print_evaluation(const struct evaluation *e, const struct dataset *dataset, bool json, struct err *err)
 {
     double n = e->samples > 0 ? (double)e->samples : 1;
     if (!json) {
@@ -217,6 +219,7 @@ static int print_evaluation(const struct evaluation *e, bool json, struct err *e
     json_add_string(root, "digest", e->digest);
     json_add_number(root, "seconds", e->seconds);
     json_add_bool(root, "interrupted", e->interrupted);
+    cli_skipped_add(root, dataset);
     return cli_print_json(root, err);
 }
 
@@ -233,7 +236,7 @@ static int evaluate_db(struct evaluation *e, struct learner *learner, const stru
     cli_hex(e->digest, digest);
     e->revision = learner->revision;
     e->step = learner->step;
-    return print_evaluation(e, cli_on(args, "json"), err);
+    return print_evaluation(e, dataset, cli_on(args, "json"), err);
 }
 
 static int evaluate_url(struct evaluation *e, struct remote *remote, const struct cli_args *args,
@@ -250,7 +253,7 @@ static int evaluate_url(struct evaluation *e, struct remote *remote, const struc
         (void)fprintf(stderr,
                       "convd: warning: the daemon learned meanwhile: predictions are of revisions %llu to %llu\n",
                       (unsigned long long)e->revision, (unsigned long long)remote->revision);
-    return print_evaluation(e, cli_on(args, "json"), err);
+    return print_evaluation(e, dataset, cli_on(args, "json"), err);
 }
 
 static int run(const struct cli_args *args, struct err *err)
@@ -275,6 +278,7 @@ static int run(const struct cli_args *args, struct err *err)
     else
         status = offline_open(&model, args, true, err) == 0 ? evaluate_db(&e, model.learner, args, dataset, err) : -1;
 out:
+    cli_skipped_tell(dataset);
     if (status == 0 && e.interrupted)
         status = CLI_INTERRUPTED;
     free(e.confusion);
@@ -292,7 +296,7 @@ const struct cli_verb cli_evaluate = {
     .operands_max = 2,
     .details =
         "Accuracy, mean loss and the confusion matrix: rows are what the images show, columns what was predicted.\n"
-        "Takes the same files as `convd train` and changes nothing.\n",
+        "Takes the same files as `convd train`, skips what is no picture as that does, and changes nothing.\n",
     .examples = "  convd evaluate --db digits.db t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz\n"
                 "  convd evaluate --url http://127.0.0.1:8080 --json photos/\n",
     .flags = flags,

@@ -6,6 +6,7 @@
 
 #include "core/jitter.h"
 #include "server/cli.h"
+#include "server/cli_batch.h"
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/json.h"
@@ -53,6 +54,7 @@ static const struct cli_flag flags[] = {
      .high = 65536,
      .help = "images in one event of the log, or in one request; the arithmetic is one at a time always"},
     {.name = "add-classes", .kind = CLI_SWITCH, .help = "labels that the model does not know become new classes"},
+    CLI_FLAG_STRICT,
     {.name = "train-threads",
      .kind = CLI_COUNT,
      .argument = "N",
@@ -103,7 +105,7 @@ bool train_ask(struct rehearse_ask *ask, const struct training *t, const struct 
     return passes > 1 && t->samples > 0;
 }
 
-static int print_training(const struct training *t, bool json, struct err *err)
+static int print_training(const struct training *t, const struct dataset *dataset, bool json, struct err *err)
 {
     double rate = t->seconds > 0 ? (double)t->steps / t->seconds : 0;
     double accuracy = t->samples > 0 ? (double)t->correct / (double)t->samples : 0;
@@ -144,6 +146,7 @@ static int print_training(const struct training *t, bool json, struct err *err)
     json_add_number(root, "step", (double)t->step);
     json_add_number(root, "revision", (double)t->revision);
     json_add_bool(root, "interrupted", t->interrupted);
+    cli_skipped_add(root, dataset);
     return cli_print_json(root, err);
 }
 
@@ -183,10 +186,11 @@ static int run_train(const struct cli_args *args, struct err *err)
     cli_stop_watch();
     struct training training = {0};
     int status = url != NULL ? train_url(&training, url, args, dataset, err) : train_db(&training, args, dataset, err);
+    cli_skipped_tell(dataset);
+    if (status == 0)
+        status = print_training(&training, dataset, cli_on(args, "json"), err);
     dataset_close(dataset);
     if (status != 0)
-        return -1;
-    if (print_training(&training, cli_on(args, "json"), err) != 0)
         return -1;
     return training.interrupted ? CLI_INTERRUPTED : CLI_OK;
 }
@@ -199,9 +203,11 @@ const struct cli_verb cli_train = {
     .operands_max = 2,
     .details =
         "A pair of IDX files (plain or gzipped), or a folder with one sub-folder of PNG and JPEG files for each\n"
-        "class. Every image is predicted before it is learned from: that gives the test-then-train accuracy.\n"
+        "class: what is no picture in there is skipped, counted and told in the end, and a class without a picture is\n"
+        "none. Every image is predicted before it is learned from: that gives the test-then-train accuracy.\n"
         "What is printed in the end is on the disk. SIGINT stops after the current batch and keeps what was\n"
-        "learned. Nothing is tuned back afterwards: --rate and --decay leave their last step size behind.\n"
+        "learned. The exit code is 0 when something was learned. Nothing is tuned back afterwards: --rate and --decay "
+        "leave their last step size behind.\n"
         "Without files, --passes N rehearses all that the model has learned from. With --url, later passes are a\n"
         "job of the daemon, which goes on answering and learning meanwhile; SIGINT cancels it.\n",
     .examples = "  convd train --db digits.db train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz\n"

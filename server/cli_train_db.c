@@ -252,6 +252,10 @@ static int learn_files(struct run *run, struct err *err)
     struct learner *learner = run->model.learner;
     struct cli_labels labels = {0};
     int status = -1;
+    if (dataset_look(run->dataset, &learner->shape, &learner->settings, cli_on(run->args, "strict"), err) != 0)
+        return -1;
+    if (cli_stop())
+        return 0;
     if (cli_on(run->args, "add-classes") && add_classes(run, err) != 0)
         return -1;
     if (cli_labels_init(&labels, (const char(*)[LABEL_BYTES_MAX + 1]) learner->labels, learner->n_classes, err) == 0 &&

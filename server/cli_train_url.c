@@ -364,7 +364,11 @@ int train_url(struct training *training, const char *url, const struct cli_args 
     training->revision = upload.remote.revision;
     training->step = upload.remote.step;
     int status = client_key(upload.key, err);
-    if (status == 0 && cli_on(args, "add-classes"))
+    if (status == 0 && dataset != NULL)
+        status = dataset_look(dataset, &upload.remote.shape, &upload.remote.settings, cli_on(args, "strict"), err);
+    if (status == 0 && cli_stop())
+        dataset = NULL;
+    if (status == 0 && dataset != NULL && cli_on(args, "add-classes"))
         status = add_classes(&upload.remote, dataset, err);
     if (status == 0 && cli_given(args, "rate"))
         status = tune_as_asked(&upload.remote, cli_text(args, "rate"), err);

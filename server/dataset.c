@@ -20,6 +20,8 @@ struct dataset {
     char (*label_texts)[4]; /* the IDX labels' */
     const char **labels;
     size_t n_labels;
+    bool *dropped; /* of each file of the folder: it is passed over; NULL: none is, each must be a picture */
+    struct dataset_skipped skipped;
 };
 
 /* ---- labels ---- */
@@ -87,6 +89,7 @@ static int open_folder(struct dataset *d, const char *path, struct err *err)
     if (class_folder_open(&d->folder, path, err) != 0)
         return -1;
     d->length = d->folder.length;
+    d->skipped.hidden = d->folder.hidden;
     return collect_folder_labels(d, err);
 }
 
@@ -131,6 +134,7 @@ void dataset_close(struct dataset *d)
     free(d->pairs);
     free(d->label_texts);
     free(d->labels);
+    free(d->dropped);
     free(d);
 }
 
@@ -138,7 +142,12 @@ void dataset_close(struct dataset *d)
 
 uint64_t dataset_length(const struct dataset *d)
 {
-    return d->length;
+    return d->length - d->skipped.files;
+}
+
+const struct dataset_skipped *dataset_skipped(const struct dataset *d)
+{
+    return &d->skipped;
 }
 
 size_t dataset_labels(const struct dataset *d, const char *const **labels)
@@ -147,13 +156,79 @@ size_t dataset_labels(const struct dataset *d, const char *const **labels)
     return d->n_labels;
 }
 
+/* Image i of the folder. 1: there it is; 0: it is passed over; -1. */
+static int read_picture(struct dataset *d, uint64_t i, const struct shape *shape, const struct settings *settings,
+                        uint8_t *input, const char **label, struct err *err)
+{
+    struct err why = {0};
+    if (d->dropped != NULL && d->dropped[i])
+        return 0;
+    if (class_folder_get(&d->folder, i, shape, settings, input, label, &why) == 0)
+        return 1;
+    if (d->dropped == NULL || why.code == ERR_MEMORY) {
+        if (err != NULL)
+            *err = why;
+        return -1;
+    }
+    d->dropped[i] = true;
+    if (d->skipped.files < DATASET_SKIPPED_NAMED)
+        memcpy(d->skipped.first[d->skipped.files], why.text, sizeof why.text);
+    d->skipped.files++;
+    return 0;
+}
+
+/* Classes that no picture was found of are taken out of the labels. */
+static void keep_labels(struct dataset *d, const bool *found)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_labels; i++) {
+        bool keeps = false;
+        for (size_t c = 0; c < d->folder.n_classes && !keeps; c++)
+            keeps = found[c] && strcmp(d->folder.classes[c].label, d->labels[i]) == 0;
+        if (keeps)
+            d->labels[n++] = d->labels[i];
+    }
+    d->n_labels = n;
+}
+
+int dataset_look(struct dataset *d, const struct shape *shape, const struct settings *settings, bool strict,
+                 struct err *err)
+{
+    if (d->n_pairs > 0)
+        return 0;
+    int status = 0;
+    uint8_t *input = malloc(shape->n_input);
+    bool *found = calloc(d->folder.n_classes, sizeof *found);
+    d->dropped = strict ? NULL : calloc((size_t)d->length, sizeof *d->dropped);
+    if (input == NULL || found == NULL || (!strict && d->dropped == NULL))
+        status = err_set(err, ERR_MEMORY, "out of memory for a look at the pictures");
+    for (uint64_t i = 0; i < d->length && status >= 0; i++) {
+        const char *label;
+        bool *of_class = &found[d->folder.items[i].class_];
+        if (*of_class && !strict)
+            continue;
+        status = read_picture(d, i, shape, settings, input, &label, err);
+        *of_class = *of_class || status > 0;
+    }
+    if (status >= 0) {
+        keep_labels(d, found);
+        status = d->n_labels > 0 ? 0
+                                 : err_set(err, ERR_FILE, "no file of %.100s is a picture: %.190s", d->folder.path,
+                                           d->skipped.first[0]);
+    }
+    free(found);
+    free(input);
+    return status;
+}
+
 int dataset_next(struct dataset *d, const struct shape *shape, const struct settings *settings, uint8_t *input,
                  const char **label, struct err *err)
 {
     if (d->n_pairs == 0) {
-        if (d->next == d->folder.length)
-            return 0;
-        return class_folder_get(&d->folder, d->next++, shape, settings, input, label, err) == 0 ? 1 : -1;
+        int status = 0;
+        while (status == 0 && d->next < d->folder.length)
+            status = read_picture(d, d->next++, shape, settings, input, label, err);
+        return status;
     }
     while (d->pair < d->n_pairs && d->next == d->pairs[d->pair].length) {
         d->pair++;

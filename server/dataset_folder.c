@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "server/dataset_source.h"
@@ -36,9 +37,16 @@ static void *grown(void *list, size_t n, size_t *size, size_t each)
     return more;
 }
 
-/* Calls `take` with every entry that is not hidden and is a folder (or a regular file), until it fails. */
-static int each_entry(const char *path, bool folders, int (*take)(void *, const char *, const char *, struct err *),
-                      void *context, struct err *err)
+/* What a file manager leaves behind, beside the names that begin with a dot. */
+static bool is_hidden(const char *name)
+{
+    return name[0] == '.' || strcasecmp(name, "Thumbs.db") == 0 || strcasecmp(name, "desktop.ini") == 0;
+}
+
+/* Calls `take` with every entry that is not hidden and is a folder (or a regular file, or a link that leads nowhere: to be read, which
+ * tells), until it fails. */
+static int each_entry(const char *path, bool folders, uint64_t *hidden,
+                      int (*take)(void *, const char *, const char *, struct err *), void *context, struct err *err)
 {
     int status = -1;
     DIR *directory = opendir(path);
@@ -51,19 +59,21 @@ static int each_entry(const char *path, bool folders, int (*take)(void *, const 
             status = errno == 0 ? 0 : err_set(err, ERR_FILE, "cannot list %.200s: %s", path, strerror(errno));
             goto out;
         }
-        if (entry->d_name[0] == '.')
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
+        if (is_hidden(entry->d_name)) {
+            ++*hidden;
+            continue;
+        }
         struct stat kind;
         char *whole = join(path, entry->d_name);
         if (whole == NULL) {
             no_memory(path, err);
             goto out;
         }
-        const int code = stat(whole, &kind);
-        const bool wanted = code == 0 && (folders ? S_ISDIR(kind.st_mode) : S_ISREG(kind.st_mode));
-        if (code != 0)
-            err_set(err, ERR_FILE, "cannot open %.200s: %s", whole, strerror(errno));
-        const int taken = code != 0 ? -1 : wanted ? take(context, whole, entry->d_name, err) : 0;
+        const bool there = stat(whole, &kind) == 0;
+        const bool wanted = folders ? there && S_ISDIR(kind.st_mode) : !there || S_ISREG(kind.st_mode);
+        const int taken = wanted ? take(context, whole, entry->d_name, err) : 0;
         free(whole);
         if (taken != 0)
             goto out;
@@ -115,7 +125,7 @@ static int take_class(void *context, const char *path, const char *name, struct 
     folder->classes = classes;
     struct class_files *files = &classes[folder->n_classes];
     *files = (struct class_files){0};
-    if (each_entry(path, false, take_file, files, err) != 0) {
+    if (each_entry(path, false, &folder->hidden, take_file, files, err) != 0) {
         class_files_fini(files);
         return -1;
     }
@@ -155,7 +165,7 @@ int class_folder_open(struct class_folder *folder, const char *path, struct err 
     folder->path = strdup(path);
     if (folder->path == NULL)
         return no_memory(path, err);
-    if (each_entry(path, true, take_class, folder, err) != 0)
+    if (each_entry(path, true, &folder->hidden, take_class, folder, err) != 0)
         goto out;
     if (folder->n_classes == 0) {
         err_set(err, ERR_FILE, "the folder %.200s has no sub-folders with pictures, one for each class", path);

@@ -38,7 +38,7 @@ struct class_folder {
     struct class_item {
         uint32_t class_, name;
     } * items; /* [length] in the order in which they come */
-    uint64_t length;
+    uint64_t length, hidden;
 };
 
 int class_folder_open(struct class_folder *folder, const char *path, struct err *err);

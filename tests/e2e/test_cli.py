@@ -217,6 +217,54 @@ def test_idx_images_of_another_size_are_fitted_as_pictures_are(model, daemons, d
     assert digest == convd_json("verify", "--db", other)["digest"]
 
 
+def untidy(folder, digits):
+    """A folder of two classes as people have them; returns how many of its files are pictures."""
+    for name in ("cross", "7", "notes", ".git"):
+        (folder / name).mkdir(parents=True)
+    for i in range(3):
+        (folder / "cross" / f"{i}.png").write_bytes(png(digits.images[i]))
+        (folder / "7" / f"{i}.jpg").write_bytes(jpeg(digits.images[3 + i]))
+    (folder / "cross" / "0 first.txt").write_text("to be drawn again")
+    (folder / "7" / "half.png").write_bytes(png(digits.images[9])[:60])
+    (folder / "7" / "lost.png").symlink_to("nowhere")
+    for name in ("7/.DS_Store", "7/._0.jpg", "cross/Thumbs.db", ".git/index"):
+        (folder / name).write_bytes(b"\0\5\26\7")
+    (folder / "notes" / "todo.txt").write_text("more sevens")
+    return 6
+
+
+@pytest.mark.core
+def test_what_is_no_picture_in_a_folder_is_skipped_counted_and_told(model, digits, tmp_path):
+    n = untidy(tmp_path / "set", digits)
+    done = convd("train", *place(model), tmp_path / "set", "--add-classes", "--quiet", "--json")
+    told = json.loads(done.stdout)
+    assert (told["samples"], told["skipped"], told["hidden"]) == (n, 4, 4)
+    for name in (b"cross/0 first.txt: ", b"7/half.png: ", b"7/lost.png: ", b"notes/todo.txt: "):
+        assert name in done.stderr
+    assert b'"notes"' not in done.stderr  # a class without a picture is none
+    measured = convd("evaluate", *place(model), tmp_path / "set", "--json")
+    told = json.loads(measured.stdout)
+    assert (told["samples"], told["skipped"], told["hidden"]) == (n, 4, 4) and told["classes"][10:] == ["cross"]
+    assert b"4 files were skipped (and 4 hidden)" in measured.stderr
+
+
+def test_strict_ends_before_anything_was_added_or_learned(model, digits, tmp_path):
+    untidy(tmp_path / "set", digits)
+    before = convd_json("snapshots", *place(model)), convd(*["export", *place(model), "--safetensors", "-"]).stdout
+    for verb in (["train", "--add-classes"], ["evaluate"]):
+        done = convd(*verb, *place(model), tmp_path / "set", "--strict", check=False)
+        assert done.returncode == FAILED and b"0 first.txt: " in done.stderr, done.stderr
+    assert before == (convd_json("snapshots", *place(model)), convd(*["export", *place(model), "--safetensors", "-"]).stdout)
+
+
+def test_a_folder_without_a_picture_fails_and_adds_no_class(model, tmp_path):
+    (tmp_path / "set" / "cross").mkdir(parents=True)
+    (tmp_path / "set" / "cross" / "a.txt").write_text("a cross")
+    for verb in (["train", "--add-classes"], ["evaluate"]):
+        done = convd(*verb, *place(model), tmp_path / "set", check=False)
+        assert done.returncode == FAILED and b"no file of" in done.stderr and b"a.txt: " in done.stderr
+
+
 def test_a_folder_of_a_class_that_the_model_lacks_is_told_and_can_be_added(model, digits, tmp_path):
     folder = tmp_path / "set" / "cross"
     folder.mkdir(parents=True)

@@ -71,6 +71,16 @@ def test_train_folder_learns_from_every_picture_and_adds_what_is_new(daemon: Dae
     assert counts["blank page"] == 5
 
 
+@pytest.mark.parametrize("label, name", [("cat", '5" disk.png'), ("cat", "back\\slash.png"), ("a=b", "a.png"), ('5" pipe', "a.png"),
+                                         ("a,b", "with space;and,comma.png"), ("back\\slash", "a;type=text.png")])
+def test_train_folder_takes_names_as_people_give_them(daemon: Daemon, seven, tmp_path, label, name):
+    write(tmp_path / "all" / label / name, png(seven))
+    write(tmp_path / "all" / label / "._x.png", b"\0\5\26\7")  # a Mac's
+    run(daemon, "train-folder.sh", tmp_path / "all")
+    assert {c["label"]: c["seen"] for c in daemon.get("/classes").ok()["classes"]}[label] == 1
+    run(daemon, "train-folder.sh", tmp_path / "all")  # its class is known
+
+
 def test_train_folder_stops_at_a_broken_picture_and_trains_nothing_of_its_request(daemon: Daemon, digits, tmp_path):
     write(tmp_path / "all" / "3" / "good.png", png(digits.one(3)))
     write(tmp_path / "all" / "3" / "bad.png", png(digits.one(3))[:70])

@@ -550,6 +550,75 @@ START_TEST(a_file_that_is_no_picture_is_named_and_the_next_one_follows)
 }
 END_TEST
 
+START_TEST(what_is_no_picture_is_passed_over_and_counted_once)
+{
+    make_sub("a");
+    make_sub("b");
+    make_sub("notes");
+    put("a/0.png", "hello", 5, false);
+    put_png("a/1.png", 1, 2);
+    put("a/2.png", "\x89PNG\r\n\x1a\n", 8, false);
+    put("a/._1.png", "x", 1, false);
+    put("a/Thumbs.db", "x", 1, false);
+    ck_assert_int_eq(symlink("nowhere", in("a/3.png")), 0);
+    put_png("b/1.png", 11, 2);
+    put("notes/todo.txt", "x", 1, false);
+    struct dataset *d = opened((const char *[]){folder}, 1);
+    struct settings settings = settings_default();
+    struct shape shape = shape_of(2, 2, 1);
+    struct err err = {0};
+    ck_assert_int_eq(dataset_look(d, &shape, &settings, false, &err), 0);
+    const char *const *names;
+    ck_assert_uint_eq(dataset_labels(d, &names), 2);
+    ck_assert_str_eq(names[0], "a");
+    ck_assert_str_eq(names[1], "b");
+    for (int pass = 0; pass < 2; pass++) {
+        expect_grey(d, "b", 11);
+        expect_grey(d, "a", 1);
+        expect_end(d, &shape);
+        ck_assert_uint_eq(dataset_skipped(d)->files, 4);
+        ck_assert_uint_eq(dataset_skipped(d)->hidden, 2);
+        ck_assert_uint_eq(dataset_length(d), 2);
+        ck_assert_int_eq(dataset_rewind(d, &err), 0);
+    }
+    ck_assert_ptr_nonnull(strstr(dataset_skipped(d)->first[0], "a/0.png: "));
+    dataset_close(d);
+    (void)unlink(in("a/3.png"));
+}
+END_TEST
+
+START_TEST(a_strict_look_ends_at_the_first_file_that_is_no_picture)
+{
+    make_sub("a");
+    put_png("a/1.png", 1, 2);
+    put_png("a/2.png", 2, 2);
+    put("a/3.png", "hello", 5, false);
+    struct dataset *d = opened((const char *[]){folder}, 1);
+    struct settings settings = settings_default();
+    struct shape shape = shape_of(2, 2, 1);
+    struct err err = {0};
+    ck_assert_int_eq(dataset_look(d, &shape, &settings, true, &err), -1);
+    ck_assert_int_eq(err.code, ERR_MEDIA_TYPE);
+    ck_assert_ptr_nonnull(strstr(err.text, "a/3.png: "));
+    dataset_close(d);
+}
+END_TEST
+
+START_TEST(a_folder_without_a_picture_is_refused_at_the_look)
+{
+    make_sub("a");
+    put("a/1.png", "hello", 5, false);
+    struct dataset *d = opened((const char *[]){folder}, 1);
+    struct settings settings = settings_default();
+    struct shape shape = shape_of(2, 2, 1);
+    struct err err = {0};
+    ck_assert_int_eq(dataset_look(d, &shape, &settings, false, &err), -1);
+    ck_assert_int_eq(err.code, ERR_FILE);
+    ck_assert_ptr_nonnull(strstr(err.text, "a/1.png: "));
+    dataset_close(d);
+}
+END_TEST
+
 START_TEST(a_file_that_is_gone_meanwhile_is_named)
 {
     make_sub("a");
@@ -633,6 +702,9 @@ int main(void)
     tcase_add_test(folders, hidden_and_nested_and_loose_files_are_not_looked_at);
     tcase_add_test(folders, pictures_of_a_folder_are_fitted_and_inverted_by_the_settings);
     tcase_add_test(folders, a_file_that_is_no_picture_is_named_and_the_next_one_follows);
+    tcase_add_test(folders, what_is_no_picture_is_passed_over_and_counted_once);
+    tcase_add_test(folders, a_strict_look_ends_at_the_first_file_that_is_no_picture);
+    tcase_add_test(folders, a_folder_without_a_picture_is_refused_at_the_look);
     tcase_add_test(folders, a_file_that_is_gone_meanwhile_is_named);
     tcase_add_test(folders, a_folder_without_classes_or_with_a_bad_name_is_refused);
     tcase_add_test(folders, a_large_picture_is_read_to_its_end);
