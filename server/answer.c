@@ -6,8 +6,6 @@
 
 #include "server/http.h"
 
-#define TEXT_KEEP_BYTES 16384u
-
 static void drop_stream(struct answer *answer)
 {
     if (answer->stream != NULL)
@@ -18,7 +16,8 @@ static void drop_stream(struct answer *answer)
 void answer_reset(struct answer *answer)
 {
     struct text text = answer->text;
-    text_shrink(&text, TEXT_KEEP_BYTES);
+    text_shrink(&text, ANSWER_SMALL_BYTES);
+    text.limit = ANSWER_TEXT_MAX;
     drop_stream(answer);
     free(answer->blob);
     *answer = (struct answer){.status = 200, .type = ANSWER_TEXT, .text = text};
@@ -30,6 +29,19 @@ void answer_free(struct answer *answer)
     drop_stream(answer);
     free(answer->blob);
     *answer = (struct answer){0};
+}
+
+size_t answer_bytes(const struct answer *answer)
+{
+    const size_t text = answer->text.size > ANSWER_SMALL_BYTES ? answer->text.size : 0;
+    return text + (answer->blob != NULL ? answer->n_blob : 0);
+}
+
+void answer_rest(struct answer *answer)
+{
+    free(answer->blob);
+    answer->blob = NULL;
+    text_shrink(&answer->text, ANSWER_SMALL_BYTES);
 }
 
 void answer_revision(struct answer *answer, uint64_t revision)
@@ -69,7 +81,13 @@ void answer_text_done(struct answer *answer, unsigned status, const char *type)
 {
     if (answer->text.failed) {
         struct err err;
-        err_set(&err, ERR_MEMORY, "no memory for the answer");
+        if (answer->text.over)
+            err_set(&err, ERR_LIMIT,
+                    "the answer would be larger than %zu MiB: ask for less in one request, such as fewer images",
+                    ANSWER_TEXT_MAX >> 20);
+        else
+            err_set(&err, ERR_MEMORY, "no memory for the answer");
+        text_shrink(&answer->text, ANSWER_SMALL_BYTES);
         answer_problem(answer, &err);
         return;
     }

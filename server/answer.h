@@ -15,6 +15,9 @@
 #include "server/problem.h"
 #include "server/text.h"
 
+#define ANSWER_TEXT_MAX    ((size_t)32 << 20) /* of one answer's text: more is refused, and what would work is said */
+#define ANSWER_SMALL_BYTES 16384u             /* of text that a connection keeps, and that nobody counts       */
+
 #define ANSWER_JSON    "application/json; charset=utf-8"
 #define ANSWER_PROBLEM "application/problem+json; charset=utf-8"
 #define ANSWER_TEXT    "text/plain; charset=utf-8"
@@ -49,9 +52,12 @@ struct answer {
     bool close;              /* close the connection afterwards */
 };
 
-/* answer_reset - an empty 200; keeps the text's memory up to 16 KiB. */
+/* answer_reset - an empty 200; keeps the text's memory up to ANSWER_SMALL_BYTES. answer_bytes - memory that it holds beyond that.
+ * answer_rest - gives that back, once it has been sent. */
 void answer_reset(struct answer *answer);
 void answer_free(struct answer *answer);
+size_t answer_bytes(const struct answer *answer);
+void answer_rest(struct answer *answer);
 
 /* answer_revision - ETag: "r<revision>". */
 void answer_revision(struct answer *answer, uint64_t revision);
@@ -62,7 +68,7 @@ void answer_json(struct answer *answer, unsigned status, struct json *document);
 /* answer_blob - the body is that block, which the answer then owns. */
 void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t n_bytes);
 
-/* answer_text_done - called when `text` has been written: says 503 where memory ran out meanwhile. */
+/* answer_text_done - called when `text` has been written: says 503 where memory ran out meanwhile, 422 where it became too large. */
 void answer_text_done(struct answer *answer, unsigned status, const char *type);
 
 /* answer_problem - application/problem+json for err, by the table of problem.h; answer_problem_row - by that row. */

@@ -101,6 +101,7 @@ struct http_counts http_counts(struct http *http)
         .displaced = atomic_load(&http->n_displaced),
         .suspended_now = atomic_load(&http->n_suspended),
         .body_bytes_now = atomic_load(&http->bodies.n_bytes),
+        .reply_bytes_now = atomic_load(&http->bodies.n_reply_bytes),
     };
 }
 

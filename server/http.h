@@ -62,7 +62,8 @@ struct http_pending {
 void http_pending_done(struct http_pending *pending);
 
 /* A body that comes piece by piece: answer.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
- * a request is one for each piece: a client that does not take a piece within it is cut. */
+ * a request is one for each piece: a client that does not take a piece within it is cut. So is one that takes less than 16 KB a second on
+ * the whole, unless the stream is endless: there are few places for such answers, and others wait for one. */
 struct http_stream {
     /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
      * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
@@ -105,7 +106,8 @@ struct http_config {
 };
 
 struct http_counts {
-    uint64_t connections_now, connections_total, refused, reaped, displaced, suspended_now, body_bytes_now;
+    uint64_t connections_now, connections_total, refused, reaped, displaced, suspended_now, body_bytes_now,
+        reply_bytes_now;
 };
 
 struct http;

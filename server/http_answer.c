@@ -87,9 +87,28 @@ void http_answer_forget(struct http_connection *connection)
     connection->kept.response = NULL;
 }
 
+/* A large one is counted until it has been sent: clients that do not read would hold any amount of memory. */
+static void charge(struct http_connection *connection)
+{
+    struct answer *answer = &connection->answer;
+    const uint64_t bytes = answer_bytes(answer);
+    struct err err;
+    if (bytes == 0 || http_reply_charge(&connection->http->bodies, bytes)) {
+        connection->reply_bytes = bytes;
+        return;
+    }
+    err_set(&err, ERR_BUSY,
+            "too many large answers are being sent at once, and this would be one of %llu bytes: try again",
+            (unsigned long long)bytes);
+    answer_rest(answer);
+    answer_problem(answer, &err);
+}
+
 enum MHD_Result http_answer_send(struct http_connection *connection)
 {
     struct answer *answer = &connection->answer;
+    if (connection->reply_bytes == 0)
+        charge(connection);
     if (atomic_load_explicit(&connection->http->draining, memory_order_relaxed))
         answer->close = true;
     if (answer->status == 204 || answer->status == 304)

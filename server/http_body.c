@@ -10,6 +10,7 @@ void http_bodies_init(struct http_bodies *bodies, uint64_t limit, unsigned n_spa
     bodies->limit = limit;
     bodies->budget = limit * 4 > BUDGET_BYTES ? limit * 4 : BUDGET_BYTES;
     atomic_init(&bodies->n_bytes, 0);
+    atomic_init(&bodies->n_reply_bytes, 0);
     bodies->n_spares = 0;
     bodies->n_spares_max = n_spares < HTTP_BODY_SPARES_MAX ? n_spares : HTTP_BODY_SPARES_MAX;
     (void)pthread_mutex_init(&bodies->lock, NULL);
@@ -17,7 +18,7 @@ void http_bodies_init(struct http_bodies *bodies, uint64_t limit, unsigned n_spa
 
 void http_bodies_fini(struct http_bodies *bodies)
 {
-    assert(atomic_load(&bodies->n_bytes) == 0);
+    assert(atomic_load(&bodies->n_bytes) == 0 && atomic_load(&bodies->n_reply_bytes) == 0);
     while (bodies->n_spares > 0)
         text_free(&bodies->spares[--bodies->n_spares]);
     (void)pthread_mutex_destroy(&bodies->lock);
@@ -40,6 +41,21 @@ static void uncharge(struct http_body *body, struct http_bodies *bodies)
     if (body->charged > 0)
         atomic_fetch_sub(&bodies->n_bytes, body->charged);
     body->charged = 0;
+}
+
+bool http_reply_charge(struct http_bodies *bodies, uint64_t bytes)
+{
+    const uint64_t others = atomic_fetch_add(&bodies->n_reply_bytes, bytes);
+    if (others == 0 || others + bytes <= HTTP_REPLY_BUDGET_BYTES)
+        return true;
+    atomic_fetch_sub(&bodies->n_reply_bytes, bytes);
+    return false;
+}
+
+void http_reply_end(struct http_bodies *bodies, uint64_t bytes)
+{
+    if (bytes > 0)
+        atomic_fetch_sub(&bodies->n_reply_bytes, bytes);
 }
 
 /* ---- buffers that stay behind ---- */

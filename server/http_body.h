@@ -4,6 +4,8 @@
  * together, so that memory does not grow with their number; a few of these stay behind for the next large body, since pages
  * from the kernel cost a batch of images a tenth of its time.
  *
+ * Answers that wait for their clients to read them are counted as well, against a budget of their own: http_reply_charge().
+ *
  * struct http_bodies is shared, its functions may be called by any thread; a struct http_body is its connection's.
  */
 #ifndef CONVD_SERVER_HTTP_BODY_H
@@ -22,10 +24,11 @@
 #define HTTP_BODY_SPARES_MAX  8u
 
 struct http_bodies {
-    uint64_t limit;               /* of one body                                                     */
-    uint64_t budget;              /* of all large ones together: 64 MiB, or four times the limit     */
-    atomic_uint_fast64_t n_bytes; /* that are charged to it                             */
-    pthread_mutex_t lock;         /* of what follows                                    */
+    uint64_t limit;                     /* of one body                                                     */
+    uint64_t budget;                    /* of all large ones together: 64 MiB, or four times the limit     */
+    atomic_uint_fast64_t n_bytes;       /* that are charged to it                             */
+    atomic_uint_fast64_t n_reply_bytes; /* of large answers that are being sent               */
+    pthread_mutex_t lock;               /* of what follows                                    */
     struct text spares[HTTP_BODY_SPARES_MAX];
     unsigned n_spares, n_spares_max;
 };
@@ -36,6 +39,13 @@ struct http_body {
     bool too_large;
     enum err_code failed; /* ERR_MEMORY or ERR_BUSY while it came in */
 };
+
+#define HTTP_REPLY_BUDGET_BYTES ((uint64_t)128 << 20)
+
+/* http_reply_charge - an answer that holds so many bytes may be sent: together they stay within the budget, and one that is larger than all
+ * of it goes alone. false: it may not now. http_reply_end - it was sent, or its client is gone. */
+bool http_reply_charge(struct http_bodies *bodies, uint64_t bytes);
+void http_reply_end(struct http_bodies *bodies, uint64_t bytes);
 
 void http_bodies_init(struct http_bodies *bodies, uint64_t limit, unsigned n_spares);
 void http_bodies_fini(struct http_bodies *bodies); /* after every http_body_fini() */

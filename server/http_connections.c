@@ -48,6 +48,7 @@ static void connection_close(struct http_connection *connection)
     pthread_mutex_unlock(&http->lock);
     text_free(&connection->target);
     http_body_fini(&connection->body, &http->bodies);
+    http_reply_end(&http->bodies, connection->reply_bytes);
     answer_free(&connection->answer);
     http_answer_forget(connection);
     free(connection);

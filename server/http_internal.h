@@ -57,6 +57,7 @@ struct http_connection {
     bool id_given; /* by the client */
     struct request request;
     struct answer answer;
+    uint64_t reply_bytes; /* charged for it */
     struct http_kept kept;
     struct http_pending *pending; /* http->lock */
     struct http_stream *stream;   /* http->lock: that is being sent */

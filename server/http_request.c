@@ -194,6 +194,9 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
         http_stream_end(connection->stream);
     connection->phase = PHASE_IDLE;
     http_body_end(&connection->body, &http->bodies);
+    answer_rest(&connection->answer);
+    http_reply_end(&http->bodies, connection->reply_bytes);
+    connection->reply_bytes = 0;
     atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
     atomic_store_explicit(&connection->busy, false, memory_order_relaxed);
 }

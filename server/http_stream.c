@@ -4,6 +4,7 @@
 
 #define STREAM_BLOCK_BYTES 4096u
 #define STREAM_LARGE_BYTES 65536u
+#define STREAM_LEAST_RATE  16u /* bytes a millisecond: who takes less, after the deadline of a request, is cut */
 
 /* Between the first look for bytes and the sleep a wake may come: then the sleep ends at once. */
 static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t room)
@@ -11,7 +12,6 @@ static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t
     struct http_stream *stream = context;
     struct http_connection *connection = stream->connection;
     struct http *http = connection->http;
-    (void)position;
     if (stream->slept)
         atomic_fetch_sub(&http->n_asleep, 1);
     stream->slept = false;
@@ -19,6 +19,11 @@ static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t
     atomic_store_explicit(&connection->since_ms, now_ms(), memory_order_relaxed);
     if (stream->endless && atomic_load_explicit(&http->draining, memory_order_relaxed))
         return MHD_CONTENT_READER_END_OF_STREAM;
+    const int64_t may_last_ms = 1000 * (int64_t)http->config.request_seconds + (int64_t)(position / STREAM_LEAST_RATE);
+    if (!stream->endless && (int64_t)(clock_ns() - connection->started_ns) / 1000000 > may_last_ms) {
+        atomic_fetch_add(&http->n_reaped, 1);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
     const long n = stream->read(stream, bytes, room);
     if (n != 0)
         return n > 0                  ? (ssize_t)n

@@ -391,6 +391,7 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
         free(routes);
         return NULL;
     }
+    (void)pthread_mutex_init(&routes->copies.lock, NULL);
     routes->trainer = trainer;
     routes->auth = auth;
     routes->model = trainer_model(trainer);
@@ -406,6 +407,7 @@ void routes_free(struct routes *routes)
     if (routes == NULL)
         return;
     (void)pthread_key_delete(routes->scratch);
+    (void)pthread_mutex_destroy(&routes->copies.lock);
     metrics_free(routes->metrics);
     v2_free(routes->v2);
     remember_free(routes->remember);

@@ -67,9 +67,13 @@ struct routes {
     pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
     uint64_t ground;           /* revision from which on the log replays to the same bits */
     int64_t started_us;
-    atomic_bool stopping;     /* /readyz says so */
-    atomic_bool copying;      /* for a GET /backup: one at a time */
-    _Atomic int64_t logged_s; /* when a failure of ours was last written to the log */
+    atomic_bool stopping; /* /readyz says so */
+    struct copies {
+        pthread_mutex_t lock;
+        unsigned n;                 /* files that there are */
+        struct routes_copy *newest; /* the last that was whole, while it is being sent; else NULL */
+    } copies;                       /* routes_backup.c's */
+    _Atomic int64_t logged_s;       /* when a failure of ours was last written to the log */
 };
 
 /* routes_create - NULL: out of memory. routes_free() - when no thread answers any more. */

@@ -65,6 +65,8 @@ static void write_http(struct text *text, struct http *http)
     metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait: for the trainer or the heavy pool.",
                         (double)c.suspended_now);
     metrics_write_gauge(text, "convd_http_body_bytes", "Memory of large request bodies.", (double)c.body_bytes_now);
+    metrics_write_gauge(text, "convd_http_reply_bytes", "Memory of large answers that are being sent.",
+                        (double)c.reply_bytes_now);
 }
 
 static void write_offload(struct text *text, struct offload *offload)

@@ -95,6 +95,7 @@ static void add_revision(struct text *text, const struct learner *learner)
 }
 
 #define REVISION_MAX 999999999999999999ULL
+#define TOLD_LITTLE  100000u /* probabilities: no need to measure the answer */
 
 /* What the query asks for. */
 struct wish {
@@ -188,7 +189,16 @@ static int take_wish(struct wish *wish, const struct request *request, struct er
     return 0;
 }
 
-/* Whether so much can be explained in one answer. */
+/* Of one image in the answer, about: "label":0.123456789, for each class that is told. */
+static uint64_t bytes_of_one(const struct learner *learner, uint64_t n_told)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < learner->n_classes; i++)
+        n += strlen(learner->labels[i]) + 15;
+    return n * n_told / learner->n_classes + LABEL_BYTES_MAX;
+}
+
+/* Whether so much can be told, or explained, in one answer. */
 static int check_wish(const struct wish *wish, const struct batch *batch, const struct learner *learner,
                       struct err *err)
 {
@@ -196,6 +206,17 @@ static int check_wish(const struct wish *wish, const struct batch *batch, const 
         return err_set(err, ERR_VALUE, "an explanation as image/png is of one image; several come as application/json");
     if (wish->picture && wish->remember > 0)
         return err_set(err, ERR_VALUE, "?remember=1 answers an id, which a picture cannot: Accept: application/json");
+    const uint64_t n_told = wish->top > 0 && wish->top < learner->n_classes ? wish->top : learner->n_classes;
+    if (batch->n * n_told > TOLD_LITTLE) {
+        const uint64_t each = bytes_of_one(learner, n_told);
+        if (batch->n * each > ANSWER_TEXT_MAX)
+            return err_set(
+                err, ERR_LIMIT,
+                "of these %u images the answer would be some %llu MiB; at most %zu MiB are sent: ask for ?top=5, or "
+                "for %llu images at a time",
+                batch->n, (unsigned long long)(batch->n * each >> 20), ANSWER_TEXT_MAX >> 20,
+                (unsigned long long)(ANSWER_TEXT_MAX / each));
+    }
     if (wish->explain > 0 && !wish->picture && (uint64_t)batch->n * learner->shape.n_input > EXPLAIN_NUMBERS_MAX)
         return err_set(err, ERR_LIMIT,
                        "explained, these %u images would be %llu numbers; at most %u are answered, as a picture "

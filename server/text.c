@@ -14,13 +14,13 @@
 void text_free(struct text *text)
 {
     free(text->bytes);
-    *text = (struct text){0};
+    *text = (struct text){.limit = text->limit};
 }
 
 void text_clear(struct text *text)
 {
     text->n = 0;
-    text->failed = false;
+    text->failed = text->over = false;
 }
 
 void text_shrink(struct text *text, size_t keep_bytes)
@@ -41,9 +41,15 @@ bool text_reserve(struct text *text, size_t n_bytes)
         text->failed = true;
         return false;
     }
+    if (text->limit > 0 && need > text->limit) {
+        text->failed = text->over = true;
+        return false;
+    }
     size_t size = text->size * 2 > FIRST_BYTES ? text->size * 2 : FIRST_BYTES;
     if (size < need)
         size = need;
+    if (text->limit > 0 && size > text->limit)
+        size = text->limit;
     char *bytes = realloc(text->bytes, size);
     if (bytes == NULL) {
         text->failed = true;

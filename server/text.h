@@ -1,7 +1,7 @@
 /* text.h - a buffer of bytes that grows: request bodies are collected in it, answers are written to it.
  *
- * Appending never fails in the middle: when memory is out (or a size would overflow) `failed` is set, what follows is
- * dropped, and the one who reads the buffer looks at `failed` once, at the end. A zeroed struct is an empty text. The
+ * Appending never fails in the middle: when memory is out (or a size would overflow, or be over the text's limit) `failed` is set, what
+ * follows is dropped, and the one who reads the buffer looks at `failed` once, at the end. A zeroed struct is an empty text. The
  * memory is kept by text_clear(), so that a connection answers one request after the other without malloc.
  *
  * Also here: the few JSON scalars that the hot answers (/predict, /train) are made of. Everything else is built with json.h.
@@ -14,9 +14,10 @@
 #include <stdint.h>
 
 struct text {
-    char *bytes;    /* not zero-terminated; NULL while empty */
-    size_t n, size; /* used, allocated                       */
-    bool failed;
+    char *bytes;       /* not zero-terminated; NULL while empty */
+    size_t n, size;    /* used, allocated                       */
+    size_t limit;      /* of size; 0: none                      */
+    bool failed, over; /* over: the limit is why              */
 };
 
 void text_free(struct text *text);

@@ -94,6 +94,11 @@ const char *db_path(const struct db *db)
     return db->path;
 }
 
+uint64_t db_changes(const struct db *db)
+{
+    return (uint64_t)sqlite3_total_changes64(db_handle(db));
+}
+
 bool db_in_transaction(const struct db *db)
 {
     return sqlite3_get_autocommit(db_handle(db)) == 0;

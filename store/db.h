@@ -57,6 +57,9 @@ const char *db_path(const struct db *db);
  * that is. Not in a transaction. Costs two calls of stat(2); each commit makes them, too. A connection that only reads does not look. */
 int db_check_place(struct db *db, struct err *err);
 
+/* db_changes - rows that were written since it was opened: grows with every change. */
+uint64_t db_changes(const struct db *db);
+
 /* db_in_transaction - SQLite ends a transaction by itself after some errors: ask before going on. */
 bool db_in_transaction(const struct db *db);
 

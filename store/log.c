@@ -177,6 +177,11 @@ int store_check_place(struct store *store, struct err *err)
     return db_check_place(store->db, err);
 }
 
+uint64_t store_changes(const struct store *store)
+{
+    return db_changes(store->db);
+}
+
 uint64_t store_revision(const struct store *store)
 {
     return store->end.revision;

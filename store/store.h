@@ -104,6 +104,9 @@ int store_check_place(struct store *store, struct err *err);
 uint64_t store_revision(const struct store *store);      /* last event, appended ones of the open group included */
 int64_t store_next_sample_id(const struct store *store); /* what the next appended sample will get               */
 
+/* store_changes - as long as it is the same, so is all that the database holds. */
+uint64_t store_changes(const struct store *store);
+
 /* ---- idempotency keys ---- */
 
 struct store_key {

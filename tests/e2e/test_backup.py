@@ -3,13 +3,14 @@ import contextlib
 import select
 import shutil
 import signal
+import socket
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from .daemon import SANITIZED, Daemon, convd, convd_json, status_of, until
+from .daemon import PATIENCE_S, SANITIZED, Daemon, convd, convd_json, read_to_end, status_of, until
 from .test_auth import READ, WRITE, ask, token_file, token_flags
 from .test_full_disk import IMAGE, little_disk  # noqa: F401 - a fixture
 
@@ -179,6 +180,60 @@ def test_who_leaves_during_a_copy_and_an_impatient_stop_leave_the_database_whole
         slow.stop()
     convd("verify", "--db", slow.db, "--quiet")
     assert [p.name for p in slow.db.parent.glob("*.new-*")] == []
+
+
+def stalled(daemon) -> tuple[socket.socket, bytes]:
+    """A client that has read the beginning of the answer, and reads no more."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE_S)
+    connection.connect(("127.0.0.1", daemon.port))
+    connection.sendall(b"GET /backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    return connection, connection.recv(2000)
+
+
+def test_clients_that_do_not_read_hold_two_copies_at_most_and_one_where_nothing_has_changed(daemons, noise):
+    daemon = daemons.start(daemons.init("--width", "28", "--height", "28", "--kernels", "0", "--hidden", "1"))
+    for _ in range(6):
+        daemon.train("a", noise.bytes(784 * 1000)).ok()
+    first = [stalled(daemon) for _ in range(5)]
+    assert [status_of(head) for _, head in first] == [200] * 5 and copies(daemon) == 1
+    daemon.train("b", noise.bytes(784)).ok()
+    second = [stalled(daemon) for _ in range(5)]
+    assert [status_of(head) for _, head in second] == [200] * 5 and copies(daemon) == 2
+    daemon.send_json("DELETE", "/samples/1", {}).ok(202)  # no revision of its own yet: the last copy does not know of it
+    refused = daemon.get("/backup")
+    refused.problem(503, "busy")
+    assert refused.header("Retry-After") and copies(daemon) == 2
+    bodies = []
+    for connection, head in first:
+        with connection:
+            bodies.append((head + read_to_end(connection)).partition(b"\r\n\r\n")[2])
+    assert len(bodies[0]) > 4_000_000 and all(body == bodies[0] for body in bodies)
+    until(lambda: copies(daemon) == 1, "the first copy has gone")
+    assert daemon.get("/backup").status == 200
+    for connection, _ in second:
+        connection.close()
+    until(lambda: copies(daemon) == 0, "all have gone")
+
+
+def test_a_client_that_takes_next_to_nothing_is_cut_off(daemons, noise):
+    """One byte at a time is no piece that it was waited for: its place is wanted by others."""
+    daemon = daemons.start(daemons.init("--width", "28", "--height", "28", "--kernels", "0", "--hidden", "1"),
+                           "--request-seconds", "2")
+    for _ in range(6):
+        daemon.train("a", noise.bytes(784 * 1000)).ok()
+    connection, head = stalled(daemon)
+    assert status_of(head) == 200
+
+    def gone():
+        try:
+            connection.recv(1)
+        except OSError:
+            pass
+        return copies(daemon) == 0
+    with connection:
+        until(gone, "the copy has gone")
 
 
 def test_no_room_for_the_copy_is_507_and_all_else_goes_on(daemons, little_disk):

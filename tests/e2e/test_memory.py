@@ -1,10 +1,13 @@
 """Memory does not grow with the number of requests."""
+import re
+import socket
 import time
 
 import pytest
 
-from .daemon import SANITIZED, Daemon
+from .daemon import PATIENCE_S, SANITIZED, Daemon, status_of, until
 from .pictures import BODY_KINDS, FORM, form, png
+from .prometheus import parse, value
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory hides the program's")]
 
@@ -100,3 +103,33 @@ def test_the_default_daemon_is_small(daemons):
         daemon.predict(bytes(784))
         daemon.train("7", bytes(784)).ok()
     assert daemon.rss_bytes() < 24 * MIB
+
+
+def test_answers_that_nobody_reads_hold_no_more_memory_than_their_budget(daemons, noise):
+    """A small body and many classes make a large answer."""
+    daemon = daemons.start(daemons.init("--width", "4", "--height", "4", "--kernels", "0", "--hidden", "1", "--classes",
+                                        ",".join(f"class-{i:04}" for i in range(1024))))
+    refused = daemon.post("/predict", noise.bytes(16 * 4096)).problem(422, "limit")["detail"]
+    fewer = int(re.search(r"for (\d+) images", refused)[1])
+    assert "?top=5" in refused and 600 < fewer < 4096
+    assert len(daemon.post("/predict?top=5", noise.bytes(16 * 4096)).ok()["predictions"]) == 4096
+    assert len(daemon.post("/predict", noise.bytes(16 * fewer)).ok()["predictions"]) == fewer
+
+    def held() -> float:
+        return value(parse(daemon.get("/metrics").body.decode()), "convd_http_reply_bytes")
+
+    before, crowd = daemon.rss_bytes(), []
+    for _ in range(12):
+        crowd.append(socket.socket())
+        crowd[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        crowd[-1].settimeout(PATIENCE_S)
+        crowd[-1].connect(("127.0.0.1", daemon.port))
+        crowd[-1].sendall(post("/predict", noise.bytes(16 * fewer)))
+    statuses = [status_of(connection.recv(2000)) for connection in crowd]
+    assert set(statuses) == {200, 503} and statuses.count(200) >= 4
+    assert 0 < held() <= 128 * MIB and daemon.rss_bytes() - before < 200 * MIB
+    for connection in crowd:
+        connection.close()
+    until(lambda: held() == 0, "all of it has come back")
+    daemon.post("/predict", noise.bytes(16 * fewer)).ok()
+    until(lambda: held() == 0, "this one, too")

@@ -100,6 +100,25 @@ START_TEST(large_bodies_share_a_budget_and_small_ones_need_none)
 }
 END_TEST
 
+START_TEST(answers_share_a_budget_and_one_that_is_larger_goes_alone)
+{
+    struct http_bodies bodies;
+    http_bodies_init(&bodies, MIB, 0);
+    const uint64_t half = HTTP_REPLY_BUDGET_BYTES / 2;
+    ck_assert(http_reply_charge(&bodies, half));
+    ck_assert(!http_reply_charge(&bodies, half + 1));
+    ck_assert(http_reply_charge(&bodies, half));
+    ck_assert(!http_reply_charge(&bodies, 1));
+    http_reply_end(&bodies, half);
+    http_reply_end(&bodies, half);
+    ck_assert(http_reply_charge(&bodies, 4 * half)); /* a large model as a file */
+    ck_assert(!http_reply_charge(&bodies, 1));
+    http_reply_end(&bodies, 4 * half);
+    ck_assert_uint_eq(atomic_load(&bodies.n_reply_bytes), 0);
+    http_bodies_fini(&bodies);
+}
+END_TEST
+
 START_TEST(a_large_buffer_stays_behind_and_is_taken_for_a_body_that_fits)
 {
     struct http_bodies bodies;
@@ -171,6 +190,7 @@ int main(void)
     tcase_add_test(cases, pieces_come_together_in_their_order);
     tcase_add_test(cases, a_body_over_the_limit_is_dropped_and_cut_off_at_twice_the_limit);
     tcase_add_test(cases, large_bodies_share_a_budget_and_small_ones_need_none);
+    tcase_add_test(cases, answers_share_a_budget_and_one_that_is_larger_goes_alone);
     tcase_add_test(cases, a_large_buffer_stays_behind_and_is_taken_for_a_body_that_fits);
     tcase_add_test(cases, only_so_many_buffers_stay_and_none_that_is_huge);
     tcase_add_test(cases, a_body_that_a_route_took_is_not_given_back);

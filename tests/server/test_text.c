@@ -59,6 +59,23 @@ START_TEST(a_size_that_overflows_fails_and_what_follows_is_dropped)
 }
 END_TEST
 
+START_TEST(a_limit_is_never_passed_and_says_that_it_is_why)
+{
+    struct text text = {.limit = 1000};
+    for (int i = 0; i < 100; i++)
+        text_add(&text, "0123456789", 10);
+    ck_assert(!text.failed);
+    ck_assert_uint_eq(text.n, 1000);
+    ck_assert_uint_le(text.size, 1000);
+    text_add(&text, "x", 1);
+    ck_assert(text.failed && text.over);
+    text_shrink(&text, 100);
+    ck_assert(!text.failed && !text.over);
+    ck_assert_uint_eq(text.limit, 1000);
+    text_free(&text);
+}
+END_TEST
+
 START_TEST(clearing_keeps_the_memory_and_forgets_the_failure)
 {
     struct text text = {0};
@@ -170,6 +187,7 @@ int main(void)
     TCase *buffer = tcase_create("buffer");
     tcase_add_test(buffer, what_is_added_piece_by_piece_comes_out_whole);
     tcase_add_test(buffer, a_size_that_overflows_fails_and_what_follows_is_dropped);
+    tcase_add_test(buffer, a_limit_is_never_passed_and_says_that_it_is_why);
     tcase_add_test(buffer, clearing_keeps_the_memory_and_forgets_the_failure);
     tcase_add_test(buffer, shrinking_gives_back_what_is_over);
     suite_add_tcase(suite, buffer);
