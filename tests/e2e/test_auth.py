@@ -3,12 +3,11 @@ import os
 import pty
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from .daemon import CONVD, Daemon, clean_environment, convd, convd_json, parse, read_to_end, status_of
+from .daemon import CONVD, Daemon, clean_environment, convd, convd_json, parse, read_to_end, status_of, until
 from .prometheus import parse as parse_metrics
 
 pytestmark = pytest.mark.core
@@ -126,9 +125,8 @@ def test_the_host_and_origin_are_checked_whatever_the_token(guarded):
 
 def test_refusals_are_counted_and_no_token_is_ever_written(guarded):
     ask(guarded, "GET", "/stats", None)
-    text = ask(guarded, "GET", "/metrics", READ).body.decode()
+    text = until(lambda: 'code="401"' in (t := ask(guarded, "GET", "/metrics", READ).body.decode()) and t, "the refusal counted")
     parse_metrics(text)
-    assert 'code="401"' in text
     for secret in (READ, WRITE):
         assert secret not in text + guarded.stderr + guarded.out.read_text()
         assert secret not in Path(f"/proc/{guarded.process.pid}/cmdline").read_text()
@@ -167,12 +165,8 @@ def test_a_bad_token_file_is_told_at_the_start(daemons, text, mode, word):
 def test_with_a_token_it_may_listen_anywhere_and_warns_that_it_is_in_clear(daemons):
     daemon = daemons.make(daemons.init(), "--listen", "0.0.0.0:0", *token_flags(daemons.directory))
     daemon.spawn()
-    deadline = time.monotonic() + 30
-    while "\n" not in daemon.out.read_text() and time.monotonic() < deadline:
-        assert daemon.process.poll() is None, daemon.stderr
-        time.sleep(0.01)
-    daemon.port = int(daemon.out.read_text().rpartition(":")[2])
-    assert "in clear" in daemon.stderr
+    daemon.port = int(daemon.listening(r"http://0\.0\.0\.0:(\d+)")[1])
+    daemon.logged("in clear")
     assert ask(daemon, "GET", "/model", None).status == 401
     assert ask(daemon, "GET", "/model", READ).status == 200
     answer = daemon.raw(f"GET /model HTTP/1.1\r\nHost: digits.example\r\nAuthorization: Bearer {READ}\r\n"
@@ -182,31 +176,24 @@ def test_with_a_token_it_may_listen_anywhere_and_warns_that_it_is_in_clear(daemo
 
 # ---- SIGHUP ----
 
-def wait_for_log(daemon: Daemon, word: str) -> None:
-    deadline = time.monotonic() + 20
-    while word not in daemon.stderr:
-        assert time.monotonic() < deadline, daemon.stderr
-        time.sleep(0.02)
-
-
 def test_sighup_reads_the_tokens_again_and_a_mistake_changes_nothing(daemons):
     daemon = daemons.start(daemons.init(), *token_flags(daemons.directory))
     renewed = "renewed-0123456789abcdef"
     token_file(daemons.directory, "write", renewed)
     assert ask(daemon, "GET", "/model", WRITE).status == 200
     daemon.process.send_signal(signal.SIGHUP)
-    wait_for_log(daemon, "have been read again")
+    daemon.logged("have been read again")
     assert ask(daemon, "GET", "/model", WRITE).status == 401
     assert ask(daemon, "GET", "/model", renewed).status == 200
     token_file(daemons.directory, "write", "short")
     daemon.process.send_signal(signal.SIGHUP)
-    wait_for_log(daemon, "stay as they were")
+    daemon.logged("stay as they were")
     assert ask(daemon, "GET", "/model", renewed).status == 200
 
 
 def test_sighup_without_tokens_does_no_harm(small):
     small.process.send_signal(signal.SIGHUP)
-    wait_for_log(small, "no tokens")
+    small.logged("no tokens")
     assert small.model()["revision"] == 1
 
 
@@ -220,12 +207,11 @@ def test_sighup_of_a_terminal_that_is_gone_stops_it_well(daemons):
                                    start_new_session=True)
     os.close(theirs)
     try:
-        deadline = time.monotonic() + 30
-        while not name.with_suffix(".out").read_text().endswith("\n"):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: name.with_suffix(".out").read_text().endswith("\n"), "its address")
         process.send_signal(signal.SIGHUP)  # the terminal is there: it goes on
-        time.sleep(1)
+        said = b""
+        while b"no tokens" not in said:
+            said += os.read(ours, 4096)
         assert process.poll() is None
         os.close(ours)
         ours = -1

@@ -33,6 +33,7 @@ def test_the_copy_of_a_daemon_that_trains_at_full_rate_is_one_of_its_states(daem
     teacher = threading.Thread(target=teach)
     teacher.start()
     try:
+        until(lambda: digests, "a state that is known")
         answers = [daemon.get("/backup") for _ in range(3)]
     finally:
         over.set()

@@ -5,13 +5,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import CONVD, SANITIZED, Daemon, clean_environment, convd, convd_json
+from .daemon import CONVD, PATIENCE_S, SANITIZED, Daemon, clean_environment, convd, convd_json, lasting_port, until
 from .pictures import EXAMPLES, jpeg, png, write_idx
 from .reference import read_safetensors
 
@@ -302,9 +301,10 @@ def test_sigint_in_a_long_training_keeps_what_was_learned(daemons, digits, tmp_p
     files = write_idx(tmp_path, many, np.resize(digits.labels, 60000))
     process = subprocess.Popen([str(CONVD), "train", "--db", str(db), *map(str, files), "--passes", "50", "--json"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
-    time.sleep(1)
+    wal = db.with_name(db.name + "-wal")
+    until(lambda: wal.exists() and wal.stat().st_size > 100000, "the first samples")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     said = json.loads(out)
     assert said["interrupted"] is True and said["step"] > 0
@@ -314,24 +314,18 @@ def test_sigint_in_a_long_training_keeps_what_was_learned(daemons, digits, tmp_p
 
 def test_training_through_a_daemon_that_is_killed_and_restarted_trains_everything_once(daemons, digits, tmp_path):
     """The port must stay, so that the client finds the daemon again."""
-    import socket
-    probe = socket.socket()
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-    probe.close()
     db = daemons.directory / "digits.db"
     convd("init", "--db", db)
-    daemon = daemons.make(db, "--listen", f"127.0.0.1:{port}").start()
+    daemon = daemons.make(db, "--listen", f"127.0.0.1:{lasting_port()}").start()
     files = write_idx(tmp_path, np.resize(digits.images, (20000, 28, 28)), np.resize(digits.labels, 20000))
     process = subprocess.Popen([str(CONVD), "train", "--url", daemon.url, *map(str, files), "--batch", "50", "--json",
                                 "--quiet"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
     try:
-        while daemon.model()["step"] < 500:
-            time.sleep(0.01)
+        until(lambda: daemon.model()["step"] >= 500, "the first samples")
         daemon.kill()
         daemon.start()
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE_S)
     finally:
         if process.poll() is None:
             process.kill()

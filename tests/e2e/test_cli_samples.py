@@ -2,11 +2,10 @@
 import json
 import signal
 import subprocess
-import time
 
 import pytest
 
-from .daemon import CONVD, Daemon, clean_environment, convd, convd_json
+from .daemon import CONVD, PATIENCE_S, Daemon, clean_environment, convd, convd_json, until
 from .test_edits import FLAGS, SLOWEST, Taught, is_exact, stands_in_the_files
 
 FAILED, USAGE, DATABASE, INTERRUPTED = 1, 2, 3, 130
@@ -115,10 +114,9 @@ def test_what_is_interrupted_stays_accepted_and_is_made_with_the_next(daemons):
     wal = model.daemon.db.with_name(model.daemon.db.name + "-wal")
     with subprocess.Popen([CONVD, "samples", "forget", "2", *model.place], env=clean_environment(), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not (wal.exists() and wal.stat().st_size > 0):  # that it is accepted
-            time.sleep(0.005)
+        until(lambda: process.poll() is not None or (wal.exists() and wal.stat().st_size > 0), "its being accepted")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == INTERRUPTED, said
     assert b"it stays accepted" in said and stands_in_the_files(model.daemon, model.taught.images[2])
     assert model.json("forget", "5")["changed"] is True

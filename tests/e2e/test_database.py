@@ -5,13 +5,12 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from .daemon import CONVD, Daemon, clean_environment, convd, convd_json
+from .daemon import CONVD, Daemon, clean_environment, convd, convd_json, until
 from .reference import read_safetensors
 
 NOBODY = 65534
@@ -230,9 +229,7 @@ def test_a_log_whose_last_rows_were_cut_is_not_served(small: Daemon):
 def daemon_refuses_or_warns(daemon: Daemon) -> bool:
     """The newest snapshot is of a revision that the log does not reach: it must not be silently believed."""
     daemon.spawn()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and daemon.process.poll() is None and "listening" not in daemon.out.read_text():
-        time.sleep(0.01)
+    until(lambda: "listening" in daemon.out.read_text() or daemon.process.poll() is not None, "its address or its end")
     if daemon.process.poll() is not None:
         code, daemon.process = daemon.process.returncode, None
         return code == DATABASE_ERROR

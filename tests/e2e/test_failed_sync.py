@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from .daemon import CONVD, SANITIZED, Answer, Daemon, convd_json
+from .daemon import CONVD, PATIENCE_S, SANITIZED, Answer, Daemon, convd_json
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="strace and sanitizers do not go together")
 
@@ -35,7 +35,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_
             accepted.append(answer.json())
     assert 0 < len(accepted) < 100, "no sync failed"
     assert_still_predicting_or_gone(daemon)
-    code, daemon.process = daemon.process.wait(30), None
+    code, daemon.process = daemon.process.wait(PATIENCE_S), None
     assert code == 3, daemon.err.read_text()
 
     healthy = daemons.start(db)

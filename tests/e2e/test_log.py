@@ -4,22 +4,13 @@ from __future__ import annotations
 import re
 import signal
 import socket
-import time
 
 import pytest
 
-from .daemon import PATIENCE_S, Daemon
+from .daemon import PATIENCE_S, Daemon, until
+from .prometheus import metric
 
 MADE = r"[0-9a-f]{8}-\d+"
-
-
-def wait_for(condition, what: str):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"no {what}")
 
 
 def lines(daemon: Daemon) -> list[str]:
@@ -34,13 +25,13 @@ def requests(daemon: Daemon) -> list[re.Match]:
 
 def seen(daemon: Daemon, request_id: str) -> re.Match:
     """Its line, which is written when the last byte of the answer is out: maybe after the client has read that."""
-    return wait_for(lambda: next((m for m in requests(daemon) if m[1] == request_id), None), f"request {request_id} in the log")
+    return until(lambda: next((m for m in requests(daemon) if m[1] == request_id), None), f"request {request_id} in the log")
 
 
 def signalled(daemon: Daemon, number: signal.Signals) -> None:
     before = sum(number.name in line for line in lines(daemon))
     daemon.process.send_signal(number)
-    wait_for(lambda: sum(number.name in line for line in lines(daemon)) > before, number.name)
+    daemon.logged(number.name, before + 1)
 
 
 @pytest.mark.core
@@ -91,9 +82,9 @@ def test_sigusr1_logs_each_request_by_its_id_until_sigusr2(small: Daemon):
 def test_a_signal_that_comes_while_it_stops_does_not_spoil_its_end(small: Daemon, late):
     with socket.create_connection(("127.0.0.1", small.port)) as slow:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x.localhost\r\nContent-Length: 64\r\n\r\n.")  # a stop waits for the rest
-        time.sleep(0.1)
+        until(lambda: metric(small, "convd_http_connections") > 1, "its connection")
         small.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: any("SIGTERM: stopping" in line for line in lines(small)), "SIGTERM")
+        small.logged("SIGTERM: stopping")
         small.process.send_signal(late)
     assert small.process.wait(PATIENCE_S) == 0
     small.process = None
@@ -104,7 +95,7 @@ def test_the_log_has_neither_labels_nor_lines_of_a_clients_making(daemons):
     daemon.post("/train?label=secret", bytes(64), headers={"X-Request-Id": "one"})
     daemon.get("/x%0aconvd:%20request%20forged:%20GET%20/%1b[2J", headers={"X-Request-Id": "two"})
     assert seen(daemon, "one")[3] == "/train"
-    wait_for(lambda: any(line.startswith("convd: request two: GET /x convd: request forged: GET / [2J: 404") for line in lines(daemon)), "its line")
+    daemon.logged("convd: request two: GET /x convd: request forged: GET / [2J: 404")
     text = daemon.err.read_text()
     assert "secret" not in text and "\x1b" not in text and not [m for m in requests(daemon) if m[1] == "forged"]
 

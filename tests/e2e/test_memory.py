@@ -1,13 +1,12 @@
 """Memory does not grow with the number of requests."""
 import re
 import socket
-import time
 
 import pytest
 
 from .daemon import PATIENCE_S, SANITIZED, Daemon, status_of, until
 from .pictures import BODY_KINDS, FORM, form, png
-from .prometheus import parse, value
+from .prometheus import metric
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory hides the program's")]
 
@@ -85,7 +84,7 @@ def come_and_go(daemon: Daemon, body: bytes, times: int) -> None:
         daemon.predict(body)
         with daemon.connect() as connection:
             connection.sendall(post("/predict", body)[:-len(body) // 2])
-    time.sleep(0.5)  # until it has been noticed
+    until(lambda: metric(daemon, "convd_http_connections") <= 1, "the end of those that left")
 
 
 def test_a_thousand_connections_that_come_and_go_leave_memory_as_it_was(daemons, seven):
@@ -116,7 +115,7 @@ def test_answers_that_nobody_reads_hold_no_more_memory_than_their_budget(daemons
     assert len(daemon.post("/predict", noise.bytes(16 * fewer)).ok()["predictions"]) == fewer
 
     def held() -> float:
-        return value(parse(daemon.get("/metrics").body.decode()), "convd_http_reply_bytes")
+        return metric(daemon, "convd_http_reply_bytes")
 
     before, crowd = daemon.rss_bytes(), []
     for _ in range(12):

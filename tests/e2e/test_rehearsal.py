@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from .daemon import SANITIZED, Daemon, convd_json
+from .daemon import SANITIZED, Daemon, convd_json, until
 from .test_kill import Load, check_log, replayed_elsewhere
 
 SETTINGS = {"rehearsal": 4, "jitter": 1, "rotation": 10}
@@ -40,7 +40,8 @@ def test_kill_9_under_load_comes_back_to_the_same_bits(daemons, flags):
     answers: list = []
     for turn in range(2 if SANITIZED else 3):
         daemon.start()
-        load = Load(daemon, turn, answers)
+        before, load = len(answers), Load(daemon, turn, answers)
+        until(lambda: load.failures or len(answers) > before, "an answer")
         time.sleep(chance.uniform(0.2, 0.6))
         load.kill()
         daemon.start()

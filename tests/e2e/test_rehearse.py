@@ -290,7 +290,7 @@ def test_a_stop_ends_the_rehearsal_soon_and_says_so(slow: Daemon):
     begin = time.monotonic()
     slow.stop()
     thread.join(PATIENCE_S)
-    assert time.monotonic() - begin < (PATIENCE_S if SANITIZED else 8)
+    assert time.monotonic() - begin < (60 if SANITIZED else 8)
     cancelled = answers[0].ok(200)
     assert cancelled["state"] == "cancelled" and "stopping" in cancelled["error"]
     assert "rehearsal cancelled after" in slow.stderr and "will not be taken up again" in slow.stderr

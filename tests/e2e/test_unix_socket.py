@@ -1,10 +1,10 @@
 """UNIX sockets: the file's permissions say who may connect, and a stale one is no obstacle."""
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,7 @@ class LocalDaemon(Daemon):
 
     def start(self) -> Daemon:
         self.spawn()
-        deadline = time.monotonic() + PATIENCE_S
-        while f"listening on unix:{self.path}\n" not in self.out.read_text():
-            assert self.process.poll() is None, f"exit {self.process.returncode}: {self.err.read_text()}"
-            assert time.monotonic() < deadline, self.err.read_text()
-            time.sleep(0.005)
+        self.listening(re.escape(f"unix:{self.path}"))
         return self
 
     def connect(self, timeout_s: float = PATIENCE_S) -> socket.socket:
@@ -79,8 +75,8 @@ def test_host_is_checked_on_the_tcp_socket_beside_it(daemons):
     daemon = make(daemons, daemons.init())
     daemon.flags[-1] += ",127.0.0.1:0"
     daemon.start()
-    line = next(line for line in daemon.out.read_text().splitlines() if "http://" in line)
-    with socket.create_connection(("127.0.0.1", int(line.rpartition(":")[2])), 10) as connection:
+    port = int(daemon.listening(r"http://127\.0\.0\.1:(\d+)")[1])
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
         connection.sendall(b"GET /model HTTP/1.1\r\nHost: digits.example\r\nConnection: close\r\n\r\n")
         parse(read_to_end(connection)).problem(403, "forbidden")
     assert daemon.model()["revision"] == 1

@@ -86,6 +86,26 @@ static inline size_t slurp(char *text, const char *path)
     return n;
 }
 
+/* await - looks a hundred times a second until the condition holds, for at most two minutes. */
+#define AWAIT(condition)                                                                                               \
+    do {                                                                                                               \
+        for (int tries = 0; !(condition) && tries < 12000; tries++)                                                    \
+            (void)usleep(10000);                                                                                       \
+        ck_assert(condition);                                                                                          \
+    } while (0)
+
+/* The line that convd says first has been written to that file. */
+static inline bool has_line(const char *path)
+{
+    return access(path, R_OK) == 0 && slurp(output, path) > 0 && strchr(output, '\n') != NULL;
+}
+
+static inline off_t length_of(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 ? found.st_size : 0;
+}
+
 /* Starts convd with those arguments (ended by NULL), its output in the files "stdout" and "stderr". */
 static inline pid_t start(const char *const *arguments)
 {

@@ -326,10 +326,7 @@ static pid_t start_long_training(const char *passes)
     write_idx("", 60000, 1);
     pid_t pid =
         start(ARGUMENTS("train", "--db", "m.db", "images.idx", "labels.idx", "--passes", passes, "--json", "--quiet"));
-    struct stat log = {0};
-    for (int i = 0; i < 1000 && (stat("m.db-wal", &log) != 0 || log.st_size < 100000); i++)
-        (void)usleep(10000);
-    ck_assert_msg(log.st_size >= 100000, "the log has %lld bytes", (long long)log.st_size);
+    AWAIT(length_of("m.db-wal") >= 100000);
     return pid;
 }
 
@@ -354,13 +351,8 @@ static pid_t start_long_rehearsal(void)
     WORKS("init", "--db", "m.db", "--width", "8", "--height", "8", "--hidden", "16384", "--classes", "0,1,2");
     write_idx("", 600, 1);
     WORKS("train", "--db", "m.db", "images.idx", "labels.idx");
-    struct stat before = {0}, now = {0};
-    ck_assert_int_eq(stat("m.db", &before), 0);
     pid_t pid = start(ARGUMENTS("train", "--db", "m.db", "--passes", "10000", "--decay", "0.9999", "--json"));
-    /* the first commit: a chunk */
-    for (int i = 0; i < 2000 && (stat("m.db-wal", &now) != 0 || now.st_size == 0); i++)
-        (void)usleep(10000);
-    ck_assert_msg(now.st_size > 0, "nothing was committed");
+    AWAIT(length_of("m.db-wal") > 0); /* the first commit: a chunk */
     return pid;
 }
 
@@ -684,8 +676,7 @@ START_TEST(a_database_that_is_in_use_is_told_with_the_way_out)
 {
     make_model();
     pid_t pid = start(ARGUMENTS("serve", "--db", "m.db", "--listen", "127.0.0.1:0"));
-    for (int i = 0; i < 400 && (access("stdout", R_OK) != 0 || slurp(output, "stdout") == 0); i++)
-        (void)usleep(25000);
+    AWAIT(has_line("stdout"));
     ck_assert_msg(strncmp(output, "listening on http://127.0.0.1:", 30) == 0, "%s", output);
     int waiting = RUN("verify", "--db", "m.db");
     ck_assert_int_eq(kill(pid, SIGTERM), 0);

@@ -14,19 +14,20 @@ static pid_t daemon_pid;
 
 /* ---- a real daemon ---- */
 
-static void start_daemon(void)
+static void start_daemon_on(const char *address)
 {
     /* its own output files: start() writes to "stdout" and "stderr" of the working directory */
-    ck_assert_int_eq(mkdir("daemon", 0700), 0);
+    (void)mkdir("daemon", 0700);
     ck_assert_int_eq(chdir("daemon"), 0);
-    daemon_pid = start(ARGUMENTS("serve", "--db", "../m.db", "--listen", "127.0.0.1:0"));
+    daemon_pid = start(ARGUMENTS("serve", "--db", "../m.db", "--listen", address));
     ck_assert_int_eq(chdir(".."), 0);
-    for (int i = 0; i < 400; i++) {
-        if (access("daemon/stdout", R_OK) == 0 && slurp(output, "daemon/stdout") > 0 && strchr(output, '\n') != NULL)
-            break;
-        (void)usleep(25000);
-    }
+    AWAIT(has_line("daemon/stdout"));
     ck_assert_msg(sscanf(output, "listening on %63s", url) == 1, "%s", output);
+}
+
+static void start_daemon(void)
+{
+    start_daemon_on("127.0.0.1:0");
 }
 
 static void stop_daemon(void)
@@ -298,17 +299,17 @@ END_TEST
 
 START_TEST(a_daemon_that_is_killed_and_started_again_costs_a_pause_and_nothing_twice)
 {
-    char port[32];
+    char address[96]; /* one that nobody else is given meanwhile */
+    (void)snprintf(address, sizeof address, "unix:%s/socket", work_folder);
+    stop_daemon();
+    start_daemon_on(address);
     write_idx("", 30000, 1);
     pid_t pid = start(ARGUMENTS("train", "--url", url, "images.idx", "labels.idx", "--batch", "16", "--json"));
-    (void)usleep(150000);
+    AWAIT(length_of("m.db-wal") >= 100000);
     ck_assert_int_eq(kill(daemon_pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(daemon_pid, NULL, 0), daemon_pid);
     ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0); /* still at it */
-    (void)snprintf(port, sizeof port, "127.0.0.1:%s", strrchr(url, ':') + 1);
-    ck_assert_int_eq(chdir("daemon"), 0);
-    daemon_pid = start(ARGUMENTS("serve", "--db", "../m.db", "--listen", port));
-    ck_assert_int_eq(chdir(".."), 0);
+    start_daemon_on(address);
     ck_assert_msg(finish(pid) == 0, "%s", errors);
     ck_assert_double_eq(output_number("samples"), 30000);
     ck_assert_double_eq(output_number("step"), 30000);

@@ -250,7 +250,7 @@ START_TEST(more_values_than_the_limit_are_refused)
 }
 END_TEST
 
-/* Both finish in milliseconds; were anything quadratic, libcheck's timeout of 4 s would end them. */
+/* Both finish in milliseconds; were anything quadratic, the time-out of their case would end them. */
 START_TEST(a_batch_of_256_pixel_lists_is_read_whole)
 {
     size_t images = 256, pixels = 784, at = 0;

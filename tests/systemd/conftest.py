@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 120  # for whatever must happen
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ class NotifySocket:
         self.received: list[tuple[float, str]] = []
         self.daemon: "Daemon | None" = None  # the last one that was started
 
-    def expect(self, word: str, timeout_s: float) -> float:
+    def expect(self, word: str, timeout_s: float = PATIENCE_S) -> float:
         """Waits for the next message that has the line `word`; returns when it came (time.monotonic())."""
         deadline = time.monotonic() + timeout_s
         self.socket.settimeout(0.2)
@@ -57,7 +58,7 @@ class Daemon:
     trusted: Path | None = None  # its certificate, where it speaks TLS
     token: str | None = None
 
-    def get(self, path: str, body: bytes | None = None, timeout_s: float = 10) -> tuple[int, bytes]:
+    def get(self, path: str, body: bytes | None = None, timeout_s: float = PATIENCE_S) -> tuple[int, bytes]:
         scheme, context = ("https", ssl.create_default_context(cafile=self.trusted)) if self.trusted else ("http", None)
         request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.port}{path}", data=body)
         request.add_header("Content-Type", "application/octet-stream")
@@ -66,7 +67,7 @@ class Daemon:
         with urllib.request.urlopen(request, timeout=timeout_s, context=context) as answer:
             return answer.status, answer.read()
 
-    def stop(self, timeout_s: float = 60) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
 
@@ -134,7 +135,7 @@ def start(convd: Path, tmp_path: Path):
             daemon.process.wait()
 
 
-def wait_for_line(log: Path, pattern: str, timeout_s: float = 30) -> re.Match:
+def wait_for_line(log: Path, pattern: str, timeout_s: float = PATIENCE_S) -> re.Match:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if log.exists() and (found := re.search(pattern, log.read_text(errors="replace"))):

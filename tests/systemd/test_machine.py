@@ -26,7 +26,7 @@ def boot(stage: Path, out: Path, driver_name: str = "driver.py") -> dict[str, st
     for source in HERE.glob("*driver.py"):
         shutil.copy(source, out)
     done = subprocess.run(["bash", HERE / "machine.sh", stage, out, driver_name], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          timeout=300)
+                          timeout=900)
     said = {name: (out / name).read_text(errors="replace")[-6000:] if (out / name).exists() else "-" for name in ("console", "driver.log", "journal")}
     story = f"exit {done.returncode}\n{done.stdout}{done.stderr}\n" + "\n".join(f"--- {name}\n{text}" for name, text in said.items())
     assert (out / "results.json").exists(), story

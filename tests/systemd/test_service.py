@@ -2,15 +2,15 @@
 import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from conftest import wait_for_line
+from conftest import PATIENCE_S, wait_for_line
 
 
 def reasons(db: Path) -> list[str]:
@@ -29,58 +29,58 @@ def open_files(pid: int) -> int:
 
 def test_daemon_serves_on_the_socket_that_it_is_handed(start, notify, tmp_path):
     daemon = start(tmp_path / "model.db", notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     assert daemon.get("/readyz")[0] == 200
     wait_for_line(daemon.log, rf"(?m)^listening on http://127\.0\.0\.1:{daemon.port}$")
 
 
 def test_ready_is_told_only_when_requests_are_answered(start, notify, tmp_path):
     daemon = start(tmp_path / "model.db", notify)
-    notify.expect("READY=1", 60)
-    status, body = daemon.get("/predict", bytes(784), timeout_s=5)
+    notify.expect("READY=1")
+    status, body = daemon.get("/predict", bytes(784))
     assert status == 200 and json.loads(body)["revision"] == 1
 
 
 def test_watchdog_is_petted_more_often_than_it_bites(start, notify, tmp_path):
-    start(tmp_path / "model.db", notify, watchdog_s=2)
-    notify.expect("READY=1", 60)
+    start(tmp_path / "model.db", notify, watchdog_s=6)
+    notify.expect("READY=1")
     last = time.monotonic()
-    for _ in range(5):
-        now = notify.expect("WATCHDOG=1", 2)
-        assert now - last < 2
+    for _ in range(3):
+        now = notify.expect("WATCHDOG=1")
+        assert now - last < 6
         last = now
 
 
 def test_watchdog_is_petted_over_tls_too_by_every_thread(start, notify, tmp_path, secured):
     """Each thread of the pool begins a handshake with it, the one of the UNIX sockets answers plainly."""
     flags, certificate, token = secured
-    daemon = start(tmp_path / "model.db", notify, watchdog_s=2, flags=(*flags, "--threads", "3"))
+    daemon = start(tmp_path / "model.db", notify, watchdog_s=6, flags=(*flags, "--threads", "3"))
     daemon.trusted, daemon.token = certificate, token
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     before = open_files(daemon.process.pid)
     last = time.monotonic()
-    for _ in range(8):
-        now = notify.expect("WATCHDOG=1", 2)
-        assert now - last < 2
+    for _ in range(4):
+        now = notify.expect("WATCHDOG=1")
+        assert now - last < 6
         last = now
     assert daemon.get("/train?label=1", bytes(784))[0] == 200
     assert open_files(daemon.process.pid) <= before + 10, "handshakes that were begun are left lying about"
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         while True:
-            notify.expect("WATCHDOG=1", 1.5)
+            notify.expect("WATCHDOG=1", 6)
             assert len(notify.received) < 50
     except AssertionError as silence:
         assert "no WATCHDOG=1" in str(silence)
     finally:
         daemon.process.send_signal(signal.SIGCONT)
-    notify.expect("WATCHDOG=1", 10)
+    notify.expect("WATCHDOG=1")
     assert daemon.stop() == 0
 
 
 def test_watchdog_is_silent_where_it_was_not_asked_for(start, notify, tmp_path):
     start(tmp_path / "model.db", notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     with pytest.raises(AssertionError, match="no WATCHDOG=1"):
         notify.expect("WATCHDOG=1", 3)
 
@@ -88,7 +88,7 @@ def test_watchdog_is_silent_where_it_was_not_asked_for(start, notify, tmp_path):
 def test_a_stopped_process_is_not_petted(start, notify, tmp_path):
     """The positive control: no progress, no pet; the manager would kill it."""
     daemon = start(tmp_path / "model.db", notify, watchdog_s=1)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         while True:  # what was sent before the stop
@@ -98,17 +98,17 @@ def test_a_stopped_process_is_not_petted(start, notify, tmp_path):
         assert "no WATCHDOG=1" in str(silence)
     finally:
         daemon.process.send_signal(signal.SIGCONT)
-    notify.expect("WATCHDOG=1", 10)
+    notify.expect("WATCHDOG=1")
 
 
 def test_sigterm_tells_stopping_takes_a_snapshot_and_exits_with_zero(start, notify, tmp_path):
     db = tmp_path / "model.db"
     daemon = start(db, notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     assert json.loads(daemon.get("/train?label=7", bytes(range(256)) * 3 + bytes(16))[1])["revision"] == 2
     daemon.process.send_signal(signal.SIGTERM)
-    notify.expect("STOPPING=1", 30)
-    assert daemon.process.wait(60) == 0, daemon.log.read_text()
+    notify.expect("STOPPING=1")
+    assert daemon.process.wait(PATIENCE_S) == 0, daemon.log.read_text()
     assert reasons(db) == ["create", "shutdown"]
     assert not Path(f"{db}-wal").exists() or Path(f"{db}-wal").stat().st_size == 0
 
@@ -116,7 +116,7 @@ def test_sigterm_tells_stopping_takes_a_snapshot_and_exits_with_zero(start, noti
 def test_a_stop_without_changes_takes_no_snapshot(start, notify, tmp_path):
     db = tmp_path / "model.db"
     daemon = start(db, notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     assert daemon.stop() == 0
     assert reasons(db) == ["create"]
 
@@ -124,14 +124,14 @@ def test_a_stop_without_changes_takes_no_snapshot(start, notify, tmp_path):
 def test_a_killed_daemon_starts_again_on_a_new_socket_with_what_it_acknowledged(start, notify, tmp_path):
     db = tmp_path / "model.db"
     first = start(db, notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     for label in range(3):
         assert first.get(f"/train?label={label}", bytes([label * 80]) * 784)[0] == 200
     digest = json.loads(first.get("/model")[1])["digest"]
     first.process.kill()
     first.process.wait()
     second = start(db, notify)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     model = json.loads(second.get("/model")[1])
     assert (model["revision"], model["digest"]) == (4, digest)
     assert second.stop() == 0 and events(db) == 4
@@ -153,42 +153,32 @@ def test_daemon_serves_and_is_petted_in_a_network_with_nothing_in_it(start, noti
     inside = subprocess.run([*wrapper, "sh", "-c", "cat /proc/net/dev | wc -l"], capture_output=True, text=True)
     assert int(inside.stdout) == 3, "two heading lines and lo"
     daemon = start(tmp_path / "model.db", notify, watchdog_s=2, wrapper=wrapper)
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     assert daemon.get("/predict", bytes(784))[0] == 200
     for _ in range(3):
-        notify.expect("WATCHDOG=1", 2)
+        notify.expect("WATCHDOG=1")
     assert daemon.stop() == 0
 
 
 def test_systemd_socket_activate_starts_it_at_the_first_connection(convd, tmp_path):
-    for _ in range(5):  # the port is free now, but may be taken before it is bound
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        log = tmp_path / f"activate-{port}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", str(convd), "serve", "--db", str(tmp_path / "model.db")],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            )
-        try:
-            wait_for_line(log, r"Listening on|Failed")
-            if "Failed" in log.read_text():
-                continue
-            assert not (tmp_path / "model.db").exists(), "nothing is started before somebody comes"
-            done = subprocess.run(
-                ["curl", "-sS", "--max-time", "60", "--data-binary", "@-", "-H", "Content-Type: application/octet-stream",
-                 f"http://127.0.0.1:{port}/predict"], input=bytes(784), capture_output=True, check=True)
-            assert json.loads(done.stdout)["revision"] == 1
-            wait_for_line(log, rf"(?m)^listening on http://127\.0\.0\.1:{port}$")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-            return
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    raise AssertionError("no free port in five tries")
+    log, path = tmp_path / "activate.log", tmp_path / "convd.sock"
+    with log.open("wb") as out:
+        process = subprocess.Popen(["systemd-socket-activate", "-l", str(path), str(convd), "serve", "--db", str(tmp_path / "model.db")],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        wait_for_line(log, "Listening on")
+        assert not (tmp_path / "model.db").exists(), "nothing is started before somebody comes"
+        done = subprocess.run(
+            ["curl", "-sS", "--max-time", "60", "--data-binary", "@-", "-H", "Content-Type: application/octet-stream",
+             "--unix-socket", str(path), "http://localhost/predict"], input=bytes(784), capture_output=True, check=True)
+        assert json.loads(done.stdout)["revision"] == 1
+        wait_for_line(log, rf"(?m)^listening on unix:{re.escape(str(path))}$")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def test_without_a_manager_it_listens_by_itself(convd, tmp_path):
@@ -199,10 +189,10 @@ def test_without_a_manager_it_listens_by_itself(convd, tmp_path):
                                    stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env)
     try:
         port = int(wait_for_line(log, r"(?m)^listening on http://127\.0\.0\.1:(\d+)$")[1])
-        done = subprocess.run(["curl", "-sS", "--max-time", "10", f"http://127.0.0.1:{port}/healthz"], capture_output=True)
+        done = subprocess.run(["curl", "-sS", "--max-time", "60", f"http://127.0.0.1:{port}/healthz"], capture_output=True)
         assert done.returncode == 0
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         if process.poll() is None:
             process.kill()

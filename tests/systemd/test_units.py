@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ("convd@.service", "convd@.socket")
@@ -114,15 +115,15 @@ def test_unit_allows_every_system_call_that_the_daemon_makes(unit_dir, start, no
     flags, certificate, token = secured if tls else ((), None, None)
     daemon = start(tmp_path / "model.db", notify, watchdog_s=1, wrapper=tracer, flags=flags)
     daemon.trusted, daemon.token = certificate, token
-    notify.expect("READY=1", 60)
+    notify.expect("READY=1")
     assert daemon.get("/train?label=7", bytes(784))[0] == 200
     assert daemon.get("/predict", (ROOT / "examples/digits/7.png").read_bytes())[0] == 200
     assert daemon.get("/snapshots", b"")[0] == 201
-    notify.expect("WATCHDOG=1", 10)
-    notify.expect("WATCHDOG=1", 10)
+    notify.expect("WATCHDOG=1")
+    notify.expect("WATCHDOG=1")
     traced = int(trace.read_text().split()[0])  # strace passes no signal on: the daemon itself is told
     os.kill(traced, 15)
-    assert daemon.process.wait(60) == 0
+    assert daemon.process.wait(PATIENCE_S) == 0
     text = trace.read_text()
     # From the exec of convd on: what the shell did before it is not the daemon's.
     text = text[text.index(f'execve("{convd}"'):]

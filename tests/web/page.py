@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from pathlib import Path
 
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
@@ -11,9 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from e2e import daemon as e2e
 from e2e.daemon import Daemon
-
-PATIENCE_S = 20
 
 # Drawn with a pen, in parts of the sheet's side.
 SEVEN = [[(0.30, 0.25), (0.50, 0.245), (0.70, 0.25), (0.62, 0.42), (0.54, 0.60), (0.47, 0.80)]]
@@ -23,18 +21,14 @@ TRIANGLE = [[(0.5, 0.2), (0.36, 0.47), (0.22, 0.75), (0.5, 0.755), (0.78, 0.75),
 CROSS = [[(0.25, 0.25), (0.5, 0.5), (0.75, 0.75)], [(0.75, 0.25), (0.5, 0.5), (0.25, 0.75)]]
 
 
-def until(condition, what: str, patience_s: float = PATIENCE_S):
-    """The condition's value, once it is true; what: said where it never is."""
-    deadline = time.monotonic() + patience_s
-    while True:
+def until(condition, what: str):
+    """e2e.daemon.until(), for what may be painted anew just then."""
+    def seen():
         try:
-            value = condition()
+            return condition()
         except (NoSuchElementException, StaleElementReferenceException):
-            value = None
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {patience_s} s: {what}"
-        time.sleep(0.03)
+            return None
+    return e2e.until(seen, what)
 
 
 class Page:

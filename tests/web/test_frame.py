@@ -1,4 +1,6 @@
 """What the whole page keeps to: parts, themes, tokens, and a daemon that goes and comes back."""
+from e2e.daemon import lasting_port
+
 from .page import ONE, SEVEN, Page, until
 
 READING, WRITING = "reading-token-0123456789", "writing-token-0123456789"
@@ -32,13 +34,12 @@ def test_the_theme_is_the_systems_until_one_is_chosen_and_then_stays(page: Page)
     page.button("Auto")
 
 
-def test_a_daemon_that_goes_and_comes_back_is_noticed_both_times(page: Page):
+def test_a_daemon_that_goes_and_comes_back_is_noticed_both_times(daemons, open_page):
+    page = open_page(daemons.start(daemons.copy(), "--listen", f"127.0.0.1:{lasting_port()}"))
     page.draw(SEVEN)
     page.says(".verdict strong", "7")
-    port = page.daemon.port
     page.daemon.stop()
     page.says("#status", "does not answer")
-    page.daemon.flags += ["--listen", f"127.0.0.1:{port}"]
     page.daemon.start()
     page.says("#status", "learned from")
     page.clear()
@@ -86,7 +87,7 @@ def test_a_daemon_with_no_place_for_one_more_listener_is_asked_instead(daemons, 
     daemon = daemons.start(daemons.copy(), "--event-readers", "1")
     with daemon.connect() as other:
         other.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        until(lambda: b"200" in other.recv(4096), "somebody else listens")
+        assert b"200" in other.recv(4096), "somebody else listens"
         page = open_page(daemon)
         page.says("#status", "learned from 4,000")
         daemon.train("7", digits.one(7).tobytes()).ok()
