@@ -198,7 +198,7 @@ tests: $(TESTS) ## build the C tests of VARIANT without running them
 RUNS := $(TESTS:%=%.run)
 .PHONY: $(RUNS)
 $(RUNS): %.run: %
-	@echo "== $<"; CONVD=$(BUILD)/convd $(RUN) $<
+	@echo "== $<"; CK_DEFAULT_TIMEOUT=60 CONVD=$(BUILD)/convd $(RUN) $<
 $(SERVER_TESTS:%=%.run): $(BUILD)/convd
 
 .PHONY: check check-core check-store check-server check-fuzz check-threads
