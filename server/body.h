@@ -53,7 +53,7 @@
  * tree of JSON: fewer, since a byte of it takes longer), pictures of at most IMAGE_LIGHT_PIXELS, and so many images. For more, limits->heavy
  * is set and an error returned. limits->cancel is asked at each image and line. */
 #define BODY_LIGHT_BYTES  65536u
-#define BODY_LIGHT_TREE   8192u
+#define BODY_LIGHT_TREE   4096u
 #define BODY_LIGHT_IMAGES 32u
 
 #define BODY_FILE_BYTES 128u /* of a file's name that are kept, with the terminating zero */

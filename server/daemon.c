@@ -31,9 +31,10 @@
 #include "server/tls.h"
 #include "server/watchdog.h"
 
-#define HEAVY_MS        2000 /* for heavy requests in progress at a stop; then they are cancelled */
-#define DRAIN_MS        8000 /* for all others, beyond that */
-#define FLUSH_MS        2000 /* for the answers that the trainer's stop set free */
+/* At a stop, which takes no longer than five seconds whatever clients do. */
+#define HEAVY_MS        1000 /* for requests in progress; then heavy ones are cancelled          */
+#define DRAIN_MS        1500 /* for all others, beyond that                                      */
+#define FLUSH_MS        1000 /* for the answers that the trainer's stop set free                 */
 #define LOOK_MS         250  /* how often the main thread looks round */
 #define OWN_DESCRIPTORS 128u /* database, sockets, epoll, those that linger */
 

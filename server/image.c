@@ -82,8 +82,6 @@ int image_to_input(uint8_t *input, const struct shape *shape, const struct setti
 {
     const uint64_t n_input = (uint64_t)shape->width * shape->height;
     const bool png = file_kind(bytes, n_bytes).format == FILE_PNG;
-    if (png && limits->light && png_inflates(bytes, n_bytes))
-        return image_too_heavy(limits, err);
     if (png && shape->channels == 1 && n_input <= limits->pixels_max &&
         !(limits->light && n_input > IMAGE_LIGHT_PIXELS) &&
         image_decode_png_grey(input, shape->width, shape->height, bytes, n_bytes)) {

@@ -50,12 +50,12 @@
 
 /* What decoding may cost: of one picture, and of all that are decoded with the same limits, as those of a request are. A JPEG
  * of many scans counts as one more for every 16 scans. */
-#define IMAGE_LIGHT_PIXELS 16384u /* of all of them, where a thread has a fraction of a millisecond only */
+#define IMAGE_LIGHT_PIXELS 8192u /* of all of them, where a thread has a fraction of a millisecond only */
 struct image_limits {
     uint64_t pixels_max;         /* of one picture                                                        */
     uint64_t pixels_all;         /* of all together; 0: any number                                        */
     uint64_t pixels_taken;       /* until now                                                             */
-    bool light;                  /* what takes longer than IMAGE_LIGHT_PIXELS of a PNG is not begun       */
+    bool light;                  /* what takes longer than IMAGE_LIGHT_PIXELS of a grey PNG is not begun  */
     bool heavy;                  /* set where something was not begun for that reason, whatever *err says */
     const struct cancel *cancel; /* asked every few milliseconds of a PNG; NULL: nobody cancels it        */
 };

@@ -37,7 +37,4 @@ int picture_turn(struct picture *picture, unsigned orientation, struct err *err)
 int picture_alloc(struct picture *out, uint32_t width, uint32_t height, uint64_t scans, struct image_limits *limits,
                   struct err *err);
 
-/* png_inflates - whether a PNG has compressed chunks beside its pixels (a colour profile, long texts): some bytes can become megabytes. */
-bool png_inflates(const uint8_t *bytes, size_t n_bytes);
-
 #endif

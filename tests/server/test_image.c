@@ -215,8 +215,6 @@ static const struct {
     {"no-height.png", ERR_IMAGE, "height"},
     {"bad-depth.png", ERR_IMAGE, "depth"},
     {"no-palette.png", ERR_IMAGE, "corrupt"},
-    {"text-bomb.png", ERR_IMAGE_LIMIT, "4 MiB"},
-    {"texts-bomb.png", ERR_IMAGE_LIMIT, "8 MiB"},
     {"chunks-bomb.png", ERR_IMAGE_LIMIT, "1000 chunks"},
     {"text.png", ERR_MEDIA_TYPE, "text"},
     {"truncated.jpg", ERR_IMAGE, "truncated"},
@@ -247,6 +245,92 @@ START_TEST(a_bad_picture_is_refused_for_what_it_is)
     ck_assert_msg(strstr(err.text, bad[_i].word) != NULL, "%s: \"%s\" does not say \"%s\"", bad[_i].name, err.text,
                   bad[_i].word);
     ck_assert_uint_eq(picture.width, 77); /* untouched */
+    free(bytes);
+}
+END_TEST
+
+START_TEST(what_is_compressed_beside_the_pixels_is_not_even_inflated)
+{
+    static const char *const names[] = {"grey8.png", "text-bomb.png", "texts-bomb.png"};
+    struct picture pictures[3];
+    struct err err;
+    for (int i = 0; i < 3; i++) {
+        size_t n;
+        uint8_t *bytes = load(names[i], &n);
+        struct image_limits limits = {.pixels_max = 1000};
+        ck_assert_msg(image_decode(&pictures[i], bytes, n, &limits, &err) == 0, "%s: %s", names[i], err.text);
+        ck_assert_uint_eq(limits.pixels_taken, pictures[i].width * pictures[i].height);
+        ck_assert_int_eq(image_decode(&pictures[i], bytes, n - 13, &limits, &err),
+                         -1); /* its end is looked for all the same */
+        ck_assert_int_eq(err.code, ERR_IMAGE);
+        ck_assert_mem_eq(pictures[i].rgba, pictures[0].rgba, (size_t)4 * pictures[0].width * pictures[0].height);
+        free(bytes);
+    }
+    for (int i = 0; i < 3; i++)
+        picture_fini(&pictures[i]);
+}
+END_TEST
+
+/* ---- limits of several pictures ---- */
+
+START_TEST(pixels_of_several_pictures_are_counted_together)
+{
+    struct picture picture;
+    struct err err;
+    size_t n;
+    uint8_t *bytes = load("rgb8.png", &n);
+    struct image_limits limits = {.pixels_max = 1000};
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
+    limits.pixels_all = 3 * limits.pixels_taken;
+    picture_fini(&picture);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
+        picture_fini(&picture);
+    }
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), -1);
+    ck_assert_int_eq(err.code, ERR_TOO_LARGE);
+    ck_assert(!limits.heavy);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(a_thread_without_time_begins_nothing_large)
+{
+    struct picture picture;
+    struct err err;
+    size_t n;
+    static const char *const names[] = {"rgb8.png", "rgba8-interlaced.png", "colour.jpg", "progressive.jpg"};
+    for (int i = 0; i < 4; i++) {
+        uint8_t *bytes = load(names[i], &n);
+        struct image_limits limits = {.pixels_max = 1000, .light = true};
+        ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
+        picture_fini(&picture);
+        const uint64_t taken = limits.pixels_taken;
+        limits.pixels_taken = IMAGE_LIGHT_PIXELS - taken;
+        ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
+        picture_fini(&picture);
+        ck_assert(!limits.heavy);
+        ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), -1);
+        ck_assert(limits.heavy);
+        free(bytes);
+    }
+}
+END_TEST
+
+START_TEST(decoding_ends_when_it_is_cancelled)
+{
+    struct picture picture;
+    struct err err;
+    struct cancel late = {0};
+    size_t n;
+    uint8_t *bytes = load("rgba8-interlaced.png", &n);
+    struct image_limits limits = {.pixels_max = 1000, .cancel = &late};
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
+    picture_fini(&picture);
+    ck_assert(cancel(&late, CANCEL_LATE));
+    ck_assert(!cancel(&late, CANCEL_GONE));
+    ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), -1);
+    ck_assert_int_eq(err.code, ERR_BUSY);
     free(bytes);
 }
 END_TEST
@@ -895,6 +979,10 @@ int main(void)
     tcase_add_loop_test(decoding, a_single_pixel_fills_the_input, 0, 2);
     tcase_add_loop_test(decoding, a_bad_picture_is_refused_for_what_it_is, 0, n_bad);
     tcase_add_test(decoding, no_bytes_are_no_picture);
+    tcase_add_test(decoding, what_is_compressed_beside_the_pixels_is_not_even_inflated);
+    tcase_add_test(decoding, pixels_of_several_pictures_are_counted_together);
+    tcase_add_test(decoding, a_thread_without_time_begins_nothing_large);
+    tcase_add_test(decoding, decoding_ends_when_it_is_cancelled);
     tcase_add_loop_test(decoding, a_picture_cut_anywhere_is_refused, 0, 4);
     tcase_add_loop_test(decoding, a_changed_byte_never_does_worse_than_an_error, 0, 4);
     tcase_add_loop_test(decoding, every_orientation_is_put_upright, 0, 16);
