@@ -119,10 +119,7 @@ def test_exports_are_bounded_and_one_that_is_cut_off_gives_its_place_back(daemon
     daemon.predict(image[0].tobytes())
     for connection in slow:
         connection.close()
-    for _ in range(200):
-        answer = daemon.get("/samples.tar")
-        if answer.status == 200:
-            break
+    answer = until(lambda: (a := daemon.get("/samples.tar")).status == 200 and a, "a place")
     assert len(contents(tarfile.open(fileobj=io.BytesIO(answer.body)))) == 120
 
 
