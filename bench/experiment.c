@@ -29,7 +29,7 @@ enum option {
     O_PASSES,
     O_DECAY,
     O_RATE,
-    O_FALL,
+    O_DECAY_STEPS,
     O_MEAN,
     O_GRADIENT,
     O_KERNELS,
@@ -65,7 +65,7 @@ static struct {
     [O_PASSES] = {"passes", 1, "over the images"},
     [O_DECAY] = {"decay", 1, "factor on the rate after each pass"},
     [O_RATE] = {"rate", 0, "at the start; 0: that of a new model of the geometry"},
-    [O_FALL] = {"fall", 60000, "steps after which the rate has halved; 0: never"},
+    [O_DECAY_STEPS] = {"decay_steps", 60000, "steps after which the rate has halved; 0: never"},
     [O_MEAN] = {"mean", 0.13, "of pixel / 255"},
     [O_GRADIENT] = {"gradient", 0, "0 diagonal, 1 jacobian"},
     [O_KERNELS] = {"kernels", 16, ""},
@@ -218,7 +218,7 @@ static struct settings settings_of_options(const struct shape *shape)
 {
     struct settings s = settings_new(shape);
     s.rate = number(O_RATE) > 0 ? (float)number(O_RATE) : s.rate;
-    s.fall = (float)number(O_FALL);
+    s.decay_steps = (float)number(O_DECAY_STEPS);
     s.mean = (float)number(O_MEAN);
     s.gradient = count(O_GRADIENT) != 0 ? GRADIENT_JACOBIAN : GRADIENT_DIAGONAL;
     s.rehearsal = count(O_REHEARSAL);

@@ -25,7 +25,7 @@ SEEDS = range(1, 11)
 DRAWS = 10
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 DIGITS = ("train-images.idx3-ubyte", "train-labels.idx1-ubyte", "test-images.idx3-ubyte", "test-labels.idx1-ubyte")
-FALLING = ("--passes", "12", "--decay", "0.75", "--rate", "0.073")
+DECAYING = ("--passes", "12", "--decay", "0.75", "--rate", "0.073")
 REHEARSED = ("--rehearsal", "4", "--jitter", "1")
 BEST = ("--passes", "52", "--decay", "0.914", "--jitter", "1.5", "--rotation", "12", "--rate", "0.07")
 NO_MNIST = "no MNIST there (MNIST=DIR): on examples/digits, goal not judged"
@@ -110,7 +110,7 @@ def online(report: Report, build: Path, folder: Path, files: list[Path], data: s
     runs = [run(build, folder, files) for _ in range(RUNS)]
     if len({r["digest"] for r in runs}) != 1:
         raise BenchError(f"the same pass gave different models: {[r['digest'] for r in runs]}")
-    falling = run(build, folder, files, flags=FALLING)
+    falling = run(build, folder, files, flags=DECAYING)
     once, seconds = runs[0], median([r["seconds"] for r in runs])
     report.add("learn-seconds", f"one durable pass, {data}'s {once['samples']:,} images", "s", seconds, goal=at_most(3), **common)
     report.add("learn-online", "  its test-then-train accuracy, defaults", "%", once["accuracy"], goal=at_least(93.5, "value"), **common)

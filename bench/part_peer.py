@@ -113,7 +113,7 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
         return
     with tempfile.TemporaryDirectory(dir=out) as folder:
         db, weights = Path(folder) / "model.db", Path(folder) / "model.safetensors"
-        # A rate of one's own does not fall: the peer has one rate.
+        # A rate of one's own does not decay: the peer has one rate.
         command = [build / "convd", "init", "--db", db, "--gradient", "jacobian", "--rate", "0.05"]
         subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
         subprocess.run([build / "convd", "export", "--db", db, "--safetensors", weights], check=True, capture_output=True, env=ENVIRONMENT)

@@ -14,7 +14,7 @@
  * 15,000.
  *
  * Part of the fold, by additions and divisions of doubles in one order alone: a replay raises the same alarms on every
- * machine. Nothing is learned from them, so the digest does not cover them; snapshots keep them.
+ * machine. The digest covers them, as it covers the rest of the tally.
  */
 #ifndef CONVD_CORE_DRIFT_H
 #define CONVD_CORE_DRIFT_H

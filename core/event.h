@@ -69,8 +69,7 @@ struct event {
          * the event has one meaning also in an edited log. The chunk is the places begin .. end - 1, in this order. */
         struct {
             int64_t first_id, last_id; /* the range, both ends included                                     */
-            uint64_t n;                /* samples of the live line in it; 0: an event of schema version 1, see
-                                        * store_rehearse(), whose members below mean nothing but the seed   */
+            uint64_t n;                /* samples of the live line in it                                  */
             uint64_t seed;             /* of this pass's order, and of the jitter                           */
             uint64_t begin, end;       /* places, begin < end <= n                                          */
             float rate;                /* step size, in place of the setting                                */

@@ -118,13 +118,11 @@ struct learner *learner_dup(const struct learner *src, bool with_workspace, stru
 /* learner_class - index of the class with that label (bytes need not be terminated), or -1. */
 int learner_class(const struct learner *learner, const char *bytes, size_t n_bytes);
 
-/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally, pool (images by their sum), parameters.
+/* learner_digest - SHA-256 over what was learned: shape, settings, classes, step, tally with drift, pool (images by their sum), parameters.
  * Not over revision, capacity, ids or instruction set. Two states with one digest stay equal over the same events. Costs
  * 0.3 ms for 400 KB.
- *
- * learner_digest_1 - the same without the pool: the digest of form 1, for comparing with snapshots that have none. */
+ */
 void learner_digest(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
-void learner_digest_1(const struct learner *learner, uint8_t digest[DIGEST_BYTES]);
 
 /* learner_encode_rest - what a snapshot keeps beside the three tensors: shape, settings, classes, step, tally, pool (by ids).
  * Little-endian, explained in learner_codec.c. Returns the bytes needed; writes only where bytes is not NULL and `size`
@@ -132,14 +130,7 @@ void learner_digest_1(const struct learner *learner, uint8_t digest[DIGEST_BYTES
  *
  * learner_decode - a learner from those bytes, at revision 1 and with initial weights: the caller sets `revision`,
  * brings the tensors by net_import() and the pool's images by pool_fill(). Errors: ERR_DB_CORRUPT, ERR_MEMORY.
- *
- * learner_lacks_pool - the bytes were of form 1, and the learner has seen samples: the pool has to be made again from them. */
+ */
 size_t learner_encode_rest(const struct learner *learner, uint8_t *bytes, size_t size);
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err);
-bool learner_lacks_pool(const struct learner *learner);
-
-/* learner_lacks_drift - the bytes were of before there were alarms of drift, and the learner has seen samples: tally.drift has to be
- * made again from their outcomes. */
-bool learner_lacks_drift(const struct learner *learner);
-
 #endif

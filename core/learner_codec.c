@@ -2,28 +2,19 @@
  *
  * "The rest" of a state, beside the three tensors, little-endian throughout:
  *
- *     u32  version: 1, or 3 where the pool has seen samples; + 0x100 (CODEC_REFUSED) where steps were refused
- *          + 0x200 (CODEC_DRIFT), not in the digest, where there were samples
+ *     u32  1, the form of these bytes
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
  *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
- *     u64  step
+ *     u64  step, u64 steps that were refused
  *     u32  number of classes, then for each: u8 length of its label, the label
  *     u64  samples, u64 correct, f64 sum of losses
  *     u32  number of recent outcomes, oldest first, then for each: u16 label, u16 predicted, f32 loss
  *     u32  confusion, row by row, number of classes squared
- *     with CODEC_REFUSED: u64 steps that were refused
- *     version 3: for each class u64 samples that the pool saw; 4 times u64: the pool's sum; for each class, for each slot
- *                that is used: u8 doubt
- *     version 3, not in the digest: for each class, for each slot that is used: i64 id of the sample
- *     with CODEC_DRIFT, not in the digest: u64 outcomes since the last alarm, f64 mean, sum, low; u64 alarms, u64 place of
- *     each that is remembered, oldest first; u64: the first 8 bytes of SHA-256 over these
+ *     drift: u64 outcomes since the last alarm, f64 mean, sum, low, u64 alarms; u64 place of each that is kept, oldest first
+ *     replay buffer: for each class u64 samples seen; 4 times u64 the sum of its fingerprints; for each class, for each slot
+ *            that is used: u8 uncertainty
+ *     not in the digest: for each class, for each slot that is used: i64 id of the sample
  *
- * Version 1 of a state that has seen samples is of before there were pools. It is read as it is, with the digest that it
- * had; the pool, which follows from the labels and images in the log, is made again from them by the store. Version 2 was of a pool
- * with another rule, in no release: it is refused.
- *
- * Settings go by name so that a later version can add one: those that came after the first version (SETTING_LATE) are
- * named only where they are not 0, so that a model which does not use them has the bytes, and the digest, that it had.
  * The digest is SHA-256 over these bytes, then k [N][n_k], w01 [n_0][n_1], w12 [n_1][n_2] as f32.
  */
 #include "core/learner.h"
@@ -34,11 +25,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
 
-#define CODEC_PLAIN 1u
-#define CODEC_POOL  3u
-
-#define CODEC_REFUSED 0x100u
-#define CODEC_DRIFT   0x200u
+#define FORM 1u
 
 /* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */
 
@@ -99,57 +86,7 @@ static void put_tally(struct sink *sink, const struct learner *l)
         put(sink, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
 }
 
-static bool is_named(const struct settings *settings, enum setting which)
-{
-    return which < SETTING_LATE || settings_get(settings, which) != 0.0;
-}
-
-static void put_rest(struct sink *sink, const struct learner *l, uint32_t version)
-{
-    const struct shape *s = &l->shape;
-    put_u32(sink, version | (l->refused > 0 ? CODEC_REFUSED : 0));
-    version &= ~CODEC_DRIFT;
-    const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
-                              s->kernel_width, s->kernel_height, s->stride,   s->hidden};
-    put(sink, sides, sizeof sides);
-    uint32_t n_settings = 0;
-    for (int i = 0; i < SETTING_N; i++)
-        n_settings += is_named(&l->settings, (enum setting)i);
-    put_u32(sink, n_settings);
-    for (int i = 0; i < SETTING_N; i++) {
-        if (!is_named(&l->settings, (enum setting)i))
-            continue;
-        put_text(sink, setting_table[i].name);
-        put_f64(sink, settings_get(&l->settings, (enum setting)i));
-    }
-    put_u64(sink, l->step);
-    put_u32(sink, l->n_classes);
-    for (uint32_t i = 0; i < l->n_classes; i++)
-        put_text(sink, l->labels[i]);
-    put_tally(sink, l);
-    if (l->refused > 0)
-        put_u64(sink, l->refused);
-    if (version != CODEC_POOL)
-        return;
-    put(sink, l->pool->seen, l->n_classes * sizeof *l->pool->seen);
-    put(sink, l->pool->sum, sizeof l->pool->sum);
-    for (uint32_t c = 0; c < l->n_classes; c++)
-        put(sink, pool_doubts(l->pool, c), pool_used(l->pool, c));
-}
-
-static void put_ids(struct sink *sink, const struct learner *l)
-{
-    for (uint32_t c = 0; c < l->n_classes; c++)
-        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
-            put_u64(sink, (uint64_t)pool_id(l->pool, c, slot));
-}
-
-static uint32_t version_of(const struct learner *l)
-{
-    return l->pool->n_present > 0 ? CODEC_POOL : CODEC_PLAIN;
-}
-
-static void put_drift_plain(struct sink *sink, const struct drift *d)
+static void put_drift(struct sink *sink, const struct drift *d)
 {
     put_u64(sink, d->n);
     put_f64(sink, d->mean);
@@ -160,31 +97,48 @@ static void put_drift_plain(struct sink *sink, const struct drift *d)
         put_u64(sink, drift_at(d, i));
 }
 
-/* The digest does not cover it, so it has a seal of its own. */
-static uint64_t drift_seal(const struct drift *d)
+static void put_pool(struct sink *sink, const struct learner *l)
 {
-    struct sha256_ctx hash;
-    struct sink sink = {.hash = &hash};
-    uint64_t seal;
-    sha256_init(&hash);
-    put_drift_plain(&sink, d);
-    sha256_digest(&hash, sizeof seal, (uint8_t *)&seal);
-    return seal;
+    put(sink, l->pool->seen, l->n_classes * sizeof *l->pool->seen);
+    put(sink, l->pool->sum, sizeof l->pool->sum);
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        put(sink, pool_doubts(l->pool, c), pool_used(l->pool, c));
 }
 
-static void put_drift(struct sink *sink, const struct drift *d)
+/* What the digest covers beside the tensors. */
+static void put_rest(struct sink *sink, const struct learner *l)
 {
-    put_drift_plain(sink, d);
-    put_u64(sink, drift_seal(d));
+    const struct shape *s = &l->shape;
+    put_u32(sink, FORM);
+    const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
+                              s->kernel_width, s->kernel_height, s->stride,   s->hidden};
+    put(sink, sides, sizeof sides);
+    put_u32(sink, SETTING_N);
+    for (int i = 0; i < SETTING_N; i++) {
+        put_text(sink, setting_table[i].name);
+        put_f64(sink, settings_get(&l->settings, (enum setting)i));
+    }
+    put_u64(sink, l->step);
+    put_u64(sink, l->refused);
+    put_u32(sink, l->n_classes);
+    for (uint32_t i = 0; i < l->n_classes; i++)
+        put_text(sink, l->labels[i]);
+    put_tally(sink, l);
+    put_drift(sink, &l->tally.drift);
+    put_pool(sink, l);
+}
+
+static void put_ids(struct sink *sink, const struct learner *l)
+{
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        for (uint32_t slot = 0; slot < pool_used(l->pool, c); slot++)
+            put_u64(sink, (uint64_t)pool_id(l->pool, c, slot));
 }
 
 static void put_all(struct sink *sink, const struct learner *l)
 {
-    const bool drift = l->tally.samples > 0;
-    put_rest(sink, l, version_of(l) | (drift ? CODEC_DRIFT : 0));
+    put_rest(sink, l);
     put_ids(sink, l);
-    if (drift)
-        put_drift(sink, &l->tally.drift);
 }
 
 size_t learner_encode_rest(const struct learner *l, uint8_t *bytes, size_t size)
@@ -199,12 +153,12 @@ size_t learner_encode_rest(const struct learner *l, uint8_t *bytes, size_t size)
     return needed;
 }
 
-static void digest_of(const struct learner *l, uint32_t version, uint8_t digest[DIGEST_BYTES])
+void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
 {
     struct sha256_ctx hash;
     sha256_init(&hash);
     struct sink sink = {.hash = &hash};
-    put_rest(&sink, l, version);
+    put_rest(&sink, l);
     const struct net *net = &l->net;
     for (uint32_t i = 0; i < l->shape.kernels; i++)
         for (uint32_t m = 0; m < l->shape.n_k; m++)
@@ -216,38 +170,18 @@ static void digest_of(const struct learner *l, uint32_t version, uint8_t digest[
     sha256_digest(&hash, DIGEST_BYTES, digest);
 }
 
-void learner_digest(const struct learner *l, uint8_t digest[DIGEST_BYTES])
-{
-    digest_of(l, version_of(l), digest);
-}
-
-void learner_digest_1(const struct learner *l, uint8_t digest[DIGEST_BYTES])
-{
-    digest_of(l, CODEC_PLAIN, digest);
-}
-
-bool learner_lacks_pool(const struct learner *l)
-{
-    return l->tally.samples > 0 && l->pool->n_present == 0;
-}
-
-bool learner_lacks_drift(const struct learner *l)
-{
-    return l->tally.samples > 0 && l->tally.drift.n == 0 && l->tally.drift.alarms == 0;
-}
-
 /* ---- reading ---- */
 
 struct source {
     const uint8_t *bytes;
     size_t left;
-    bool short_; /* something was read past the end: all values since are zero */
+    bool bad; /* cut short, or not what is written: values since may be zero */
 };
 
 static void get(struct source *source, void *out, size_t n)
 {
     if (n > source->left) {
-        source->short_ = true;
+        source->bad = true;
         source->left = 0;
         memset(out, 0, n);
         return;
@@ -284,7 +218,7 @@ static void get_text(struct source *source, char *text, size_t size)
     memset(text, 0, size);
     get(source, &n, 1);
     if (n >= size) {
-        source->short_ = true;
+        source->bad = true;
         return;
     }
     get(source, text, n);
@@ -292,18 +226,18 @@ static void get_text(struct source *source, char *text, size_t size)
 
 static int get_settings(struct source *source, struct settings *settings, struct err *err)
 {
-    *settings = settings_default();
-    const uint32_t n = get_u32(source);
-    for (uint32_t i = 0; i < n && !source->short_; i++) {
+    if (get_u32(source) != SETTING_N)
+        source->bad = true;
+    for (int i = 0; i < SETTING_N && !source->bad; i++) {
         char name[64];
         get_text(source, name, sizeof name);
         double value = get_f64(source);
-        enum setting which = settings_find(name);
-        if (source->short_)
+        if (source->bad)
             break;
-        if (which == SETTING_N)
-            return err_set(err, ERR_DB_CORRUPT, "the state has a setting \"%s\" that this version does not know", name);
-        if (settings_set(settings, which, value, err) != 0)
+        if (strcmp(name, setting_table[i].name) != 0)
+            return err_set(err, ERR_DB_CORRUPT, "the state has a setting \"%s\" where \"%s\" belongs", name,
+                           setting_table[i].name);
+        if (settings_set(settings, (enum setting)i, value, err) != 0)
             return -1;
     }
     return 0;
@@ -317,7 +251,7 @@ static void get_tally(struct source *source, struct learner *l)
     t->loss_sum = get_f64(source);
     const uint32_t n = get_u32(source);
     if (n != (t->samples < TALLY_RECENT ? t->samples : TALLY_RECENT)) {
-        source->short_ = true;
+        source->bad = true;
         return;
     }
     for (uint64_t i = t->samples - n; i < t->samples; i++) {
@@ -328,7 +262,7 @@ static void get_tally(struct source *source, struct learner *l)
         memcpy(&o->predicted, packed + 2, 2);
         memcpy(&o->loss, packed + 4, 4);
         if (o->label >= l->n_classes || o->predicted >= l->n_classes)
-            source->short_ = true; /* readers of the tally index by these */
+            source->bad = true; /* readers of the tally index by these */
     }
     for (uint32_t i = 0; i < l->n_classes; i++)
         get(source, t->confusion + (size_t)i * l->capacity, l->n_classes * sizeof *t->confusion);
@@ -339,19 +273,18 @@ static void get_pool(struct source *source, struct learner *l)
     struct pool *pool = l->pool;
     get(source, pool->seen, l->n_classes * sizeof *pool->seen);
     get(source, pool->sum, sizeof pool->sum);
-    if (source->short_)
+    if (source->bad)
         return;
     pool_present(pool);
     for (uint32_t c = 0; c < l->n_classes; c++)
         get(source, pool_doubts(pool, c), pool_used(pool, c));
-    for (uint32_t c = 0; c < l->n_classes && !source->short_; c++)
+    for (uint32_t c = 0; c < l->n_classes && !source->bad; c++)
         for (uint32_t slot = 0; slot < pool_used(pool, c); slot++)
             pool_fill(pool, c, slot, (int64_t)get_u64(source), NULL);
 }
 
-static void get_drift(struct source *source, struct tally *tally)
+static void get_drift(struct source *source, const struct tally *tally, struct drift *d)
 {
-    struct drift *d = &tally->drift;
     d->n = get_u64(source);
     d->mean = get_f64(source);
     d->sum = get_f64(source);
@@ -359,16 +292,16 @@ static void get_drift(struct source *source, struct tally *tally)
     d->alarms = get_u64(source);
     for (uint32_t i = 0; i < drift_recent(d); i++)
         d->at[(d->alarms - drift_recent(d) + i) % DRIFT_KEPT] = get_u64(source);
-    if (get_u64(source) != drift_seal(d) || tally->samples == 0 || !drift_check(d, tally->samples))
-        source->short_ = true;
+    if (!drift_check(d, tally->samples))
+        source->bad = true;
 }
 
 struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struct arith *arith, struct err *err)
 {
     struct source source = {bytes, n_bytes, false};
-    const uint32_t form = get_u32(&source), version = form & ~(CODEC_REFUSED | CODEC_DRIFT);
-    if (version != CODEC_PLAIN && version != CODEC_POOL) {
-        err_set(err, ERR_DB_CORRUPT, "the state is of version %u, which this convd does not know", version);
+    const uint32_t form = get_u32(&source);
+    if (form != FORM) {
+        err_set(err, ERR_DB_CORRUPT, "the state is of form %u, which this convd does not know", form);
         return NULL;
     }
     struct event create = {.kind = EVENT_CREATE, .revision = 1};
@@ -382,10 +315,10 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
             err->code = ERR_DB_CORRUPT;
         return NULL;
     }
-    const uint64_t step = get_u64(&source);
+    const uint64_t step = get_u64(&source), refused = get_u64(&source);
     const uint32_t n_classes = get_u32(&source);
     char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
-    if (source.short_ || n_classes > SHAPE_CLASSES_MAX) {
+    if (source.bad || n_classes > SHAPE_CLASSES_MAX) {
         err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
         return NULL;
     }
@@ -394,23 +327,20 @@ struct learner *learner_decode(const uint8_t *bytes, size_t n_bytes, const struc
     create.as.create.n_classes = n_classes;
     create.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
 
-    struct learner *l = source.short_ ? NULL : learner_create(&create, arith, 0, err);
+    struct learner *l = source.bad ? NULL : learner_create(&create, arith, 0, err);
     if (l == NULL) {
-        if (source.short_)
+        if (source.bad)
             err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
         else if (err != NULL && err->code != ERR_MEMORY)
             err->code = ERR_DB_CORRUPT;
         return NULL;
     }
     l->step = step;
+    l->refused = refused;
     get_tally(&source, l);
-    if ((form & CODEC_REFUSED) != 0 && (l->refused = get_u64(&source)) == 0)
-        source.short_ = true; /* not a form that is written */
-    if (version == CODEC_POOL)
-        get_pool(&source, l);
-    if ((form & CODEC_DRIFT) != 0)
-        get_drift(&source, &l->tally);
-    if (source.short_ || source.left != 0) {
+    get_drift(&source, &l->tally, &l->tally.drift);
+    get_pool(&source, l);
+    if (source.bad || source.left != 0) {
         err_set(err, ERR_DB_CORRUPT, "the state is cut short or damaged");
         learner_free(l);
         return NULL;

@@ -13,25 +13,33 @@ static const char *const gradient_words[] = {"diagonal", "jacobian", NULL};
 static const char *const fit_words[] = {"contain", "cover", "stretch", NULL};
 static const char *const invert_words[] = {"never", "always", "auto", NULL};
 
+#define AT(member) offsetof(struct settings, member)
+
 const struct setting_info setting_table[SETTING_N] = {
-    [SETTING_RATE] = {"rate", "step size of gradient descent", true, 0.0, 100.0, NULL},
-    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255; fixed when the model is made", false, -1.0, 1.0, NULL},
-    [SETTING_SEED] = {"seed", "of the initial weights; fixed when the model is made", false, 0.0, 9007199254740991.0,
-                      NULL},
-    [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)", true, 0,
-                          1, gradient_words},
-    [SETTING_FIT] = {"fit", "how pictures of another size are fitted to the input", true, 0, 2, fit_words},
-    [SETTING_INVERT] = {"invert", "exchange dark and light in uploaded pictures", true, 0, 2, invert_words},
-    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one", true, 0.0, 64.0, NULL},
-    [SETTING_JITTER] = {"jitter", "pixels that a rehearsed sample is shifted, at most", true, 0.0, JITTER_SHIFT_MAX,
-                        NULL},
-    [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", true, 0.0,
-                          JITTER_DEGREES_MAX, NULL},
-    [SETTING_FALL] = {"fall", "steps after which the step size has halved; 0: it stays", true, 0.0, 1e9, NULL},
-    [SETTING_CLIP] = {"clip", "largest norm of a step's gradient; 0: no limit", true, 0.0, 1000000.0, NULL},
+    [SETTING_RATE] = {"rate", "step size of gradient descent", SETTING_FLOAT, AT(rate), true, 0, 100, NULL},
+    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255; fixed when the model is made", SETTING_FLOAT, AT(mean),
+                      false, -1, 1, NULL},
+    [SETTING_SEED] = {"seed", "of the initial weights; fixed when the model is made", SETTING_U64, AT(seed), false, 0,
+                      9007199254740991.0, NULL},
+    [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)",
+                          SETTING_WORD, AT(gradient), true, 0, 1, gradient_words},
+    [SETTING_FIT] = {"fit", "how pictures of another size are fitted to the input", SETTING_WORD, AT(fit), true, 0, 2,
+                     fit_words},
+    [SETTING_INVERT] = {"invert", "exchange dark and light in uploaded pictures", SETTING_WORD, AT(invert), true, 0, 2,
+                        invert_words},
+    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one", SETTING_U32, AT(rehearsal), true, 0,
+                           64, NULL},
+    [SETTING_JITTER] = {"jitter", "pixels that a rehearsed sample is shifted, at most", SETTING_FLOAT, AT(jitter), true,
+                        0, JITTER_SHIFT_MAX, NULL},
+    [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", SETTING_FLOAT, AT(rotation),
+                          true, 0, JITTER_DEGREES_MAX, NULL},
+    [SETTING_DECAY_STEPS] = {"decay_steps", "steps after which the step size has halved; 0: it stays", SETTING_FLOAT,
+                             AT(decay_steps), true, 0, 1e9, NULL},
+    [SETTING_CLIP] = {"clip", "largest norm of a step's gradient; 0: no limit", SETTING_FLOAT, AT(clip), true, 0,
+                      1000000, NULL},
 };
 
-#define FALLS_MOST 9.0 /* a tenth is left */
+#define DECAYS_MOST 9.0 /* a tenth is left */
 
 struct settings settings_default(void)
 {
@@ -59,23 +67,23 @@ struct settings settings_new(const struct shape *shape)
 {
     struct settings s = settings_default();
     s.rate = rate_for(shape);
-    s.fall = 60000.0F;
+    s.decay_steps = 60000.0F;
     s.mean = shape->channels >= 3 ? 0.45F : 0.13F;
     return s;
 }
 
 float settings_rate(const struct settings *s, uint64_t step)
 {
-    if (!(s->fall > 0.0F))
+    if (!(s->decay_steps > 0.0F))
         return s->rate;
-    const double falls = (double)step / (double)s->fall;
-    return (float)((double)s->rate / (1.0 + (falls < FALLS_MOST ? falls : FALLS_MOST)));
+    const double decays = (double)step / (double)s->decay_steps;
+    return (float)((double)s->rate / (1.0 + (decays < DECAYS_MOST ? decays : DECAYS_MOST)));
 }
 
 void settings_given(struct settings *s, const bool given[SETTING_N])
 {
-    if (given[SETTING_RATE] && !given[SETTING_FALL])
-        s->fall = 0.0F;
+    if (given[SETTING_RATE] && !given[SETTING_DECAY_STEPS])
+        s->decay_steps = 0.0F;
 }
 
 enum setting settings_find(const char *name)
@@ -86,35 +94,28 @@ enum setting settings_find(const char *name)
     return SETTING_N;
 }
 
+/* The value as a number, of whatever type it is. Words are enums, which gcc and clang keep in 32 bits. */
+_Static_assert(sizeof(enum gradient) == 4 && sizeof(enum fit) == 4 && sizeof(enum invert) == 4, "words are 32 bits");
+
 double settings_get(const struct settings *s, enum setting which)
 {
-    switch (which) {
-    case SETTING_RATE:
-        return (double)s->rate;
-    case SETTING_MEAN:
-        return (double)s->mean;
-    case SETTING_SEED:
-        return (double)s->seed;
-    case SETTING_GRADIENT:
-        return (double)s->gradient;
-    case SETTING_FIT:
-        return (double)s->fit;
-    case SETTING_INVERT:
-        return (double)s->invert;
-    case SETTING_REHEARSAL:
-        return (double)s->rehearsal;
-    case SETTING_JITTER:
-        return (double)s->jitter;
-    case SETTING_ROTATION:
-        return (double)s->rotation;
-    case SETTING_FALL:
-        return (double)s->fall;
-    case SETTING_CLIP:
-        return (double)s->clip;
-    case SETTING_N:
+    const unsigned char *at = (const unsigned char *)s + setting_table[which].offset;
+    float number;
+    uint32_t u32;
+    uint64_t u64;
+    switch (setting_table[which].type) {
+    case SETTING_FLOAT:
+        memcpy(&number, at, sizeof number);
+        return (double)number;
+    case SETTING_U64:
+        memcpy(&u64, at, sizeof u64);
+        return (double)u64;
+    case SETTING_U32:
+    case SETTING_WORD:
         break;
     }
-    return 0.0;
+    memcpy(&u32, at, sizeof u32);
+    return u32;
 }
 
 const char *settings_word(const struct settings *s, enum setting which)
@@ -125,7 +126,7 @@ const char *settings_word(const struct settings *s, enum setting which)
 
 static bool is_whole(enum setting which)
 {
-    return which == SETTING_SEED || which == SETTING_REHEARSAL || setting_table[which].words != NULL;
+    return setting_table[which].type != SETTING_FLOAT;
 }
 
 /* "one of diagonal, jacobian" or "a number from 0 to 100" */
@@ -159,42 +160,18 @@ int settings_set(struct settings *s, enum setting which, double value, struct er
         (void)snprintf(given, sizeof given, "%.9g", value);
         return refuse(which, given, err);
     }
-    switch (which) {
-    case SETTING_RATE:
-        s->rate = (float)value;
+    unsigned char *at = (unsigned char *)s + info->offset;
+    switch (info->type) {
+    case SETTING_FLOAT:
+        memcpy(at, &(float){(float)value}, sizeof(float));
         break;
-    case SETTING_MEAN:
-        s->mean = (float)value;
+    case SETTING_U64:
+        memcpy(at, &(uint64_t){(uint64_t)value}, sizeof(uint64_t));
         break;
-    case SETTING_SEED:
-        s->seed = (uint64_t)value;
+    case SETTING_U32:
+    case SETTING_WORD:
+        memcpy(at, &(uint32_t){(uint32_t)value}, sizeof(uint32_t));
         break;
-    case SETTING_GRADIENT:
-        s->gradient = (enum gradient)value;
-        break;
-    case SETTING_FIT:
-        s->fit = (enum fit)value;
-        break;
-    case SETTING_INVERT:
-        s->invert = (enum invert)value;
-        break;
-    case SETTING_REHEARSAL:
-        s->rehearsal = (uint32_t)value;
-        break;
-    case SETTING_JITTER:
-        s->jitter = (float)value;
-        break;
-    case SETTING_ROTATION:
-        s->rotation = (float)value;
-        break;
-    case SETTING_FALL:
-        s->fall = (float)value;
-        break;
-    case SETTING_CLIP:
-        s->clip = (float)value;
-        break;
-    case SETTING_N:
-        return err_set(err, ERR_INTERNAL, "no such setting");
     }
     return 0;
 }

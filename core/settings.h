@@ -1,21 +1,22 @@
 /* settings.h - the hyperparameters: one table that the command line, the routes and the store all walk.
  *
- * A setting is a number or one of a few words. Some are fixed when the model is
- * made (they decide what a pixel or an initial weight is), the others can be
- * tuned while it lives, each change an event. To add one: a member here, a line
- * in the table of settings.c; everything else follows.
+ * A setting is a number or one of a few words. Some are fixed when the model is made (they decide what a pixel or an initial
+ * weight is), the others can be tuned while it lives, each change an event. To add one: a member and a name here, a row in the
+ * table of settings.c; the command line, the routes, events, snapshots, the digest and exported files then have it. What is left
+ * is the code that reads it, and its line in the OpenAPI document, which a test asks for.
  *
- * The step size falls while the model learns, slowly and not to nothing, so that it can follow what changes:
+ * The step size decays while the model learns, slowly and not to nothing, so that it can follow what changes:
  *
- *     rate_t = rate / (1 + min(t / fall, 9))       t = steps so far, rehearsals included;  fall = 0: rate_t = rate
+ *     rate_t = rate / (1 + min(t / decay_steps, 9))       t = steps so far, rehearsals included;  decay_steps = 0: rate_t = rate
  *
  * in double precision (one division, one addition, one division, all exact IEEE), rounded once to float: the same bits
- * everywhere. It is half of `rate` after `fall` steps and a tenth from 9 `fall` on.
+ * everywhere. It is half of `rate` after `decay_steps` steps and a tenth from 9 `decay_steps` on.
  */
 #ifndef CONVD_CORE_SETTINGS_H
 #define CONVD_CORE_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -51,7 +52,7 @@ struct settings {
     uint32_t rehearsal; /* steps on past samples of the pool for each new one                    */
     float jitter;       /* pixels: how far a rehearsed sample is shifted, at most                 */
     float rotation;     /* degrees: how far it is turned, at most                                 */
-    float fall;         /* steps after which the step size has halved; 0: it stays                */
+    float decay_steps;  /* steps after which the step size has halved; 0: it stays                */
     float clip;         /* largest norm of a step's gradient: core/descent.h; 0: no limit           */
 };
 
@@ -65,17 +66,18 @@ enum setting {
     SETTING_REHEARSAL,
     SETTING_JITTER,
     SETTING_ROTATION,
-    SETTING_FALL,
+    SETTING_DECAY_STEPS,
     SETTING_CLIP,
     SETTING_N
 };
 
-/* Logs, snapshots and daemons of the first version name none from here on: there, missing means 0. */
-#define SETTING_LATE SETTING_REHEARSAL
+enum setting_type { SETTING_FLOAT, SETTING_U32, SETTING_U64, SETTING_WORD };
 
 struct setting_info {
-    const char *name;         /* "rate": the name in JSON, in the log and, after "--", on the command line */
-    const char *help;         /* one line for --help and the README's table                               */
+    const char *name; /* "rate": the name in JSON, in the log and, after "--", on the command line */
+    const char *help; /* one line for --help and the README's table                               */
+    enum setting_type type;
+    size_t offset;            /* of the member in struct settings                                         */
     bool tunable;             /* false: fixed when the model is made                                      */
     double low, high;         /* allowed range of a number, both ends included                            */
     const char *const *words; /* NULL for a number; else the allowed words, ended by NULL                  */
@@ -84,14 +86,14 @@ struct setting_info {
 /* The table; SETTING_N rows, indexed by enum setting. */
 extern const struct setting_info setting_table[SETTING_N];
 
-/* settings_default - what the settings of the first version were, and nothing of what came later: where logs and snapshots do not
- * name a setting, this is what it is, so these values never change. */
+/* settings_default - the settings with nothing switched on that can be off: what a model file that does not name a setting
+ * means by it (server/safetensors_read.c), and what tests begin with. */
 struct settings settings_default(void);
 
 /* settings_new - of a new model of that geometry (which has passed shape_check()); bench/defaults.md says how they were chosen:
  *
  *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
- *     fall = 60000
+ *     decay_steps = 60000
  *     mean = 0.13, or 0.45 with three channels or more
  *
  * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good
@@ -101,7 +103,7 @@ struct settings settings_new(const struct shape *shape);
 /* settings_rate - rate_t, the size of the next step after `step` steps. */
 float settings_rate(const struct settings *settings, uint64_t step);
 
-/* settings_given - after a person has set those settings: a rate without a fall is meant as it is, so fall becomes 0. */
+/* settings_given - after a person has set those settings: a rate without decay_steps is meant as it is, so decay_steps becomes 0. */
 void settings_given(struct settings *settings, const bool given[SETTING_N]);
 
 /* settings_find - the setting with that name, or SETTING_N. */

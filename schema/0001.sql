@@ -16,7 +16,7 @@ PRAGMA application_id = 0x636f6e76; -- "conv": how convd, and file(1), know the 
 -- The log. The model is its fold: state = apply(.. apply(apply(nothing, create), event 2) .., event N).
 CREATE TABLE event (
     revision   INTEGER PRIMARY KEY,  -- 1, 2, 3, ..: the place in the log, without gaps
-    kind       TEXT    NOT NULL,     -- create (revision 1 and only there), train, class, tune, rehearse, activate
+    kind       TEXT    NOT NULL,     -- create (revision 1 and only there), train, class, tune, rehearse, activate, edit, ground
     created_us INTEGER NOT NULL,     -- microseconds since 1970, UTC; for people, the fold never reads it
     body       TEXT    NOT NULL,     -- JSON, by kind:
                                      --   create   {"shape", "settings", "classes": [label, ..], "arithmetic",
@@ -26,11 +26,24 @@ CREATE TABLE event (
                                      --            "refused": [id, ..] of those whose step would have ruined the weights
                                      --   class    {"action": "add" or "rename", "index", "label"}
                                      --   tune     {"settings": all of them, as they are from now on}
-                                     --   rehearse {"first", "last", "seed"}: sample ids, both ends included
+                                     --   rehearse a chunk of a job: below
                                      --   activate {"revision"}: the state of that revision is the live one again
+                                     --   edit     {"from": the lowest revision that it touches, "samples": how many,
+                                     --             "rows": SHA-256 over its rows in the tables edit, edited, class_removed}
+                                     --   ground   {"arithmetic", "before", "from", "digest"}: another arithmetic goes on
     chain      BLOB    NOT NULL      -- SHA-256 over the previous row's chain, this row and its samples: store/chain.h
                        CHECK (length(chain) = 32)
 ) STRICT;
+
+-- A rehearse event trains again on past samples. Its body:
+--   "first", "last"         the range: ids of samples, both ends included
+--   "n"                     how many samples of the range the live line held just before this event
+--   "seed"                  of this pass's order: place i of it is the learner_order(seed, n, i)-th of those n, counted from 0
+--   "begin", "end"          the places of this chunk: begin, .., end - 1
+--   "rate"                  the step size; it is not the setting, and does not change it
+--   "jitter", "rotation"    pixels and degrees: how far each picture is shifted and turned
+-- Samples are named by their rank among those that count, not by their id, so that the event still has one meaning when one of
+-- them is taken out of the log.
 
 -- The few events that are not train, so that going back in time does not read the whole log.
 CREATE INDEX event_rare ON event (kind, revision) WHERE kind <> 'train';
@@ -44,6 +57,9 @@ CREATE TABLE sample (
     loss      REAL,                                     -- 1/2 sum (l2 - y)^2 just before learning it; NULL: not a number
     image     BLOB    NOT NULL                          -- [channels][height][width], one byte each
 ) STRICT;
+
+-- Which samples a stretch of the log has, without reading their images; and what refers to an event.
+CREATE INDEX sample_revision ON sample (revision);
 
 -- The classes as they are now: the rows of the class events, applied.
 CREATE TABLE class (
@@ -107,11 +123,80 @@ WITH RECURSIVE stretch (first, last) AS (
 )
 SELECT first, last FROM stretch;
 
+-- ---- what an edit leaves: store/edits.c ----
+--
+-- The fold skips what was forgotten and takes each relabelled sample for what it was relabelled to, at its old place: an edit changes the past, on every line
+-- that the sample is on. So the state just before an edit event is that after it.
+--
+-- A row of a forgotten sample stays, emptied: label -1, no loss, and for an image one zero byte less than it had. Never a byte more,
+-- so that SQLite need not move any other row, which could leave a copy behind. Ids and ranks of the others stay what they are.
+--
+-- A row of a relabelled sample is not touched: the event that it came with, predicted and loss stay what was said then. Its
+-- class is what the newest row of table edit says: view sample_now.
+--
+-- The chain of an event whose samples were forgotten cannot be made again. Its link stays as it was, the next row is tied to it; what
+-- is left of it is tied by the hash in table edited, and that by the chain of the edit event.
+
+-- What was done to which sample: the audit, without content.
+CREATE TABLE edit (
+    sample INTEGER NOT NULL,
+    event  INTEGER NOT NULL REFERENCES event,
+    was    INTEGER NOT NULL, -- index of its class until then
+    label  INTEGER,          -- and from then on; NULL: forgotten
+    PRIMARY KEY (sample, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX edit_event ON edit (event);
+
+-- Train events of which samples were forgotten, and SHA-256 over what was left of them then: the newest row counts.
+CREATE TABLE edited (
+    revision INTEGER NOT NULL REFERENCES event,
+    event    INTEGER NOT NULL REFERENCES event,
+    hash     BLOB    NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (revision, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX edited_event ON edited (event);
+
+-- Edits that were accepted and are not in the log yet: the model is being rebuilt, or will be at the next start.
+CREATE TABLE edit_pending (
+    sample      INTEGER PRIMARY KEY,
+    label       INTEGER,         -- NULL: forget
+    drop_pinned INTEGER NOT NULL -- pinned snapshots that saw it may go
+) STRICT;
+
+-- A class that was merged into another, or deleted with its samples, never was: a replay leaves its column out from the start, also
+-- where the create event names it. Rows and bodies keep the numbers that they were written with, so numbers have
+-- gaps from then on (a number is never given again), while the model's columns are counted without gaps: store/columns.c.
+
+CREATE TABLE class_removed (
+    id          INTEGER PRIMARY KEY,               -- the class's number: class.id, sample.label, body.index
+    event       INTEGER NOT NULL REFERENCES event, -- of kind edit
+    merged_into INTEGER                            -- the number of the class that got its samples; NULL: forgotten with it
+) STRICT;
+
+CREATE INDEX class_removed_event ON class_removed (event);
+
+-- Accepted and not in the log yet, as edit_pending.
+CREATE TABLE class_pending (
+    id          INTEGER PRIMARY KEY,
+    merged_into INTEGER,
+    drop_pinned INTEGER NOT NULL
+) STRICT;
+
+-- Samples as they are now, forgotten ones left out.
+CREATE VIEW sample_now (id, revision, label, predicted, loss, image) AS
+SELECT sample.id, sample.revision,
+       coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id ORDER BY edit.event DESC LIMIT 1), sample.label),
+       sample.predicted, sample.loss, sample.image
+FROM sample
+WHERE sample.label >= 0;
+
 -- The samples that the live model was trained on, with words for the classes.
 CREATE VIEW labelled_sample (id, revision, label, label_text, predicted, predicted_text, loss, image) AS
 SELECT sample.id, sample.revision, sample.label, truth.label, sample.predicted, guess.label, sample.loss, sample.image
 FROM live_stretch
-JOIN sample ON sample.revision BETWEEN live_stretch.first AND live_stretch.last
+JOIN sample_now AS sample ON sample.revision BETWEEN live_stretch.first AND live_stretch.last
 LEFT JOIN class AS truth ON truth.id = sample.label
 LEFT JOIN class AS guess ON guess.id = sample.predicted;
 

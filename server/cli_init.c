@@ -58,8 +58,8 @@ static const struct cli_flag flags[] = {
      .argument = "A,B,..",
      .fallback = "0,1,2,3,4,5,6,7,8,9",
      .help = "labels, in order; more can be added at any time"},
-    SETTING("rate", "X", "step size of gradient descent, without --fall a constant one (default: by the geometry)"),
-    SETTING("fall", "N", "steps after which the step size has halved; 0: it stays"),
+    SETTING("rate", "X", "step size of gradient descent, without --decay-steps a constant one (default: by the geometry)"),
+    SETTING("decay_steps", "N", "steps after which the step size has halved; 0: it stays"),
     SETTING("mean", "X", "subtracted from pixel / 255; fixed from now on (colour: 0.45)"),
     SETTING("seed", "N", "of the initial weights; fixed from now on"),
     SETTING("gradient", "WORD", "of the softmax: diagonal (as derived) or jacobian (exact)"),
@@ -238,8 +238,8 @@ static uint64_t n_parameters(const struct learner *learner)
 static void print_rate(const struct settings *settings)
 {
     (void)printf("rate %.6g", (double)settings->rate);
-    if (settings->fall > 0.0F)
-        (void)printf(", half of it after %.6g steps", (double)settings->fall);
+    if (settings->decay_steps > 0.0F)
+        (void)printf(", half of it after %.6g steps", (double)settings->decay_steps);
     (void)printf("; mean %.6g\n", (double)settings->mean);
 }
 

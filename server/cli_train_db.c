@@ -83,10 +83,10 @@ static int tune_rate(struct run *run, double rate, struct err *err)
 {
     const struct settings *settings = &run->model.learner->settings;
     struct event event = next_event(run, EVENT_TUNE);
-    if (rate == settings_get(settings, SETTING_RATE) && settings->fall == 0.0F)
+    if (rate == settings_get(settings, SETTING_RATE) && settings->decay_steps == 0.0F)
         return 0;
     event.as.tune.settings = *settings;
-    event.as.tune.settings.fall = 0.0F;
+    event.as.tune.settings.decay_steps = 0.0F;
     if (settings_set(&event.as.tune.settings, SETTING_RATE, rate, err) != 0 || apply_and_append(run, &event, err) != 0)
         return -1;
     return commit(run, err);

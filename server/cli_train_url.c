@@ -71,14 +71,14 @@ static int add_classes(struct remote *remote, const struct dataset *dataset, str
     return status == 0 && added > 0 ? remote_refresh(remote, err) : status;
 }
 
-/* A rate that is to stay: set without a fall, it has none. */
+/* A rate that is to stay: set without decay_steps, it has none. */
 static int tune_rate(struct remote *remote, double rate, struct err *err)
 {
-    if (rate == settings_get(&remote->settings, SETTING_RATE) && remote->settings.fall == 0.0F)
+    if (rate == settings_get(&remote->settings, SETTING_RATE) && remote->settings.decay_steps == 0.0F)
         return 0;
     if (post_member(remote, "PATCH", "/model", "rate", NULL, rate, err) != 0)
         return -1;
-    remote->settings.fall = 0.0F;
+    remote->settings.decay_steps = 0.0F;
     return settings_set(&remote->settings, SETTING_RATE, rate, err);
 }
 

@@ -57,7 +57,7 @@ int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_ask *ask, s
         .pass = 1,
         .rate = isnan(ask->rate) ? settings_rate(s, learner->step) : (float)ask->rate,
         .decay = ask->decay,
-        .by_model = isnan(ask->rate) && s->fall > 0.0F,
+        .by_model = isnan(ask->rate) && s->decay_steps > 0.0F,
         .scale = 1,
         .jitter = isnan(ask->jitter) ? s->jitter : (float)ask->jitter,
         .rotation = isnan(ask->rotation) ? s->rotation : (float)ask->rotation,

@@ -32,7 +32,7 @@ static bool is_within(const struct db *db, enum statement which, int column, int
 
 static int parse_settings(struct settings *settings, struct db *db, const char *body, size_t n_body, struct err *err)
 {
-    *settings = settings_default(); /* as far as the body does not name them */
+    uint32_t named = 0;
     db_bind_bytes_as_text(db, SQL_READ_SETTINGS, 1, body, n_body);
     int status;
     while ((status = db_step(db, SQL_READ_SETTINGS, err)) == 1) {
@@ -46,9 +46,10 @@ static int parse_settings(struct settings *settings, struct db *db, const char *
                         : settings_set_text(settings, which, db_text(db, SQL_READ_SETTINGS, 1, NULL), err);
         if (status != 0)
             break;
+        named |= 1U << which;
     }
     db_reset(db, SQL_READ_SETTINGS);
-    return status;
+    return status == 0 && named != (1U << SETTING_N) - 1 ? damaged(err, "settings") : status;
 }
 
 static int parse_class(struct event *event, struct db *db, struct err *err)
@@ -86,8 +87,6 @@ static int parse_rehearse(struct event *event, struct db *db, struct err *err)
     event->as.rehearse.first_id = db_int(db, which, 0);
     event->as.rehearse.last_id = db_int(db, which, 1);
     event->as.rehearse.seed = (uint64_t)db_int(db, which, 2);
-    if (db_is_null(db, which, 3))
-        return 0; /* version 1: the rest is 0 */
     if (!is_within(db, which, 3, 1, INT64_MAX) || !is_within(db, which, 5, 1, db_int(db, which, 3)) ||
         !is_within(db, which, 4, 0, db_int(db, which, 5) - 1))
         return damaged(err, "range of places");

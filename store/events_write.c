@@ -155,7 +155,6 @@ static int body_train(char **body, struct db *db, const struct event *event, str
 
 static int body_rehearse(char **body, struct db *db, const struct event *event, struct err *err)
 {
-    assert(event->as.rehearse.n > 0); /* 0 stands for what version 1 wrote */
     db_bind_int(db, SQL_BODY_REHEARSE, 1, event->as.rehearse.first_id);
     db_bind_int(db, SQL_BODY_REHEARSE, 2, event->as.rehearse.last_id);
     db_bind_int(db, SQL_BODY_REHEARSE, 3, (int64_t)event->as.rehearse.n);

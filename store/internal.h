@@ -299,9 +299,8 @@ int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const s
 
 /* ---- pools.c ---- */
 
-/* pool_read - brings the pool of a state that snapshot_read() gave: its images from table sample, by id, or, where the
- * snapshot is of before there were pools, all of it from the log. Errors: ERR_DB_CORRUPT where the images are not what the
- * state's digest covers. Costs 3 us an image; 10 us for each sample of the log in the other case. */
+/* pool_read - brings the images of the pool of a state that snapshot_read() gave, from table sample, by id. Errors: ERR_DB_CORRUPT
+ * where they are not what the state's digest covers. Costs 3 us an image. */
 int pool_read(struct learner *learner, struct store *store, struct err *err);
 
 /* ---- replayer.c ---- */
@@ -309,12 +308,6 @@ int pool_read(struct learner *learner, struct store *store, struct err *err);
 struct store_replayer;
 /* replayer_edited - the train events that the replay's edits forget something of, by revision. */
 const struct edited *replayer_edited(const struct store_replayer *replayer, size_t *n);
-
-/* ---- outcomes.c ---- */
-
-/* drift_read - brings the drift of a state that snapshot_read() gave, where the snapshot is of before there was such a thing: from
- * the outcomes in table sample. Errors: ERR_DB_CORRUPT. */
-int drift_read(struct learner *learner, struct store *store, struct err *err);
 
 /* ---- replay.c ---- */
 

@@ -1,5 +1,4 @@
-/* outcomes.c - what was predicted of past samples before they were learned from: over parts of the live line, and for the drift of
- * old snapshots. */
+/* outcomes.c - what was predicted of past samples before they were learned from, over parts of the live line. */
 #include <stdlib.h>
 
 #include "store/internal.h"
@@ -120,40 +119,5 @@ int store_windows(struct store *store, struct store_window *windows, size_t n, s
         left_fini(&left);
     }
     line_fini(&line);
-    return status;
-}
-
-/* Of one range of ids, in its order, onto what came before. */
-static int add_mistakes(struct drift *drift, uint64_t *samples, struct db *db, int64_t low, int64_t high,
-                        struct err *err)
-{
-    int status;
-    db_bind_int(db, SQL_MISTAKES, 1, low);
-    db_bind_int(db, SQL_MISTAKES, 2, high);
-    while ((status = db_step(db, SQL_MISTAKES, err)) == 1)
-        (void)drift_add(drift, db_int(db, SQL_MISTAKES, 0) != 0, ++*samples);
-    return status;
-}
-
-int drift_read(struct learner *learner, struct store *store, struct err *err)
-{
-    struct line line = {0};
-    struct drift drift = {0};
-    uint64_t samples = 0;
-    if (!learner_lacks_drift(learner))
-        return 0;
-    int status = line_init(&line, store, learner->revision, err);
-    for (size_t i = line.n; status == 0 && i-- > 0;) {
-        int64_t low, high;
-        status = samples_of_stretch(&low, &high, store, &line.stretches[i], err);
-        if (status == 0 && low > 0 && low <= high)
-            status = add_mistakes(&drift, &samples, store->db, low, high, err);
-    }
-    line_fini(&line);
-    if (status == 0 && samples != learner->tally.samples)
-        status = err_set(err, ERR_DB_CORRUPT, "it has counted %llu samples, but the log has %llu",
-                         (unsigned long long)learner->tally.samples, (unsigned long long)samples);
-    if (status == 0)
-        learner->tally.drift = drift;
     return status;
 }

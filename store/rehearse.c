@@ -38,11 +38,10 @@ struct rehearsal {
     /* the selection */
     bool selected;
     int64_t first_id, last_id;
-    bool live;        /* of the live line; else of the whole table, as version 1 had it       */
     uint64_t since;   /* revision of the last activate event before it; 0: none              */
     uint64_t before;  /* the revision for which it was made: it holds for later ones as well */
     bool open_ended;  /* last_id was not given yet: it holds for no other revision           */
-    struct line line; /* that it was made from; none where it is not live                      */
+    struct line line; /* that it was made from                                                 */
     struct run *runs;
     size_t n_runs, room;
     uint64_t n;
@@ -159,31 +158,25 @@ static int last_activate(uint64_t *since, struct db *db, uint64_t revision, stru
 
 /* The samples of the range as they were before `revision`. */
 static int select_samples(struct rehearsal *r, struct store *store, int64_t first_id, int64_t last_id,
-                          uint64_t revision, bool live, struct err *err)
+                          uint64_t revision, struct err *err)
 {
     uint64_t since = 0;
     if (last_activate(&since, store->db, revision - 1, err) != 0)
         return -1;
-    if (r->selected && r->first_id == first_id && r->last_id == last_id && r->live == live && r->since == since &&
+    if (r->selected && r->first_id == first_id && r->last_id == last_id && r->since == since &&
         (r->before == revision || (r->before < revision && !r->open_ended)))
         return 0;
 
     r->selected = false;
     r->first_id = first_id;
     r->last_id = last_id;
-    r->live = live;
     r->since = since;
     r->before = revision;
     r->n = r->n_runs = 0;
     line_fini(&r->line);
-    int status = -1;
-    if (!live) {
-        status = add_stretch(r, store->db, 1, revision - 1, err);
-    } else if (line_init(&r->line, store, revision - 1, err) == 0) {
-        status = 0;
-        for (size_t i = r->line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
-            status = add_stretch(r, store->db, r->line.stretches[i].first, r->line.stretches[i].last, err);
-    }
+    int status = line_init(&r->line, store, revision - 1, err);
+    for (size_t i = r->line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
+        status = add_stretch(r, store->db, r->line.stretches[i].first, r->line.stretches[i].last, err);
     /* A later sample may come into the range, unless the log has gone past it already. */
     r->open_ended = r->n == 0 || r->runs[r->n_runs - 1].first + (int64_t)r->runs[r->n_runs - 1].n - 1 < last_id;
     r->selected = status == 0;
@@ -207,7 +200,7 @@ static int64_t id_of_rank(const struct rehearsal *r, uint64_t rank)
 int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, uint64_t *n, struct err *err)
 {
     struct rehearsal *r = rehearsal_of(store, err);
-    if (r == NULL || select_samples(r, store, *first_id, *last_id, store->end.revision + 1, true, err) != 0)
+    if (r == NULL || select_samples(r, store, *first_id, *last_id, store->end.revision + 1, err) != 0)
         return -1;
     *n = r->n;
     if (r->n == 0)
@@ -260,7 +253,7 @@ static int picture(const uint8_t **pixels, uint32_t *label, struct rehearsal *r,
         int found = sample_read(store, id, &revision, &p->label, image, n_input, err);
         if (found == 0)
             err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)id);
-        if (found == 1 && r->live && !line_has(&r->line, revision))
+        if (found == 1 && !line_has(&r->line, revision))
             found = err_set(err, ERR_DB_CORRUPT, "sample %lld was left behind, and the index of samples says otherwise",
                             (long long)id);
         if (found != 1)
@@ -278,23 +271,21 @@ int store_rehearse(struct store *store, struct learner *learner, const struct ev
                    void *context, struct err *err)
 {
     size_t n_input = learner->shape.n_input;
-    bool live = event->as.rehearse.n > 0;
     struct rehearsal *r = rehearsal_of(store, err);
     assert(event->kind == EVENT_REHEARSE);
-    if (r == NULL || select_samples(r, store, event->as.rehearse.first_id, event->as.rehearse.last_id, event->revision,
-                                    live, err) != 0)
+    if (r == NULL ||
+        select_samples(r, store, event->as.rehearse.first_id, event->as.rehearse.last_id, event->revision, err) != 0)
         return -1;
-    uint64_t begin = live ? event->as.rehearse.begin : 0, end = live ? event->as.rehearse.end : r->n;
-    if ((live && r->n != event->as.rehearse.n) || begin > end || end > r->n)
+    const uint64_t begin = event->as.rehearse.begin, end = event->as.rehearse.end;
+    if (r->n != event->as.rehearse.n || begin > end || end > r->n)
         return err_set(err, ERR_DB_CORRUPT,
                        "places %llu to %llu of %llu samples, but the live line has %llu in the range",
                        (unsigned long long)begin, (unsigned long long)end, (unsigned long long)event->as.rehearse.n,
                        (unsigned long long)r->n);
     if (make_room(r, n_input, err) != 0)
         return -1;
-    struct rehearse_step step = {.rate = live ? event->as.rehearse.rate : learner->settings.rate,
-                                 .jitter = event->as.rehearse.jitter,
-                                 .rotation = event->as.rehearse.rotation};
+    struct rehearse_step step = {
+        .rate = event->as.rehearse.rate, .jitter = event->as.rehearse.jitter, .rotation = event->as.rehearse.rotation};
     for (uint64_t i = begin; i < end; i++) {
         const uint8_t *pixels = NULL;
         uint32_t label = 0;

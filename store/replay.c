@@ -38,7 +38,7 @@ uint64_t replay_steps(const struct event *event)
 {
     if (event->kind == EVENT_TRAIN && event->as.train.n > 0)
         return event->as.train.n;
-    if (event->kind == EVENT_REHEARSE && event->as.rehearse.n > 0)
+    if (event->kind == EVENT_REHEARSE)
         return event->as.rehearse.end - event->as.rehearse.begin;
     return 1;
 }
@@ -102,10 +102,8 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
 {
     struct event part = reader->event;
     if (part.kind == EVENT_REHEARSE) {
-        if (part.as.rehearse.n > 0) {
-            part.as.rehearse.begin += from;
-            part.as.rehearse.end = part.as.rehearse.begin + n;
-        }
+        part.as.rehearse.begin += from;
+        part.as.rehearse.end = part.as.rehearse.begin + n;
         return store_rehearse(store, learner, &part, NULL, NULL, err);
     }
     if (reader->skip) {
@@ -200,7 +198,7 @@ static void pass_over(struct store_recovery *report, int64_t id, uint64_t revisi
 /* A state that may go on learning; or, where any state will do, one that may not. */
 static void bring_pool(struct learner **state, struct store *store, bool *pool_unproved, struct err *why)
 {
-    if (drift_read(*state, store, why) == 0 && pool_read(*state, store, why) == 0)
+    if (pool_read(*state, store, why) == 0)
         return;
     if (store->salvaging && why->code == ERR_DB_CORRUPT) {
         *pool_unproved = true;

@@ -274,7 +274,7 @@ int store_snapshot_load(struct store *store, int64_t id, const struct arith *ari
 {
     if (snapshot_read(out, store, id, arith, err) != 0)
         return -1;
-    if (drift_read(*out, store, err) == 0 && pool_read(*out, store, err) == 0)
+    if (pool_read(*out, store, err) == 0)
         return 0;
     learner_free(*out);
     *out = NULL;

@@ -109,7 +109,6 @@
                          " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
     X(OUTCOMES,          "SELECT count(*), coalesce(sum(label = predicted), 0), total(loss), count(loss) FROM sample_now" \
                          " WHERE id BETWEEN ?1 AND ?2")                                                                \
-    X(MISTAKES,          "SELECT label <> predicted FROM sample_now WHERE id BETWEEN ?1 AND ?2 ORDER BY id")           \
     X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_BELOW,      "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND label >= 0 ORDER BY id DESC LIMIT 1")   \

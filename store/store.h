@@ -299,7 +299,6 @@ int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, 
 
 /* store_rehearse - applies a rehearse event to `learner`: one step on each of its places' samples, in order. Replay uses the
  * same function. Sets the learner's revision. `progress` is told steps of this event.
- * n = 0 stands for an event of schema version 1: all samples of the range that were in the table, at the settings' rate.
  * After an error the learner has seen a part of them: throw it away. Errors: ERR_DB_CORRUPT (also where the live line
  * has not `n` samples in the range), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,

@@ -5,7 +5,7 @@
  *   per layer         rate_t times a factor for k, w01, w12           } these two make the step here, from core's gradient;
  *   momentum          v = momentum v + g,  w -= rate_t v              } without rehearsal
  *
- * All else is what settings say: the rate and its fall, rehearsal, displacement.
+ * All else is what settings say: the rate and its decay, rehearsal, displacement.
  */
 #ifndef CONVD_BENCH_TRIAL_H
 #define CONVD_BENCH_TRIAL_H

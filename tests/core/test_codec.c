@@ -93,7 +93,7 @@ START_TEST(settings_and_labels_come_back_exactly)
     l->settings.rehearsal = 64;
     l->settings.jitter = 0x1.8p-3F;
     l->settings.rotation = 45.0F;
-    l->settings.fall = 0x1.234566p+13F;
+    l->settings.decay_steps = 0x1.234566p+13F;
     char longest[LABEL_BYTES_MAX + 1];
     memset(longest, 'x', LABEL_BYTES_MAX);
     longest[LABEL_BYTES_MAX] = '\0';
@@ -222,7 +222,7 @@ START_TEST(bytes_that_mean_nothing_are_refused)
     for (int round = 0; round < 2000; round++) {
         chance_pixels(&chance, bytes, sizeof bytes);
         if (round % 2 == 0)
-            memcpy(bytes, "\1\0\0\0", 4); /* the right version */
+            memcpy(bytes, "\1\0\0\0", 4); /* the right form */
         ck_assert(!accepted(bytes, chance_between(&chance, 0, sizeof bytes)));
     }
 }
@@ -241,32 +241,14 @@ static void expect_corrupt(const uint8_t *bytes, size_t n, const char *part_of_t
     ck_assert_msg(strstr(err.text, part_of_text) != NULL, "\"%s\" lacks \"%s\"", err.text, part_of_text);
 }
 
-START_TEST(another_version_of_the_bytes_is_refused)
+START_TEST(another_form_of_the_bytes_is_refused)
 {
     struct learner *l = small();
     size_t n;
     uint8_t *bytes = encoded(l, &n);
-    bytes[0] = 2; /* never in a release */
-    expect_corrupt(bytes, n, "version");
-    bytes[0] = 4;
-    expect_corrupt(bytes, n, "version");
+    bytes[0] = 2;
+    expect_corrupt(bytes, n, "form 2");
     free(bytes);
-    learner_free(l);
-}
-END_TEST
-
-START_TEST(settings_of_a_later_version_are_named_only_where_they_are_not_0)
-{
-    struct learner *l = small();
-    size_t n, n_more;
-    uint8_t *bytes = encoded(l, &n);
-    ck_assert_uint_eq(bytes[AT_SETTINGS], SETTING_LATE); /* how many there are */
-    l->settings.jitter = 1.0F;
-    uint8_t *more = encoded(l, &n_more);
-    ck_assert_uint_eq(more[AT_SETTINGS], SETTING_LATE + 1);
-    ck_assert_uint_eq(n_more, n + 1 + strlen("jitter") + 8);
-    free(bytes);
-    free(more);
     learner_free(l);
 }
 END_TEST
@@ -461,8 +443,7 @@ int main(void)
     tcase_add_test(tcase, any_flipped_bit_is_refused_or_gives_a_state_that_works);
     tcase_add_test(tcase, many_flipped_bits_are_refused_or_give_a_state_that_works);
     tcase_add_test(tcase, bytes_that_mean_nothing_are_refused);
-    tcase_add_test(tcase, another_version_of_the_bytes_is_refused);
-    tcase_add_test(tcase, settings_of_a_later_version_are_named_only_where_they_are_not_0);
+    tcase_add_test(tcase, another_form_of_the_bytes_is_refused);
     tcase_add_test(tcase, a_setting_out_of_range_is_a_damaged_database);
     tcase_add_test(tcase, an_unknown_setting_is_named);
     tcase_add_test(tcase, a_shape_over_a_limit_is_a_damaged_database);

@@ -98,7 +98,7 @@ START_TEST(the_last_sixteen_alarms_are_remembered_in_their_order)
 }
 END_TEST
 
-START_TEST(the_fold_counts_its_mistakes_and_the_digest_does_not_cover_them)
+START_TEST(the_fold_counts_its_mistakes_and_the_digest_covers_them)
 {
     struct model_options small = model_small();
     struct learner *learner = model_create(&small);
@@ -110,43 +110,31 @@ START_TEST(the_fold_counts_its_mistakes_and_the_digest_does_not_cover_them)
     ck_assert_mem_eq(&drift, &learner->tally.drift, sizeof drift);
     const struct hex before = model_digest(learner);
     learner->tally.drift = (struct drift){0};
-    ck_assert_str_eq(model_digest(learner).text, before.text);
+    ck_assert_str_ne(model_digest(learner).text, before.text);
     learner_free(learner);
 }
 END_TEST
 
-static struct learner *through_bytes(const struct learner *learner, size_t damaged, struct err *err)
-{
-    uint8_t bytes[1 << 14];
-    const size_t n = learner_encode_rest(learner, bytes, sizeof bytes);
-    ck_assert_uint_le(n, sizeof bytes);
-    if (damaged > 0)
-        bytes[n - damaged] ^= 1;
-    return learner_decode(bytes, n, NULL, err);
-}
-
-START_TEST(a_snapshot_keeps_it_under_a_seal)
+START_TEST(a_snapshot_keeps_it)
 {
     struct model_options small = model_small();
     struct learner *learner = model_create(&small);
     struct err err;
+    static uint8_t bytes[1 << 14];
     model_train_random(learner, 200, 4);
     for (int with_alarms = 0; with_alarms < 2; with_alarms++) {
-        struct learner *back = through_bytes(learner, 0, &err);
+        const size_t n = learner_encode_rest(learner, bytes, sizeof bytes);
+        ck_assert_uint_le(n, sizeof bytes);
+        struct learner *back = learner_decode(bytes, n, NULL, &err);
         ck_assert_msg(back != NULL, "%s", err.text);
-        ck_assert(!learner_lacks_drift(back));
         ck_assert_mem_eq(&back->tally.drift, &learner->tally.drift, sizeof back->tally.drift);
         learner_free(back);
-        for (size_t damaged = 1; damaged <= 48; damaged++) {
-            ck_assert_ptr_null(through_bytes(learner, damaged, &err));
-            ck_assert_int_eq(err.code, ERR_DB_CORRUPT);
-        }
-        learner->tally.drift = (struct drift){0};
-        learner->tally.drift.alarms = 2;
-        learner->tally.drift.at[0] = 60;
-        learner->tally.drift.at[1] = 150;
-        learner->tally.drift.n = 50;
+        learner->tally.drift = (struct drift){.alarms = 2, .at = {60, 150}, .n = 50};
     }
+    learner->tally.drift.at[1] = 201; /* later than the last sample */
+    const size_t n = learner_encode_rest(learner, bytes, sizeof bytes);
+    ck_assert_ptr_null(learner_decode(bytes, n, NULL, &err));
+    ck_assert_int_eq(err.code, ERR_DB_CORRUPT);
     learner_free(learner);
 }
 END_TEST
@@ -158,7 +146,7 @@ int main(void)
     tcase_add_test(tests, a_steady_or_falling_rate_of_mistakes_raises_none);
     tcase_add_test(tests, a_rise_is_found_soon_even_after_a_long_quiet_time);
     tcase_add_test(tests, the_last_sixteen_alarms_are_remembered_in_their_order);
-    tcase_add_test(tests, the_fold_counts_its_mistakes_and_the_digest_does_not_cover_them);
-    tcase_add_test(tests, a_snapshot_keeps_it_under_a_seal);
+    tcase_add_test(tests, the_fold_counts_its_mistakes_and_the_digest_covers_them);
+    tcase_add_test(tests, a_snapshot_keeps_it);
     return run_case(tests, "drift");
 }

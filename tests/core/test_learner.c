@@ -443,8 +443,8 @@ START_TEST(the_step_size_falls_with_the_steps_that_were_made)
     struct learner *a = small(), *b = small(), *constant = small();
     struct chance chance = {.state = 5};
     struct err err;
-    a->settings.fall = 7.0F;
-    b->settings.fall = 0.0F;
+    a->settings.decay_steps = 7.0F;
+    b->settings.decay_steps = 0.0F;
     for (uint32_t step = 0; step < 80; step++) {
         uint8_t pixels[30];
         const uint32_t label = chance_between(&chance, 0, 2);

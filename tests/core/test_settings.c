@@ -225,7 +225,7 @@ START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
     ck_assert(setting_table[SETTING_REHEARSAL].tunable);
     ck_assert(setting_table[SETTING_JITTER].tunable);
     ck_assert(setting_table[SETTING_ROTATION].tunable);
-    ck_assert(setting_table[SETTING_FALL].tunable);
+    ck_assert(setting_table[SETTING_DECAY_STEPS].tunable);
     ck_assert(setting_table[SETTING_CLIP].tunable);
 }
 END_TEST
@@ -259,13 +259,13 @@ START_TEST(a_rate_falls_by_its_equation_down_to_a_tenth)
                  {900, 0.1}, {901, 0.1},    {UINT64_MAX, 0.1}, {1, 1 / 1.01}};
     struct settings s = settings_default();
     s.rate = 0.3F;
-    s.fall = 100.0F;
+    s.decay_steps = 100.0F;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         ck_assert_msg(fabsf(settings_rate(&s, cases[i].step) - (float)(0.3 * cases[i].share)) <= 3e-8F, "%llu: %.9g",
                       (unsigned long long)cases[i].step, (double)settings_rate(&s, cases[i].step));
     for (uint64_t step = 0; step < 1000; step++)
         ck_assert(settings_rate(&s, step + 1) <= settings_rate(&s, step));
-    s.fall = 1e-30F; /* of no use, but allowed */
+    s.decay_steps = 1e-30F; /* of no use, but allowed */
     ck_assert(settings_rate(&s, 0) == 0.3F);
     ck_assert(settings_rate(&s, 1) == (float)((double)0.3F / 10.0));
 }
@@ -275,15 +275,15 @@ START_TEST(a_rate_that_was_given_without_a_fall_is_meant_to_stay)
 {
     bool given[SETTING_N] = {false};
     struct settings s = settings_default();
-    s.fall = 60000.0F;
+    s.decay_steps = 60000.0F;
     settings_given(&s, given);
-    ck_assert(s.fall > 0.0F);
-    given[SETTING_FALL] = given[SETTING_RATE] = true;
+    ck_assert(s.decay_steps > 0.0F);
+    given[SETTING_DECAY_STEPS] = given[SETTING_RATE] = true;
     settings_given(&s, given);
-    ck_assert(s.fall > 0.0F);
-    given[SETTING_FALL] = false;
+    ck_assert(s.decay_steps > 0.0F);
+    given[SETTING_DECAY_STEPS] = false;
     settings_given(&s, given);
-    ck_assert(s.fall == 0.0F);
+    ck_assert(s.decay_steps == 0.0F);
 }
 END_TEST
 
@@ -317,7 +317,7 @@ START_TEST(the_settings_of_a_new_model_are_within_their_ranges)
             ck_assert_msg(settings_set(&t, (enum setting)which, value, &err) == 0, "%s", err.text);
             ck_assert_double_eq(settings_get(&t, (enum setting)which), value);
         }
-        ck_assert(s.rate > 0.0F && s.fall == 60000.0F);
+        ck_assert(s.rate > 0.0F && s.decay_steps == 60000.0F);
     }
 }
 END_TEST

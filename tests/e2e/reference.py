@@ -50,7 +50,7 @@ class Network:
         self.w01 = tensors["w01"].astype(np.float64)
         self.w12 = tensors["w12"].astype(np.float64)
         self.mean = float(np.float32(metadata["mean"]))
-        self.rate, self.fall = float(np.float32(metadata["rate"])), float(np.float32(metadata["fall"]))
+        self.rate, self.decay_steps = float(np.float32(metadata["rate"])), float(np.float32(metadata["decay_steps"]))
         self.steps = int(metadata["step"])
         self.gradient = metadata["gradient"]
         self.stride = int(metadata.get("stride", 1))
@@ -96,7 +96,7 @@ class Network:
             d2 = r * self.l2 * (1 - self.l2)
         else:
             d2 = r @ (np.diag(self.l2) - np.outer(self.l2, self.l2))
-        rate = self.rate / (1 + min(self.steps / self.fall, 9)) if self.fall > 0 else self.rate
+        rate = self.rate / (1 + min(self.steps / self.decay_steps, 9)) if self.decay_steps > 0 else self.rate
         self.steps += 1
         d1 = (d2 @ self.w12.T) * (1 - self.l1 ** 2)
         g12 = np.outer(self.l1, d2)

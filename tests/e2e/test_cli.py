@@ -47,7 +47,7 @@ NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
-            "seed fit invert rehearsal jitter rotation fall clip json",
+            "seed fit invert rehearsal jitter rotation decay-steps clip json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
     "export": "db url safetensors kernels force", "snapshots": "db url json",
     "samples": "db url label predicted wrong limit before image scale force drop-pinned json quiet", "verify": "db json", "backup": "db url json",
@@ -107,12 +107,12 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
     made = convd_json("init", "--db", tmp_path / "a.db", *(
         "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
         "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --mean 0.13 --seed 42").split())
-    assert (made["rate"], made["fall"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
+    assert (made["rate"], made["decay_steps"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
     default = convd_json("init", "--db", tmp_path / "b.db")
-    assert (default["rate"], default["fall"]) == (pytest.approx(0.08), 60000)
+    assert (default["rate"], default["decay_steps"]) == (pytest.approx(0.08), 60000)
     same = convd_json("init", "--db", tmp_path / "c.db", "--rate", "0.05")
     assert made["digest"] == same["digest"] != default["digest"]
-    assert {**made, "db": "", "rate": 0, "fall": 0, "digest": ""} == {**default, "db": "", "rate": 0, "fall": 0, "digest": ""}
+    assert {**made, "db": "", "rate": 0, "decay_steps": 0, "digest": ""} == {**default, "db": "", "rate": 0, "decay_steps": 0, "digest": ""}
     assert made["parameters"] == 16 * 25 + 576 * 128 + 128 * 10 and made["revision"] == 1
 
 
@@ -120,7 +120,7 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
     ((), "rate 0.08, half of it after 60000 steps; mean 0.13"),
     (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 60000 steps; mean 0.13"),
     (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 60000 steps; mean 0.45"),
-    (("--hidden", "512", "--fall", "1000", "--mean", "0"), "rate 0.04, half of it after 1000 steps; mean 0"),
+    (("--hidden", "512", "--decay-steps", "1000", "--mean", "0"), "rate 0.04, half of it after 1000 steps; mean 0"),
     (("--channels", "3", "--rate", "0.1"), "rate 0.1; mean 0.45")], ids=["default", "tiny", "colour", "wide", "by hand"])
 def test_init_tells_what_follows_from_the_geometry(tmp_path, flags, said):
     assert said in convd("init", "--db", tmp_path / "a.db", *flags).stdout.decode().splitlines()

@@ -20,7 +20,7 @@ def test_the_model_tells_geometry_classes_settings_and_where_it_stands(reader: D
     assert model["classes"] == [str(i) for i in range(10)]
     settings = model["settings"]
     assert settings["gradient"] == "diagonal" and settings["fit"] == "contain" and settings["invert"] == "never"
-    assert settings["rate"] == pytest.approx(0.08) and settings["fall"] == 60000 and settings["mean"] == pytest.approx(0.13)
+    assert settings["rate"] == pytest.approx(0.08) and settings["decay_steps"] == 60000 and settings["mean"] == pytest.approx(0.13)
     assert settings["seed"] == 42
     assert settings["rehearsal"] == 0 and settings["jitter"] == 0 and settings["rotation"] == 0
     assert len(model["digest"]) == 64 and int(model["digest"], 16) > 0
@@ -43,12 +43,12 @@ def test_a_changed_model_is_answered_in_full(daemon: Daemon, seven):
 # ---- PATCH ----
 
 @pytest.mark.core
-@pytest.mark.parametrize("change", [{"rate": 0.02}, {"rehearsal": 4, "jitter": 1.5, "rotation": 10}, {"gradient": "jacobian"}, {"fit": "cover"}, {"invert": "auto"}, {"fall": 300.5}, {"rate": 0.25, "fall": 1000},
-                                    {"rate": 0.5, "fall": 0, "gradient": "jacobian", "fit": "stretch", "invert": "always"}])
+@pytest.mark.parametrize("change", [{"rate": 0.02}, {"rehearsal": 4, "jitter": 1.5, "rotation": 10}, {"gradient": "jacobian"}, {"fit": "cover"}, {"invert": "auto"}, {"decay_steps": 300.5}, {"rate": 0.25, "decay_steps": 1000},
+                                    {"rate": 0.5, "decay_steps": 0, "gradient": "jacobian", "fit": "stretch", "invert": "always"}])
 def test_a_tunable_setting_is_changed_and_survives_kill_9(small: Daemon, change):
     before = small.model()
     said = small.send_json("PATCH", "/model", change).ok()
-    assert said["settings"] == {**before["settings"], **change, **({"fall": 0} if "rate" in change and "fall" not in change else {})}
+    assert said["settings"] == {**before["settings"], **change, **({"decay_steps": 0} if "rate" in change and "decay_steps" not in change else {})}
     assert said["revision"] == before["revision"] + 1 and said["digest"] != before["digest"]
     assert small.model() == said
     small.kill()
@@ -73,7 +73,7 @@ def test_a_rate_of_zero_learns_nothing(daemon: Daemon, digits):
     ({"rate": None}, "rate"), ({"rate": [0.1]}, "rate"), ({"gradient": "exact"}, "gradient"),
     ({"gradient": 1}, "gradient"),
     ({"invert": True}, "invert"), ({"rehearsal": 65}, "rehearsal"), ({"rehearsal": 1.5}, "rehearsal"),
-    ({"fall": -1}, "fall"), ({"fall": "slow"}, "fall"), ({"jitter": -1}, "jitter"), ({"rotation": 46}, "rotation"), ({"rotation": "10"}, "rotation"),
+    ({"decay_steps": -1}, "decay_steps"), ({"decay_steps": "slow"}, "decay_steps"), ({"jitter": -1}, "jitter"), ({"rotation": 46}, "rotation"), ({"rotation": "10"}, "rotation"),
     ({"rate": 0.1, "mean": 0.5}, "mean")])
 def test_a_setting_that_is_fixed_unknown_or_out_of_range_is_refused(reader: Daemon, change, name):
     problem = reader.send_json("PATCH", "/model", change).problem(422, pointer=f"/{name}")

@@ -310,8 +310,8 @@ def test_the_metrics_count_rehearsed_steps_and_running_jobs(slow: Daemon):
     assert metric("convd_rehearsed_steps_total") == cancelled["steps"] and metric("convd_jobs_running") == 0
 
 
-@pytest.mark.parametrize("how, fall", [(("--decay", "0.8", "--rate", "0.08"), 0), ((), 60000)], ids=["by hand", "by the model"])
-def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(daemons, digits, tmp_path, how, fall):
+@pytest.mark.parametrize("how, decay_steps", [(("--decay", "0.8", "--rate", "0.08"), 0), ((), 60000)], ids=["by hand", "by the model"])
+def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(daemons, digits, tmp_path, how, decay_steps):
     from .test_cli import write_idx
     files = write_idx(tmp_path, digits.images[:200], digits.labels[:200])
     flags = ("--passes", "4", *how, "--jitter", "1", "--rotation", "10", "--quiet")
@@ -324,7 +324,7 @@ def test_training_with_passes_through_a_daemon_is_training_offline_bit_for_bit(d
     assert one["steps"] == 800 and one["samples"] == 200
     assert daemon.digest() == convd_json("verify", "--db", offline)["digest"]
     settings = daemon.model()["settings"]
-    assert settings["rate"] == pytest.approx(0.08 if fall else 0.08 * 0.8 ** 3, rel=1e-4) and settings["fall"] == fall
+    assert settings["rate"] == pytest.approx(0.08 if decay_steps else 0.08 * 0.8 ** 3, rel=1e-4) and settings["decay_steps"] == decay_steps
 
 
 def test_sigint_at_the_client_cancels_the_job(slow: Daemon):

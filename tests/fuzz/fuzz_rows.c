@@ -38,8 +38,6 @@ static void event_row(enum event_kind kind, const uint8_t *bytes, size_t n_bytes
     } else if (kind != EVENT_TRAIN) { /* written again and read again, it is the same */
         struct event back = {.kind = kind, .revision = 5};
         char *again = NULL;
-        if (kind == EVENT_REHEARSE && event.as.rehearse.n == 0) /* as version 1 wrote it; not written any more */
-            goto out;
         must(event_body(&again, store->db, &event, NULL, &err) == 0);
         must(event_parse(&back, &run, store->db, again, strlen(again), &err) == 0);
         if (kind == EVENT_TUNE)
@@ -51,7 +49,6 @@ static void event_row(enum event_kind kind, const uint8_t *bytes, size_t n_bytes
                  back.as.rehearse.begin == event.as.rehearse.begin && back.as.rehearse.end == event.as.rehearse.end);
         free(again);
     }
-out:
     free(body);
 }
 

@@ -478,7 +478,7 @@ START_TEST(without_a_rate_each_pass_has_that_of_the_model_as_it_begins)
     struct rehearse_plan plan;
     struct rehearse_ask ask = rehearse_ask_default();
     create.as.create.settings.rate = 0.5F;
-    create.as.create.settings.fall = SAMPLES;
+    create.as.create.settings.decay_steps = SAMPLES;
     struct learner *learner = learner_create(&create, NULL, 0, &err);
     ck_assert_int_eq(store_create(&store, path, &create, learner, &err), 0);
     struct wait *w = train_job(SAMPLES, 1);
@@ -500,7 +500,7 @@ START_TEST(without_a_rate_each_pass_has_that_of_the_model_as_it_begins)
                           (unsigned long long)pass, (double)event.as.rehearse.rate, expected);
         }
     }
-    ck_assert(learner->settings.rate == 0.5F && learner->settings.fall == SAMPLES);
+    ck_assert(learner->settings.rate == 0.5F && learner->settings.decay_steps == SAMPLES);
     ck_assert_int_eq(store_commit(store, &err), 0);
     wait_free(w);
     learner_free(learner);

@@ -270,9 +270,9 @@ START_TEST(tuning_changes_what_is_named_and_refuses_what_is_fixed)
 }
 END_TEST
 
-/* Tunes one or two settings and gives back what `fall` is then. */
-static float fall_after(struct trainer *trainer, unsigned n, enum setting first, double value, enum setting second,
-                        double other)
+/* Tunes one or two settings and gives back what `decay_steps` is then. */
+static float decay_steps_after(struct trainer *trainer, unsigned n, enum setting first, double value,
+                               enum setting second, double other)
 {
     struct wait *w = wait_create(JOB_TUNE);
     w->job.tune.n = n;
@@ -283,20 +283,20 @@ static float fall_after(struct trainer *trainer, unsigned n, enum setting first,
     (void)run(trainer, w);
     ck_assert_int_eq(w->job.status, 0);
     struct revision *held = model_acquire(trainer_model(trainer));
-    const float fall = held->learner->settings.fall;
+    const float decay_steps = held->learner->settings.decay_steps;
     model_release(trainer_model(trainer), held);
     wait_free(w);
-    return fall;
+    return decay_steps;
 }
 
 START_TEST(a_rate_that_is_tuned_without_a_fall_stays)
 {
     struct trainer_config config = trainer_config_default();
     struct trainer *trainer = start(&config);
-    ck_assert(fall_after(trainer, 1, SETTING_FALL, 500, SETTING_N, 0) == 500.0F);
-    ck_assert(fall_after(trainer, 1, SETTING_JITTER, 1, SETTING_N, 0) == 500.0F);
-    ck_assert(fall_after(trainer, 2, SETTING_FALL, 600, SETTING_RATE, 0.25) == 600.0F);
-    ck_assert(fall_after(trainer, 1, SETTING_RATE, 0.25, SETTING_N, 0) == 0.0F);
+    ck_assert(decay_steps_after(trainer, 1, SETTING_DECAY_STEPS, 500, SETTING_N, 0) == 500.0F);
+    ck_assert(decay_steps_after(trainer, 1, SETTING_JITTER, 1, SETTING_N, 0) == 500.0F);
+    ck_assert(decay_steps_after(trainer, 2, SETTING_DECAY_STEPS, 600, SETTING_RATE, 0.25) == 600.0F);
+    ck_assert(decay_steps_after(trainer, 1, SETTING_RATE, 0.25, SETTING_N, 0) == 0.0F);
     stop(trainer);
 }
 END_TEST

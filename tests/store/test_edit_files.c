@@ -184,62 +184,6 @@ START_TEST(what_was_accepted_is_kept_until_it_is_in_the_log)
 }
 END_TEST
 
-/* ---- files of older versions ---- */
-
-static void run_sql(sqlite3 *db, const char *path)
-{
-    static char sql[1 << 16];
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "run from the top of the tree");
-    sql[fread(sql, 1, sizeof sql - 1, file)] = '\0';
-    ck_assert(feof(file));
-    (void)fclose(file);
-    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, "%s: %s", path, sqlite3_errmsg(db));
-}
-
-/* What the first version left, as it is and brought to each version since: all can be edited, a rehearsal of one event included. */
-START_TEST(a_file_of_an_older_version_can_be_edited)
-{
-    static struct life l;
-    struct model *m = &l.m;
-    struct edits edits = {0};
-    struct store_replayer *r;
-    struct learner *state;
-    struct store_verdict verdict;
-    uint8_t digest[DIGEST_BYTES];
-    sqlite3 *db = NULL;
-    memset(&l, 0, sizeof l);
-    model_folder(m);
-    ck_assert_int_eq(sqlite3_open(m->path, &db), SQLITE_OK);
-    run_sql(db, "tests/store/version-1.sql");
-    if (_i > 0)
-        run_sql(db, "schema/0002.sql");
-    if (_i > 1)
-        run_sql(db, "schema/0003.sql");
-    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
-    must(m, store_open(&m->store, m->path, false, &m->err));
-    must(m, store_recover(m->store, NULL, NULL, NULL, &m->learner, NULL, &m->err));
-    verifies(m);
-    for (int64_t id = 3; id <= 28; id += 5)
-        must(m, edits_put(&edits, &(struct edit){.id = id, .label = EDIT_FORGET}, &m->err));
-    must(m, store_edits_check(m->store, m->learner, &edits, NULL, &m->err));
-    const struct replay_want what = {
-        .target = store_revision(m->store), .ground = edits_first(&edits) - 1, .edits = &edits};
-    must(m, store_replayer_open(&r, m->store, &what, &m->err));
-    while (store_replayer_step(r, 3, &m->err) == 1)
-        ;
-    must(m, store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err));
-    store_replayer_close(r);
-    edits_fini(&edits);
-    must(m, store_verify(m->store, NULL, NULL, NULL, &verdict, &m->err));
-    learner_digest(state, digest);
-    ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
-    ck_assert_uint_lt(state->step, m->learner->step);
-    learner_free(state);
-    model_fini(m);
-}
-END_TEST
-
 /* ---- damage ---- */
 
 /* What verify, and recovery from nothing, say of a file with edits after one statement of SQL. */
@@ -296,7 +240,6 @@ int main(void)
     tcase_add_test(t, snapshots_that_saw_an_edited_sample_are_gone_and_the_others_stay);
     tcase_add_test(t, a_pinned_snapshot_that_saw_goes_only_when_it_may);
     tcase_add_test(t, what_was_accepted_is_kept_until_it_is_in_the_log);
-    tcase_add_loop_test(t, a_file_of_an_older_version_can_be_edited, 0, 3);
     tcase_add_loop_test(t, damage_to_what_an_edit_wrote_is_found_and_named, 0, sizeof damages / sizeof *damages);
     suite_add_tcase(suite, t);
     return run_suite(suite);

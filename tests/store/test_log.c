@@ -152,7 +152,7 @@ START_TEST(the_bodies_are_json_that_people_can_read)
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 4"),
                      "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"gradient\":\"jacobian\","
                      "\"fit\":\"contain\",\"invert\":\"never\",\"rehearsal\":4.0,\"jitter\":1.0,\"rotation\":10.0,"
-                     "\"fall\":0.0,\"clip\":0.0}}");
+                     "\"decay_steps\":0.0,\"clip\":0.0}}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"),
                      "{\"first\":1,\"last\":2,\"n\":2,\"seed\":77,\"begin\":0,\"end\":2,\"rate\":0.05,\"jitter\":0.0,"
                      "\"rotation\":0.0}");

@@ -408,46 +408,6 @@ START_TEST(a_damaged_body_is_told_with_its_revision)
 }
 END_TEST
 
-/* A file as version 1 left it: without the index, and with a whole pass as one event, also over what was left behind. */
-START_TEST(a_file_of_version_1_is_migrated_and_its_rehearsals_mean_what_they_meant)
-{
-    struct model m;
-    int64_t ids[20];
-    model_init(&m);
-    train(&m, 5, 1);
-    struct learner *five = keep(&m);
-    train(&m, 5, 2);
-    in_group(&m, append_activate(&m, five));
-    train(&m, 10, 3);
-    snapshot(&m);
-    forge(&m, "{\"first\":3,\"last\":99,\"seed\":4242}");
-    tamper(&m, "DROP INDEX sample_revision; DROP VIEW sample_now; DROP TABLE edit; DROP TABLE edited;"
-               "DROP TABLE edit_pending; DROP TABLE class_removed; DROP TABLE class_pending; PRAGMA user_version = 1");
-    must_fail(&m, ERR_DB_READONLY, store_open(&m.store, m.path, true, &m.err));
-    must_say(&m, "older format 1");
-
-    must(&m, store_open(&m.store, m.path, false, &m.err));
-    for (int64_t i = 0; i < 18; i++)
-        ids[i] = i + 3;
-    struct event event = {.kind = EVENT_REHEARSE, .revision = m.learner->revision + 1};
-    event.as.rehearse.n = event.as.rehearse.end = 18;
-    event.as.rehearse.seed = 4242;
-    event.as.rehearse.rate = m.learner->settings.rate;
-    fold(&m, m.learner, &event, ids);
-    (void)recovers(&m);
-    verifies(&m);
-    ck_assert_int_eq(strtol(ask(&m, "PRAGMA user_version"), NULL, 10), schema_version);
-    ck_assert_str_eq(ask(&m, "SELECT count(*) FROM sqlite_schema WHERE name = 'sample_revision'"), "1");
-    must(&m, store_open(&m.store, m.path, false, &m.err));
-    in_group(&m, append_rehearse(&m, 1, 20, 5)); /* and it goes on, with what is live */
-    ck_assert_uint_eq(m.learner->step, 15 + 18 + 15);
-    (void)recovers(&m);
-    verifies(&m);
-    learner_free(five);
-    model_fini(&m);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("rehearse");
@@ -467,7 +427,6 @@ int main(void)
     tcase_add_test(t, every_revision_among_rehearsals_and_ways_back_can_be_visited);
     tcase_add_test(t, every_instruction_set_rehearses_to_the_same_bits);
     tcase_add_loop_test(t, a_damaged_body_is_told_with_its_revision, 0, (int)(sizeof damaged / sizeof *damaged));
-    tcase_add_test(t, a_file_of_version_1_is_migrated_and_its_rehearsals_mean_what_they_meant);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

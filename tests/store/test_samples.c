@@ -252,33 +252,6 @@ START_TEST(an_export_gives_the_live_samples_in_their_order_whatever_the_room)
 END_TEST
 
 /* Form 1 and 2 of a state, with the digest of today: what a snapshot was before there were alarms of drift. */
-START_TEST(the_drift_of_an_old_snapshot_is_made_again_from_the_log)
-{
-    struct model m;
-    model_init(&m);
-    train(&m, 40, 1);
-    struct learner *then = keep(&m);
-    train(&m, 30, 2);
-    in_group(&m, append_activate(&m, then));
-    train(&m, 50, 3);
-    snapshot(&m);
-    train(&m, 5, 4);
-    ck_assert_uint_eq(m.learner->tally.drift.n, 95);
-    /* the flag goes, and the five numbers with their seal */
-    tamper(
-        &m,
-        "UPDATE snapshot SET state = CAST(substr(state, 1, 1) || x'00' || substr(state, 3, length(state) - 50) AS BLOB)"
-        " WHERE id = (SELECT max(id) FROM snapshot)");
-    must(&m, store_open(&m.store, m.path, false, &m.err));
-    struct store_recovery report = recovers(&m);
-    ck_assert_uint_eq(report.passed_over, 0);
-    ck_assert_uint_eq(report.events, 1);
-    verifies(&m);
-    learner_free(then);
-    model_fini(&m);
-}
-END_TEST
-
 START_TEST(verify_compares_the_drift_of_each_snapshot)
 {
     struct model m;
@@ -306,7 +279,6 @@ int main(void)
     tcase_add_test(tests, what_going_back_left_behind_is_not_found_but_can_be_looked_at);
     tcase_add_test(tests, windows_hold_the_outcomes_of_their_part_of_the_live_line);
     tcase_add_test(tests, an_export_gives_the_live_samples_in_their_order_whatever_the_room);
-    tcase_add_test(tests, the_drift_of_an_old_snapshot_is_made_again_from_the_log);
     tcase_add_test(tests, verify_compares_the_drift_of_each_snapshot);
     return run_suite(suite);
 }
