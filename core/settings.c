@@ -16,19 +16,20 @@ static const char *const invert_words[] = {"never", "always", "auto", NULL};
 #define AT(member) offsetof(struct settings, member)
 
 const struct setting_info setting_table[SETTING_N] = {
-    [SETTING_RATE] = {"rate", "step size of gradient descent", SETTING_FLOAT, AT(rate), true, 0, 100, NULL},
-    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255; fixed when the model is made", SETTING_FLOAT, AT(mean),
-                      false, -1, 1, NULL},
+    [SETTING_RATE] = {"rate", "step size of gradient descent; set without decay_steps, it is constant", SETTING_FLOAT,
+                      AT(rate), true, 0, 100, NULL},
+    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255 (colour: 0.45); fixed when the model is made", SETTING_FLOAT,
+                      AT(mean), false, -1, 1, NULL},
     [SETTING_SEED] = {"seed", "of the initial weights; fixed when the model is made", SETTING_U64, AT(seed), false, 0,
                       9007199254740991.0, NULL},
     [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)",
                           SETTING_WORD, AT(gradient), true, 0, 1, gradient_words},
-    [SETTING_FIT] = {"fit", "how pictures of another size are fitted to the input", SETTING_WORD, AT(fit), true, 0, 2,
+    [SETTING_FIT] = {"fit", "pictures of another size: contain, cover or stretch", SETTING_WORD, AT(fit), true, 0, 2,
                      fit_words},
-    [SETTING_INVERT] = {"invert", "exchange dark and light in uploaded pictures", SETTING_WORD, AT(invert), true, 0, 2,
-                        invert_words},
-    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one", SETTING_U32, AT(rehearsal), true, 0,
-                           64, NULL},
+    [SETTING_INVERT] = {"invert", "exchange dark and light of pictures: never, always or auto", SETTING_WORD,
+                        AT(invert), true, 0, 2, invert_words},
+    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one, against forgetting", SETTING_U32,
+                           AT(rehearsal), true, 0, 64, NULL},
     [SETTING_JITTER] = {"jitter", "pixels that a rehearsed sample is shifted, at most", SETTING_FLOAT, AT(jitter), true,
                         0, JITTER_SHIFT_MAX, NULL},
     [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", SETTING_FLOAT, AT(rotation),
@@ -86,10 +87,17 @@ void settings_given(struct settings *s, const bool given[SETTING_N])
         s->decay_steps = 0.0F;
 }
 
+static bool is_name(const char *name, const char *text)
+{
+    while (*name != '\0' && (*name == *text || (*name == '_' && *text == '-')))
+        name++, text++;
+    return *name == '\0' && *text == '\0';
+}
+
 enum setting settings_find(const char *name)
 {
     for (int i = 0; i < SETTING_N; i++)
-        if (strcmp(setting_table[i].name, name) == 0)
+        if (is_name(setting_table[i].name, name))
             return (enum setting)i;
     return SETTING_N;
 }

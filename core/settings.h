@@ -106,7 +106,7 @@ float settings_rate(const struct settings *settings, uint64_t step);
 /* settings_given - after a person has set those settings: a rate without decay_steps is meant as it is, so decay_steps becomes 0. */
 void settings_given(struct settings *settings, const bool given[SETTING_N]);
 
-/* settings_find - the setting with that name, or SETTING_N. */
+/* settings_find - the setting with that name, or SETTING_N; "decay-steps", as a flag is spelled, is decay_steps. */
 enum setting settings_find(const char *name);
 
 /* settings_get - the value as a number; for a word, its index in words[]. Floats come back exactly. */

@@ -102,9 +102,10 @@ static void print_overview(FILE *out)
 static void print_flag(FILE *out, const struct cli_verb *verb, const struct cli_flag *flag, int width)
 {
     char left[64];
-    (void)snprintf(left, sizeof left, "--%s%s%s", flag->name, flag->argument != NULL ? " " : "",
-                   flag->argument != NULL ? flag->argument : "");
-    (void)fprintf(out, "  %-*s  %s", width, left, flag->help);
+    const char *argument = cli_flag_argument(flag);
+    (void)snprintf(left, sizeof left, "--%s%s%s", flag->name, argument != NULL ? " " : "",
+                   argument != NULL ? argument : "");
+    (void)fprintf(out, "  %-*s  %s", width, left, cli_flag_help(flag));
     char text[128];
     if (flag->fallback != NULL)
         (void)fprintf(out, " (default %s)", flag->fallback);
@@ -121,7 +122,8 @@ static void print_help(FILE *out, const struct cli_verb *verb)
         (void)fprintf(out, "\n%s", verb->details);
     int width = (int)strlen("--help");
     for (const struct cli_flag *flag = verb->flags; flag->name != NULL; flag++) {
-        size_t n = strlen("--") + strlen(flag->name) + (flag->argument != NULL ? 1 + strlen(flag->argument) : 0);
+        const char *argument = cli_flag_argument(flag);
+        size_t n = strlen("--") + strlen(flag->name) + (argument != NULL ? 1 + strlen(argument) : 0);
         width = (int)n > width ? (int)n : width;
     }
     (void)fputs("\nflags:\n", out);

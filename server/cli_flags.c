@@ -23,6 +23,19 @@ char *cli_variable(char *variable, size_t size, const char *flag)
     return variable;
 }
 
+const char *cli_flag_argument(const struct cli_flag *flag)
+{
+    static const char *const words[] = {
+        [SETTING_FLOAT] = "X", [SETTING_U32] = "N", [SETTING_U64] = "N", [SETTING_WORD] = "WORD"};
+    const bool told = flag->argument != NULL || flag->kind != CLI_SETTING;
+    return told ? flag->argument : words[setting_table[settings_find(flag->name)].type];
+}
+
+const char *cli_flag_help(const struct cli_flag *flag)
+{
+    return flag->help != NULL ? flag->help : setting_table[settings_find(flag->name)].help;
+}
+
 /* `said` is how the person gave it: "--rate" or "CONVD_RATE". */
 static int refuse_range(const struct cli_flag *flag, const char *said, const char *text, struct err *err)
 {
@@ -109,7 +122,8 @@ static int refuse_flag(const struct cli_flag *flags, int n_flags, int result, co
     if (optopt >= FLAG_VAL && optopt < FLAG_VAL + n_flags) {
         const struct cli_flag *flag = &flags[optopt - FLAG_VAL];
         if (result == ':')
-            return err_set(err, ERR_USAGE, "--%s needs an argument: --%s %s", flag->name, flag->name, flag->argument);
+            return err_set(err, ERR_USAGE, "--%s needs an argument: --%s %s", flag->name, flag->name,
+                           cli_flag_argument(flag));
         return err_set(err, ERR_USAGE, "--%s takes no argument", flag->name);
     }
     if (optopt != 0)

@@ -29,10 +29,10 @@ enum cli_kind {
 struct cli_flag {
     const char *name; /* without "--"; NULL ends a table                                             */
     enum cli_kind kind;
-    const char *argument; /* "FILE" in help; NULL for a switch                                       */
+    const char *argument; /* "FILE" in help; NULL for a switch, or as the settings' table says       */
     const char *fallback; /* value when not given; NULL: none, or see cli_verb.fallback              */
     double low, high;     /* of counts, bytes and numbers                                            */
-    const char *help;     /* one line                                                                */
+    const char *help;     /* one line; NULL: as the settings' table says                             */
 };
 
 struct cli_value {
@@ -62,6 +62,10 @@ bool cli_on(const struct cli_args *args, const char *name);
 const char *cli_text(const struct cli_args *args, const char *name); /* NULL: not given, no fallback */
 uint64_t cli_count(const struct cli_args *args, const char *name);
 double cli_number(const struct cli_args *args, const char *name);
+
+/* cli_flag_argument, cli_flag_help - what help says of it; of a setting, from core/settings.h. argument NULL: it takes none. */
+const char *cli_flag_argument(const struct cli_flag *flag);
+const char *cli_flag_help(const struct cli_flag *flag);
 
 /* cli_variable - "CONVD_SNAPSHOT_SECONDS" for "snapshot-seconds"; returns `variable`. */
 char *cli_variable(char *variable, size_t size, const char *flag);

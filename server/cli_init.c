@@ -34,9 +34,9 @@ static const struct part {
     {                                                                                                                  \
         .name = a_name, .kind = CLI_COUNT, .argument = "N", .low = a_low, .high = a_high, .help = a_help               \
     }
-#define SETTING(a_name, a_argument, a_help)                                                                            \
+#define SETTING(a_name)                                                                                                \
     {                                                                                                                  \
-        .name = a_name, .kind = CLI_SETTING, .argument = a_argument, .help = a_help                                    \
+        .name = a_name, .kind = CLI_SETTING                                                                            \
     }
 
 static const struct cli_flag flags[] = {
@@ -58,17 +58,17 @@ static const struct cli_flag flags[] = {
      .argument = "A,B,..",
      .fallback = "0,1,2,3,4,5,6,7,8,9",
      .help = "labels, in order; more can be added at any time"},
-    SETTING("rate", "X", "step size of gradient descent, without --decay-steps a constant one (default: by the geometry)"),
-    SETTING("decay_steps", "N", "steps after which the step size has halved; 0: it stays"),
-    SETTING("mean", "X", "subtracted from pixel / 255; fixed from now on (colour: 0.45)"),
-    SETTING("seed", "N", "of the initial weights; fixed from now on"),
-    SETTING("gradient", "WORD", "of the softmax: diagonal (as derived) or jacobian (exact)"),
-    SETTING("fit", "WORD", "pictures of another size: contain, cover or stretch"),
-    SETTING("invert", "WORD", "dark and light of pictures: never, always or auto"),
-    SETTING("rehearsal", "N", "steps on past samples for each new one, against forgetting"),
-    SETTING("jitter", "X", "shift rehearsed samples by up to so many pixels"),
-    SETTING("rotation", "X", "turn rehearsed samples by up to so many degrees"),
-    SETTING("clip", "X", "shorten a step whose gradient is longer than that; 0: never"),
+    SETTING("rate"),
+    SETTING("decay-steps"),
+    SETTING("mean"),
+    SETTING("seed"),
+    SETTING("gradient"),
+    SETTING("fit"),
+    SETTING("invert"),
+    SETTING("rehearsal"),
+    SETTING("jitter"),
+    SETTING("rotation"),
+    SETTING("clip"),
     CLI_FLAG_JSON,
     CLI_FLAG_END,
 };
@@ -169,13 +169,15 @@ static int take_shape(struct shape *shape, const struct safetensors *file, const
 static int take_settings(struct settings *settings, const struct shape *shape, const struct safetensors *file,
                          const struct cli_args *args, struct err *err)
 {
-    bool given[SETTING_N];
+    bool given[SETTING_N] = {false};
     if (file == NULL)
         *settings = settings_new(shape);
-    for (int i = 0; i < SETTING_N; i++) {
-        const char *name = setting_table[i].name;
-        given[i] = cli_given(args, name);
-        if (given[i] && settings_set_text(settings, (enum setting)i, cli_text(args, name), err) != 0)
+    for (const struct cli_flag *flag = args->flags; flag->name != NULL; flag++) {
+        if (flag->kind != CLI_SETTING || !cli_given(args, flag->name))
+            continue;
+        const enum setting which = settings_find(flag->name);
+        given[which] = true;
+        if (settings_set_text(settings, which, cli_text(args, flag->name), err) != 0)
             return -1;
     }
     settings_given(settings, given);
