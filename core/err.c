@@ -90,6 +90,7 @@ const char *err_code_name(enum err_code code)
         [ERR_MEDIA_TYPE] = "media-type",
         [ERR_IMAGE] = "image",
         [ERR_IMAGE_LIMIT] = "image-limit",
+        [ERR_FLAT] = "flat-image",
         [ERR_LABEL_MISSING] = "label-missing",
         [ERR_LABEL_UNKNOWN] = "label-unknown",
         [ERR_LABEL_INVALID] = "label-invalid",

@@ -23,6 +23,7 @@ enum err_code {
     ERR_MEDIA_TYPE,    /* not an image that convd reads                  */
     ERR_IMAGE,         /* truncated or corrupt PNG or JPEG               */
     ERR_IMAGE_LIMIT,   /* more pixels, chunks or scans than allowed      */
+    ERR_FLAT,          /* a training image whose pixels are all equal    */
     ERR_LABEL_MISSING, /* a training image without a label               */
     ERR_LABEL_UNKNOWN, /* no class has that label                        */
     ERR_LABEL_INVALID, /* too long, empty, not UTF-8, control characters */

@@ -92,6 +92,22 @@ static int add_picture(struct batch *batch, const uint8_t *bytes, size_t n_bytes
     return 0;
 }
 
+int body_flat(const uint8_t *input, const struct shape *shape, struct err *err)
+{
+    if (!image_is_flat(input, shape))
+        return 0;
+    return err_set(
+        err, ERR_FLAT,
+        "all pixels are equal (%u) where the network would see the image: it is empty, or its ink is lost in its "
+        "ground; ?flat=allow learns it all the same",
+        input[0]);
+}
+
+int body_check_flat(const uint8_t *input, const struct body_rules *rules, struct err *err)
+{
+    return rules->labelled && !rules->flat ? body_flat(input, &rules->learner->shape, err) : 0;
+}
+
 int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
                struct err *err)
 {
@@ -101,10 +117,13 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
         return err_set(err, ERR_EMPTY, "the image is empty");
     if (n_bytes == shape->n_input && !file_kind(bytes, n_bytes).sure) {
         memcpy(input, bytes, n_bytes);
-        return 0;
+        return body_check_flat(input, rules, err);
     }
-    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->limits, err) == 0)
+    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->limits, err) == 0) {
+        if (body_check_flat(input, rules, err) != 0)
+            return -1;
         return rules->digests ? add_picture(batch, bytes, n_bytes, err) : 0;
+    }
     if (err->code == ERR_MEDIA_TYPE) {
         size_t used = strlen(err->text);
         (void)snprintf(err->text + used, sizeof err->text - used,
@@ -210,6 +229,13 @@ static int decode_raw(struct batch *batch, const struct body_source *source, con
     batch->many = n > 1;
     if (!rules->labelled)
         return 0;
+    for (uint32_t i = 0; i < batch->n; i++)
+        if (body_check_flat(batch->pixels + (size_t)i * rules->learner->shape.n_input, rules, err) != 0) {
+            if (n == 1)
+                return -1;
+            err_wrap(err, "image %u", i);
+            return err_at(err, "/images/%u", i);
+        }
     batch->labels = calloc(n, sizeof *batch->labels);
     return batch->labels != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory for %zu labels", n);
 }

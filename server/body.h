@@ -31,6 +31,9 @@
  * "label", or each part of a form its field's name. With ?label or ?labels, the field names of a form mean nothing, and
  * "label" in JSON is refused: two answers to one question.
  *
+ * What /train would learn from must have something to see: an image all of whose pixels are equal, once it is fitted, is ERR_FLAT, unless
+ * ?flat=allow.
+ *
  * A body is taken whole or not at all. Errors name what is wrong and where: pointer /samples/17/image, /images/3 (the
  * fourth image of a form or a raw batch, or its label), /lines/5 (the sixth line of NDJSON).
  */
@@ -76,6 +79,7 @@ struct body_strangers {
 struct body_rules {
     const struct learner *learner;    /* shape, settings and class table      */
     bool labelled;                    /* /train: every image needs its class  */
+    bool flat;                        /* and may be flat (image_is_flat())     */
     struct image_limits *limits;      /* of its pictures; and see below       */
     uint32_t images_max;              /* more in one body: ERR_TOO_LARGE      */
     struct body_strangers *strangers; /* NULL: a label of no class is an error */
@@ -100,7 +104,7 @@ struct batch {
     size_t n_pictures, pictures_room;
 };
 
-/* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT,
+/* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT, ERR_FLAT,
  * ERR_LABEL_MISSING, ERR_LABEL_UNKNOWN, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY, those of cancel_err(). After an error *out is
  * empty. batch_fini() accepts a zeroed struct. */
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
@@ -117,6 +121,10 @@ int body_tree(size_t n_bytes, const struct body_rules *rules, struct err *err);
 /* body_image - one picture or one raw image of exactly n_input bytes into the image that was added last. */
 int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
                struct err *err);
+
+/* body_flat - ERR_FLAT where an image to learn from is flat; body_check_flat - the same by the rules. */
+int body_flat(const uint8_t *input, const struct shape *shape, struct err *err);
+int body_check_flat(const uint8_t *input, const struct body_rules *rules, struct err *err);
 
 /* body_base64 - likewise, out of base64. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
 int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err);

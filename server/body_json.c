@@ -72,7 +72,7 @@ static int decode_image(struct batch *batch, uint8_t *input, const struct json *
     if (json_length(image) != 1 || (b64 == NULL && pixels == NULL))
         return err_set(err, ERR_VALUE, "an image has exactly one member, \"b64\" or \"pixels\"");
     if (pixels != NULL) {
-        if (decode_pixels(input, pixels, &rules->learner->shape, err) != 0)
+        if (decode_pixels(input, pixels, &rules->learner->shape, err) != 0 || body_check_flat(input, rules, err) != 0)
             return err_under(err, "/pixels");
         return 0;
     }

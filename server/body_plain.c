@@ -102,8 +102,9 @@ static bool take_image(struct plain *p, struct batch *batch)
     const unsigned n = depth(p);
     if (n < 1 || n > 3 || (n == 2 && shape->channels != 1))
         return false;
-    uint8_t *input = batch_add(batch, p->rules, NULL);
-    if (input == NULL || !take_numbers(p, &input, n == 1 ? flat : nested + (3 - n), n) || !take(p, '}'))
+    uint8_t *input = batch_add(batch, p->rules, NULL), *at = input;
+    if (input == NULL || !take_numbers(p, &at, n == 1 ? flat : nested + (3 - n), n) || !take(p, '}') ||
+        body_check_flat(input, p->rules, NULL) != 0)
         return false;
     p->n_values++;
     return p->n_values <= JSON_VALUES_MAX;

@@ -56,6 +56,7 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_MEDIA_TYPE:
     case ERR_IMAGE:
     case ERR_IMAGE_LIMIT:
+    case ERR_FLAT:
     case ERR_LABEL_MISSING:
     case ERR_LABEL_UNKNOWN:
     case ERR_LABEL_INVALID:

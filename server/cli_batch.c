@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/image.h"
+
 #define BLOCK_BYTES_MAX ((uint32_t)64 << 20)
 
 int cli_batch_init(struct cli_batch *batch, const struct shape *shape, uint32_t wanted, uint64_t limit, struct err *err)
@@ -43,6 +45,10 @@ int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struc
             return -1;
         if (more == 0)
             break;
+        if (batch->no_flat && image_is_flat(pixels, shape)) {
+            batch->flat++;
+            continue;
+        }
         int index = cli_labels_find(labels, label);
         if (index < 0)
             return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.64s\"", label);

@@ -2,6 +2,7 @@
 #ifndef CONVD_SERVER_CLI_BATCH_H
 #define CONVD_SERVER_CLI_BATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/core.h"
@@ -15,6 +16,8 @@ struct cli_batch {
     uint8_t *pixels;        /* [n][n_input]                                        */
     uint32_t n_input;
     uint64_t taken, limit; /* images so far, of at most how many                   */
+    bool no_flat;          /* a flat image (image.h) is passed over, and counted   */
+    uint64_t flat;         /* that were passed over                                */
 };
 
 /* cli_batch_init - for at most `wanted` images at a time (fewer where the input is so large that they would take more than

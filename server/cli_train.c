@@ -55,6 +55,9 @@ static const struct cli_flag flags[] = {
      .help = "images in one event of the log, or in one request; the arithmetic is one at a time always"},
     {.name = "add-classes", .kind = CLI_SWITCH, .help = "labels that the model does not know become new classes"},
     CLI_FLAG_STRICT,
+    {.name = "flat",
+     .kind = CLI_SWITCH,
+     .help = "learn flat images, too, whose pixels are all equal; else they are passed over"},
     {.name = "train-threads",
      .kind = CLI_COUNT,
      .argument = "N",
@@ -110,6 +113,11 @@ static int print_training(const struct training *t, const struct dataset *datase
     double rate = t->seconds > 0 ? (double)t->steps / t->seconds : 0;
     double accuracy = t->samples > 0 ? (double)t->correct / (double)t->samples : 0;
     double loss = t->samples > 0 ? t->loss_sum / (double)t->samples : 0;
+    if (t->flat > 0)
+        (void)fprintf(stderr,
+                      "convd: %llu images were passed over: all pixels are equal where the network would see them "
+                      "(--flat learns them, too)\n",
+                      (unsigned long long)t->flat);
     if (!json && t->samples == 0 && t->rehearsed > 0) {
         (void)printf("%srehearsed %llu images, %llu pass%s, in %.2f s, %.0f/s; step %llu, revision %llu\n",
                      t->interrupted ? "stopped: " : "", (unsigned long long)t->rehearsed, (unsigned long long)t->passes,
@@ -129,6 +137,7 @@ static int print_training(const struct training *t, const struct dataset *datase
     }
     struct json *root = json_object();
     json_add_number(root, "samples", (double)t->samples);
+    json_add_number(root, "flat", (double)t->flat);
     json_add_number(root, "rehearsed", (double)t->rehearsed);
     json_add_number(root, "passes", (double)t->passes);
     json_add_number(root, "steps", (double)t->steps);
@@ -154,8 +163,9 @@ static int open_files(struct dataset **out, const struct cli_args *args, struct 
 {
     *out = NULL;
     if (args->n_operands == 0) {
-        if (cli_given(args, "limit") || cli_given(args, "batch") || cli_on(args, "add-classes"))
-            return err_set(err, ERR_USAGE, "--limit, --batch and --add-classes are for images, but none is given");
+        if (cli_given(args, "limit") || cli_given(args, "batch") || cli_on(args, "add-classes") || cli_on(args, "flat"))
+            return err_set(err, ERR_USAGE,
+                           "--limit, --batch, --add-classes and --flat are for images, but none is given");
         return cli_given(args, "passes")
                    ? 0
                    : err_set(err, ERR_USAGE,
@@ -204,7 +214,10 @@ const struct cli_verb cli_train = {
     .details =
         "A pair of IDX files (plain or gzipped), or a folder with one sub-folder of PNG and JPEG files for each\n"
         "class: what is no picture in there is skipped, counted and told in the end, and a class without a picture is\n"
-        "none. Every image is predicted before it is learned from: that gives the test-then-train accuracy.\n"
+        "none. An image all of whose pixels are equal, once it is fitted, has nothing to learn from: it is passed "
+        "over,\n"
+        "and counted. Every other image is predicted before it is learned from: that gives the test-then-train\n"
+        "accuracy.\n"
         "What is printed in the end is on the disk. SIGINT stops after the current batch and keeps what was\n"
         "learned. The exit code is 0 when something was learned. Nothing is tuned back afterwards: --rate and --decay "
         "leave their last step size behind.\n"

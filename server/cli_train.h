@@ -15,6 +15,7 @@ struct training {
     uint64_t samples;          /* first pass: each was predicted before it was learned from         */
     uint64_t correct;          /* of those                                                          */
     double loss_sum;           /* of those                                                          */
+    uint64_t flat;             /* images that were passed over, since all their pixels are equal        */
     uint64_t rehearsed;        /* samples of each pass that was a rehearsal                         */
     uint64_t steps;            /* of all passes                                                     */
     int64_t first_id, last_id; /* of the samples in the log                                         */

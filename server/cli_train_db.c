@@ -157,6 +157,7 @@ static int pass_over_files(struct run *run, const struct cli_labels *labels, str
     uint64_t limit = cli_count(run->args, "limit");
     if (cli_batch_init(&batch, &learner->shape, (uint32_t)cli_count(run->args, "batch"), limit, err) != 0)
         return -1;
+    batch.no_flat = !cli_on(run->args, "flat");
     progress_start(&progress, "training", cli_batch_total(&batch, run->dataset), cli_quiet(run->args));
     t->first_id = store_next_sample_id(run->model.store);
     while (!cli_stop()) {
@@ -181,6 +182,7 @@ static int pass_over_files(struct run *run, const struct cli_labels *labels, str
     t->last_id = store_next_sample_id(run->model.store) - 1;
 out:
     progress_finish(&progress);
+    t->flat = batch.flat;
     cli_batch_fini(&batch);
     return status;
 }

@@ -28,6 +28,7 @@ struct upload {
     struct training *training;
     char key[33];      /* of this run             */
     uint64_t n_slices; /* each has key-1, key-2, .. */
+    const char *flat;  /* of the query: what --flat is   */
     char path[PATH_BYTES_MAX];
 };
 
@@ -92,19 +93,20 @@ static int tune_as_asked(struct remote *remote, const char *text, struct err *er
 
 /* Writes "/train?labels=7,2,1" for as many of the samples as fit; returns how many. A comma in a label would read as two
  * labels, so such samples go alone, with ?label=. */
-static uint32_t write_path(char path[PATH_BYTES_MAX], const struct remote *remote, const struct sample *samples,
-                           uint32_t n)
+static uint32_t write_path(struct upload *upload, const struct sample *samples, uint32_t n)
 {
+    const struct remote *remote = &upload->remote;
+    char *path = upload->path;
     uint32_t i = 0;
     const char *first = remote->labels[samples[0].label];
     if (n == 1 || strchr(first, ',') != NULL) {
-        (void)snprintf(path, PATH_BYTES_MAX, "/train?label=");
+        (void)snprintf(path, PATH_BYTES_MAX, "/train?%slabel=", upload->flat);
         int fits = client_escape(path, PATH_BYTES_MAX, first); /* 64 bytes, 192 when escaped */
         assert(fits == 0);
         (void)fits;
         return 1;
     }
-    (void)snprintf(path, PATH_BYTES_MAX, "/train?labels=");
+    (void)snprintf(path, PATH_BYTES_MAX, "/train?%slabels=", upload->flat);
     for (; i < n; i++) {
         const char *label = remote->labels[samples[i].label];
         size_t length = strlen(path);
@@ -169,7 +171,7 @@ static int send_slice(struct upload *upload, const struct sample *samples, uint3
 static int send_batch(struct upload *upload, const struct cli_batch *batch, struct err *err)
 {
     for (uint32_t at = 0; at < batch->n && !cli_stop();) {
-        uint32_t n = write_path(upload->path, &upload->remote, &batch->samples[at], batch->n - at);
+        uint32_t n = write_path(upload, &batch->samples[at], batch->n - at);
         assert(n > 0);
         if (send_slice(upload, &batch->samples[at], n, err) != 0)
             return -1;
@@ -194,6 +196,8 @@ static int send_all(struct upload *upload, const struct cli_args *args, struct d
         cli_labels_cover(&labels, dataset, "; --add-classes adds what is missing", err) != 0 ||
         cli_batch_init(&batch, &remote->shape, wanted < slice ? wanted : slice, cli_count(args, "limit"), err) != 0)
         goto out;
+    batch.no_flat = !cli_on(args, "flat");
+    upload->flat = cli_on(args, "flat") ? "flat=allow&" : "";
     progress.total = cli_batch_total(&batch, dataset);
     while (!cli_stop()) {
         if (cli_batch_fill(&batch, dataset, &remote->shape, &remote->settings, &labels, err) != 0 ||
@@ -210,6 +214,7 @@ out:
     t->seconds = progress_seconds(&progress);
     t->interrupted = cli_stop();
     t->passes = status == 0 && !t->interrupted;
+    t->flat = batch.flat;
     if (status != 0 && err->code == ERR_STOPPING)
         status = 0; /* interrupted in a request: what was answered counts */
     else if (status != 0 && t->samples > 0)

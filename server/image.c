@@ -1,7 +1,6 @@
 /* image.c - see image.h: who decodes a file. */
 #include "server/image.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +36,15 @@ int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, stru
     }
     *out = picture;
     return 0;
+}
+
+bool image_is_flat(const uint8_t *input, const struct shape *shape)
+{
+    const size_t n_plane = (size_t)shape->width * shape->height;
+    for (uint32_t c = 0; c < shape->channels; c++)
+        if (memcmp(input + c * n_plane, input + c * n_plane + 1, n_plane - 1) != 0) /* each pixel and the next */
+            return false;
+    return n_plane > 1;
 }
 
 /* Room for so many pixels among those of all pictures. */

@@ -88,6 +88,10 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
 int image_to_input(uint8_t *input, const struct shape *shape, const struct settings *settings, const uint8_t *bytes,
                    size_t n_bytes, struct image_limits *limits, struct err *err);
 
+/* image_is_flat - whether all pixels of an input are equal: each plane has one value. Such an input says nothing but its mean; mostly it is an empty
+ * picture, or ink that was lost. An input of one pixel is not meant. Costs a few ns where it is not flat. */
+bool image_is_flat(const uint8_t *input, const struct shape *shape);
+
 /* image_encode_png - malloc'ed PNG of 8-bit pixels [height][width][channels], channels 1 (grey), 3 (RGB) or 4 (RGBA).
  * Same bits for same pixels, as long as zlib is the same. Errors: ERR_MEMORY, ERR_INTERNAL. */
 int image_encode_png(uint8_t **png, size_t *n_png, const uint8_t *pixels, uint32_t width, uint32_t height,

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/image.h"
 #include "server/oip.h"
 #include "server/rank.h"
 
@@ -133,6 +134,22 @@ static void put_output(struct text *text, struct text *binary, const struct sour
     text_add_format(text, "],\"parameters\":{\"binary_data_size\":%zu}}", binary->n - before);
 }
 
+/* What is worth a word: the scale that was taken, and that an image is flat. */
+static void put_parameters(struct text *text, const struct oip_request *request, const struct learner *learner)
+{
+    const struct batch *batch = &request->batch;
+    uint32_t i = 0;
+    while (i < batch->n && !image_is_flat(batch->pixels + (size_t)i * learner->shape.n_input, &learner->shape))
+        i++;
+    const bool flat = i < batch->n;
+    if (!flat && request->scale == 0)
+        return;
+    text_add_string(text, ",\"parameters\":{");
+    if (request->scale > 0)
+        text_add_format(text, "\"scale\":%.9g%s", request->scale, flat ? "," : "");
+    text_add_string(text, flat ? "\"flat\":true}" : "}");
+}
+
 size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
                         const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order)
 {
@@ -147,8 +164,7 @@ size_t oip_write_answer(struct text *text, const struct oip_request *request, co
         text_add_string(text, ",\"id\":");
         text_add_quoted(text, request->id, strlen(request->id));
     }
-    if (request->scale > 0)
-        text_add_format(text, ",\"parameters\":{\"scale\":%.9g}", request->scale);
+    put_parameters(text, request, learner);
     text_add_string(text, ",\"outputs\":[");
     for (unsigned i = 0; i < request->n_outputs; i++) {
         if (i > 0)

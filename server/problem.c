@@ -13,6 +13,7 @@ static const struct problem problems[ERR_N] = {
     [ERR_MEDIA_TYPE] = {ERR_MEDIA_TYPE, 415, "Not a picture that convd reads", NULL},
     [ERR_IMAGE] = {ERR_IMAGE, 422, "Damaged picture", NULL},
     [ERR_IMAGE_LIMIT] = {ERR_IMAGE_LIMIT, 422, "Picture over the limits", NULL},
+    [ERR_FLAT] = {ERR_FLAT, 422, "Nothing to learn from: all pixels are equal", NULL},
     [ERR_LABEL_MISSING] = {ERR_LABEL_MISSING, 422, "Label missing", NULL},
     [ERR_LABEL_UNKNOWN] = {ERR_LABEL_UNKNOWN, 422, "No such class", NULL},
     [ERR_LABEL_INVALID] = {ERR_LABEL_INVALID, 422, "Not a valid label", NULL},

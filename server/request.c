@@ -152,6 +152,13 @@ int request_param_number(const struct request *request, const char *name, uint64
     return 0;
 }
 
+int request_flat(bool *allowed, const struct request *request, struct err *err)
+{
+    const char *word = request_param(request, "flat");
+    *allowed = word != NULL && strcmp(word, "allow") == 0;
+    return word == NULL || *allowed ? 0 : err_set(err, ERR_VALUE, "?flat can only be allow");
+}
+
 bool media_type_is(const char *content_type, const char *type)
 {
     if (content_type == NULL)

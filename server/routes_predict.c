@@ -10,6 +10,7 @@
 
 #include "server/clock.h"
 #include "server/explain.h"
+#include "server/image.h"
 #include "server/rank.h"
 #include "server/routes.h"
 
@@ -120,6 +121,8 @@ static int add_image(struct text *text, struct routes *routes, const struct lear
         text_add_format(text, "\"id\":\"%lld\",", (long long)id);
     }
     add_prediction(text, learner, p, scratch->order, wish->top);
+    if (image_is_flat(pixels, &learner->shape))
+        text_add_string(text, ",\"flat\":true");
     if (wish->explain == 0)
         return 0;
     text_add(text, ",", 1);

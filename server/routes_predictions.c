@@ -4,13 +4,15 @@
  * so that an edit of the past makes that anew, too. It is safe to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
  * fingerprint. So the same label gets the first answer again, also when the prediction is forgotten, after a restart
  * too, as long as keys are kept; another label is a conflict. Where the prediction outlives its key, all that is known is that it was
- * labelled, and any label is one.
+ * labelled, and any label is one. A flat image (image.h) is trained on
+ * with ?flat=allow only.
  */
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/image.h"
 #include "server/planes.h"
 #include "server/routes.h"
 
@@ -252,7 +254,7 @@ static void label_done(struct job *job)
     http_pending_done(&work->pending); /* the work may be gone afterwards */
 }
 
-/* The prediction is forgotten, or has a label, or the label's class is not there (any more; *own says so). If it was labelled before that,
+/* The prediction is forgotten, or has a label, or the label's class is not there (any more), or it is flat (*own says so). If it was labelled before that,
  * the key knows. */
 static int look_for_key(struct job *job, struct store *store, struct err *err)
 {
@@ -273,7 +275,8 @@ struct wanted {
     char label[LABEL_BYTES_MAX + 1];
     uint32_t index; /* of its class, as of that revision                       */
     uint64_t as_of;
-    struct err *refusal; /* NULL, or why it can only be a retry: there is no such class, or it has a label; free() */
+    struct err
+        *refusal; /* NULL, or why it can only be a retry: there is no such class, a flat image, or a label; free() */
 };
 
 static int put_off(struct wanted *wanted, struct err *err)
@@ -319,12 +322,23 @@ static int take_label(struct wanted *wanted, const struct call *call, struct err
     return status;
 }
 
+/* Nothing is asked of the trainer after all. */
+static void give_up(const struct call *call, struct work *work, const struct err *err)
+{
+    *call->pending = NULL;
+    work->pending.free(&work->pending);
+    routes_problem(call->routes, call->answer, err);
+}
+
 void route_prediction_label(const struct call *call)
 {
     const struct shape shape = shape_of(call);
     struct wanted wanted = {0};
     struct err err;
-    const int status = take_label(&wanted, call, &err);
+    bool flat = false;
+    int status = request_flat(&flat, call->request, &err);
+    if (status == 0)
+        status = take_label(&wanted, call, &err);
     if (status < 0)
         routes_problem(call->routes, call->answer, &err);
     if (status != 0)
@@ -347,14 +361,19 @@ void route_prediction_label(const struct call *call)
     work->samples = malloc(sizeof *work->samples);
     work->batch.owned = malloc(shape.n_input);
     if (work->samples == NULL || work->batch.owned == NULL) {
-        *call->pending = NULL;
-        work->pending.free(&work->pending);
         err_set(&err, ERR_MEMORY, "no memory for a sample");
-        routes_problem(call->routes, call->answer, &err);
+        give_up(call, work, &err);
         return;
     }
     if (!remember_image(call->routes->remember, call->id, work->batch.owned, shape.n_input))
         return; /* forgotten in this moment */
+    if (!flat && body_flat(work->batch.owned, &shape, &err) != 0) {
+        if (put_off(&wanted, &err) != 0) /* unless it was labelled before, as the key may know */
+            give_up(call, work, &err);
+        else
+            work->own = wanted.refusal;
+        return;
+    }
     *work->samples = (struct sample){.label = wanted.index, .pixels = work->batch.owned};
     job->kind = JOB_TRAIN;
     job->as_of = wanted.as_of;

@@ -111,7 +111,7 @@ static int fill(struct work *work, struct batch *batch, struct request *request,
     return 0;
 }
 
-/* ---- a retry whose class is no longer there ---- */
+/* ---- a retry of what would not be taken any more ---- */
 
 static int look_for_key(struct job *job, struct store *store, struct err *err)
 {
@@ -122,8 +122,8 @@ static int look_for_key(struct job *job, struct store *store, struct err *err)
     return found == 1 ? 0 : -1;
 }
 
-/* The request names a label of no class, as *err says. It may have been taken when there was one: the model may have gone back since, or
- * have lost the class. Then its first answer is the answer. 0: the call is dealt with; -1: *err is. */
+/* The request names a label of no class, or has a flat image, as *err says. It may have been taken when it was otherwise: the model may have gone
+ * back since, have lost the class, or fit pictures in another way. Then its first answer is the answer. 0: the call is dealt with; -1: *err is. */
 static int ask_for_key(const struct call *call, const struct body_source *source, const struct body_rules *rules,
                        struct err *err)
 {
@@ -135,6 +135,7 @@ static int ask_for_key(const struct call *call, const struct body_source *source
     int status = -1;
     any.strangers = &strangers;
     any.limits->pixels_taken = 0;
+    any.flat = true;
     if (refusal == NULL) {
         err_set(err, ERR_MEMORY, "no memory to look for a key");
         goto out;
@@ -175,7 +176,9 @@ void route_train(const struct call *call)
                                .limits = &limits,
                                .images_max = routes->batch_images,
                                .digests = request->idempotency_key != NULL};
-    int status = request->idempotency_key == NULL ? 0 : check_key(request->idempotency_key, &err);
+    int status = request_flat(&rules.flat, request, &err);
+    if (status == 0 && request->idempotency_key != NULL)
+        status = check_key(request->idempotency_key, &err);
     if (status == 0)
         status = body_decode(&batch, &source, &rules, &err);
     if (status == 0 && limits.light && request->idempotency_key != NULL && source.n_bytes > BODY_LIGHT_BYTES)
@@ -185,7 +188,7 @@ void route_train(const struct call *call)
         *call->pending = NULL;
         work->pending.free(&work->pending);
     }
-    if (status != 0 && err.code == ERR_LABEL_UNKNOWN && request->idempotency_key != NULL)
+    if (status != 0 && (err.code == ERR_LABEL_UNKNOWN || err.code == ERR_FLAT) && request->idempotency_key != NULL)
         status = ask_for_key(call, &source, &rules, &err);
     if (status != 0 && limits.heavy)
         (void)call_offload(call, route_train, OFFLOAD_LONG);

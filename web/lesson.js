@@ -17,6 +17,8 @@ function told(label, before, after) {
   return `It still says ${best(after)}; ${label} went from ${percent(was)} to ${percent(is)}. Teach it again, or draw another.`;
 }
 
+export const FLAT = 'The network sees one colour all over: there is nothing in this picture to tell it by, and nothing to learn.';
+
 export class Lessons {
   constructor() {
     this.list = el('ol', { class: 'lessons' });
@@ -34,8 +36,9 @@ export class Lessons {
   // predict: () => Promise of the answer for that image now; isNew: the class is made first, but what was said is from before that,
   // since a class that has learned nothing says anything. Gives {before, after}.
   async teach(label, bytes, predict, thumbnail, isNew = false) {
-    await this.guard();
     const before = await predict();
+    if (before.flat) throw new Error(FLAT);
+    await this.guard();
     if (isNew) await send('POST', '/classes', { label });
     const answer = await train(`/train?label=${encodeURIComponent(label)}`, bytes);
     const after = await predict();

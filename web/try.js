@@ -4,7 +4,7 @@ import { post, send } from './api.js';
 import { announce, button, el, percent, plural } from './dom.js';
 import { can, labels, on, refresh, state, tell } from './state.js';
 import { Bars } from './bars.js';
-import { Lessons } from './lesson.js';
+import { FLAT, Lessons } from './lesson.js';
 import { Pad } from './pad.js';
 import { Saw } from './saw.js';
 import { intake, isLight, readPicture } from './intake.js';
@@ -198,7 +198,7 @@ export class Try {
     this.verdict.classList.toggle('waiting', !answer);
     if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'It says'), el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
     else this.verdict.replaceChildren(el('strong', {}, '?'));
-    this.advice.textContent = answer
+    this.advice.textContent = answer?.flat ? FLAT : answer
       ? 'Press the class that it really is.'
       : `It knows ${plural(labels().length, 'class', 'classes')}. Draw something, or give it a picture.`;
     this.saw.show(answer?.explain ?? null).catch((problem) => tell('problem', problem));

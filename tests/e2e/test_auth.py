@@ -48,7 +48,7 @@ def guarded(shared_daemons) -> Daemon:
 
 
 def ask(daemon: Daemon, method: str, path: str, token: str | None):
-    return daemon.request(method, path, bytes(64) if method == "POST" else None, bearer(token))
+    return daemon.request(method, path, bytes(range(64)) if method == "POST" else None, bearer(token))
 
 
 @pytest.mark.parametrize("method, path", OPEN)

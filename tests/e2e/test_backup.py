@@ -109,7 +109,7 @@ def slow(daemons):
     daemon = daemons.start(daemons.init("--hidden", "8192"), "--request-seconds", "2", "--snapshot-samples", "0")
     grow(daemon)
     over = threading.Event()
-    images = bytes(64 * (4 if SANITIZED else 256))  # so that a round takes some ten milliseconds
+    images = bytes(range(64)) * (4 if SANITIZED else 256)  # so that a round takes some ten milliseconds
 
     def teach():
         while not over.is_set():

@@ -91,7 +91,7 @@ def test_a_class_that_was_removed_and_a_snapshot_that_was_pinned_are_looked_for(
 
 def test_what_nobody_sent_and_what_was_changed_are_found(small: Daemon):
     ledger = trained(small)
-    small.train("a", bytes([9] * 64)).ok()
+    small.train("a", bytes([9, 255] * 32)).ok()
     small.stop()
     assert any("nobody sent that" in line for line in compare(small, ledger).wrong)
     connection = sqlite3.connect(small.db)

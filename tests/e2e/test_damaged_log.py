@@ -29,7 +29,7 @@ DAMAGES = [  # what is done to the last rows, and how many of the eight events s
 def test_a_damaged_log_is_served_up_to_the_damage_and_trains_no_more(small: Daemon, sql, last):
     said = {}
     for i in range(8):
-        small.train("abc"[i % 3], bytes([i * 7] * 64)).ok()
+        small.train("abc"[i % 3], bytes([i * 7, 255] * 32)).ok()
         model = small.model()
         said[model["revision"]] = (model["digest"], small.predict(bytes(range(64)))["probabilities"])
     small.kill()  # no snapshot of the end: a start replays
@@ -43,7 +43,7 @@ def test_a_damaged_log_is_served_up_to_the_damage_and_trains_no_more(small: Daem
     assert (model["digest"], answer["probabilities"]) == said[last]
     assert answer["revision"] == last
 
-    small.train("a", bytes(64)).problem(500, "database-corrupt")
+    small.train("a", bytes(63) + b"\1").problem(500, "database-corrupt")
     small.send_json("POST", "/classes", {"label": "d"}).problem(500, "database-corrupt")
     small.send_json("PATCH", "/model", {"rate": 0.1}).problem(500, "database-corrupt")
     small.post("/snapshots").problem(500, "database-corrupt")

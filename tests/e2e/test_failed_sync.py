@@ -28,7 +28,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_
     accepted = []
     with daemon.client() as client:
         while len(accepted) < 100:
-            answer = client.train("abc"[len(accepted) % 3], bytes([len(accepted)] * 64 * images))
+            answer = client.train("abc"[len(accepted) % 3], bytes([len(accepted), 255] * 32 * images))
             if answer.status != 200:
                 answer.problem((500, 503))
                 break

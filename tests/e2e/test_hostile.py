@@ -283,7 +283,7 @@ def serve_good_clients(daemon: Daemon, seconds: float) -> tuple[list[float], int
     end = time.monotonic() + seconds
     kept = daemon.client()
     while time.monotonic() < end or len(latencies) < 12:
-        for make in (lambda c: c.post("/predict", bytes(64)), lambda c: c.train("a", bytes(64)),
+        for make in (lambda c: c.post("/predict", bytes(63) + b"\1"), lambda c: c.train("a", bytes(63) + b"\1"),
                      lambda c: c.get("/model")):
             for client in (kept, None):
                 started = time.monotonic()
@@ -404,7 +404,7 @@ def test_connections_that_do_nothing_make_room_for_those_that_do(daemons):
         time.sleep(2.5)
         for i in range(60):
             with daemon.client() as client:
-                assert client.train("a", bytes(64)).ok()["step"] == i + 1
+                assert client.train("a", bytes(63) + b"\1").ok()["step"] == i + 1
         assert metric(daemon, "convd_http_connections_displaced_total") >= 1
         assert metric(daemon, "convd_http_connections_refused_total") == 0
     finally:

@@ -137,7 +137,7 @@ def test_predictions_never_fail_and_revisions_never_go_back_while_training(daemo
 @pytest.mark.core
 def test_kill_9_right_after_an_answer_keeps_what_was_answered(small: Daemon):
     for i in range(8):
-        said = small.train("abc"[i % 3], bytes([i] * 64)).ok()
+        said = small.train("abc"[i % 3], bytes([i, 255] * 32)).ok()
         digest = small.digest()
         small.kill()
         small.start()
@@ -148,7 +148,7 @@ def test_kill_9_right_after_an_answer_keeps_what_was_answered(small: Daemon):
 def test_answers_of_concurrent_clients_tell_distinct_revisions_and_steps(small: Daemon):
     from concurrent.futures import ThreadPoolExecutor
     with ThreadPoolExecutor(8) as pool:
-        saids = list(pool.map(lambda i: small.train("abc"[i % 3], bytes([i] * 64)).ok(), range(64)))
+        saids = list(pool.map(lambda i: small.train("abc"[i % 3], bytes([i, 255] * 32)).ok(), range(64)))
     assert sorted(said["revision"] for said in saids) == list(range(2, 66))
     assert sorted(said["step"] for said in saids) == list(range(1, 65))
     assert sorted(said["samples"][0] for said in saids) == list(range(1, 65))

@@ -92,7 +92,7 @@ def test_a_signal_that_comes_while_it_stops_does_not_spoil_its_end(small: Daemon
 
 def test_the_log_has_neither_labels_nor_lines_of_a_clients_making(daemons):
     daemon = daemons.start(daemons.init(), "--log-level", "debug")
-    daemon.post("/train?label=secret", bytes(64), headers={"X-Request-Id": "one"})
+    daemon.post("/train?label=secret", bytes(63) + b"\1", headers={"X-Request-Id": "one"})
     daemon.get("/x%0aconvd:%20request%20forged:%20GET%20/%1b[2J", headers={"X-Request-Id": "two"})
     assert seen(daemon, "one")[3] == "/train"
     daemon.logged("convd: request two: GET /x convd: request forged: GET / [2J: 404")

@@ -70,7 +70,7 @@ def test_two_thousand_single_trainings_leave_memory_as_it_was(daemon: Daemon, se
 
 
 def test_thousands_of_refused_requests_leave_memory_as_it_was(daemon: Daemon):
-    requests = post("/predict", b"x") + post("/train", bytes(784)) + post("/nothing", b"") + post("/predict", b"{") + \
+    requests = post("/predict", b"x") + post("/train", bytes(783) + b"\1") + post("/nothing", b"") + post("/predict", b"{") + \
         post("/predict", b"\x89PNG\r\n\x1a\n" + bytes(100))
     ask(daemon, requests, 5, 100)
     before = daemon.rss_bytes()
@@ -100,7 +100,7 @@ def test_the_default_daemon_is_small(daemons):
     daemon = daemons.start(daemons.directory / "default.db")
     for _ in range(50):
         daemon.predict(bytes(784))
-        daemon.train("7", bytes(784)).ok()
+        daemon.train("7", bytes(783) + b"\1").ok()
     assert daemon.rss_bytes() < 24 * MIB
 
 

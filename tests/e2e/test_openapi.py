@@ -152,6 +152,10 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
     seen.ask(daemon, "POST", "/train", 200, body=json.dumps({"label": "7", "image": b64}).encode(),
              headers={"Content-Type": "application/x-ndjson"})
     seen.ask(daemon, "POST", "/predict", 200, query="?revision=1", body=picture)
+    seen.ask(daemon, "POST", "/predict", 200, body=bytes(784))
+    seen.ask(daemon, "POST", "/predict", 200, body=bytes(2 * 784))
+    seen.ask(daemon, "POST", "/train", 422, query="?label=7", body=bytes(784))
+    seen.ask(daemon, "POST", "/train", 200, query="?label=7&flat=allow", body=bytes(784))
     seen.ask(daemon, "POST", "/predict", 404, query="?revision=999999", body=picture)
     for document in ({"label": "7", "image": b64}, {"samples": [{"label": "7", "image": b64}, {"label": "2", "image": pixels}]}):
         seen.ask(daemon, "POST", "/train", 200, document=document)
@@ -192,7 +196,7 @@ def walk_predictions(seen: Seen, daemon: Daemon, digits) -> None:
     seen.ask(daemon, "GET", "/predictions/{id}", 200, values=values)
     seen.ask(daemon, "GET", "/predictions/{id}/image", 200, values=values, query="?scale=2")
     for _ in range(2):
-        seen.ask(daemon, "POST", "/predictions/{id}/label", 200, values=values, document={"label": "7"})
+        seen.ask(daemon, "POST", "/predictions/{id}/label", 200, values=values, query="?flat=allow", document={"label": "7"})
     seen.ask(daemon, "POST", "/predictions/{id}/label", 409, values=values, document={"label": "1"})
     seen.ask(daemon, "DELETE", "/predictions/{id}", 204, values=values)
     for method, path in (("GET", "/predictions/{id}"), ("DELETE", "/predictions/{id}"), ("GET", "/predictions/{id}/image")):
@@ -295,6 +299,7 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
             return seen.ask(daemon, method, base + tail, status, **{"values": values, **kwargs})
         ask("POST", "/infer", 200, document=oip.request(oip.tensor(image), id="4"))
         ask("POST", "/infer", 200, document=asked)
+        ask("POST", "/infer", 200, document=oip.request(oip.tensor(0 * image)))
         body, headers = oip.binary_request("UINT8", [1, 784], image.tobytes())
         ask("POST", "/infer", 200, body=body, headers=headers)
         ask("POST", "/infer", 200, document=oip.request(

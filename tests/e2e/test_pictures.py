@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from .daemon import Daemon, convd_json
-from .pictures import CURL, FORM, b64, chunk, form, jpeg, picture, png, to_json
+from .daemon import Daemon, convd, convd_json
+from .pictures import CURL, FORM, b64, chunk, form, jpeg, picture, png, to_json, write_idx
 
 RAW = "application/octet-stream"
 pytestmark = pytest.mark.core
@@ -201,3 +201,123 @@ def test_ink_on_a_transparent_ground_is_seen_as_on_the_ground_that_it_stands_out
 def test_with_invert_auto_a_drawing_on_nothing_is_read_whatever_the_ink(daemon: Daemon, seven, ink):
     daemon.send_json("PATCH", "/model", {"invert": "auto"}).ok()
     assert daemon.predict(png(drawn(seven, ink)), "image/png")["label"] == "7"
+
+
+# ---- flat inputs ----
+
+FLAT = np.full((28, 28), 9, np.uint8)
+
+
+def flat_requests(seven: np.ndarray) -> dict[str, tuple[str, bytes, str, str | None]]:
+    """Requests of /train of which one image is flat: path, body, content type, and the pointer to it."""
+    pixels, rows = {"pixels": FLAT.ravel().tolist()}, {"pixels": seven.tolist()}
+    sample = {"label": "7", "image": pixels}
+    escaped = to_json(sample).replace(b'"pixels"', b'"pixel\\u0073"')  # read by the tree
+    return {
+        "raw": ("?label=7", FLAT.tobytes(), RAW, None),
+        "several raw": ("?label=7", seven.tobytes() + FLAT.tobytes(), RAW, "/images/1"),
+        "png": ("?label=7", png(FLAT), "image/png", None),
+        "empty canvas": ("?label=7", png(np.zeros((90, 90, 4), np.uint8)), CURL, None),
+        "jpeg": ("?label=7", jpeg(FLAT), CURL, None),
+        "form": ("", form(("7", "a.png", png(seven)), ("7", "b.png", png(FLAT)), ("7", "c", b"")), FORM, "/images/1"),
+        "json": ("", to_json(sample), "application/json", "/image/pixels"),
+        "escaped json": ("", escaped, "application/json", "/image/pixels"),
+        "json b64": ("", to_json({"label": "7", "image": b64(png(FLAT))}), "application/json", "/image/b64"),
+        "samples": ("", to_json({"samples": [{"label": "7", "image": rows}, sample]}), "application/json",
+                    "/samples/1/image/pixels"),
+        "images": ("?labels=7,7", to_json({"images": [rows, pixels]}), "application/json", "/images/1/pixels"),
+        "lines": ("", to_json({"label": "7", "image": rows}) + b"\n\n" + to_json(sample), "application/x-ndjson",
+                  "/lines/2/image/pixels"),
+    }
+
+
+@pytest.mark.parametrize("name", flat_requests(DRAWN))
+def test_a_flat_image_is_not_learned_without_a_word(daemon: Daemon, seven, name):
+    query, body, kind, pointer = flat_requests(seven)[name]
+    before = daemon.model()
+    problem = daemon.post("/train" + query, body, kind).problem(422, "flat-image")
+    assert problem.get("pointer") == pointer and "?flat=allow" in problem["detail"]
+    assert daemon.model() == before
+    if name == "form":
+        body = form(("7", "a.png", png(seven)), ("7", "b.png", png(FLAT)))
+    allowed = daemon.post("/train" + (query + "&" if query else "?") + "flat=allow", body, kind).ok()
+    assert daemon.model()["step"] == before["step"] + allowed["accepted"]
+
+
+def test_flat_takes_no_other_word(reader: Daemon):
+    reader.post("/train?label=7&flat=1", FLAT.tobytes()).problem(422, "value")
+    reader.post("/predict?flat=allow", FLAT.tobytes()).problem(422, "value")
+
+
+def test_a_prediction_says_that_its_image_is_flat(reader: Daemon, seven):
+    assert reader.predict(FLAT.tobytes())["flat"] is True
+    assert reader.predict(png(np.zeros((50, 20), np.uint8)), "image/png")["flat"] is True
+    assert "flat" not in reader.predict(seven.tobytes())
+    almost = FLAT.copy()
+    almost[27, 27] += 1
+    assert "flat" not in reader.predict(almost.tobytes())
+    several = reader.predict(seven.tobytes() + FLAT.tobytes() + almost.tobytes())["predictions"]
+    assert [p.get("flat") for p in several] == [None, True, None]
+    lines = b"\n".join(to_json({"image": {"pixels": i.tolist()}}) for i in (FLAT, seven))
+    assert [p.get("flat") for p in reader.predict(lines, "application/x-ndjson")["predictions"]] == [True, None]
+
+
+def test_planes_that_are_flat_each_are_a_flat_image(daemons):
+    colours = daemons.start(daemons.init("--channels", "3", name="colours.db"))
+    red = np.repeat(np.array([200, 30, 20], np.uint8), 64)
+    assert colours.predict(red.tobytes())["flat"] is True
+    colours.train("a", red.tobytes()).problem(422, "flat-image")
+    red[100] += 1
+    assert "flat" not in colours.predict(red.tobytes())
+    colours.train("a", red.tobytes()).ok()
+
+
+def test_an_inference_says_that_an_image_is_flat(reader: Daemon, seven):
+    def infer(*images):
+        tensor = {"name": "pixels", "shape": [len(images), 784], "datatype": "UINT8", "data": np.stack(images).ravel().tolist()}
+        return reader.send_json("POST", "/v2/models/convd/infer", {"inputs": [tensor]}).ok()
+    assert infer(seven, FLAT)["parameters"] == {"flat": True}
+    assert "parameters" not in infer(seven, seven)
+
+
+def test_a_flat_prediction_is_not_labelled_without_a_word(daemon: Daemon):
+    number = daemon.predict(FLAT.tobytes(), query="?remember=1")["id"]
+    step = daemon.model()["step"]
+    daemon.send_json("POST", f"/predictions/{number}/label", {"label": "7"}).problem(422, "flat-image")
+    assert daemon.model()["step"] == step
+    first = daemon.send_json("POST", f"/predictions/{number}/label?flat=allow", {"label": "7"}).ok()
+    assert first["step"] == step + 1
+    assert daemon.send_json("POST", f"/predictions/{number}/label", {"label": "7"}).ok() == first  # it was taken
+
+
+def test_a_retry_of_what_was_taken_is_answered_though_it_would_be_flat_now(daemon: Daemon, seven):
+    """`cover` cuts away what `contain` kept: an image of ink at both ends."""
+    wide = np.full((28, 280), 5, np.uint8)
+    wide[:, :9] = wide[:, -9:] = 250
+    ask = dict(content_type="image/png", headers={"Idempotency-Key": "wide"})
+    first = daemon.train("7", png(wide), **ask).ok()
+    daemon.send_json("PATCH", "/model", {"fit": "cover"}).ok()
+    assert daemon.train("7", png(wide), **ask).ok() == first
+    daemon.train("7", png(wide), content_type="image/png", headers={"Idempotency-Key": "new"}).problem(422, "flat-image")
+
+
+@pytest.mark.parametrize("where", ["--db", "--url"])
+@pytest.mark.parametrize("folder", [False, True], ids=["IDX", "folder"])
+def test_flat_images_of_files_are_passed_over_and_counted(daemons, seven, tmp_path, where, folder):
+    images = np.stack([seven, FLAT, np.roll(seven, 2, 0), 0 * FLAT])
+    if folder:
+        (tmp_path / "set" / "7").mkdir(parents=True)
+        for i, image in enumerate(images):
+            (tmp_path / "set" / "7" / f"{i}.png").write_bytes(png(image))
+        files = [tmp_path / "set"]
+    else:
+        files = write_idx(tmp_path, images, np.full(4, 7))
+    db = daemons.copy()
+    target = ("--db", db) if where == "--db" else ("--url", daemons.start(db).url)
+    done = convd("train", *target, *files, "--json", "--quiet")
+    told = json.loads(done.stdout)
+    assert (told["samples"], told["flat"]) == (2, 2)
+    assert b"2 images were passed over" in done.stderr and b"--flat" in done.stderr
+    told = convd_json("train", *target, *files, "--flat", "--quiet")
+    assert (told["samples"], told["flat"]) == (4, 0)
+    assert convd_json("evaluate", *target, *files)["samples"] == 4

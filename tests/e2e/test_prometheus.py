@@ -39,7 +39,7 @@ def metrics(tmp_path_factory, trained_db) -> str:
     try:
         daemon = daemons.start(daemons.init())
         daemon.predict(bytes(64))
-        daemon.train("a", bytes(64)).ok()
+        daemon.train("a", bytes(63) + b"\1").ok()
         return daemon.get("/metrics").body.decode()
     finally:
         daemons.close()

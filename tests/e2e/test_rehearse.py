@@ -170,7 +170,7 @@ def test_predictions_and_new_samples_are_answered_between_the_chunks(slow: Daemo
     said, predicted = [], []
     for i in range(12):
         predicted.append(slow.predict(bytes([i] * 64))["step"])
-        said.append(slow.train("abc"[i % 3], bytes([i] * 64)).ok())
+        said.append(slow.train("abc"[i % 3], bytes([i, 255] * 32)).ok())
     running = job(slow, number)
     assert running["state"] == "running" and running["steps_total"] == 1000 * N, "the new ones are not in it"
     assert 0 < running["progress"] < 1 and running["seconds_left"] > 0

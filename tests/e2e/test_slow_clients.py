@@ -51,7 +51,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_is_let_go_of(daemons, 
 
 
 @pytest.mark.parametrize("request_, status", [(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
-                                              (TRAIN + bytes(64), 200), (TRAIN + bytes(63), None),
+                                              (TRAIN + bytes(63) + b"\1", 200), (TRAIN + bytes(63), None),
                                               (b"GET /healthz HTTP/1.1\r\nHost: local", None), (b"GET", None), (b"", None)])
 def test_a_client_that_says_no_more_gets_its_answer_and_then_the_end(daemons, request_, status):
     """As `nc -N` does. What is not whole has no answer."""
@@ -138,7 +138,7 @@ def test_fifty_stalled_clients_do_not_keep_others_from_being_served(short: Daemo
             connection.sendall(TRAIN + b"half")
         for _ in range(50):
             short.predict(bytes(64))
-            short.train("a", bytes(64)).ok()
+            short.train("a", bytes(63) + b"\1").ok()
     finally:
         for connection in stalled:
             connection.close()
@@ -156,7 +156,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_a_whole_sample_or_none(da
     daemon = daemons.start(daemons.init())
     for _ in range(60):
         with daemon.connect() as connection:
-            connection.sendall(TRAIN + bytes(64))
+            connection.sendall(TRAIN + bytes(63) + b"\1")
     until(lambda: daemon.model()["step"] == 60, "all sixty, which had arrived whole")
 
 

@@ -9,7 +9,7 @@ from .daemon import Daemon, parse, read_to_end, status_of
 
 pytestmark = pytest.mark.core
 
-BODY = bytes(64)
+BODY = bytes(63) + b"\1"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"

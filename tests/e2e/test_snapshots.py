@@ -92,9 +92,9 @@ def test_one_can_go_back_and_forth(daemon: Daemon, digits):
 
 def test_samples_of_an_abandoned_line_stay_in_the_log_but_not_among_the_live_ones(small: Daemon):
     taken = take(small)
-    lost = small.train("a", bytes(64)).ok()["samples"][0]
+    lost = small.train("a", bytes(63) + b"\1").ok()["samples"][0]
     small.post(f"/snapshots/{taken['id']}/activate", b"", None).ok()
-    kept = small.train("b", bytes(64)).ok()["samples"][0]
+    kept = small.train("b", bytes(63) + b"\1").ok()["samples"][0]
     assert kept > lost
     small.stop()
     connection = sqlite3.connect(small.db)
@@ -182,7 +182,7 @@ def test_old_snapshots_thin_out_and_pinned_ones_stay(daemons):
     daemon = daemons.start(daemons.init(), "--keep-snapshots", "3")
     pinned = take(daemon, pinned=True)["id"]
     for _ in range(60):
-        daemon.train("a", bytes(64)).ok()
+        daemon.train("a", bytes(63) + b"\1").ok()
         last = take(daemon)["id"]
     left = snapshots(daemon)
     assert len(left) < 20

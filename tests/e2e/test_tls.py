@@ -88,7 +88,7 @@ def test_many_requests_share_a_connection(secure, digits):
 def test_every_common_kind_of_key_works(daemons, kind):
     daemon = start(daemons, daemons.init(), *certificate(daemons.directory, kind=kind))
     assert daemon.model()["revision"] == 1
-    assert daemon.post("/train?label=a", bytes(64)).ok()["revision"] == 2
+    assert daemon.post("/train?label=a", bytes(63) + b"\1").ok()["revision"] == 2
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
@@ -114,14 +114,14 @@ def test_training_waits_asleep_and_is_answered_over_tls_too(daemons):
 
     def many(_):
         with daemon.client() as client:
-            return [client.train("a", bytes(64)).ok()["revision"] for _ in range(30)]
+            return [client.train("a", bytes(63) + b"\1").ok()["revision"] for _ in range(30)]
 
     with ThreadPoolExecutor(8) as pool:
         revisions = [r for some in pool.map(many, range(8)) for r in some]
     assert daemon.model()["step"] == 240
     assert max(revisions) == daemon.model()["revision"]
     # a pipeline: the second request lies decrypted in the library's buffer while the first one sleeps
-    one = b"POST /train?label=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(64)
+    one = b"POST /train?label=b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 64\r\n\r\n" + bytes(63) + b"\1"
     last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with daemon.secure() as connection:
         connection.sendall(one * 5 + last)
@@ -278,7 +278,7 @@ def test_connections_over_the_limit_are_closed_and_then_served_again(daemons):
 def test_a_stop_lets_requests_end_over_tls(daemons):
     daemon = start(daemons, daemons.init(), *certificate(daemons.directory))
     idle = daemon.secure()
-    assert daemon.train("a", bytes(64)).ok()["revision"] == 2
+    assert daemon.train("a", bytes(63) + b"\1").ok()["revision"] == 2
     daemon.stop()
     idle.close()
     assert daemon.start().model()["step"] == 1

@@ -60,7 +60,7 @@ def test_curl_is_served(local, digits):
 def test_training_and_many_requests_on_a_connection_work(local):
     with local.client() as client:
         for _ in range(20):
-            client.train("7", bytes(784)).ok()
+            client.train("7", bytes(783) + b"\1").ok()
             client.get("/model").ok()
 
 

@@ -107,7 +107,8 @@ static unsigned write_escaped(struct text *text, const char *bytes, size_t n)
 
 static struct body_rules rules_of(const struct learner *learner, const struct form *form)
 {
-    return (struct body_rules){.learner = learner, .labelled = form->labelled, .limits = &limits, .images_max = 8};
+    return (struct body_rules){
+        .learner = learner, .labelled = form->labelled, .flat = true, .limits = &limits, .images_max = 8};
 }
 
 static int decode(struct batch *batch, const struct text *text, const struct form *form, const struct learner *learner)
@@ -209,7 +210,7 @@ END_TEST
 
 START_TEST(a_plain_body_with_an_unknown_label_is_refused_by_the_tree_with_its_place)
 {
-    static const char text[] = "{\"samples\":[{\"label\":\"b\",\"image\":{\"pixels\":[0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
+    static const char text[] = "{\"samples\":[{\"label\":\"b\",\"image\":{\"pixels\":[0,0,0,0,0,0,0,0,0,0,0,1]}}]}";
     struct learner *learner = learner_of(1);
     struct body_rules rules = {.learner = learner, .labelled = true, .limits = &limits, .images_max = 8};
     struct body_source source = {(const uint8_t *)text, strlen(text), "application/json", NULL, NULL};

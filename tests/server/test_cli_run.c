@@ -410,9 +410,9 @@ START_TEST(without_files_what_is_for_files_is_refused)
 {
     make_trained();
     FAILS(2, "the input is missing", "train", "--db", "m.db");
-    FAILS(2, "--limit, --batch and --add-classes are for images", "train", "--db", "m.db", "--passes", "2", "--limit",
-          "5");
-    FAILS(2, "--limit, --batch and --add-classes are for images", "train", "--db", "m.db", "--passes", "2",
+    FAILS(2, "--limit, --batch, --add-classes and --flat are for images", "train", "--db", "m.db", "--passes", "2",
+          "--limit", "5");
+    FAILS(2, "--limit, --batch, --add-classes and --flat are for images", "train", "--db", "m.db", "--passes", "2",
           "--add-classes");
 }
 END_TEST

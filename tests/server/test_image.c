@@ -939,6 +939,25 @@ START_TEST(a_picture_gives_the_bytes_that_it_always_gave)
 }
 END_TEST
 
+START_TEST(an_input_is_flat_when_each_plane_has_one_value)
+{
+    uint8_t input[2 * 5 * 3];
+    const struct shape grey = {.width = 6, .height = 5, .channels = 1, .n_input = 30},
+                       planes = {.width = 5, .height = 3, .channels = 2, .n_input = 30},
+                       pixel = {.width = 1, .height = 1, .channels = 1, .n_input = 1};
+    memset(input, 7, sizeof input);
+    ck_assert(image_is_flat(input, &grey) && image_is_flat(input, &planes));
+    ck_assert(!image_is_flat(input, &pixel)); /* what else could it be? */
+    memset(input + 15, 8, 15);
+    ck_assert(!image_is_flat(input, &grey) && image_is_flat(input, &planes));
+    for (unsigned i = 0; i < sizeof input; i++) {
+        input[i]++;
+        ck_assert(!image_is_flat(input, &grey) && !image_is_flat(input, &planes));
+        input[i]--;
+    }
+}
+END_TEST
+
 START_TEST(a_written_png_is_read_back_pixel_by_pixel)
 {
     const unsigned channels = _i == 0 ? 1 : _i == 1 ? 3 : 4;
@@ -1006,6 +1025,7 @@ int main(void)
     tcase_add_test(fitting, inverting_lays_transparency_over_white);
     tcase_add_test(fitting, auto_inverts_dark_ink_on_light_paper_only);
     tcase_add_test(fitting, auto_on_a_transparent_ground_goes_by_the_ink);
+    tcase_add_test(fitting, an_input_is_flat_when_each_plane_has_one_value);
     tcase_add_loop_test(fitting, ink_on_a_transparent_ground_is_ink_on_the_ground_that_it_stands_out_from, 0,
                         sizeof inks / sizeof *inks);
     tcase_add_test(fitting, auto_leaves_nothing_but_transparency_black);

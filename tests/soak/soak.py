@@ -77,7 +77,7 @@ def trainers(port: int, end, answered, chance: np.random.Generator) -> None:
         n = 50 if number % 20 == 0 else 1
         labels = ",".join(LABELS[i] for i in chance.integers(0, 3, n))
         key = {"Idempotency-Key": f"{os.getpid()}-{number // 2}"} if number % 8 < 2 else None
-        image = bytes([number // 2 % 256] * 64) if key else chance.integers(0, 256, 64 * n, np.uint8).tobytes()
+        image = bytes([number // 2 % 255, 255] * 32) if key else chance.integers(0, 256, 64 * n, np.uint8).tobytes()
         if key:
             n, labels = 1, "a"
         answer = client.post(f"/train?labels={labels}", image, headers=key)

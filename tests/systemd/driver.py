@@ -151,7 +151,7 @@ def a_second_model_has_an_address_and_a_directory_of_its_own_and_sees_no_other()
     assert request("/model", port=8081)["revision"] == 1
     assert request("/model")["revision"] == 2
     for port in (8080, 8081):
-        assert request("/train?label=1", bytes(784), port)["accepted"] == 1
+        assert request("/train?label=1", bytes(783) + b"\1", port)["accepted"] == 1
     assert sorted(p.name for p in Path("/var/lib/private/convd").iterdir()) == ["digits", "faces"]
     for model in ("digits", "faces"):
         seen = Path(f"/proc/{main_pid(f'convd@{model}.service')}/root/var/lib/private/convd")
@@ -218,8 +218,8 @@ def tokens_and_tls_come_as_credentials_and_work_under_the_filter():
 
     assert ask("/healthz", None) == 200
     assert [ask("/model", None), ask("/model", "read-0123456789abcdef")] == [401, 200]
-    assert ask("/train?label=1", "read-0123456789abcdef", bytes(784)) == 403
-    assert ask("/train?label=1", "write-0123456789abcdef", bytes(784)) == 200
+    assert ask("/train?label=1", "read-0123456789abcdef", bytes(783) + b"\1") == 403
+    assert ask("/train?label=1", "write-0123456789abcdef", bytes(783) + b"\1") == 200
     pid = main_pid("convd@safe.service")
     status = Path(f"/proc/{pid}/status").read_text()
     assert "Seccomp:\t2" in status

@@ -63,7 +63,7 @@ def test_watchdog_is_petted_over_tls_too_by_every_thread(start, notify, tmp_path
         now = notify.expect("WATCHDOG=1")
         assert now - last < 6
         last = now
-    assert daemon.get("/train?label=1", bytes(784))[0] == 200
+    assert daemon.get("/train?label=1", bytes(783) + b"\1")[0] == 200
     assert open_files(daemon.process.pid) <= before + 10, "handshakes that were begun are left lying about"
     daemon.process.send_signal(signal.SIGSTOP)
     try:

@@ -116,7 +116,7 @@ def test_unit_allows_every_system_call_that_the_daemon_makes(unit_dir, start, no
     daemon = start(tmp_path / "model.db", notify, watchdog_s=1, wrapper=tracer, flags=flags)
     daemon.trusted, daemon.token = certificate, token
     notify.expect("READY=1")
-    assert daemon.get("/train?label=7", bytes(784))[0] == 200
+    assert daemon.get("/train?label=7", bytes(783) + b"\1")[0] == 200
     assert daemon.get("/predict", (ROOT / "examples/digits/7.png").read_bytes())[0] == 200
     assert daemon.get("/snapshots", b"")[0] == 201
     notify.expect("WATCHDOG=1")

@@ -100,6 +100,16 @@ def test_ink_on_paper_is_noticed_and_turned_over(page: Page, tmp_path):
     assert page.daemon.model()["settings"]["invert"] == "auto"
 
 
+def test_a_picture_of_one_colour_is_not_taught(page: Page, tmp_path):
+    before = page.daemon.model()
+    Image.new("RGB", (60, 40), (90, 120, 60)).save(tmp_path / "grass.png")
+    page.choose(tmp_path / "grass.png")
+    page.says(".answers .hint", "one colour all over")
+    page.bar("7").click()
+    page.says("#notices", "nothing to learn")
+    assert page.daemon.model() == before
+
+
 def test_what_is_not_a_picture_is_told(page: Page, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     page.choose(tmp_path / "text.png")
