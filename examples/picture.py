@@ -4,7 +4,7 @@ Needs numpy and Pillow. Only whole numbers are added and divided, so the pixels 
 channel; a JPEG may differ by a rounding of its decoder.
 """
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def grey(rgb: np.ndarray) -> np.ndarray:
@@ -26,11 +26,25 @@ def is_dark_on_light(rgba: np.ndarray) -> bool:
     return bool(2 * (tone * alpha).sum() < 255 * alpha.sum())
 
 
+def ink_ground(rgba: np.ndarray) -> int | None:
+    """What ink of one colour on a transparent ground is laid over; None where it is something else."""
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    if alpha.sum() == 0 or alpha.min() == 255:
+        return None
+    mean = (rgb * alpha).sum(axis=(0, 1)) // alpha.sum()
+    if (np.abs(rgb - mean) * alpha).max() > 16 * 255:
+        return None
+    return 255 if grey(mean) < 128 else 0
+
+
+def laid(rgba: np.ndarray, ground: int) -> np.ndarray:
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    return np.concatenate([(rgb * alpha + ground * (255 - alpha) + 127) // 255, np.full_like(alpha, 255)], axis=2)
+
+
 def planes_of(rgba: np.ndarray, channels: int, inverted: bool) -> np.ndarray:
     """[height][width][channels]"""
-    rgb, alpha = rgba[..., :3], rgba[..., 3:]
-    if channels in (1, 3):
-        rgb = (rgb * alpha + (255 if inverted else 0) * (255 - alpha) + 127) // 255
+    rgb, alpha = (laid(rgba, 255 if inverted else 0) if channels in (1, 3) else rgba)[..., :3], rgba[..., 3:]
     colour = grey(rgb)[..., None] if channels <= 2 else rgb
     return np.concatenate([colour, alpha], axis=2) if channels in (2, 4) else colour
 
@@ -47,7 +61,10 @@ def overlaps(target: int, source: int) -> np.ndarray:
 
 def fit(picture: Image.Image, width: int, height: int, channels: int = 1, fit: str = "contain", invert: str = "never") -> np.ndarray:
     """uint8 [channels][height][width]"""
-    rgba = np.asarray(picture.convert("RGBA")).astype(np.int64)
+    rgba = np.asarray(ImageOps.exif_transpose(picture).convert("RGBA")).astype(np.int64)
+    ground = ink_ground(rgba) if channels in (1, 3) else None
+    if ground is not None:
+        rgba = laid(rgba, ground)
     inverted = invert == "always" or (invert == "auto" and is_dark_on_light(rgba))
     planes = planes_of(rgba, channels, inverted)
     h, w = planes.shape[:2]

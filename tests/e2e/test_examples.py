@@ -58,7 +58,7 @@ def test_train_folder_learns_from_every_picture_and_adds_what_is_new(daemon: Dae
         for n in range(30):
             write(folder / label / f"{n}.png", png(digits.one(int(label), n)))
     for n in range(5):
-        write(folder / "blank page" / f"a {n}.JPG", jpeg(np.full((28, 28), 5 * n, np.uint8)))
+        write(folder / "blank page" / f"a {n}.JPG", jpeg(np.full((28, 28), 5 * n, np.uint8) + np.eye(28, dtype=np.uint8) * 90))
     write(folder / "3" / "notes.txt", b"not a picture")
     before = daemon.model()
     done = run(daemon, "train-folder.sh", folder)
@@ -158,6 +158,11 @@ def pictures_of_many_kinds(folder: Path) -> list[Path]:
     transparent = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
     transparent.paste((10, 30, 20, 255), (15, 5, 22, 35))
     paths.append(write(folder / "clear.png", png(np.asarray(transparent))))
+    white = np.dstack([np.full((40, 30), 250, np.uint8)] * 3 + [np.tri(40, 30, -5, np.uint8) * 200])
+    paths.append(write(folder / "white.png", png(white)))
+    exif = Image.Exif()
+    for exif[0x0112] in (3, 5, 6):
+        paths.append(write(folder / f"turned {exif[0x0112]}.png", png(noise.integers(0, 256, (50, 30, 3), np.uint8), exif=exif)))
     return paths
 
 
