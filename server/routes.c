@@ -220,7 +220,8 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         return;
     }
     remember_columns(routes->remember, trainer_columns(routes->trainer));
-    if (!route->images && request->body->n > BODY_LIGHT_TREE && call_offload(&call, handler, OFFLOAD_LONG))
+    if (!route->images && request->body->n > BODY_LIGHT_TREE &&
+        call_offload(&call, handler, request->body->n > BODY_LIGHT_BYTES ? OFFLOAD_LONG : OFFLOAD_SHORT))
         return;
     handler(&call);
 }

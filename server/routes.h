@@ -106,8 +106,9 @@ struct call {
     int64_t id;    /* of {id} in the path           */
     int64_t other; /* of a second number in the path */
     const struct cancel
-        *cancel; /* in a thread of the pool: to be asked every few milliseconds; NULL: in an HTTP thread */
-    void *own;   /* of call_offload_with() */
+        *cancel;        /* in a thread of the pool: to be asked every few milliseconds; NULL: in an HTTP thread */
+    void *own;          /* of call_offload_with() */
+    uint64_t waited_ns; /* for a thread of the pool     */
 };
 
 /* call_offload - what may take more than a fraction of a millisecond is not done in an HTTP thread. A handler begins with

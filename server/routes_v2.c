@@ -26,7 +26,7 @@ struct batch_size {
 struct v2 {
     char model[OIP_NAME_BYTES];
     pthread_mutex_t lock; /* of all below; held for some additions */
-    struct duration success, fail, input, infer, output;
+    struct duration success, fail, queue, input, infer, output;
     uint64_t images, last_ms;
     struct batch_size sizes[BATCH_SIZES_MAX];
     unsigned n_sizes;
@@ -145,13 +145,14 @@ static void add(struct duration *duration, uint64_t ns)
     duration->ns += ns;
 }
 
-/* at: the four moments between which input, infer and output lie; n = 0: it failed. */
-static void count(struct v2 *v2, uint32_t n, const uint64_t at[4])
+/* at: the four moments between which input, infer and output lie, after it waited; n = 0: it failed. */
+static void count(struct v2 *v2, uint32_t n, uint64_t waited_ns, const uint64_t at[4])
 {
     int64_t now_ms = store_now_us() / 1000;
     pthread_mutex_lock(&v2->lock);
-    add(n > 0 ? &v2->success : &v2->fail, at[3] - at[0]);
+    add(n > 0 ? &v2->success : &v2->fail, waited_ns + at[3] - at[0]);
     if (n > 0) {
+        add(&v2->queue, waited_ns);
         add(&v2->input, at[1] - at[0]);
         add(&v2->infer, at[2] - at[1]);
         add(&v2->output, at[3] - at[2]);
@@ -263,7 +264,7 @@ void route_v2_infer(const struct call *call)
             answer_text_done(call->answer, 200, call->answer->n_json > 0 ? "application/octet-stream" : ANSWER_JSON);
         }
         at[3] = clock_ns();
-        count(routes->v2, status == 0 ? in.batch.n : 0, at);
+        count(routes->v2, status == 0 ? in.batch.n : 0, call->waited_ns, at);
     }
     oip_request_fini(&in);
     model_release(routes->model, revision);
@@ -302,7 +303,7 @@ static void put_statistics(struct text *text, struct v2 *v2, uint64_t revision)
     text_add(text, ",", 1);
     put_duration(text, "fail", &v2->fail);
     text_add(text, ",", 1);
-    put_duration(text, "queue", &none); /* there is none: the thread that reads a request answers it */
+    put_duration(text, "queue", &v2->queue); /* nothing where the thread that reads a request answers it */
     text_add(text, ",", 1);
     put_stages(text, &v2->input, &v2->infer, &v2->output);
     text_add(text, ",", 1);

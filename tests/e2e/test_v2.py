@@ -377,7 +377,8 @@ def test_statistics_count_inferences_batches_and_failures(daemon: Daemon, eight)
     assert (times["success"]["count"], times["fail"]["count"]) == (3, 1)
     parts = ("compute_input", "compute_infer", "compute_output")
     assert [times[part]["count"] for part in parts] == [3, 3, 3] and min(times[part]["ns"] for part in parts) > 0
-    assert sum(times[part]["ns"] for part in parts) == times["success"]["ns"]
+    assert times["queue"]["count"] == 3
+    assert sum(times[part]["ns"] for part in ("queue", *parts)) == times["success"]["ns"]
     assert {b["batch_size"]: b["compute_infer"]["count"] for b in stats[0]["batch_stats"]} == {8: 2, 1: 1}
     assert daemon.get("/v2/models/stats").ok()["model_stats"][0] == stats[0]
 
