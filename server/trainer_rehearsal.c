@@ -46,6 +46,8 @@ void trainer_rehearsal_chunk(struct trainer *t, struct trainer_group *g, uint64_
         g->changed = true;
         g->failed = rehearse_chunk(&event, &t->plan, t->store, t->work, steps, &g->err) != 0 ||
                     store_append(t->store, &event, &g->err) != 0;
+        if (g->failed)
+            break; /* there may be no event */
         steps -= event.as.rehearse.end - event.as.rehearse.begin;
         g->rehearsed += event.as.rehearse.end - event.as.rehearse.begin;
     }
