@@ -15,6 +15,7 @@
 #include "server/cli_remote.h"
 #include "server/diff.h"
 #include "server/json.h"
+#include "store/edits.h"
 #include "store/store.h"
 
 #define NOTE_BYTES_MAX (sizeof((struct store_snapshot *)0)->note - 1)
@@ -200,6 +201,22 @@ static int list_db(struct json *answer, const struct cli_args *args, struct err 
     return status;
 }
 
+/* What a daemon refuses as well: the edit could never be made without what is pinned now. */
+static int may_pin(struct store *store, struct err *err)
+{
+    struct edits kept;
+    if (store_edits_kept(store, &kept, err) != 0)
+        return -1;
+    const bool waits = kept.n > 0 || kept.removes;
+    edits_fini(&kept);
+    if (!waits)
+        return 0;
+    return err_set(
+        err, ERR_CONFLICT,
+        "an edit of the past was accepted and is still to be made, and this state may not be the model's then: pin one "
+        "after it (convd serve makes it, and so does convd samples)");
+}
+
 static int amend_db(struct json *answer, const struct order *order, const struct cli_args *args, struct err *err)
 {
     struct store *store = NULL;
@@ -207,7 +224,9 @@ static int amend_db(struct json *answer, const struct order *order, const struct
     const bool pinned = order->action == PIN;
     if (store_open(&store, cli_text(args, "db"), false, err) != 0)
         return -1;
-    int status = store_snapshot_amend(store, order->id, &pinned, order->note, &amended, err);
+    int status = pinned ? may_pin(store, err) : 0;
+    if (status == 0)
+        status = store_snapshot_amend(store, order->id, &pinned, order->note, &amended, err);
     if (status == 0)
         add_snapshot(answer, &amended);
     store_close(store);
@@ -230,7 +249,9 @@ static int take_db(struct json *answer, const struct order *order, const struct 
     struct store_snapshot taken;
     if (offline_open(&model, args, false, err) != 0)
         return -1;
-    int status = store_snapshot(model.store, model.learner, "request", order->note, order->pin, &taken, err);
+    int status = order->pin ? may_pin(model.store, err) : 0;
+    if (status == 0)
+        status = store_snapshot(model.store, model.learner, "request", order->note, order->pin, &taken, err);
     if (status == 0)
         add_snapshot(answer, &taken);
     offline_close(&model);
@@ -253,7 +274,8 @@ static int activate_db(struct json *answer, int64_t id, const struct cli_args *a
                           .revision = store_revision(store) + 1,
                           .created_us = store_now_us(),
                           .as.activate.revision = target.revision};
-    if (store_begin(store, err) != 0 || store_append(store, &event, err) != 0 || store_commit(store, err) != 0) {
+    if (store_begin(store, err) != 0 || store_append(store, &event, err) != 0 ||
+        store_classes(store, learner, err) != 0 || store_commit(store, err) != 0) {
         store_rollback(store);
         goto out;
     }

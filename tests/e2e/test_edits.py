@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from .daemon import SANITIZED, Answer, Daemon, convd_json
+from .daemon import SANITIZED, Answer, Daemon, convd, convd_json
 from .test_rehearse import ended, rehearse, until
 
 LABELS = "abc"
@@ -140,6 +140,19 @@ def test_a_retry_of_what_was_forgotten_teaches_nothing(pupil: Daemon, noise):
     pupil.stop()
     [(fingerprint,)] = rows(pupil, "SELECT fingerprint FROM idempotency")
     assert fingerprint == bytes(32)
+
+
+def test_nothing_is_pinned_offline_while_an_accepted_edit_waits(slow: Daemon):
+    Taught(slow, 400)
+    edit(slow, "DELETE", "/samples/5", wait=False).ok(202)
+    slow.kill()
+    for words in (["pin", "2"], ["take", "--pin"]):
+        refused = convd("snapshots", *words, "--db", slow.db, check=False)
+        assert refused.returncode != 0 and b"was accepted and is still to be made" in refused.stderr
+    convd("snapshots", "take", "--db", slow.db)
+    slow.start()
+    assert all(ended(slow, job["id"])["state"] == "done" for job in slow.get("/jobs").ok()["jobs"])
+    slow.get("/samples/5").problem(410, "gone")
 
 
 def test_what_was_labelled_later_is_as_if_a_forgotten_sample_had_never_been(daemons, pupil: Daemon):
