@@ -10,39 +10,42 @@
 
 #include "store/internal.h"
 
-static bool is_pending(const struct store *store, uint32_t id)
+static const struct edits *pending(const struct store *store)
 {
-    return store->overlay != NULL && store->overlay->removes && store->overlay->removed == id;
+    return store->overlay != NULL && store->overlay->removes ? store->overlay : NULL;
+}
+
+/* Without those that are about to be removed. */
+static uint32_t column_now(const struct columns *c, uint32_t id)
+{
+    return id < SHAPE_CLASSES_MAX ? id - c->below[id] : id - c->n_removed;
+}
+
+static uint32_t id_now(const struct columns *c, uint32_t column)
+{
+    return column < SHAPE_CLASSES_MAX ? column + c->above[column] : column + c->n_removed;
 }
 
 bool class_is_removed(const struct store *store, uint32_t id)
 {
-    for (size_t i = 0; i < store->n_removed; i++)
-        if (store->removed[i] == id)
-            return true;
-    return is_pending(store, id);
+    const struct edits *going = pending(store);
+    return (id < SHAPE_CLASSES_MAX && store->columns.removed[id]) || (going != NULL && going->removed == id);
 }
 
 uint32_t class_column(const struct store *store, uint32_t id)
 {
-    uint32_t below = 0;
+    const struct edits *going = pending(store);
     if (class_is_removed(store, id))
         return CLASS_NONE;
-    for (size_t i = 0; i < store->n_removed; i++)
-        below += store->removed[i] < id;
-    if (store->overlay != NULL && store->overlay->removes)
-        below += store->overlay->removed < id;
-    return id - below;
+    return column_now(&store->columns, id) - (going != NULL && going->removed < id);
 }
 
 uint32_t class_id(const struct store *store, uint32_t column)
 {
-    uint32_t id = column;
+    const struct edits *going = pending(store);
     if (column >= SHAPE_CLASSES_MAX)
         return column; /* of no class, and stays so */
-    while (class_column(store, id) != column)
-        id++;
-    return id;
+    return id_now(&store->columns, column + (going != NULL && column >= column_now(&store->columns, going->removed)));
 }
 
 uint32_t store_class_id(const struct store *store, uint32_t column)
@@ -50,25 +53,30 @@ uint32_t store_class_id(const struct store *store, uint32_t column)
     return class_id(store, column);
 }
 
+void columns_remove(struct store *store, uint32_t id)
+{
+    struct columns *c = &store->columns;
+    c->n_removed += !c->removed[id];
+    c->removed[id] = true;
+    uint16_t below = 0;
+    for (uint32_t i = 0; i < SHAPE_CLASSES_MAX; i++) {
+        c->below[i] = below;
+        c->above[i - below] = below;
+        below += c->removed[i];
+    }
+    for (uint32_t column = SHAPE_CLASSES_MAX - below; column < SHAPE_CLASSES_MAX; column++)
+        c->above[column] = below;
+}
+
 int columns_read(struct store *store, struct err *err)
 {
     struct db *db = store->db;
-    size_t room = 0;
     int status;
-    free(store->removed);
-    store->removed = NULL;
-    store->n_removed = 0;
+    store->columns = (struct columns){0};
     while ((status = db_step(db, SQL_REMOVED_LIST, err)) == 1) {
-        if (store->n_removed == room) {
-            room = room == 0 ? 8 : room * 2;
-            uint32_t *more = realloc(store->removed, room * sizeof *more);
-            if (more == NULL) {
-                db_reset(db, SQL_REMOVED_LIST);
-                return err_set(err, ERR_MEMORY, "out of memory for %zu removed classes", room);
-            }
-            store->removed = more;
-        }
-        store->removed[store->n_removed++] = (uint32_t)db_int(db, SQL_REMOVED_LIST, 0);
+        const int64_t id = db_int(db, SQL_REMOVED_LIST, 0);
+        if (id >= 0 && id < SHAPE_CLASSES_MAX) /* else damage, which a replay names */
+            columns_remove(store, (uint32_t)id);
     }
     return status;
 }

@@ -189,15 +189,6 @@ static int write_all(struct store *store, struct learner *learner, const struct 
     return status;
 }
 
-/* Room was made. */
-static void add_removed(struct store *store, uint32_t id)
-{
-    size_t at = store->n_removed++;
-    for (; at > 0 && store->removed[at - 1] > id; at--)
-        store->removed[at] = store->removed[at - 1];
-    store->removed[at] = id;
-}
-
 int store_edits_take_over(struct store *store, struct store_replayer *replayer, struct edits *edits,
                           struct learner **learner, struct store_snapshot *snapshot, struct err *err)
 {
@@ -212,10 +203,6 @@ int store_edits_take_over(struct store *store, struct store_replayer *replayer, 
     if (more == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for an edit");
     store->spans = more;
-    uint32_t *removed = realloc(store->removed, (store->n_removed + 1) * sizeof *removed);
-    if (removed == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for an edit");
-    store->removed = removed;
     struct learner *state = store_replayer_take(replayer);
     int status = store_begin(store, err);
     store->overlay = edits;
@@ -230,7 +217,7 @@ int store_edits_take_over(struct store *store, struct store_replayer *replayer, 
         return -1;
     }
     if (edits->removes)
-        add_removed(store, edits->removed);
+        columns_remove(store, edits->removed);
     store->spans[store->n_spans++] = (struct edit_span){.from = edits_first(edits), .event = store->end.revision};
     rehearsal_reset(store->rehearsal); /* pictures of what is gone, labels of before */
     *learner = state;

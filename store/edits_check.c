@@ -1,5 +1,4 @@
 /* edits_check.c - what is to be edited: looked up, and refused where it cannot be. See edits.h. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,85 +20,39 @@ static int look_up(struct store *store, struct edit *edit, struct err *err)
     return status;
 }
 
-/* The labels that the events of one stretch leave, index by index. */
-static int follow_classes(char (*labels)[LABEL_BYTES_MAX + 1], uint32_t *n, struct store *store, uint64_t first,
-                          uint64_t last, struct err *err)
+/* What is looked at for all of them: the line that is live, and, once one of them needs it, what its classes meant. */
+struct looker {
+    struct store *store;
+    const struct learner *learner;
+    struct line line;
+    struct meanings *meanings;
+};
+
+static int looker_init(struct looker *looker, struct store *store, const struct learner *learner, struct err *err)
 {
-    struct db *db = store->db;
-    int status;
-    db_bind_int(db, SQL_CLASS_EVENTS, 1, (int64_t)first);
-    db_bind_int(db, SQL_CLASS_EVENTS, 2, (int64_t)last);
-    while ((status = db_step(db, SQL_CLASS_EVENTS, err)) == 1) {
-        const int64_t index = db_int(db, SQL_CLASS_EVENTS, 1);
-        if (index < 0 || index >= SHAPE_CLASSES_MAX)
-            continue; /* damage, which a replay names */
-        (void)snprintf(labels[index], sizeof labels[index], "%s", db_text(db, SQL_CLASS_EVENTS, 2, NULL));
-        *n = (uint32_t)index >= *n ? (uint32_t)index + 1 : *n;
-    }
-    return status;
+    *looker = (struct looker){.store = store, .learner = learner};
+    return line_init(&looker->line, store, store->end.revision, err);
 }
 
-/* The classes that events up to a revision of that line have added, under their names of then. */
-static int classes_then(char (*labels)[LABEL_BYTES_MAX + 1], uint32_t *n, struct store *store, const struct line *line,
-                        uint64_t revision, struct err *err)
+static void looker_fini(struct looker *looker)
 {
-    const struct event *create = &store->origin.event;
-    *n = create->as.create.n_classes;
-    memcpy(labels, create->as.create.labels, *n * sizeof *labels);
-    for (size_t i = line->n; i-- > 0;) {
-        const uint64_t last = line->stretches[i].last < revision ? line->stretches[i].last : revision;
-        if (line->stretches[i].first <= last &&
-            follow_classes(labels, n, store, line->stretches[i].first, last, err) != 0)
-            return -1;
-    }
-    return 0;
+    meanings_close(looker->meanings);
+    line_fini(&looker->line);
 }
 
-/* An edit may bring classes along that did not exist yet at the sample's place; as what they were added with later. That has to have
- * one meaning on every line, and no other class may have had the name by then. */
-static int check_class(struct store *store, const struct line *line, const struct edit *edit, struct err *err)
+/* An edit may bring classes along that did not exist yet at the sample's place. */
+static int check_class(struct looker *looker, const struct edit *edit, struct err *err)
 {
-    struct db *db = store->db;
-    uint32_t n_then = 0;
-    char(*then)[LABEL_BYTES_MAX + 1] = calloc(SHAPE_CLASSES_MAX, sizeof *then);
-    if (then == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for the classes");
-    int status = classes_then(then, &n_then, store, line, edit->revision, err);
-    for (uint32_t index = n_then; status == 0 && index <= edit->label; index++) {
-        if (class_is_removed(store, index))
-            continue;
-        char label[LABEL_BYTES_MAX + 1];
-        db_bind_int(db, SQL_CLASS_ADDED, 1, (int64_t)edit->revision);
-        db_bind_int(db, SQL_CLASS_ADDED, 2, index);
-        int found = db_step(db, SQL_CLASS_ADDED, err);
-        (void)snprintf(label, sizeof label, "%s", found == 1 ? db_text(db, SQL_CLASS_ADDED, 0, NULL) : "");
-        db_reset(db, SQL_CLASS_ADDED);
-        bool good = found == 1;
-        if (found == 1) {
-            db_bind_int(db, SQL_CLASS_OTHERS, 1, (int64_t)edit->revision);
-            db_bind_int(db, SQL_CLASS_OTHERS, 2, index);
-            db_bind_text(db, SQL_CLASS_OTHERS, 3, label);
-            found = db_step(db, SQL_CLASS_OTHERS, err);
-            good = found == 1 && db_int(db, SQL_CLASS_OTHERS, 0) == 0;
-            db_reset(db, SQL_CLASS_OTHERS);
-        }
-        for (uint32_t i = 0; good && i < n_then; i++)
-            good = class_is_removed(store, i) || strcmp(then[i], label) != 0;
-        if (found < 0)
-            status = -1;
-        else if (!good)
-            status = err_set(err, ERR_CONFLICT,
-                             "sample %lld was learned before there was a class \"%s\", which cannot be added at that "
-                             "place: its index or its name had another meaning",
-                             (long long)edit->id, label);
-    }
-    free(then);
-    return status;
+    if (edit->label < looker->store->origin.event.as.create.n_classes)
+        return 0;
+    if (looker->meanings == NULL && meanings_open(&looker->meanings, looker->store, &looker->line, err) != 0)
+        return -1;
+    return meanings_check(looker->meanings, looker->store, edit, err);
 }
 
-static int check_one(struct store *store, const struct learner *learner, const struct line *line, struct edit *edit,
-                     struct err *err)
+static int check_one(struct looker *looker, struct edit *edit, struct err *err)
 {
+    struct store *store = looker->store;
     int found = look_up(store, edit, err);
     if (found < 0)
         return -1;
@@ -115,16 +68,16 @@ static int check_one(struct store *store, const struct learner *learner, const s
     if (edit->label == EDIT_FORGET || edit->label == edit->was)
         return 0;
     const uint32_t column = class_column(store, edit->label);
-    if (!line_has(line, edit->revision))
+    if (!line_has(&looker->line, edit->revision))
         return err_set(err, ERR_CONFLICT,
                        "the model went back to before sample %lld, so it is not learned from and cannot be relabelled; "
                        "it can be forgotten",
                        (long long)edit->id);
-    if (column >= learner->n_classes)
+    if (column >= looker->learner->n_classes)
         return err_set(err, ERR_CONFLICT,
                        "sample %lld was to be relabelled, but the model went back to before there was that class",
                        (long long)edit->id);
-    return edit->label < store->origin.event.as.create.n_classes ? 0 : check_class(store, line, edit, err);
+    return check_class(looker, edit, err);
 }
 
 static void leave_out(struct edits *edits)
@@ -141,19 +94,19 @@ static void leave_out(struct edits *edits)
 static int check_all(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                      size_t *n_void, struct err *err)
 {
-    struct line line;
+    struct looker looker;
     size_t i = 0, n = 0;
-    int status = line_init(&line, store, store->end.revision, err);
+    int status = looker_init(&looker, store, learner, err);
     for (; status == 0 && i < edits->n; i++) {
         struct edit *edit = &edits->list[i];
-        status = check_one(store, learner, &line, edit, err);
+        status = check_one(&looker, edit, err);
         const bool is_void = status != 0 && n_void != NULL && err->code == ERR_CONFLICT;
         const bool is_done = status != 0 && n_void != NULL && err->code == ERR_GONE;
         edit->out = is_void || is_done || (edit->label != EDIT_FORGET && edit->label == edit->was);
         n += is_void;
         status = is_void || is_done ? 0 : status;
     }
-    line_fini(&line);
+    looker_fini(&looker);
     if (status == 0)
         leave_out(edits);
     else if (at != NULL)
@@ -216,7 +169,7 @@ static int first_of_class(uint64_t *first, struct store *store, uint32_t id, str
 /* The class that gets the samples must be able to be where the first of them is. */
 static int check_into(struct store *store, const struct edits *edits, struct err *err)
 {
-    struct line line = {0};
+    struct looker looker;
     struct edit first = {.label = edits->into};
     if (edits->into == EDIT_FORGET || edits->into < store->origin.event.as.create.n_classes)
         return 0;
@@ -227,9 +180,12 @@ static int check_into(struct store *store, const struct edits *edits, struct err
         first.revision = (uint64_t)db_int(store->db, SQL_SAMPLES_OF_CLASS, 1);
     }
     db_reset(store->db, SQL_SAMPLES_OF_CLASS);
-    if (status == 1)
-        status = line_init(&line, store, store->end.revision, err) == 0 ? check_class(store, &line, &first, err) : -1;
-    line_fini(&line);
+    if (status != 1)
+        return status;
+    status = looker_init(&looker, store, NULL, err);
+    if (status == 0)
+        status = check_class(&looker, &first, err);
+    looker_fini(&looker);
     return status;
 }
 

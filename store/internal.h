@@ -11,6 +11,7 @@
  *   apart         those that one revision has learned from and another has not
  *   rehearse      past samples trained on again
  *   columns       numbers of classes in the file, and columns of the model
+ *   meanings      what the numbers of classes stood for, all along the log
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
  *   ground        from where on the log is this arithmetic's
@@ -59,6 +60,14 @@ struct edit_span {
     uint64_t from, event;
 };
 
+/* Which classes were removed, and how far their numbers are from the columns; zeros: none was. */
+struct columns {
+    bool removed[SHAPE_CLASSES_MAX];
+    uint16_t below[SHAPE_CLASSES_MAX]; /* removed ones below that number                                       */
+    uint16_t above[SHAPE_CLASSES_MAX]; /* and below that of the class in that column                            */
+    uint32_t n_removed;
+};
+
 struct store {
     struct db *db;
     struct rehearsal *rehearsal; /* NULL until the first */
@@ -69,8 +78,7 @@ struct store {
     char before[ARITHMETIC_BYTES]; /* that made what is before it; "": nothing is */
     struct edit_span *spans;       /* of every edit event, in their order                              */
     size_t n_spans;
-    uint32_t *removed; /* [n_removed] numbers of classes that were removed, ascending                  */
-    size_t n_removed;
+    struct columns columns;
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     struct rest *rest;           /* store_rest()                                               */
     int64_t keys_us;             /* what keys.c's clock is ahead of the system's monotonic one       */
@@ -219,11 +227,24 @@ bool class_is_removed(const struct store *store, uint32_t id);
 uint32_t class_column(const struct store *store, uint32_t id);
 uint32_t class_id(const struct store *store, uint32_t column);
 int columns_read(struct store *store, struct err *err);
+/* columns_remove - one more. */
+void columns_remove(struct store *store, uint32_t id);
 
 /* columns_create - the state of the create event without removed classes; weights drawn. columns_strip - takes the column of
  * the class that is about to be removed out of given first weights. Errors: ERR_MEMORY. */
 struct learner *columns_create(struct store *store, const struct arith *arith, struct err *err);
 int columns_strip(struct learner **learner, struct store *store, struct err *err);
+
+/* ---- meanings.c ---- */
+
+struct meanings;
+
+/* meanings_open - reads all class events, 3 us each. Errors: ERR_STORAGE, ERR_MEMORY. Owns: the caller; meanings_close(), also after
+ * failure; NULL is fine. meanings_check - whether this edit may bring its class along, and those before it: ERR_CONFLICT. Costs some ns
+ * a class, and the first time for each class some ns a class event. */
+int meanings_open(struct meanings **out, struct store *store, const struct line *line, struct err *err);
+int meanings_check(struct meanings *meanings, const struct store *store, const struct edit *edit, struct err *err);
+void meanings_close(struct meanings *meanings);
 
 /* ---- edit_rows.c ---- */
 

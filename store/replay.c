@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/internal.h"
@@ -49,28 +50,38 @@ static int bring_classes(struct store *store, struct learner *learner, uint64_t 
                          struct err *err)
 {
     struct db *db = store->db;
-    if (!edits_any(store) || upto < learner->n_classes)
+    const uint32_t n_before = learner->n_classes;
+    if (!edits_any(store) || upto < n_before)
         return 0;
-    if (learner_reserve(learner, upto + 1, err) != 0)
-        return -1;
-    while (learner->n_classes <= upto) {
+    const uint32_t n = upto + 1 - n_before;
+    char(*labels)[LABEL_BYTES_MAX + 1] = calloc(n, sizeof *labels);
+    if (labels == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for %u classes", n);
+    int status = learner_reserve(learner, upto + 1, err);
+    db_bind_int(db, SQL_CLASS_EVENTS, 1, (int64_t)revision + 1);
+    db_bind_int(db, SQL_CLASS_EVENTS, 2, INT64_MAX);
+    while (status == 0 && (status = db_step(db, SQL_CLASS_EVENTS, err)) == 1) {
+        const int64_t id = db_int(db, SQL_CLASS_EVENTS, 1);
+        const uint32_t column = id >= 0 && id < SHAPE_CLASSES_MAX ? class_column(store, (uint32_t)id) : CLASS_NONE;
+        size_t n_label;
+        const char *label = db_text(db, SQL_CLASS_EVENTS, 2, &n_label);
+        if (column >= n_before && column <= upto && labels[column - n_before][0] == '\0' &&
+            n_label <= LABEL_BYTES_MAX && strcmp(db_text(db, SQL_CLASS_EVENTS, 0, NULL), "add") == 0)
+            memcpy(labels[column - n_before], label, n_label);
+        status = 0;
+    }
+    db_reset(db, SQL_CLASS_EVENTS);
+    for (uint32_t i = 0; status == 0 && i < n; i++) {
         struct event add = {.kind = EVENT_CLASS, .revision = revision};
-        size_t n_label = 0;
         add.as.class_.action = CLASS_ADD;
-        add.as.class_.index = learner->n_classes;
-        db_bind_int(db, SQL_CLASS_ADDED, 1, (int64_t)revision);
-        db_bind_int(db, SQL_CLASS_ADDED, 2, class_id(store, add.as.class_.index));
-        int status = db_step(db, SQL_CLASS_ADDED, err);
-        const char *label = status == 1 ? db_text(db, SQL_CLASS_ADDED, 0, &n_label) : "";
-        if (status >= 0 && n_label >= 1 && n_label <= LABEL_BYTES_MAX)
-            memcpy(add.as.class_.label, label, n_label);
-        db_reset(db, SQL_CLASS_ADDED);
+        add.as.class_.index = n_before + i;
+        memcpy(add.as.class_.label, labels[i], sizeof labels[i]);
         learner->revision = revision - 1;
-        if (status < 0 || learner_apply(learner, &add, err) != 0)
-            return -1;
+        status = learner_apply(learner, &add, err);
         learner->revision = revision - 1;
     }
-    return 0;
+    free(labels);
+    return status;
 }
 
 static uint32_t highest_label(const struct event *train)

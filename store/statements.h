@@ -129,9 +129,6 @@
                          " ON CONFLICT (sample) DO UPDATE SET label = excluded.label, drop_pinned = excluded.drop_pinned")\
     X(PENDING_LIST,      "SELECT sample, label, drop_pinned FROM edit_pending ORDER BY sample")                        \
     X(PENDING_CLEAR,     "DELETE FROM edit_pending")                                                                   \
-    X(CLASS_ADDED,       "SELECT body ->> '$.label' FROM event WHERE kind = 'class' AND kind <> 'train'"               \
-                         " AND revision > ?1 AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?2"              \
-                         " ORDER BY revision LIMIT 1")                                                                 \
     X(REMOVED_LIST,      "SELECT id FROM class_removed ORDER BY id")                                                   \
     X(REMOVED_INSERT,    "INSERT INTO class_removed (id, event, merged_into) VALUES (?1, ?2, ?3)")                     \
     X(REMOVED_ROWS,      "SELECT id, merged_into FROM class_removed WHERE event = ?1 ORDER BY id")                     \
@@ -146,9 +143,6 @@
                          " AND kind <> 'train' AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")           \
     X(EDIT_FIRST_ABOVE,  "SELECT min(sample.revision) FROM edit JOIN sample ON sample.id = edit.sample"                \
                          " WHERE edit.label >= ?1")                                                                    \
-    X(CLASS_OTHERS,      "SELECT count(*) FROM event WHERE kind = 'class' AND kind <> 'train' AND revision > ?1"       \
-                         " AND ((body ->> '$.index' = ?2 AND body ->> '$.action' = 'add' AND body ->> '$.label' <> ?3)"\
-                         " OR (body ->> '$.index' <> ?2 AND body ->> '$.label' = ?3))")                                \
     /* ---- rehearsals: rehearse.c ---- */                                                                             \
     X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \
@@ -163,7 +157,7 @@
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
     X(CLASS_CLEAR,       "DELETE FROM class")                                                                          \
     X(CLASS_LIST,        "SELECT id, label FROM class ORDER BY id")                                                    \
-    X(CLASS_EVENTS,      "SELECT body ->> '$.action', body ->> '$.index', body ->> '$.label' FROM event"               \
+    X(CLASS_EVENTS,      "SELECT body ->> '$.action', body ->> '$.index', body ->> '$.label', revision FROM event"     \
                          " WHERE kind = 'class' AND kind <> 'train' AND revision BETWEEN ?1 AND ?2 ORDER BY revision") \
     /* ---- idempotency keys: keys.c ---- */                                                                           \
     X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us, answer)"                    \

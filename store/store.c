@@ -104,7 +104,6 @@ void store_close(struct store *store)
     store_rollback(store);
     rehearsal_free(store->rehearsal);
     free(store->spans);
-    free(store->removed);
     db_close(store->db);
     origin_fini(&store->origin);
     free(store);

@@ -185,6 +185,129 @@ START_TEST(a_class_whose_index_had_another_meaning_is_not_brought_along)
 }
 END_TEST
 
+/* ---- which classes may be brought along: the rule, word by word ---- */
+
+#define PAST_MAX 64u
+
+struct happened {
+    uint64_t revision;
+    enum class_action action;
+    uint32_t index;
+    char label[2];
+    bool on_line;
+};
+
+struct past_classes {
+    struct happened list[PAST_MAX];
+    size_t n;
+};
+
+/* Names of the classes at a revision of the line; returns how many. */
+static uint32_t names_then(char names[PAST_MAX][2], const struct past_classes *p, uint64_t revision)
+{
+    uint32_t n = 3;
+    memset(names, 0, PAST_MAX * sizeof names[0]);
+    for (uint32_t i = 0; i < 3; i++)
+        names[i][0] = (char)('a' + i);
+    for (size_t i = 0; i < p->n; i++) {
+        const struct happened *h = &p->list[i];
+        if (!h->on_line || h->revision > revision)
+            continue;
+        memcpy(names[h->index], h->label, 2);
+        n = h->index >= n ? h->index + 1 : n;
+    }
+    return n;
+}
+
+static bool may_bring(const struct past_classes *p, uint64_t revision, uint32_t label)
+{
+    char names[PAST_MAX][2];
+    const uint32_t n = names_then(names, p, revision);
+    for (uint32_t id = n; id <= label; id++) {
+        const char *name = NULL; /* that it gets, when it is added next, on whatever line */
+        for (size_t i = 0; i < p->n && name == NULL; i++)
+            if (p->list[i].revision > revision && p->list[i].action == CLASS_ADD && p->list[i].index == id)
+                name = p->list[i].label;
+        if (name == NULL)
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            if (strcmp(names[i], name) == 0)
+                return false;
+        for (size_t i = 0; i < p->n; i++) {
+            const struct happened *h = &p->list[i];
+            const bool same = strcmp(h->label, name) == 0;
+            if (h->revision > revision && (h->index == id ? h->action == CLASS_ADD && !same : same))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void name_one(struct model *m, struct past_classes *p, uint64_t chance)
+{
+    const bool adds = chance % 3 != 0 && m->learner->n_classes < 9;
+    struct happened h = {.action = adds ? CLASS_ADD : CLASS_RENAME,
+                         .index = adds ? m->learner->n_classes : (uint32_t)(chance / 3 % m->learner->n_classes),
+                         .label = {(char)('a' + chance / 64 % 14)},
+                         .on_line = true};
+    if (p->n == PAST_MAX || learner_class(m->learner, h.label, 1) >= 0)
+        return;
+    in_group(m, append_class(m, h.action, h.index, h.label));
+    h.revision = m->learner->revision;
+    p->list[p->n++] = h;
+}
+
+START_TEST(a_class_is_brought_along_where_its_number_and_its_name_mean_it_alone)
+{
+    struct model m;
+    struct past_classes p = {0}, then = {0};
+    uint64_t seed = mix((uint64_t)_i + 7);
+    struct event create = model_origin();
+    static const char labels[3][LABEL_BYTES_MAX + 1] = {"a", "b", "c"};
+    create.as.create.labels = labels;
+    create.as.create.n_classes = 3;
+    model_folder_in_memory(&m);
+    model_make(&m, &create);
+    struct learner *kept = keep(&m);
+    unsigned n_good = 0, n_bad = 0;
+    for (int step = 0; step < 60; step++) {
+        seed = mix(seed);
+        if (seed % 16 == 0) { /* back; what came since is on the line no more */
+            in_group(&m, append_activate(&m, kept));
+            for (size_t i = 0; i < p.n; i++)
+                p.list[i].on_line = i < then.n && then.list[i].on_line;
+        } else if (seed % 16 == 1) {
+            learner_free(kept);
+            kept = keep(&m);
+            then = p;
+        } else if (seed % 2 == 0) {
+            train(&m, 1, seed);
+        } else {
+            name_one(&m, &p, seed / 16);
+        }
+    }
+    const int64_t end = store_next_sample_id(m.store);
+    for (int64_t id = 1; id < end; id++)
+        for (uint32_t label = 3; label < m.learner->n_classes; label++) {
+            struct edits edits = {0};
+            const struct edit wanted = {.id = id, .label = label};
+            must(&m, edits_put(&edits, &wanted, &m.err));
+            const bool good = store_edits_check(m.store, m.learner, &edits, NULL, &m.err) == 0;
+            const struct edit *looked = &edits.list[0];
+            if (good || strstr(m.err.text, "had another meaning") != NULL) {
+                ck_assert_msg(edits.n == 0 || good == may_bring(&p, looked->revision, label),
+                              "sample %lld, class %u: %s", (long long)id, label, good ? "taken" : m.err.text);
+                n_good += good;
+                n_bad += !good;
+            }
+            edits_fini(&edits);
+        }
+    ck_assert_uint_gt(n_good + n_bad, 0);
+    learner_free(kept);
+    model_fini(&m);
+}
+END_TEST
+
 START_TEST(a_sample_that_is_not_there_or_was_forgotten_is_told)
 {
     static struct life l;
@@ -327,6 +450,7 @@ int main(void)
     tcase_add_test(t, what_was_left_behind_cannot_be_relabelled);
     tcase_add_test(t, a_relabelled_sample_brings_a_later_class_along);
     tcase_add_test(t, a_class_whose_index_had_another_meaning_is_not_brought_along);
+    tcase_add_loop_test(t, a_class_is_brought_along_where_its_number_and_its_name_mean_it_alone, 0, 40);
     tcase_add_test(t, a_sample_that_is_not_there_or_was_forgotten_is_told);
     tcase_add_test(t, a_label_that_the_sample_has_already_needs_no_edit);
     tcase_add_test(t, the_log_may_grow_while_the_past_is_rebuilt);
