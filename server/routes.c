@@ -393,6 +393,7 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
         return NULL;
     }
     (void)pthread_mutex_init(&routes->copies.lock, NULL);
+    (void)pthread_mutex_init(&routes->sheet.lock, NULL);
     routes->trainer = trainer;
     routes->auth = auth;
     routes->model = trainer_model(trainer);
@@ -409,6 +410,8 @@ void routes_free(struct routes *routes)
         return;
     (void)pthread_key_delete(routes->scratch);
     (void)pthread_mutex_destroy(&routes->copies.lock);
+    (void)pthread_mutex_destroy(&routes->sheet.lock);
+    free(routes->sheet.png);
     metrics_free(routes->metrics);
     v2_free(routes->v2);
     remember_free(routes->remember);

@@ -60,7 +60,14 @@ struct routes {
     struct auth *auth;           /* the tokens; borrowed */
     struct offload *offload;     /* borrowed; NULL: all is done by the thread that asks */
     struct metrics *metrics;
-    atomic_uint exports;       /* of /samples.tar, that are on their way */
+    atomic_uint exports; /* of /samples.tar, that are on their way */
+    atomic_uint views;   /* states of snapshots that requests hold: routes_snapshots.c */
+    struct sheet_kept {
+        pthread_mutex_t lock; /* held while it is drawn, by a thread of the pool */
+        uint64_t revision;
+        uint8_t *png;
+        size_t n_png;
+    } sheet;                   /* routes_model.c's: the kernels of the last revision that somebody looked at */
     struct events *events;     /* borrowed; set before anybody asks */
     struct remember *remember; /* set before anybody asks; routes_free() frees it */
     struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
@@ -131,6 +138,8 @@ bool call_offload_with(const struct call *call, void (*handler)(const struct cal
 /* call_limits - what decoding this call's body may cost: little in an HTTP thread. call_heavy - whether so many images are too much to put through
  * that network here; then with how long a task that is in *length. */
 struct image_limits call_limits(const struct call *call);
+/* call_heavy_picture - whether an input, enlarged so many times, is too large to be drawn here. */
+bool call_heavy_picture(const struct call *call, const struct shape *shape, uint32_t scale);
 bool call_heavy(const struct call *call, const struct learner *learner, uint32_t n_images, enum offload_length *length);
 
 /* One job for the trainer, with all that it borrows. */
@@ -150,6 +159,10 @@ struct work {
     struct sample *samples;
     char key[STORE_KEY_BYTES_MAX + 1];
 };
+
+/* work_offload - for a renderer: its answer is written by `handler`, in a thread of the pool where it is heavy, which finds work->own in
+ * call->own. */
+void work_offload(struct work *work, struct answer *answer, bool heavy, void (*handler)(const struct call *call));
 
 /* call_submit - makes a job of that kind whose success `render` answers, and lets the call wait for it; the caller fills in the job
  * before it returns. NULL: the answer is a problem (no memory). */

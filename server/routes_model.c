@@ -9,6 +9,9 @@
 #include "server/safetensors.h"
 #include "server/sheet.h"
 
+#define CLASSES_LIGHT    100u
+#define PARAMETERS_LIGHT (1u << 20) /* whose digest takes a millisecond */
+
 /* ---- GET, PATCH /model ---- */
 
 static void hex(char *text, const uint8_t *bytes, size_t n)
@@ -84,7 +87,10 @@ static void answer_model(struct answer *answer, struct revision *revision, uint6
 void route_model_get(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
-    if (!call_not_modified(call, revision->learner->revision))
+    const struct learner *learner = revision->learner;
+    if (!call_not_modified(call, learner->revision) &&
+        (net_floats(&learner->shape, learner->n_classes) < PARAMETERS_LIGHT ||
+         !call_offload(call, route_model_get, OFFLOAD_SHORT)))
         answer_model(call->answer, revision, call->routes->ground);
     model_release(call->routes->model, revision);
 }
@@ -159,18 +165,18 @@ void route_model_patch(const struct call *call)
 /* ---- files ---- */
 
 /* What the encoders have in common. */
-static void answer_file(const struct call *call, const char *type, const char *disposition,
+static void answer_file(const struct call *call, void (*handler)(const struct call *), const char *disposition,
                         int (*encode)(uint8_t **, size_t *, const struct learner *, struct err *))
 {
     struct revision *revision = model_acquire(call->routes->model);
-    if (!call_not_modified(call, revision->learner->revision)) {
+    if (!call_not_modified(call, revision->learner->revision) && !call_offload(call, handler, OFFLOAD_LONG)) {
         uint8_t *bytes = NULL;
         size_t n_bytes = 0;
         struct err err;
         if (encode(&bytes, &n_bytes, revision->learner, &err) != 0) {
             routes_problem(call->routes, call->answer, &err);
         } else {
-            answer_blob(call->answer, type, bytes, n_bytes);
+            answer_blob(call->answer, "application/octet-stream", bytes, n_bytes);
             call->answer->disposition = disposition;
         }
     }
@@ -179,22 +185,62 @@ static void answer_file(const struct call *call, const char *type, const char *d
 
 void route_model_safetensors(const struct call *call)
 {
-    answer_file(call, "application/octet-stream", "attachment; filename=\"model.safetensors\"", safetensors_encode);
+    answer_file(call, route_model_safetensors, "attachment; filename=\"model.safetensors\"", safetensors_encode);
 }
 
 void route_model_onnx(const struct call *call)
 {
-    answer_file(call, "application/octet-stream", "attachment; filename=\"model.onnx\"", onnx_encode);
+    answer_file(call, route_model_onnx, "attachment; filename=\"model.onnx\"", onnx_encode);
 }
 
 void route_model_npz(const struct call *call)
 {
-    answer_file(call, "application/octet-stream", "attachment; filename=\"model.npz\"", npz_encode);
+    answer_file(call, route_model_npz, "attachment; filename=\"model.npz\"", npz_encode);
+}
+
+/* A copy of the sheet that is kept, where it is of that revision; with its lock held. NULL: it is not, or there is no memory. */
+static uint8_t *sheet_copy(const struct sheet_kept *sheet, uint64_t revision)
+{
+    uint8_t *png = sheet->png != NULL && sheet->revision == revision ? malloc(sheet->n_png) : NULL;
+    if (png != NULL)
+        memcpy(png, sheet->png, sheet->n_png);
+    return png;
+}
+
+/* However many look, one of them draws: the others wait in threads of the pool. */
+static int sheet_take(uint8_t **png, size_t *n_png, struct sheet_kept *sheet, const struct learner *learner,
+                      struct err *err)
+{
+    int status = 0;
+    (void)pthread_mutex_lock(&sheet->lock);
+    if (sheet->png == NULL || sheet->revision != learner->revision) {
+        free(sheet->png);
+        sheet->png = NULL;
+        status = sheet_kernels(&sheet->png, &sheet->n_png, learner, err);
+        sheet->revision = learner->revision;
+    }
+    if (status == 0 && (*png = sheet_copy(sheet, learner->revision)) == NULL)
+        status = err_set(err, ERR_MEMORY, "no memory for a picture of the kernels");
+    *n_png = sheet->n_png;
+    (void)pthread_mutex_unlock(&sheet->lock);
+    return status;
 }
 
 void route_model_kernels(const struct call *call)
 {
-    answer_file(call, "image/png", NULL, sheet_kernels);
+    struct sheet_kept *sheet = &call->routes->sheet;
+    struct revision *revision = model_acquire(call->routes->model);
+    if (!call_not_modified(call, revision->learner->revision) &&
+        !call_offload(call, route_model_kernels, OFFLOAD_SHORT)) {
+        uint8_t *png;
+        size_t n_png;
+        struct err err;
+        if (sheet_take(&png, &n_png, sheet, revision->learner, &err) == 0)
+            answer_blob(call->answer, "image/png", png, n_png);
+        else
+            routes_problem(call->routes, call->answer, &err);
+    }
+    model_release(call->routes->model, revision);
 }
 
 /* ---- counts, out of the confusion matrix: row = label, column = predicted ---- */
@@ -242,11 +288,18 @@ static void add_revision(struct text *text, const struct learner *learner)
 
 /* ---- GET, POST, PATCH /classes ---- */
 
+/* With many classes, the confusion of each with each takes milliseconds to look at. */
+static bool many_classes(const struct call *call, const struct learner *learner, void (*handler)(const struct call *))
+{
+    return learner->n_classes > CLASSES_LIGHT && call_offload(call, handler, OFFLOAD_SHORT);
+}
+
 void route_classes_get(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
     struct text *text = &call->answer->text;
-    if (!call_not_modified(call, revision->learner->revision)) {
+    if (!call_not_modified(call, revision->learner->revision) &&
+        !many_classes(call, revision->learner, route_classes_get)) {
         text_add(text, "{", 1);
         add_classes(text, revision->learner);
         add_revision(text, revision->learner);
@@ -394,7 +447,7 @@ void route_stats(const struct call *call)
     const struct learner *learner = revision->learner;
     const struct tally *tally = &learner->tally;
     struct text *text = &call->answer->text;
-    if (!call_not_modified(call, learner->revision)) {
+    if (!call_not_modified(call, learner->revision) && !many_classes(call, learner, route_stats)) {
         text_add(text, "{", 1);
         add_means(text, tally->samples, tally->correct, tally->loss_sum);
         add_recent(text, tally);

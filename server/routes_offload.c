@@ -5,6 +5,7 @@
 #include "server/routes.h"
 
 /* A thread makes 8 to 40 of them in a nanosecond. */
+#define LIGHT_PIXELS          20000u /* of a picture that is drawn: half a millisecond */
 #define LIGHT_MULTIPLICATIONS 4000000u
 #define SHORT_MULTIPLICATIONS 1000000000u
 #define WORD_MULTIPLICATIONS  1000u /* as long as it takes to write one probability as text */
@@ -111,6 +112,12 @@ struct image_limits call_limits(const struct call *call)
                                  .cancel = call->cancel};
 }
 
+bool call_heavy_picture(const struct call *call, const struct shape *shape, uint32_t scale)
+{
+    return call->cancel == NULL && call->routes->offload != NULL &&
+           (uint64_t)shape->n_input * scale * scale > LIGHT_PIXELS;
+}
+
 bool call_heavy(const struct call *call, const struct learner *learner, uint32_t n_images, enum offload_length *length)
 {
     const struct shape *s = &learner->shape;
@@ -118,6 +125,23 @@ bool call_heavy(const struct call *call, const struct learner *learner, uint32_t
                           learner->n_classes * ((uint64_t)s->n_1 + WORD_MULTIPLICATIONS);
     *length = n_images > SHORT_MULTIPLICATIONS / each ? OFFLOAD_LONG : OFFLOAD_SHORT;
     return call->cancel == NULL && call->routes->offload != NULL && n_images > LIGHT_MULTIPLICATIONS / each;
+}
+
+void work_offload(struct work *work, struct answer *answer, bool heavy, void (*handler)(const struct call *))
+{
+    const struct call call = {.routes = work->routes,
+                              .request = work->request,
+                              .answer = answer,
+                              .pending = &work->pending.next,
+                              .id = work->id,
+                              .own = work->own};
+    void (*own_free)(void *) = work->own_free;
+    if (heavy && work->routes->offload != NULL) {
+        work->own_free = NULL; /* it is the task's */
+        (void)call_offload_with(&call, handler, OFFLOAD_LONG, work->own, own_free);
+    } else {
+        handler(&call);
+    }
 }
 
 bool call_offload(const struct call *call, void (*handler)(const struct call *), enum offload_length length)

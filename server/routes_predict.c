@@ -312,15 +312,7 @@ static void answer_past(const struct call *call)
 
 static void looked_back(struct work *work, struct answer *answer)
 {
-    struct call call = {.routes = work->routes,
-                        .request = work->request,
-                        .answer = answer,
-                        .pending = &work->pending.next,
-                        .own = work->own};
-    if (call_offload_with(&call, answer_past, OFFLOAD_LONG, work->own, retrospect_free))
-        work->own_free = NULL; /* it is the task's */
-    else
-        answer_past(&call);
+    work_offload(work, answer, true, answer_past);
 }
 
 static void predict_then(const struct call *call, const struct wish *wish)

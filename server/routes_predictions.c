@@ -18,6 +18,7 @@
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
+#define LIST_LIGHT    2000u /* predictions, to be put in order: half a millisecond */
 
 static void not_found(struct answer *answer, int64_t id)
 {
@@ -105,6 +106,8 @@ void route_predictions_get(const struct call *call)
     struct err err;
     struct remembered *list = NULL;
     struct revision *revision = NULL;
+    if (remember_count(call->routes->remember) > LIST_LIGHT && call_offload(call, route_predictions_get, OFFLOAD_SHORT))
+        return;
     if (take_order(&order, call->request, &err) == 0 &&
         request_param_number(call->request, "limit", 1, LIMIT_MAX, &limit, &err) == 0) {
         list = calloc(limit, sizeof *list);
@@ -197,6 +200,8 @@ void route_prediction_image(const struct call *call)
         answer_problem(call->answer, &err);
         return;
     }
+    if (call_heavy_picture(call, &shape, (uint32_t)scale) && call_offload(call, route_prediction_image, OFFLOAD_LONG))
+        return;
     uint8_t *pixels = copy_image(call, &shape);
     if (pixels == NULL)
         return;

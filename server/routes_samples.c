@@ -235,23 +235,31 @@ static void one_done(struct work *work, struct answer *answer)
 }
 
 /* The image of a sample never changes; but it may be forgotten, so who has it asks again. */
-static void image_done(struct work *work, struct answer *answer)
+static void draw_image(const struct call *call)
 {
-    const struct one *one = work->own;
+    const struct one *one = call->own;
+    struct answer *answer = call->answer;
     uint8_t *png;
     size_t n_png;
     struct err err;
     answer->cache = CACHE_REVALIDATE;
-    (void)snprintf(answer->etag, sizeof answer->etag, "\"s%lld-%u\"", (long long)work->id, one->scale);
-    if (etag_matches(work->request->if_none_match, answer->etag)) {
+    (void)snprintf(answer->etag, sizeof answer->etag, "\"s%lld-%u\"", (long long)call->id, one->scale);
+    if (etag_matches(call->request->if_none_match, answer->etag)) {
         answer->status = 304;
     } else if (planes_png(&png, &n_png, one->pixels, &one->shape, one->scale, &err) == 0) {
         answer_blob(answer, "image/png", png, n_png);
     } else {
         answer->etag[0] = '\0';
         answer->cache = CACHE_NO_STORE;
-        routes_problem(work->routes, answer, &err);
+        routes_problem(call->routes, answer, &err);
     }
+}
+
+static void image_done(struct work *work, struct answer *answer)
+{
+    const struct one *one = work->own;
+    const struct call call = {.routes = work->routes};
+    work_offload(work, answer, call_heavy_picture(&call, &one->shape, one->scale), draw_image);
 }
 
 static void read_one(const struct call *call, uint32_t scale, void (*render)(struct work *, struct answer *))

@@ -8,7 +8,21 @@
 #include "server/routes.h"
 #include "server/safetensors.h"
 
-#define DIFF_STEP_US 5000 /* between two of the trainer's rounds */
+#define DIFF_STEP_US 2000 /* of one turn */
+#define VIEWS_MAX    4u   /* states of snapshots, each as large as the model: a comparison holds two, a file one */
+
+/* n places for them. false: there are not as many, and the answer says so. */
+static bool views_take(const struct call *call, unsigned n)
+{
+    struct err err;
+    if (atomic_fetch_add(&call->routes->views, n) + n <= VIEWS_MAX)
+        return true;
+    atomic_fetch_sub(&call->routes->views, n);
+    err_set(&err, ERR_BUSY, "snapshots are being read for others already, %u at most: try again when that has ended",
+            VIEWS_MAX);
+    answer_problem(call->answer, &err);
+    return false;
+}
 
 static void add_hex(struct text *text, const uint8_t *bytes, size_t n)
 {
@@ -129,6 +143,7 @@ void route_snapshot_activate(const struct call *call)
 /* ---- two compared ---- */
 
 struct comparison {
+    struct routes *routes;
     int64_t a, b;
     uint64_t samples;
     int64_t until_ms;  /* what was compared by then is the answer */
@@ -140,6 +155,7 @@ static void comparison_free(void *own)
 {
     struct comparison *c = own;
     diff_free(c->diff);
+    atomic_fetch_sub(&c->routes->views, 2);
     free(c);
 }
 
@@ -176,20 +192,21 @@ void route_snapshot_diff(const struct call *call)
         answer_problem(call->answer, &err);
         return;
     }
+    if (!views_take(call, 2))
+        return;
     struct comparison *c = calloc(1, sizeof *c);
-    struct work *work = c != NULL ? call_submit(call, JOB_READ, compared) : NULL;
     if (c == NULL) {
+        atomic_fetch_sub(&call->routes->views, 2);
         err_set(&err, ERR_MEMORY, "no memory to compare snapshots");
         answer_problem(call->answer, &err);
-    } else if (work == NULL) {
-        free(c);
-    } else {
-        *c = (struct comparison){call->id, call->other, samples, now_ms() + 1000 * (int64_t)call->routes->wait_seconds,
-                                 0,        NULL};
-        work->own = c;
-        work->own_free = comparison_free;
-        work->job.read = compare;
+        return;
     }
+    *c = (struct comparison){.routes = call->routes,
+                             .a = call->id,
+                             .b = call->other,
+                             .samples = samples,
+                             .until_ms = now_ms() + 1000 * (int64_t)call->routes->wait_seconds};
+    call_read(call, c, comparison_free, compare, compared);
 }
 
 /* ---- taking, pinning ---- */
@@ -255,6 +272,7 @@ void route_snapshot_patch(const struct call *call)
 
 struct export
 {
+    struct routes *routes;
     struct store_snapshot row;
     struct learner *learner; /* only predicts */
 };
@@ -263,6 +281,7 @@ static void export_free(void *own)
 {
     struct export *export = own;
     learner_free(export->learner);
+    atomic_fetch_sub(&export->routes->views, 1);
     free(export);
 }
 
@@ -277,9 +296,10 @@ static int export_load(struct job *job, struct store *store, struct err *err)
 
 /* The tag is of the state itself: an id may come to be another snapshot's, when the newest was dropped, and an edit of the past
  * gives a revision another state. */
-static void exported(struct work *work, struct answer *answer)
+static void encode(const struct call *call)
 {
-    const struct export *export = work->own;
+    const struct export *export = call->own;
+    struct answer *answer = call->answer;
     uint8_t *bytes = NULL;
     size_t n_bytes = 0;
     struct err err;
@@ -288,29 +308,33 @@ static void exported(struct work *work, struct answer *answer)
     (void)snprintf(answer->etag, sizeof answer->etag, "\"s%llu-%016llx\"", (unsigned long long)export->row.revision,
                    (unsigned long long)state);
     answer->cache = CACHE_REVALIDATE;
-    if (etag_matches(work->request->if_none_match, answer->etag)) {
+    if (etag_matches(call->request->if_none_match, answer->etag)) {
         answer->status = 304;
     } else if (safetensors_encode(&bytes, &n_bytes, export->learner, &err) != 0) {
-        routes_problem(work->routes, answer, &err);
+        routes_problem(call->routes, answer, &err);
     } else {
         answer_blob(answer, "application/octet-stream", bytes, n_bytes);
         answer->disposition = "attachment; filename=\"model.safetensors\"";
     }
 }
 
+static void exported(struct work *work, struct answer *answer)
+{
+    work_offload(work, answer, true, encode);
+}
+
 void route_snapshot_safetensors(const struct call *call)
 {
+    if (!views_take(call, 1))
+        return;
     struct export *export = calloc(1, sizeof *export);
-    struct work *work = export != NULL ? call_submit(call, JOB_READ, exported) : NULL;
     if (export == NULL) {
         struct err err;
+        atomic_fetch_sub(&call->routes->views, 1);
         err_set(&err, ERR_MEMORY, "no memory for a file");
         answer_problem(call->answer, &err);
-    } else if (work == NULL) {
-        free(export);
-    } else {
-        work->own = export;
-        work->own_free = export_free;
-        work->job.read = export_load;
+        return;
     }
+    export->routes = call->routes;
+    call_read(call, export, export_free, export_load, exported);
 }
