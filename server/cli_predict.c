@@ -47,6 +47,7 @@ struct run {
     uint8_t *input;
     struct json *predictions; /* of --json, or NULL */
     size_t top;
+    bool flat; /* the picture that was predicted last: all its pixels are equal where the network sees it */
 };
 
 static int compare(const void *a, const void *b)
@@ -81,6 +82,7 @@ static int predict_db(struct run *run, const uint8_t *bytes, size_t n_bytes, str
     net_forward(learner->arith, &learner->net, learner->settings.mean, run->input, learner->ws);
     for (size_t i = 0; i < run->ranking.n; i++)
         run->ranking.rows[i] = (struct ranked){learner->labels[i], (double)learner->ws->l2[i], i};
+    run->flat = image_is_flat(run->input, &learner->shape);
     return 0;
 }
 
@@ -113,6 +115,7 @@ static int predict_url(struct run *run, const uint8_t *bytes, size_t n_bytes, st
         return -1;
     for (size_t i = 0; p != NULL; p = json_next(p), i++)
         run->ranking.rows[i] = (struct ranked){json_name(p), json_number(p), i};
+    run->flat = json_get(*answer, "flat") != NULL;
     run->revision = (uint64_t)json_number(json_get(*answer, "revision"));
     run->step = (uint64_t)json_number(json_get(*answer, "step"));
     return 0;
@@ -127,6 +130,8 @@ static void print_one(const struct run *run, const char *path)
         for (size_t i = 0; i < n; i++)
             (void)printf("%s %s %.4f", i > 0 ? "," : "", ranking->rows[i].label, ranking->rows[i].probability);
         (void)putchar('\n');
+        if (run->flat)
+            (void)fprintf(stderr, "convd predict: %s: all pixels are equal where the network sees it\n", path);
         return;
     }
     struct json *item = json_add_object(run->predictions, NULL);
@@ -136,6 +141,8 @@ static void print_one(const struct run *run, const char *path)
     struct json *probabilities = json_add_object(item, "probabilities");
     for (size_t i = 0; i < n; i++)
         json_add_number(probabilities, ranking->rows[i].label, ranking->rows[i].probability);
+    if (run->flat)
+        json_add_bool(item, "flat", true);
 }
 
 static int predict_file(struct run *run, const char *path, struct err *err)

@@ -318,6 +318,12 @@ def test_flat_images_of_files_are_passed_over_and_counted(daemons, seven, tmp_pa
     told = json.loads(done.stdout)
     assert (told["samples"], told["flat"]) == (2, 2)
     assert b"2 images were passed over" in done.stderr and b"--flat" in done.stderr
+    (tmp_path / "flat.png").write_bytes(png(FLAT))
+    (tmp_path / "seven.png").write_bytes(png(seven))
+    both = tmp_path / "flat.png", tmp_path / "seven.png"
+    assert [p.get("flat") for p in convd_json("predict", *target, *both)["predictions"]] == [True, None]
+    said = convd("predict", *target, *both).stderr.decode()
+    assert "flat.png: all pixels are equal" in said and "seven.png" not in said
     told = convd_json("train", *target, *files, "--flat", "--quiet")
     assert (told["samples"], told["flat"]) == (4, 0)
     assert convd_json("evaluate", *target, *files)["samples"] == 4
