@@ -67,20 +67,20 @@ static bool ftyp_agrees(const uint8_t *bytes, size_t n_bytes)
 struct signature {
     size_t at;
     const char *magic;
-    uint8_t n;
     enum file_format format;
+    uint8_t n;
     bool sure;
     bool (*agrees)(const uint8_t *bytes, size_t n_bytes);
     const char *name, *advice;
 };
 
-#define MAGIC(at, text)      at, text, sizeof(text) - 1
-#define SURE(at, text)       MAGIC(at, text), FILE_OTHER, true, NULL
-#define WEAK(at, text, more) MAGIC(at, text), FILE_OTHER, false, more
+#define MAGIC(at, text, format) at, text, format, sizeof(text) - 1
+#define SURE(at, text)          MAGIC(at, text, FILE_OTHER), true, NULL
+#define WEAK(at, text, more)    MAGIC(at, text, FILE_OTHER), false, more
 
 static const struct signature signatures[] = {
-    {MAGIC(0, "\x89PNG"), FILE_PNG, true, NULL, "a PNG", NULL},
-    {MAGIC(0, "\xFF\xD8\xFF"), FILE_JPEG, false, jpeg_agrees, "a JPEG", NULL},
+    {MAGIC(0, "\x89PNG", FILE_PNG), true, NULL, "a PNG", NULL},
+    {MAGIC(0, "\xFF\xD8\xFF", FILE_JPEG), false, jpeg_agrees, "a JPEG", NULL},
     {SURE(0, "GIF87a"), "a GIF", MAGICK},
     {SURE(0, "GIF89a"), "a GIF", MAGICK},
     {SURE(8, "WEBP"), "a WebP", MAGICK},
