@@ -112,6 +112,7 @@ static int work_off(struct rebuild *rebuild, struct offline *model, const struct
             model->learner = learner;
         }
         rebuild_progress(rebuild, &done, &total);
+        progress.total = total; /* known once it has been looked at, and grows no more */
         if (state == REBUILD_MORE)
             progress_update(&progress, done, NULL);
     }

@@ -7,7 +7,8 @@
 #include "server/clock.h"
 #include "server/log.h"
 
-#define STEP_SAMPLES 64u /* between two looks at the clock: a millisecond, mostly */
+#define STEP_SAMPLES   64u   /* between two looks at the clock: a millisecond, mostly */
+#define GATHER_SAMPLES 1000u /* likewise                                              */
 
 bool rebuild_pending(const struct rebuild *r)
 {
@@ -33,9 +34,18 @@ static void close_replayer(struct rebuild *r)
     r->replayer = NULL;
 }
 
+/* They are others now, or an attempt is over. */
+static void look_anew(struct rebuild *r)
+{
+    store_edits_look_close(r->look);
+    r->look = NULL;
+    r->looked = false;
+}
+
 void rebuild_fini(struct rebuild *r)
 {
     close_replayer(r);
+    look_anew(r);
     edits_fini(&r->edits);
     r->unread = r->given_up = false;
     r->failures = 0;
@@ -88,31 +98,49 @@ static int read_kept(struct rebuild *r, struct store *store, struct err *err)
     return 0;
 }
 
-/* What was accepted is looked at again, since the model may have gone back, and classes may have come. 1: something was left out.
- * ERR_CONFLICT, and only here: the class cannot be removed any more. */
-static int look_again(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+static int look_at_removal(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
 {
-    size_t n_void;
-    if (!rebuild_pending(r))
-        return 0;
-    if (r->edits.removes) {
-        const struct edits was = r->edits;
-        struct edits now = {.drop_pinned = was.drop_pinned};
-        if (store_edits_remove(store, work, &now, was.removed, was.into, err) != 0)
-            return -1;
-        edits_fini(&r->edits); /* a take-over that failed has put the samples of the class into it */
-        r->edits = now;
-        return 0;
-    }
-    if (store_edits_check_again(store, work, &r->edits, &n_void, err) != 0)
+    const struct edits was = r->edits;
+    struct edits now = {.drop_pinned = was.drop_pinned};
+    if (store_edits_remove(store, work, &now, was.removed, was.into, err) != 0)
         return -1;
+    edits_fini(&r->edits); /* an attempt that failed has put the samples of the class into it */
+    r->edits = now;
+    return 0;
+}
+
+/* What was accepted is looked at again, since the model may have gone back, and classes may have come: for some time. 1: not all of it yet;
+ * 0: all, and *left_out says whether something was. ERR_CONFLICT, and only here: the class cannot be removed any more. */
+static int look_again(struct rebuild *r, struct store *store, const struct learner *work, uint64_t end_us,
+                      bool *left_out, struct err *err)
+{
+    size_t n_void = 0;
+    int status = 1;
+    *left_out = false;
+    if (r->looked && r->class_changes == store_class_changes(store))
+        return 0;
+    if (r->look == NULL) {
+        r->class_changes = store_class_changes(store);
+        if (r->edits.removes)
+            status = look_at_removal(r, store, work, err);
+        else if (store_edits_look_open(&r->look, store, work, &r->edits, err) != 0)
+            status = -1;
+    }
+    while (status == 1) {
+        status = store_edits_look_step(r->look, STEP_SAMPLES, &n_void, err);
+        if (status == 1 && clock_us() >= end_us)
+            return 1;
+    }
+    look_anew(r);
+    r->looked = status == 0;
+    *left_out = n_void > 0;
     if (n_void > 0)
         log_line(
             LOG_LINE_NOTICE,
             "%zu samples are not edited: the model went back to before them, or to before their new class, or another "
             "arithmetic has taken over after them",
             n_void);
-    return n_void > 0;
+    return status;
 }
 
 static int check_pinned(const struct edits *fresh, struct store *store, bool drop_pinned, struct err *err)
@@ -137,6 +165,7 @@ static enum rebuild_state begin_later(struct rebuild *r)
 {
     uint64_t ms = r->retry_ms > 0 ? r->retry_ms : REBUILD_RETRY_MS;
     close_replayer(r);
+    look_anew(r);
     for (unsigned i = 0; i < r->failures && ms < REBUILD_RETRY_MAX_MS; i++)
         ms *= 2;
     ms = ms < REBUILD_RETRY_MAX_MS ? ms : REBUILD_RETRY_MAX_MS;
@@ -149,6 +178,7 @@ static enum rebuild_state begin_later(struct rebuild *r)
 static enum rebuild_state failed(struct rebuild *r, struct store *store, struct err *err)
 {
     close_replayer(r);
+    look_anew(r);
     /* Rows that contradict each other (ERR_CONFLICT, of SQLite) are damage as well. */
     const bool is_damage = err->code == ERR_DB_CORRUPT || err->code == ERR_CONFLICT;
     const bool may_pass = err->code == ERR_MEMORY || err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL ||
@@ -183,15 +213,18 @@ static enum rebuild_state pinned(struct rebuild *r, struct store *store, struct 
 }
 
 /* An attempt begins. */
-static enum rebuild_state resume(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
+static enum rebuild_state resume(struct rebuild *r, struct store *store, const struct learner *work, uint64_t end_us,
+                                 struct err *err)
 {
+    bool left_out;
     close_replayer(r);
     if (read_kept(r, store, err) != 0)
         return failed(r, store, err);
     if (!rebuild_pending(r))
         return REBUILD_DONE;
-    if (look_again(r, store, work, err) < 0)
-        return not_looked(r, store, err);
+    const int status = look_again(r, store, work, end_us, &left_out, err);
+    if (status != 0)
+        return status > 0 ? REBUILD_MORE : not_looked(r, store, err);
     if (!rebuild_pending(r))
         return drop_void(r, store, err);
     if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
@@ -203,12 +236,13 @@ enum rebuild_state rebuild_resume(struct rebuild *r, struct store *store, const 
 {
     rebuild_fini(r);
     r->unread = true;
-    return resume(r, store, work, err);
+    return resume(r, store, work, clock_us(), err);
 }
 
 void rebuild_again(struct rebuild *r)
 {
     close_replayer(r);
+    look_anew(r);
     r->again_us = 0;
 }
 
@@ -272,23 +306,18 @@ static int find_class(uint32_t *id, struct store *store, const struct learner *w
     return err_at(err, "/%s", member);
 }
 
-/* Edits `all`, of which `fresh` is what is not on the disk yet, become what is accepted; with `anew`, a replay of them begins. After an
- * error everything is as it was. */
-static int accept(struct rebuild *r, struct store *store, const struct learner *work, struct edits *all,
-                  const struct edits *fresh, bool anew, struct err *err)
+/* Edits `all`, of which `fresh` is what is not on the disk yet, become what is accepted; with `anew`, a replay of them begins with the next
+ * chunk. After an error everything is as it was. */
+static int accept(struct rebuild *r, struct store *store, struct edits *all, const struct edits *fresh, bool anew,
+                  struct err *err)
 {
     const struct edits was = r->edits;
-    struct store_replayer *replayer = NULL;
-    r->edits = *all; /* where both replays look for them */
-    if ((anew && begin(&replayer, r, store, work, err) != 0) || store_edits_keep(store, fresh, err) != 0) {
-        store_replayer_close(replayer);
-        r->edits = was;
+    if (store_edits_keep(store, fresh, err) != 0)
         return -1;
-    }
-    if (anew) {
-        close_replayer(r);
-        r->replayer = replayer;
-    }
+    if (anew)
+        rebuild_again(r);
+    look_anew(r);
+    r->edits = *all; /* where the replay looks for them */
     r->given_up = false;
     *all = was; /* to be freed */
     return 0;
@@ -313,7 +342,7 @@ static int ask_removal(struct rebuild *r, struct store *store, const struct lear
         check_pinned(&edits, store, ask->drop_pinned, err) != 0)
         return -1;
     const struct edits fresh = edits;
-    const int status = accept(r, store, work, &edits, &fresh, true, err);
+    const int status = accept(r, store, &edits, &fresh, true, err);
     edits_fini(&edits);
     return status;
 }
@@ -344,10 +373,6 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
         return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: ask again when that job has ended");
     if (!ask->forget && find_class(&label, store, work, ask->label, "label", err) != 0)
         return -1;
-    if (r->replayer == NULL && r->edits.n > 0) {
-        if (look_again(r, store, work, err) < 0 || (r->edits.n == 0 && rebuild_drop(r, store, err) != 0))
-            return -1;
-    }
     if (sort_out(&fresh, &again, &n_same, r, ask, label, err) != 0 || check(&fresh, store, work, ask, err) != 0)
         goto out;
     fresh.drop_pinned = again.drop_pinned = ask->drop_pinned || r->edits.drop_pinned;
@@ -361,7 +386,7 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
     status = -1;
     if (join(&all, &r->edits, err) == 0 && join(&all, &fresh, err) == 0 && join(&all, &again, err) == 0 &&
         join(&fresh, &again, err) == 0)
-        status = accept(r, store, work, &all, &fresh, passed, err);
+        status = accept(r, store, &all, &fresh, passed, err);
 out:
     edits_fini(&fresh);
     edits_fini(&again);
@@ -380,18 +405,26 @@ static void name_class(char label[LABEL_BYTES_MAX + 1], const struct store *stor
             memcpy(label, work->labels[column], LABEL_BYTES_MAX + 1);
 }
 
-static enum rebuild_state take_over(struct rebuild *r, struct store *store, const struct learner *work,
+static enum rebuild_state take_over(struct rebuild *r, struct store *store, const struct learner *work, uint64_t end_us,
                                     struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
                                     struct err *err)
 {
     /* Classes may have come since that make it impossible; and what was relabelled may have been relabelled back. */
-    const int left_out = look_again(r, store, work, err);
-    if (left_out < 0)
-        return not_looked(r, store, err);
+    bool left_out;
+    int status = look_again(r, store, work, end_us, &left_out, err);
+    if (status != 0)
+        return status > 0 ? REBUILD_MORE : not_looked(r, store, err);
     if (!rebuild_pending(r))
         return drop_void(r, store, err);
-    if (left_out > 0) /* the state that was rebuilt has it */
-        return resume(r, store, work, err);
+    if (left_out) { /* the state that was rebuilt has it */
+        close_replayer(r);
+        return REBUILD_MORE;
+    }
+    while ((status = store_edits_gather(store, &r->edits, GATHER_SAMPLES, err)) == 1)
+        if (clock_us() >= end_us)
+            return REBUILD_MORE;
+    if (status < 0)
+        return failed(r, store, err);
     if (check_pinned(&r->edits, store, r->edits.drop_pinned, err) != 0)
         return pinned(r, store, err);
     *made = (struct rebuild_made){.removes = r->edits.removes};
@@ -416,13 +449,13 @@ enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const s
     assert(rebuild_wait_us(r) == 0);
     *state = NULL;
     if (r->replayer == NULL)
-        return resume(r, store, work, err);
+        return resume(r, store, work, end, err);
     if (store_replayer_extend(r->replayer, store_revision(store), err) != 0)
         return failed(r, store, err);
     for (;;) {
         const int status = store_replayer_step(r->replayer, STEP_SAMPLES, err);
         if (status == 0)
-            return take_over(r, store, work, state, snapshot, made, err);
+            return take_over(r, store, work, end, state, snapshot, made, err);
         if (status < 0)
             return failed(r, store, err);
         if (clock_us() >= end)

@@ -49,6 +49,9 @@ struct rebuild {
     struct edits edits;              /* accepted, not in the log yet                                */
     bool unread;                     /* there may be some on the disk that are not in `edits`       */
     bool given_up;                   /* until somebody asks again                                   */
+    struct edits_look *look;         /* at work on `edits`, or NULL                                 */
+    bool looked;                     /* they were all looked at, when the store counted             */
+    uint64_t class_changes;          /* so many class changes                                       */
     struct store_replayer *replayer; /* NULL: nothing is at work                                    */
     unsigned failures;               /* in a row                                                    */
     uint64_t again_us;               /* when it begins anew: monotonic                              */

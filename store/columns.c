@@ -48,6 +48,11 @@ uint32_t class_id(const struct store *store, uint32_t column)
     return id_now(&store->columns, column + (going != NULL && column >= column_now(&store->columns, going->removed)));
 }
 
+uint64_t store_class_changes(const struct store *store)
+{
+    return store->class_changes;
+}
+
 uint32_t store_class_id(const struct store *store, uint32_t column)
 {
     return class_id(store, column);

@@ -78,12 +78,18 @@ int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n
 
 /* ---- taking over ---- */
 
-/* All its samples, on whatever line. */
-static int add_samples_of_class(struct edits *edits, struct store *store, struct err *err)
+/* On whatever line. */
+int store_edits_gather(struct store *store, struct edits *edits, int64_t n, struct err *err)
 {
     struct db *db = store->db;
+    const int64_t end = store->end.next_sample, first = edits->gathered;
+    const int64_t last = first < end && n < end - first ? first + n : end;
     int status;
+    if (!edits->removes || first >= end)
+        return 0;
     db_bind_int(db, SQL_SAMPLES_OF_CLASS, 1, edits->removed);
+    db_bind_int(db, SQL_SAMPLES_OF_CLASS, 2, first);
+    db_bind_int(db, SQL_SAMPLES_OF_CLASS, 3, last - 1);
     while ((status = db_step(db, SQL_SAMPLES_OF_CLASS, err)) == 1) {
         const struct edit edit = {.id = db_int(db, SQL_SAMPLES_OF_CLASS, 0),
                                   .revision = (uint64_t)db_int(db, SQL_SAMPLES_OF_CLASS, 1),
@@ -94,7 +100,9 @@ static int add_samples_of_class(struct edits *edits, struct store *store, struct
             return -1;
         }
     }
-    return status;
+    if (status == 0)
+        edits->gathered = last;
+    return status == 0 ? last < end : -1;
 }
 
 static int write_rows(struct store *store, uint64_t event, const struct edits *edits, const struct edited *edited,
@@ -195,7 +203,7 @@ int store_edits_take_over(struct store *store, struct store_replayer *replayer, 
     size_t n_edited;
     const struct edited *edited = replayer_edited(replayer, &n_edited);
     *learner = NULL;
-    if (edits->removes && add_samples_of_class(edits, store, err) != 0)
+    if (store_edits_gather(store, edits, INT64_MAX, err) != 0)
         return -1;
     assert((edits->n > 0 || edits->removes) && edits->n < UINT32_MAX &&
            store_replayer_place(replayer) == store->end.revision);

@@ -54,6 +54,7 @@ struct edits {
     bool removes;
     uint32_t removed, into; /* into: the class that its samples get, or EDIT_FORGET */
     uint64_t first;         /* the revision from which on there was that class      */
+    int64_t gathered;       /* samples with lower ids are in the list: store_edits_gather() */
 };
 
 /* edits_put - adds one, or replaces that of the same sample; what is to be forgotten stays so. Errors: ERR_MEMORY. */
@@ -77,6 +78,17 @@ int store_edits_check(struct store *store, const struct learner *learner, struct
 int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
                             struct err *err);
 
+/* The same in pieces, so that others have their turn between two of them: 5 us for each edit. The list and the learner are borrowed until it
+ * is closed (NULL is fine), and nothing but the look changes the list; the log may grow. A class event or a way back that comes meanwhile
+ * (store_class_changes(), which counts them) has not been looked at. store_edits_look_step - some more; 1: there are others; 0: that was all, and
+ * *n_void were left out; -1. */
+struct edits_look;
+int store_edits_look_open(struct edits_look **out, struct store *store, const struct learner *learner,
+                          struct edits *edits, struct err *err);
+int store_edits_look_step(struct edits_look *look, size_t n, size_t *n_void, struct err *err);
+void store_edits_look_close(struct edits_look *look);
+uint64_t store_class_changes(const struct store *store);
+
 /* store_class_id - the number that the class in that column of the live model has in the file. */
 uint32_t store_class_id(const struct store *store, uint32_t column);
 
@@ -96,6 +108,10 @@ int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n
 int store_edits_keep(struct store *store, const struct edits *edits, struct err *err);
 int store_edits_kept(struct store *store, struct edits *out, struct err *err);
 int store_edits_drop(struct store *store, struct err *err);
+
+/* store_edits_gather - the samples of the class that is removed, into the list: those among the next n, 1 us each, of any class. 1: there are
+ * more; 0: all are in it, until others come; -1. What is not in it when it takes over is gathered then. */
+int store_edits_gather(struct store *store, struct edits *edits, int64_t n, struct err *err);
 
 /* store_edits_take_over - see above. The replayer was opened with these edits, and has reached store_revision(); *learner (free it)
  * is the state from now on, at the revision of the edit event. After an error nothing has changed, and the replayer can only be

@@ -89,44 +89,86 @@ static void leave_out(struct edits *edits)
     edits->n = n;
 }
 
-/* n_void: where not NULL, what cannot be made (any more) is left out and counted. The list stays whole until all of it was looked at: after
- * an error what was accepted is still in it. */
-static int check_all(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
-                     size_t *n_void, struct err *err)
+int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
+                      struct err *err)
 {
     struct looker looker;
-    size_t i = 0, n = 0;
+    size_t i = 0;
     int status = looker_init(&looker, store, learner, err);
     for (; status == 0 && i < edits->n; i++) {
         struct edit *edit = &edits->list[i];
         status = check_one(&looker, edit, err);
-        const bool is_void = status != 0 && n_void != NULL && err->code == ERR_CONFLICT;
-        const bool is_done = status != 0 && n_void != NULL && err->code == ERR_GONE;
-        edit->out = is_void || is_done || (edit->label != EDIT_FORGET && edit->label == edit->was);
-        n += is_void;
-        status = is_void || is_done ? 0 : status;
+        edit->out = edit->label != EDIT_FORGET && edit->label == edit->was;
     }
     looker_fini(&looker);
     if (status == 0)
         leave_out(edits);
     else if (at != NULL)
         *at = i - 1;
-    if (status == 0 && n_void != NULL)
-        *n_void = n;
     return status;
 }
 
-int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
-                      struct err *err)
+/* ---- looking again, in pieces ---- */
+
+struct edits_look {
+    struct looker looker;
+    struct edits *edits;
+    size_t at, n_void; /* looked at so far; of these, void */
+};
+
+int store_edits_look_open(struct edits_look **out, struct store *store, const struct learner *learner,
+                          struct edits *edits, struct err *err)
 {
-    return check_all(store, learner, edits, at, NULL, err);
+    struct edits_look *look = *out = calloc(1, sizeof *look);
+    if (look == NULL)
+        return err_set(err, ERR_MEMORY, "out of memory for a look at edits");
+    look->edits = edits;
+    if (looker_init(&look->looker, store, learner, err) == 0)
+        return 0;
+    store_edits_look_close(look);
+    *out = NULL;
+    return -1;
+}
+
+/* The list stays whole until all of it was looked at: after an error what was accepted is still in it. */
+int store_edits_look_step(struct edits_look *look, size_t n, size_t *n_void, struct err *err)
+{
+    struct edits *edits = look->edits;
+    for (; n > 0 && look->at < edits->n; n--) {
+        struct edit *edit = &edits->list[look->at];
+        const bool fails = check_one(&look->looker, edit, err) != 0;
+        const bool is_void = fails && err->code == ERR_CONFLICT, is_done = fails && err->code == ERR_GONE;
+        if (fails && !is_void && !is_done)
+            return -1;
+        edit->out = fails || (edit->label != EDIT_FORGET && edit->label == edit->was);
+        look->n_void += is_void;
+        look->at++;
+    }
+    if (look->at < edits->n)
+        return 1;
+    leave_out(edits);
+    look->at = edits->n;
+    *n_void = look->n_void;
+    return 0;
+}
+
+void store_edits_look_close(struct edits_look *look)
+{
+    if (look != NULL)
+        looker_fini(&look->looker);
+    free(look);
 }
 
 int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
                             struct err *err)
 {
+    struct edits_look *look;
     *n_void = 0;
-    return check_all(store, learner, edits, NULL, n_void, err);
+    if (store_edits_look_open(&look, store, learner, edits, err) != 0)
+        return -1;
+    const int status = store_edits_look_step(look, SIZE_MAX, n_void, err);
+    store_edits_look_close(look);
+    return status;
 }
 
 /* ---- removing a class ---- */
@@ -174,6 +216,8 @@ static int check_into(struct store *store, const struct edits *edits, struct err
     if (edits->into == EDIT_FORGET || edits->into < store->origin.event.as.create.n_classes)
         return 0;
     db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 1, edits->removed);
+    db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 2, 0);
+    db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 3, INT64_MAX);
     int status = db_step(store->db, SQL_SAMPLES_OF_CLASS, err);
     if (status == 1) {
         first.id = db_int(store->db, SQL_SAMPLES_OF_CLASS, 0);

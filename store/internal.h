@@ -79,6 +79,7 @@ struct store {
     struct edit_span *spans;       /* of every edit event, in their order                              */
     size_t n_spans;
     struct columns columns;
+    uint64_t class_changes;      /* events of classes, and ways back, that were written                      */
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     struct rest *rest;           /* store_rest()                                               */
     int64_t keys_us;             /* what keys.c's clock is ahead of the system's monotonic one       */

@@ -108,6 +108,7 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
     if (event->created_us == 0)
         event->created_us = store_now_us();
     end.revision = event->revision;
+    store->class_changes += event->kind == EVENT_CLASS || event->kind == EVENT_ACTIVATE;
 
     struct event numbered = *event;
     if (event->kind == EVENT_CLASS)

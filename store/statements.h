@@ -136,7 +136,7 @@
                          " ON CONFLICT (id) DO UPDATE SET drop_pinned = excluded.drop_pinned")                          \
     X(REMOVAL_FIND,      "SELECT id, merged_into, drop_pinned FROM class_pending")                                     \
     X(REMOVAL_CLEAR,     "DELETE FROM class_pending")                                                                  \
-    X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM sample_now WHERE label = ?1 ORDER BY id")                           \
+    X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM sample_now WHERE label = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id")  \
     X(CLASS_FIRST,       "SELECT min(revision) FROM event WHERE kind = 'class' AND kind <> 'train'"                    \
                          " AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")                               \
     X(CLASS_MEANINGS,    "SELECT count(DISTINCT body ->> '$.label') FROM event WHERE kind = 'class'"                   \
