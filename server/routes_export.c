@@ -3,14 +3,15 @@
  *     7/0000000017.png      label / id: by name, the files of a class come in the order of training; time: when it was learned
  *
  * All samples of the live line up to the request, as the network saw them; forgotten ones are not among them. The answer is a stream
- * (http.h): the trainer's thread reads some rows at a time (JOB_READ), the HTTP thread turns one after the other into a
- * picture when the client takes it. So an export delays nobody, and costs CHUNK_BYTES, however large it is. What goes wrong on the way cuts
+ * (http.h): the trainer's thread reads some rows at a time (JOB_READ), a thread of the pool (offload.h) turns them into files, and the HTTP
+ * thread copies those when the client takes them. So an export delays nobody, and costs a few times CHUNK_BYTES, however large it is. What goes wrong on the way cuts
  * the connection: a client sees that the archive has no end.
  *
  * A client may take hours. Rows that were read before the past was rewritten (trainer_rewrites) are read again: what is forgotten
  * meanwhile is in no later file. The folders are those of the classes that there were when it began, and of later ones: where one of them
  * was removed or renamed, a name could stand for two classes in one archive, and so it is cut.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +29,13 @@ struct export
 {
     struct http_stream stream; /* first: it is the export */
     struct routes *routes;
-    atomic_uint holders; /* the stream, and the job that is under way */
+    atomic_uint holders; /* the stream, and the job or the task that is under way */
     atomic_int state;
     struct job job;
+    struct offload_task task;
     struct shape shape;
     size_t room;
-    /* the job's while it reads, else the stream's */
+    /* the job's and the task's while they read, else the stream's */
     int64_t next, last; /* ids; last 0: not known yet; next 0: all read */
     struct store_sample_row *rows;
     uint8_t *pixels;
@@ -41,11 +43,13 @@ struct export
     uint64_t rewrites;                  /* of the past, before the rows were read */
     char(*labels)[LABEL_BYTES_MAX + 1]; /* [n_labels]: what the rows' columns mean */
     uint32_t n_labels;
+    struct text out; /* the rows as files */
+    size_t *ends;    /* [n] where each ends */
+    bool drawn;
     /* the stream's */
     size_t at; /* of the rows: the next to be sent */
     bool ended;
-    struct text out;
-    size_t sent;
+    size_t sent, until; /* of out; until: the end of the file that is being sent */
 };
 
 static void let_go(struct export *export)
@@ -56,6 +60,7 @@ static void let_go(struct export *export)
     free(export->rows);
     free(export->pixels);
     free(export->labels);
+    free(export->ends);
     text_free(&export->out);
     free(export);
 }
@@ -98,29 +103,6 @@ static int read_rows(struct job *job, struct store *store, struct err *err)
     return 0;
 }
 
-static void rows_read(struct job *job)
-{
-    struct export *export = job->context;
-    atomic_store(&export->state, job->status == 0 ? EXPORT_READY : EXPORT_FAILED);
-    http_stream_wake(&export->stream);
-    let_go(export);
-}
-
-/* -1: the trainer takes no jobs. */
-static int ask_for_rows(struct export *export)
-{
-    struct err err;
-    export->job = (struct job){.kind = JOB_READ, .read = read_rows, .done = rows_read, .context = export};
-    export->job.goes_on = true;
-    export->n = export->at = 0;
-    atomic_store(&export->state, EXPORT_READING);
-    atomic_fetch_add(&export->holders, 1);
-    if (trainer_submit(export->routes->trainer, &export->job, &err) == 0)
-        return 0;
-    let_go(export);
-    return -1;
-}
-
 /* ---- tar: POSIX.1-2001, ustar ---- */
 
 static bool is_folder(const char *label)
@@ -155,44 +137,107 @@ static void add_file(struct text *out, const char *label, const struct store_sam
     text_add(out, nothing, (BLOCK - n_png % BLOCK) % BLOCK);
 }
 
-/* The next row as a file. -1: it cannot be one. */
-static int add_row(struct export *export)
+/* The i-th row as a file. -1: it cannot be one. */
+static int add_row(struct export *export, size_t i)
 {
-    const struct store_sample_row *row = &export->rows[export->at];
+    const struct store_sample_row *row = &export->rows[i];
     uint8_t *png = NULL;
     size_t n_png = 0;
     struct err err;
     int status = -1;
     if (row->label < export->n_labels && is_folder(export->labels[row->label]) &&
-        planes_png(&png, &n_png, export->pixels + export->at * export->shape.n_input, &export->shape, 1, &err) == 0) {
+        planes_png(&png, &n_png, export->pixels + i * export->shape.n_input, &export->shape, 1, &err) == 0) {
         add_file(&export->out, export->labels[row->label], row, png, n_png);
+        export->ends[i] = export->out.n;
         status = export->out.failed ? -1 : 0;
     }
     free(png);
-    export->at++;
     return status;
+}
+
+static void draw(struct export *export)
+{
+    size_t i = 0;
+    text_clear(&export->out);
+    while (i < export->n && !cancelled(&export->task.cancel) && add_row(export, i) == 0)
+        i++;
+    export->drawn = i == export->n;
+}
+
+/* ---- one chunk after the other ---- */
+
+static void chunk_done(struct export *export)
+{
+    atomic_store(&export->state, export->drawn ? EXPORT_READY : EXPORT_FAILED);
+    http_stream_wake(&export->stream);
+    let_go(export);
+}
+
+static struct export *export_of(struct offload_task *task)
+{
+    return (struct export *)(void *)((char *)task - offsetof(struct export, task));
+}
+
+static void run_task(struct offload_task *task)
+{
+    draw(export_of(task));
+}
+
+static void task_done(struct offload_task *task)
+{
+    chunk_done(export_of(task));
+}
+
+/* In the trainer's thread, which draws by itself where the pool cannot: it is a few milliseconds of work. */
+static void rows_read(struct job *job)
+{
+    struct export *export = job->context;
+    struct offload *offload = export->routes->offload;
+    struct err err;
+    export->drawn = false;
+    export->task = (struct offload_task){.run = run_task, .done = task_done, .length = OFFLOAD_SHORT};
+    if (job->status == 0 && offload != NULL && offload_submit(offload, &export->task, &err) == 0)
+        return;
+    if (job->status == 0)
+        draw(export);
+    chunk_done(export);
+}
+
+/* -1: the trainer takes no jobs. */
+static int ask_for_rows(struct export *export)
+{
+    struct err err;
+    export->job = (struct job){.kind = JOB_READ, .read = read_rows, .done = rows_read, .context = export};
+    export->job.goes_on = true;
+    export->n = export->at = export->sent = export->until = 0;
+    atomic_store(&export->state, EXPORT_READING);
+    atomic_fetch_add(&export->holders, 1);
+    if (trainer_submit(export->routes->trainer, &export->job, &err) == 0)
+        return 0;
+    let_go(export);
+    return -1;
 }
 
 /* ---- the stream ---- */
 
-/* Something into `out`: 1; 0: the rows are not there yet; HTTP_STREAM_END, HTTP_STREAM_BROKEN. */
-static long fill(struct export *export)
+/* The next file may be sent: 1; 0: it is not there yet; HTTP_STREAM_END, HTTP_STREAM_BROKEN. */
+static long next_file(struct export *export)
 {
-    text_clear(&export->out);
-    export->sent = 0;
     for (;;) {
         const int state = atomic_load(&export->state);
         if (state == EXPORT_READING)
             return 0;
         if (state == EXPORT_FAILED)
             return HTTP_STREAM_BROKEN;
-        if (state == EXPORT_READY && export->at < export->n &&
-            export->rewrites != trainer_rewrites(export->routes->trainer))
+        if (state == EXPORT_READY && export->at < export->n) {
+            if (export->rewrites == trainer_rewrites(export->routes->trainer)) {
+                export->until = export->ends[export->at++];
+                return 1;
+            }
             export->next = export->rows[export->at].id; /* they are read again */
-        else if (state == EXPORT_READY && export->at < export->n)
-            return add_row(export) == 0 ? 1 : HTTP_STREAM_BROKEN;
-        else if (state == EXPORT_READY && export->next == 0)
+        } else if (state == EXPORT_READY && export->next == 0) {
             break;
+        }
         if (ask_for_rows(export) != 0)
             return HTTP_STREAM_BROKEN;
     }
@@ -200,7 +245,10 @@ static long fill(struct export *export)
     if (export->ended)
         return HTTP_STREAM_END;
     export->ended = true;
+    text_clear(&export->out);
     text_add(&export->out, nothing, sizeof nothing); /* the end of an archive */
+    export->sent = 0;
+    export->until = export->out.n;
     return export->out.failed ? HTTP_STREAM_BROKEN : 1;
 }
 
@@ -209,12 +257,12 @@ static long export_read(struct http_stream *stream, char *bytes, size_t room)
     struct export *export = (struct export *)(void *)stream;
     size_t n = 0;
     while (n < room) {
-        if (export->sent == export->out.n) {
-            const long filled = n > 0 && atomic_load(&export->state) == EXPORT_READING ? 0 : fill(export);
-            if (filled <= 0)
-                return n > 0 && filled != HTTP_STREAM_BROKEN ? (long)n : filled;
+        if (export->sent == export->until) {
+            const long next = next_file(export);
+            if (next <= 0)
+                return n > 0 && next != HTTP_STREAM_BROKEN ? (long)n : next;
         }
-        const size_t left = export->out.n - export->sent, piece = left < room - n ? left : room - n;
+        const size_t left = export->until - export->sent, piece = left < room - n ? left : room - n;
         memcpy(bytes + n, export->out.bytes + export->sent, piece);
         export->sent += piece;
         n += piece;
@@ -239,9 +287,11 @@ static struct export *export_create(const struct call *call)
     export->room = export->room < 1024 ? export->room : 1024;
     export->rows = calloc(export->room, sizeof *export->rows);
     export->pixels = malloc(export->room * export->shape.n_input);
-    if (export->rows == NULL || export->pixels == NULL) {
+    export->ends = calloc(export->room, sizeof *export->ends);
+    if (export->rows == NULL || export->pixels == NULL || export->ends == NULL) {
         free(export->rows);
         free(export->pixels);
+        free(export->ends);
         free(export);
         return NULL;
     }
