@@ -76,6 +76,10 @@ struct MHD_Response *http_stream_response(struct http_connection *connection)
             : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
     if (response == NULL)
         return NULL;
+    /* libmicrohttpd 0.9.75 sends the last chunk to HEAD, too, where its client looks for the next answer. Without chunks there is
+     * none; the connection ends with such an answer. */
+    if (stream->size == 0 && connection->request.method == METHOD_HEAD)
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     connection->answer.stream = NULL; /* the response's now */
     stream->connection = connection;
     pthread_mutex_lock(&connection->http->lock);

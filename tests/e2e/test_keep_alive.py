@@ -3,9 +3,12 @@ import re
 
 import pytest
 
-from .daemon import Answer, Client, Daemon
+from .daemon import ROOT, Answer, Client, Daemon
+from .openapi import Document
 
 pytestmark = pytest.mark.core
+
+DOCUMENT = Document(ROOT / "schema" / "openapi.json")
 
 # In this order twice over: answers of one length with other bytes, of other lengths, with other headers, and without body.
 PATHS = [("POST", "/predict", 0), ("POST", "/predict", 0), ("POST", "/predict", 1), ("POST", "/predict?top=1", 1), ("GET", "/model", None),
@@ -55,3 +58,13 @@ def test_answers_of_one_length_differ_by_their_image(daemon: Daemon, digits):
     with daemon.client() as fresh:
         for i in (0, 25, 49):
             assert fresh.post("/predict", digits.test_images[i].tobytes()).body == answers[i].body
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENT.root["paths"] if "get" in DOCUMENT.root["paths"][path]])
+def test_behind_the_head_of_an_answer_to_head_comes_nothing_but_the_next_answer(reader: Daemon, path):
+    path = re.sub(r"\{\w+\}", "1", path)
+    received = reader.raw(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                          "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 ") and (rest == b"" or rest.startswith(b"HTTP/1.1 200 OK\r\n")), received
+    assert rest or b"Connection: close" in head
