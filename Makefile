@@ -240,6 +240,10 @@ run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LIST
 test: ## everything that CI runs; make test STAGES="build check" for some of it
 	@scripts/test $(STAGES)
 
+.PHONY: test-trixie
+test-trixie: all ## build, unit and end-to-end tests in a root of Debian 13 under build/trixie (as root)
+	@scripts/trixie
+
 # ---- proofs by breaking things; short forms run in `make test` ----
 N ?= 10000
 .PHONY: hostile-test power-test fault-test damage-test
@@ -383,4 +387,4 @@ clean: ## remove build/
 	rm -rf build
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path build/trixie -prune -o -name '*.d' -print 2>/dev/null)
