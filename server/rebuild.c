@@ -2,6 +2,7 @@
 #include "server/rebuild.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/clock.h"
@@ -258,13 +259,32 @@ static void point_at(struct err *err, const struct edit_ask *ask, int64_t id)
         }
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* In the order of the lists, where each goes to the end then. NULL: no memory. */
+static int64_t *sorted_ids(const struct edit_ask *ask, struct err *err)
+{
+    int64_t *ids = malloc((ask->n + 1) * sizeof *ids);
+    if (ids == NULL) {
+        err_set(err, ERR_MEMORY, "out of memory for %zu ids", ask->n);
+        return NULL;
+    }
+    memcpy(ids, ask->ids, ask->n * sizeof *ids);
+    qsort(ids, ask->n, sizeof *ids, by_id);
+    return ids;
+}
+
 /* Sorts what is asked for into edits of samples that are already among the accepted, and new ones. */
 static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, const struct rebuild *r,
-                    const struct edit_ask *ask, uint32_t label, struct err *err)
+                    const struct edit_ask *ask, const int64_t *ids, uint32_t label, struct err *err)
 {
     for (size_t i = 0; i < ask->n; i++) {
-        const struct edit *accepted = edits_find(&r->edits, ask->ids[i]);
-        struct edit edit = {.id = ask->ids[i], .label = label};
+        const struct edit *accepted = edits_find(&r->edits, ids[i]);
+        struct edit edit = {.id = ids[i], .label = label};
         if (accepted != NULL) {
             edit = *accepted;
             edit.label = label;
@@ -373,7 +393,9 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
         return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: ask again when that job has ended");
     if (!ask->forget && find_class(&label, store, work, ask->label, "label", err) != 0)
         return -1;
-    if (sort_out(&fresh, &again, &n_same, r, ask, label, err) != 0 || check(&fresh, store, work, ask, err) != 0)
+    int64_t *ids = sorted_ids(ask, err);
+    if (ids == NULL || sort_out(&fresh, &again, &n_same, r, ask, ids, label, err) != 0 ||
+        check(&fresh, store, work, ask, err) != 0)
         goto out;
     fresh.drop_pinned = again.drop_pinned = ask->drop_pinned || r->edits.drop_pinned;
     *changed = fresh.n + again.n + n_same;
@@ -388,6 +410,7 @@ int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *wo
         join(&fresh, &again, err) == 0)
         status = accept(r, store, &all, &fresh, passed, err);
 out:
+    free(ids);
     edits_fini(&fresh);
     edits_fini(&again);
     edits_fini(&all);

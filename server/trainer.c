@@ -2,8 +2,11 @@
 #include "server/trainer.h"
 
 #include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/clock.h"
 #include "server/trainer_internal.h"
@@ -103,6 +106,31 @@ fail:
 struct model *trainer_model(struct trainer *t)
 {
     return t->model;
+}
+
+/* Of one line of /proc/self/task/TID/io: "rchar: 123". */
+static uint64_t number_after(const char *text, const char *word)
+{
+    const char *at = strstr(text, word);
+    return at != NULL ? strtoull(at + strlen(word), NULL, 10) : 0;
+}
+
+uint64_t trainer_moved(struct trainer *t)
+{
+    uint64_t moved = 0;
+    for (size_t i = 0; i < sizeof t->tids / sizeof *t->tids; i++) {
+        char path[64], text[512];
+        (void)snprintf(path, sizeof path, "/proc/self/task/%d/io", atomic_load(&t->tids[i]));
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            continue;
+        text[n] = '\0';
+        moved += number_after(text, "rchar:") + number_after(text, "wchar:");
+    }
+    return moved;
 }
 
 uint64_t trainer_columns(struct trainer *t)

@@ -179,6 +179,10 @@ int trainer_key_known(struct job *job, struct store *store, const char *key, str
 /* trainer_stats - any thread. */
 struct trainer_stats trainer_stats(struct trainer *trainer);
 
+/* trainer_moved - how many bytes its threads have read and written since they began, 0 where the kernel does not tell. It grows while a
+ * large snapshot, transaction or checkpoint keeps one of them from counting progress. Any thread. */
+uint64_t trainer_moved(struct trainer *trainer);
+
 /* trainer_columns - the revision at which a class was removed last, or one got the index that another had before the model went back:
  * before it, indices of classes meant others. It is told before that revision is published. 0: none since the start. Any thread. */
 uint64_t trainer_columns(struct trainer *trainer);

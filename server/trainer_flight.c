@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/clock.h"
 #include "server/trainer_internal.h"
@@ -38,6 +39,7 @@ static void *flight_thread(void *trainer)
 {
     struct trainer *t = trainer;
     struct trainer_flight *f = &t->flight;
+    atomic_store(&t->tids[1], gettid());
     (void)pthread_mutex_lock(&t->lock);
     while (!f->ends) {
         if (f->state != FLIGHT_AIR) {

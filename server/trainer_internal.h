@@ -73,6 +73,7 @@ struct trainer {
     struct err
         off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
 
+    atomic_int tids[2];        /* of its threads, as the kernel counts them; 0: not yet */
     _Atomic uint64_t columns;  /* trainer_columns() */
     _Atomic uint64_t rewrites; /* trainer_rewrites() */
 

@@ -1,5 +1,7 @@
 /* trainer_thread.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
  * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
+#include <unistd.h>
+
 #include "server/clock.h"
 #include "server/log.h"
 #include "server/trainer_internal.h"
@@ -242,6 +244,7 @@ static uint64_t work_due_us(const struct trainer *t)
 void *trainer_thread(void *trainer)
 {
     struct trainer *t = trainer;
+    atomic_store(&t->tids[0], gettid());
     store_take(t->store);
     for (;;) {
         const struct trainer_turn turn = trainer_queue_wait(t, work_due_us(t));

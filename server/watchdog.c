@@ -117,7 +117,7 @@ bool watchdog_tick(struct watchdog *watchdog, int64_t now_ms)
         listen_for(watchdog, i);
         alive = alive && watchdog->answered[i];
     }
-    uint64_t progress = trainer_stats(watchdog->trainer).progress;
+    uint64_t progress = trainer_stats(watchdog->trainer).progress + trainer_moved(watchdog->trainer);
     alive = alive && progress != watchdog->progress;
     if (!alive) {
         for (unsigned i = 0; i < watchdog->threads; i++)

@@ -1,7 +1,7 @@
 /* watchdog.h - tells systemd that the daemon lives, and only when it does.
  *
  * A timer that says "alive" proves that timers work. Here WATCHDOG=1 is sent when, since the last time, the trainer's progress
- * counter has grown (its loop ticks even when idle) and every HTTP thread has answered GET /healthz on a connection of its
+ * counter has grown (its loop ticks even when idle), or its threads have read or written (a large snapshot on a slow disk is no hang) and every HTTP thread has answered GET /healthz on a connection of its
  * own, which was opened at the start, so that it needs no free place among the connections when they are all taken. A thread that
  * speaks TLS is asked by the beginning of a handshake, each time on a new connection: that it says anything is enough.
  */
@@ -24,7 +24,7 @@ struct watchdog {
     bool tls;
     int fds[WATCHDOG_THREADS_MAX];       /* our ends; -1: closed                        */
     bool answered[WATCHDOG_THREADS_MAX]; /* since the last WATCHDOG=1                   */
-    uint64_t progress;                   /* of the trainer, at the last WATCHDOG=1      */
+    uint64_t progress;                   /* of the trainer, in rounds and bytes, at the last WATCHDOG=1 */
     int64_t next_ms;
 };
 

@@ -406,6 +406,38 @@ START_TEST(an_edit_that_has_become_void_takes_no_other_along_whatever_call_of_th
 }
 END_TEST
 
+START_TEST(a_look_at_many_edits_is_worked_off_in_pieces)
+{
+    struct err err;
+    struct store *store = NULL;
+    struct learner *learner = NULL, *state = NULL;
+    struct rebuild r = {0};
+    struct store_snapshot taken;
+    struct rebuild_made made;
+    int64_t many[4 * MANY_GROUPS];
+    const size_t n = sizeof many / sizeof *many;
+    size_t changed, n_looks = 0;
+    make_model_of(MANY_GROUPS, 1);
+    open_model(&store, &learner);
+    ck_assert_int_eq(rebuild_resume(&r, store, learner, &err), REBUILD_DONE);
+    for (size_t i = 0; i < n; i++)
+        many[i] = (int64_t)(n - i);
+    const struct edit_ask ask = {.ids = many, .n = n, .label = "b"};
+    ck_assert_msg(rebuild_ask(&r, store, learner, &ask, &changed, &err) == 0, "%s", err.text);
+    ck_assert(changed > n / 2 && r.replayer == NULL);
+    for (; r.replayer == NULL; n_looks++) /* as little at a time as there is */
+        ck_assert_int_eq(rebuild_chunk(&r, store, learner, 0, &state, &taken, &made, &err), REBUILD_MORE);
+    ck_assert_uint_ge(n_looks, changed / 64);
+    while (rebuild_chunk(&r, store, learner, 0, &state, &taken, &made, &err) == REBUILD_MORE)
+        continue;
+    ck_assert_uint_eq(made.relabelled, changed);
+    rebuild_fini(&r);
+    learner_free(state);
+    learner_free(learner);
+    store_close(store);
+}
+END_TEST
+
 /* ---- while it waits ---- */
 
 /* A trainer whose rebuild fails for want of room; *id: its job. */
@@ -566,6 +598,7 @@ int main(void)
     tcase_add_loop_test(t, an_edit_that_was_accepted_before_a_crash_is_taken_up_again, 0, N_ASKS);
     tcase_add_loop_test(t, an_edit_that_has_become_void_takes_no_other_along_whatever_call_of_the_disk_fails, 0,
                         N_PLANS);
+    tcase_add_test(t, a_look_at_many_edits_is_worked_off_in_pieces);
     tcase_add_test(t, a_rebuild_that_waits_can_be_cancelled_when_there_is_room);
     tcase_add_test(t, a_rebuild_that_a_way_back_makes_void_ends_though_what_is_asked_for_in_the_same_round_is_refused);
     tcase_add_test(t, nothing_is_pinned_and_edits_join_while_a_rebuild_waits);

@@ -32,6 +32,37 @@ static struct wait *train_create(uint32_t n, uint32_t label, unsigned pattern)
     return w;
 }
 
+static struct trainer *watched;
+
+/* In the trainer's thread, as a snapshot of a large model on a slow disk would: no round ends, but bytes move. */
+static int write_for_long(struct job *job, struct store *store, struct err *err)
+{
+    static const uint8_t bytes[100000];
+    FILE *file = tmpfile();
+    (void)job, (void)store, (void)err;
+    const uint64_t progress = trainer_stats(watched).progress, before = trainer_moved(watched);
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_lt(trainer_moved(watched) - before, sizeof bytes); /* that it asked */
+    const uint64_t still = trainer_moved(watched);
+    ck_assert_uint_eq(fwrite(bytes, 1, sizeof bytes, file), sizeof bytes);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_uint_ge(trainer_moved(watched) - still, sizeof bytes);
+    ck_assert_uint_eq(trainer_stats(watched).progress, progress);
+    return 0;
+}
+
+START_TEST(bytes_that_the_trainer_moves_are_progress_though_no_round_ends)
+{
+    struct trainer_config config = trainer_config_default();
+    struct trainer *trainer = watched = start(&config);
+    struct wait *w = wait_create(JOB_READ);
+    w->job.read = write_for_long;
+    (void)run(trainer, w);
+    wait_free(w);
+    stop(trainer);
+}
+END_TEST
+
 START_TEST(a_completed_job_is_published_and_in_the_log)
 {
     struct trainer_config config = trainer_config_default();
@@ -700,6 +731,7 @@ int main(void)
     TCase *tcase = tcase_create("round");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, bytes_that_the_trainer_moves_are_progress_though_no_round_ends);
     tcase_add_test(tcase, a_completed_job_is_published_and_in_the_log);
     tcase_add_test(tcase, a_job_that_the_fold_refuses_fails_alone);
     tcase_add_test(tcase, a_known_key_is_answered_with_the_first_answer_and_trains_nothing);
