@@ -141,8 +141,8 @@
                          " AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")                               \
     X(CLASS_MEANINGS,    "SELECT count(DISTINCT body ->> '$.label') FROM event WHERE kind = 'class'"                   \
                          " AND kind <> 'train' AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")           \
-    X(EDIT_FIRST_ABOVE,  "SELECT min(sample.revision) FROM edit JOIN sample ON sample.id = edit.sample"                \
-                         " WHERE edit.label >= ?1")                                                                    \
+    X(EDIT_FIRST_ABOVE,  "SELECT sample.revision FROM edit JOIN sample ON sample.id = edit.sample"                     \
+                         " WHERE edit.label >= ?1 ORDER BY edit.sample LIMIT 1")                                       \
     /* ---- rehearsals: rehearse.c ---- */                                                                             \
     X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \
