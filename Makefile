@@ -18,7 +18,7 @@ UNITDIR   ?= $(PREFIX)/lib/systemd/system
 MANDIR    ?= $(PREFIX)/share/man
 BASHDIR   ?= $(PREFIX)/share/bash-completion/completions
 
-PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd gnutls
+PACKAGES  := libmicrohttpd libcjson sqlite3 spng libturbojpeg zlib nettle libcurl libsystemd gnutls libutf8proc
 
 # Each command as one short line; make V=1 shows them whole.
 ifeq ($(V),1)

@@ -26,7 +26,7 @@ enum err_code {
     ERR_FLAT,          /* a training image whose pixels are all equal    */
     ERR_LABEL_MISSING, /* a training image without a label               */
     ERR_LABEL_UNKNOWN, /* no class has that label                        */
-    ERR_LABEL_INVALID, /* too long, empty, not UTF-8, control characters */
+    ERR_LABEL_INVALID, /* too long, empty, not UTF-8, cannot be seen    */
     ERR_TOO_LARGE,     /* body over the limit                            */
     ERR_NOT_FOUND,     /* no such route, snapshot, class, sample         */
     ERR_GONE,          /* a sample that was forgotten                    */

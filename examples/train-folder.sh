@@ -16,8 +16,16 @@ known=$(call /classes)
 for folder in "$1"/*/; do
     class=$(basename "$folder")
     case $known in *"\"label\":\"$(escaped "$class")\""*) ;; *)
-        call /classes -H 'Content-Type: application/json' -d "{\"label\": \"$(escaped "$class")\"}" >/dev/null
-        echo "new class: $class"
+        if added=$(call /classes -H 'Content-Type: application/json' -d "{\"label\": \"$(escaped "$class")\"}" 2>&1); then
+            echo "new class: $class"
+        else
+            case $added in *urn:convd:problem:conflict*) ;; # known in another of Unicode's forms
+            *)
+                echo "$added" >&2
+                exit 1
+                ;;
+            esac
+        fi
         ;;
     esac
 done

@@ -11,6 +11,7 @@
 
 #include "server/file_kind.h"
 #include "server/image.h"
+#include "server/label_take.h"
 #include "server/multipart.h"
 #include "server/request.h"
 
@@ -178,13 +179,18 @@ int body_label(uint32_t *index, const char *label, size_t n_label, const struct 
         *index = (uint32_t)found;
         return 0;
     }
-    if (label_check(label, n_label, err) != 0)
+    char taken[LABEL_BYTES_MAX + 1], classes[120];
+    if (label_take(taken, label, n_label, err) != 0)
         return -1;
-    char classes[120];
+    found = learner_class(learner, taken, strlen(taken));
+    if (found >= 0) {
+        *index = (uint32_t)found;
+        return 0;
+    }
     list_classes(classes, sizeof classes, learner);
     return err_set(err, ERR_LABEL_UNKNOWN,
-                   "there is no class \"%.*s\": the model knows %s; add one with POST /classes {\"label\": \"...\"}",
-                   (int)n_label, label, classes);
+                   "there is no class \"%s\": the model knows %s; add one with POST /classes {\"label\": \"...\"}",
+                   taken, classes);
 }
 
 static int add_stranger(uint32_t *index, struct body_strangers *strangers, const char *label, size_t n_label,
@@ -198,8 +204,8 @@ static int add_stranger(uint32_t *index, struct body_strangers *strangers, const
         strangers->labels = labels;
         strangers->room = room;
     }
-    memcpy(strangers->labels[strangers->n], label, n_label); /* body_label() has measured it */
-    strangers->labels[strangers->n][n_label] = '\0';
+    if (label_take(strangers->labels[strangers->n], label, n_label, err) != 0)
+        return -1;
     *index = BODY_STRANGER + (uint32_t)strangers->n++;
     return 0;
 }

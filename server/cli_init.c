@@ -8,6 +8,7 @@
 
 #include "server/cli_io.h"
 #include "server/json.h"
+#include "server/label_take.h"
 #include "server/safetensors.h"
 #include "store/store.h"
 
@@ -124,11 +125,10 @@ static int split_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const c
     for (size_t i = 0; i < count; i++) {
         size_t bytes = strcspn(text, ",");
         struct err why = {0};
-        if (label_check(text, bytes, &why) != 0) {
+        if (label_take(labels[i], text, bytes, &why) != 0) {
             free(labels);
             return err_set(err, ERR_USAGE, "--classes: label %zu: %.200s", i + 1, why.text);
         }
-        memcpy(labels[i], text, bytes); /* label_check: at most LABEL_BYTES_MAX */
         text += bytes + (text[bytes] == ',');
     }
     *out = labels;

@@ -8,6 +8,7 @@
 #include "server/cli.h"
 #include "server/cli_io.h"
 #include "server/cli_model.h"
+#include "server/label_take.h"
 #include "server/planes.h"
 #include "server/progress.h"
 #include "server/rebuild.h"
@@ -41,8 +42,14 @@ int cli_samples_told(struct json **root, const struct samples_order *order, bool
 
 static int find_class(int64_t *index, const struct learner *learner, const char *label, struct err *err)
 {
-    *index = label != NULL ? learner_class(learner, label, strlen(label)) : -1;
-    if (label == NULL || *index >= 0)
+    char taken[LABEL_BYTES_MAX + 1];
+    *index = -1;
+    if (label == NULL)
+        return 0;
+    if (label_take(taken, label, strlen(label), err) != 0)
+        return -1;
+    *index = learner_class(learner, taken, strlen(taken));
+    if (*index >= 0)
         return 0;
     return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.128s\"", label);
 }

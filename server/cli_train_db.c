@@ -114,8 +114,6 @@ static int add_classes(struct run *run, struct err *err)
         struct event event = next_event(run, EVENT_CLASS);
         event.as.class_.action = CLASS_ADD;
         event.as.class_.index = learner->n_classes;
-        if (label_check(labels[i], strlen(labels[i]), err) != 0)
-            return -1;
         memcpy(event.as.class_.label, labels[i], strlen(labels[i]));
         if (learner_reserve(learner, learner->n_classes + 1, err) != 0 || apply_and_append(run, &event, err) != 0)
             return -1;

@@ -71,7 +71,8 @@ static int collect_folder_labels(struct dataset *d, struct err *err)
     if (d->labels == NULL)
         return err_set(err, ERR_MEMORY, "out of memory for labels");
     for (size_t i = 0; i < d->folder.n_classes; i++)
-        d->labels[d->n_labels++] = d->folder.classes[i].label;
+        if (i == 0 || strcmp(d->folder.classes[i].label, d->folder.classes[i - 1].label) != 0)
+            d->labels[d->n_labels++] = d->folder.classes[i].label;
     qsort(d->labels, d->n_labels, sizeof *d->labels, compare_labels);
     return 0;
 }

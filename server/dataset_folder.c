@@ -9,6 +9,7 @@
 
 #include "server/dataset_source.h"
 #include "server/image.h"
+#include "server/label_take.h"
 
 #define FILE_BYTES_MAX ((size_t)256 << 20)
 #define ITEMS_MAX      ((uint64_t)1 << 32) /* what class_item can count */
@@ -102,7 +103,7 @@ static void class_files_fini(struct class_files *files)
     for (size_t i = 0; i < files->n_names; i++)
         free(files->names[i]);
     free(files->names);
-    free(files->label);
+    free(files->folder);
     *files = (struct class_files){0};
 }
 
@@ -113,7 +114,9 @@ static int compare_names(const void *a, const void *b)
 
 static int compare_classes(const void *a, const void *b)
 {
-    return strcmp(((const struct class_files *)a)->label, ((const struct class_files *)b)->label);
+    const struct class_files *one = a, *other = b;
+    const int by_label = strcmp(one->label, other->label);
+    return by_label != 0 ? by_label : strcmp(one->folder, other->folder);
 }
 
 static int take_class(void *context, const char *path, const char *name, struct err *err)
@@ -133,10 +136,10 @@ static int take_class(void *context, const char *path, const char *name, struct 
         return 0;
     folder->n_classes++; /* from here on the folder releases it */
     struct err why = {0};
-    if (label_check(name, strlen(name), &why) != 0)
+    if (label_take(files->label, name, strlen(name), &why) != 0)
         return err_set(err, ERR_FILE, "the folder %.150s names no class: %s", path, why.text);
-    files->label = strdup(name);
-    if (files->label == NULL)
+    files->folder = strdup(name);
+    if (files->folder == NULL)
         return no_memory(path, err);
     qsort(files->names, files->n_names, sizeof *files->names, compare_names);
     folder->length += files->n_names;
@@ -234,7 +237,7 @@ int class_folder_get(struct class_folder *folder, uint64_t i, const struct shape
     uint8_t *bytes = NULL;
     size_t n_bytes = 0;
     char *path = NULL;
-    if (asprintf(&path, "%s/%s/%s", folder->path, files->label, files->names[item.name]) < 0)
+    if (asprintf(&path, "%s/%s/%s", folder->path, files->folder, files->names[item.name]) < 0)
         return no_memory(folder->path, err);
     int status = read_file(&bytes, &n_bytes, path, err);
     if (status == 0)

@@ -30,10 +30,11 @@ int idx_pair_get(struct idx_pair *pair, uint64_t i, const struct shape *shape, c
 struct class_folder {
     char *path;
     struct class_files {
-        char *label; /* the sub-folder's name */
+        char *folder; /* the sub-folder's name */
+        char label[LABEL_BYTES_MAX + 1];
         char **names;
         size_t n_names, size;
-    } * classes; /* in byte order; those without files are dropped */
+    } * classes; /* in byte order of the labels, several of one label where the names differ in form; without files: dropped */
     size_t n_classes, size;
     struct class_item {
         uint32_t class_, name;

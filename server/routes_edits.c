@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/label_take.h"
 #include "server/routes.h"
 
 static void accepted(struct work *work, struct answer *answer)
@@ -67,8 +68,7 @@ static int take_label(struct edit_ask *ask, const struct json *label, struct mod
     model_release(model, revision);
     if (status != 0)
         return err_at(err, "/label");
-    memcpy(ask->label, text, strlen(text) + 1); /* body_label() has measured it */
-    return 0;
+    return label_take(ask->label, text, strlen(text), err);
 }
 
 static int take_body(struct edit_ask *ask, const struct json *root, struct model *model, struct err *err)
@@ -145,11 +145,10 @@ static void edit(const struct call *call, bool many, bool forget)
 static int take_class(char label[LABEL_BYTES_MAX + 1], const struct json *root, const char *name, struct err *err)
 {
     const char *text = json_string(json_get(root, name));
-    if (text == NULL || label_check(text, strlen(text), NULL) != 0) {
+    if (text == NULL || label_take(label, text, strlen(text), NULL) != 0) {
         err_set(err, ERR_VALUE, "%s must be the label of a class", name);
         return err_at(err, "/%s", name);
     }
-    memcpy(label, text, strlen(text) + 1);
     return 0;
 }
 

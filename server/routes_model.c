@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/label_take.h"
 #include "server/npz.h"
 #include "server/onnx.h"
 #include "server/routes.h"
@@ -344,10 +345,9 @@ static int class_event(struct event *event, uint64_t *as_of, const struct json *
     const char *label = !add && from == NULL ? NULL : string_member(root, name, add ? 1 : 2, form, err);
     if (label == NULL)
         return -1;
-    if (label_check(label, strlen(label), err) != 0)
+    if (label_take(event->as.class_.label, label, strlen(label), err) != 0)
         return err_at(err, "/%s", name);
     event->as.class_.action = add ? CLASS_ADD : CLASS_RENAME;
-    memcpy(event->as.class_.label, label, strlen(label) + 1);
     if (add)
         return 0;
     struct revision *revision = model_acquire(model);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "server/image.h"
+#include "server/label_take.h"
 #include "server/planes.h"
 #include "server/routes.h"
 
@@ -314,7 +315,7 @@ static int take_label(struct wanted *wanted, const struct call *call, struct err
         if (status != 0 && err->code == ERR_LABEL_UNKNOWN)
             status = put_off(wanted, err);
         if (status == 0)
-            memcpy(wanted->label, text, strlen(text) + 1); /* body_label() has measured it */
+            status = label_take(wanted->label, text, strlen(text), err);
         if (status == 0 && wanted->refusal == NULL && remember_find(call->routes->remember, call->id, &told) &&
             told.label >= 0) {
             (void)err_set(err, ERR_CONFLICT,

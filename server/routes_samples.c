@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/clock.h"
+#include "server/label_take.h"
 #include "server/planes.h"
 #include "server/routes.h"
 #include "server/sample_row.h"
@@ -116,8 +117,7 @@ static int take_class(char label[LABEL_BYTES_MAX + 1], const struct call *call, 
     model_release(call->routes->model, revision);
     if (status != 0)
         return err_wrap(err, "?%s", name);
-    memcpy(label, given, strlen(given) + 1); /* body_label() has measured it */
-    return 0;
+    return label_take(label, given, strlen(given), err);
 }
 
 /* The microseconds behind the seconds of "..T12:00:00.25Z"; -1 where it does not end so. */

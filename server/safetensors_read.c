@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "server/json.h"
+#include "server/label_take.h"
 
 #define HEADER_BYTES_MAX ((uint64_t)4 << 20) /* labels of 1,024 classes need 0.4 MiB at most */
 #define SIDES_MAX        4
@@ -200,11 +201,10 @@ static int read_labels(char (*labels)[LABEL_BYTES_MAX + 1], uint32_t n, const st
     for (const struct json *v = json_first(list); v != NULL; v = json_next(v), i++) {
         const char *label = json_string(v);
         struct err why = {0};
-        if (label == NULL || label_check(label, strlen(label), &why) != 0) {
+        if (label == NULL || label_take(labels[i], label, strlen(label), &why) != 0) {
             err_set(err, ERR_FILE, "the metadata's class %u: %s", i, label == NULL ? "not a string" : why.text);
             goto out;
         }
-        memcpy(labels[i], label, strlen(label) + 1); /* label_check: at most LABEL_BYTES_MAX */
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(labels[j], labels[i]) == 0) {
                 err_set(err, ERR_FILE, "the metadata name the class \"%s\" twice", labels[i]);

@@ -105,7 +105,19 @@ START_TEST(a_huge_length_is_refused_without_reading)
 END_TEST
 
 /* Every code point there is, between two letters. */
-START_TEST(of_all_code_points_only_controls_separators_and_surrogates_are_refused)
+static bool is_invisible(uint32_t point)
+{
+    static const uint32_t ranges[][2] = {
+        {0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},   {0x17b4, 0x17b5},  {0x180b, 0x180f},
+        {0x200b, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164},   {0xfe00, 0xfe0f},  {0xfeff, 0xfeff},
+        {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
+    bool is = false;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        is = is || (point >= ranges[i][0] && point <= ranges[i][1]);
+    return is;
+}
+
+START_TEST(of_all_code_points_only_what_cannot_be_told_apart_by_eye_is_refused)
 {
     for (uint32_t point = 0; point <= 0x10ffff; point++) {
         char label[8] = "a";
@@ -114,9 +126,11 @@ START_TEST(of_all_code_points_only_controls_separators_and_surrogates_are_refuse
         bool control = point < 0x20 || (point >= 0x7f && point <= 0x9f);
         bool separator = point == 0x2028 || point == 0x2029;
         bool surrogate = point >= 0xd800 && point <= 0xdfff;
+        bool blank = point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) || point == 0x202f ||
+                     point == 0x205f || point == 0x2800;
         struct err err;
         bool good = label_check(label, n, &err) == 0;
-        if (good == (control || separator || surrogate))
+        if (good == (control || separator || surrogate || blank || is_invisible(point)))
             ck_abort_msg("U+%04X is %s", point, good ? "taken" : "refused");
     }
 }
@@ -207,7 +221,7 @@ START_TEST(line_separators_are_refused)
 }
 END_TEST
 
-START_TEST(white_space_at_either_end_is_refused_and_inside_is_fine)
+START_TEST(white_space_at_either_end_is_refused_and_inside_what_looks_like_another)
 {
     /* Unicode's White_Space that is neither a control character nor a line separator */
     static const uint32_t spaces[] = {0x20,   0xa0,   0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005,
@@ -219,8 +233,47 @@ START_TEST(white_space_at_either_end_is_refused_and_inside_is_fine)
         expect_bad(label + 1, n, "white space");
         label[1 + n] = 'z';
         expect_bad(label + 1, n + 1, "white space");
-        expect_good(label, n + 2);
+        if (spaces[i] == 0x20 || spaces[i] == 0x3000)
+            expect_good(label, n + 2);
+        else
+            expect_bad(label, n + 2, "looks like an ordinary space");
     }
+}
+END_TEST
+
+START_TEST(what_cannot_be_seen_is_refused_by_name_and_place)
+{
+    BAD("\xef\xbb\xbf"
+        "7",
+        "U+FEFF (byte order mark) at byte 0");
+    BAD("7\xe2\x80\x8b", "U+200B (zero width space) at byte 1");
+    BAD("a\xe2\x80\xae"
+        "b",
+        "U+202E (direction mark) at byte 1");
+    BAD("co\xc2\xad"
+        "op",
+        "U+00AD (soft hyphen) at byte 2");
+    BAD("\xf0\x9f\x8f\xb4\xf3\xa0\x81\xa7", "U+E0067");
+    BAD("\xe3\x85\xa4", "U+3164 (Hangul filler)");
+}
+END_TEST
+
+START_TEST(a_joiner_is_taken_where_it_changes_what_is_seen)
+{
+    GOOD("\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x8c\xbe");                         /* a farmer: woman, sheaf */
+    GOOD("\xd9\x85\xdb\x8c\xe2\x80\x8c\xd8\xae\xd9\x88\xd8\xa7\xd9\x87\xd9\x85"); /* Persian: I want */
+    GOOD("\xe0\xa4\x95\xe0\xa5\x8d\xe2\x80\x8d\xe0\xa4\xb7");                     /* Devanagari: half ka, sha */
+    BAD("cat\xe2\x80\x8d", "U+200D (zero width joiner) at byte 3");
+    BAD("\xe2\x80\x8d"
+        "cat",
+        "U+200D (zero width joiner) at byte 0");
+    BAD("c\xe2\x80\x8c"
+        "at",
+        "U+200C (zero width non-joiner) at byte 1");
+    BAD("\xe4\xb8\x83\xe2\x80\x8d\xe4\xb8\x83", "U+200D"); /* Han */
+    BAD("\xf0\x9f\x91\xa9\xe2\x80\x8d", "U+200D (zero width joiner) at byte 4");
+    BAD("\xf0\x9f\x91\xa9\xe2\x80\x8d x", "U+200D (zero width joiner) at byte 4");
+    BAD("\xf0\x9f\x91\xa9\xe2\x80\x8d\xe2\x80\x8d\xf0\x9f\x8c\xbe", "U+200D (zero width joiner) at byte 4");
 }
 END_TEST
 
@@ -240,7 +293,7 @@ int main(void)
     tcase_add_test(tcase, a_label_of_64_bytes_is_fine_and_of_65_is_not);
     tcase_add_test(tcase, the_limit_counts_bytes_not_characters);
     tcase_add_test(tcase, a_huge_length_is_refused_without_reading);
-    tcase_add_test(tcase, of_all_code_points_only_controls_separators_and_surrogates_are_refused);
+    tcase_add_test(tcase, of_all_code_points_only_what_cannot_be_told_apart_by_eye_is_refused);
     tcase_add_test(tcase, nothing_beyond_the_last_code_point_is_utf8);
     tcase_add_test(tcase, overlong_forms_are_refused);
     tcase_add_test(tcase, surrogates_are_refused);
@@ -249,7 +302,9 @@ int main(void)
     tcase_add_test(tcase, other_encodings_are_refused);
     tcase_add_test(tcase, control_characters_are_refused_and_named);
     tcase_add_test(tcase, line_separators_are_refused);
-    tcase_add_test(tcase, white_space_at_either_end_is_refused_and_inside_is_fine);
+    tcase_add_test(tcase, white_space_at_either_end_is_refused_and_inside_what_looks_like_another);
+    tcase_add_test(tcase, what_cannot_be_seen_is_refused_by_name_and_place);
+    tcase_add_test(tcase, a_joiner_is_taken_where_it_changes_what_is_seen);
     tcase_add_test(tcase, a_refusal_needs_no_place_for_the_error);
     return run_case(tcase, "label");
 }

@@ -1,8 +1,11 @@
 """GET, POST, PATCH /classes: the class table while the daemon runs."""
+from urllib.parse import quote
+
 import numpy as np
 import pytest
 
-from .daemon import Daemon
+from .daemon import Daemon, convd, convd_json
+from .pictures import FORM, form, png
 from .reference import read_safetensors
 
 
@@ -126,3 +129,65 @@ def test_clients_that_add_the_same_class_at_once_add_it_once(small: Daemon):
         answers = list(pool.map(lambda _: small.send_json("POST", "/classes", {"label": "new"}), range(16)))
     assert sorted(answer.status for answer in answers) == [201] + [409] * 15
     assert labels(small) == ["a", "b", "c", "new"]
+
+
+# ---- labels that look the same ----
+
+C, D = "caf\u00e9", "cafe\u0301"  # normal forms C and D
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("first, second", [(C, D), (D, C), ("\u2764\ufe0f", "\u2764")])
+def test_labels_that_look_the_same_are_one_class_whoever_names_it(daemon: Daemon, seven, first, second):
+    label = daemon.send_json("POST", "/classes", {"label": first}).ok(201)["label"]
+    assert label == labels(daemon)[-1] and label in (C, "\u2764")
+    daemon.send_json("POST", "/classes", {"label": second}).problem(409, "conflict", "/label")
+    image = {"pixels": seven.ravel().tolist()}
+    for name in (first, second):
+        daemon.train(name, seven.tobytes()).ok()
+        daemon.train("7", seven.tobytes()).ok()
+        daemon.post("/train?labels=" + quote(f"7,{name}"), seven.tobytes() * 2).ok()
+        daemon.post("/train", form((name, "a.png", png(seven))), FORM).ok()
+        daemon.send_json("POST", "/train", {"label": name, "image": image}).ok()
+        daemon.send_json("POST", "/train", {"samples": [{"label": name, "image": image}]}).ok()
+    assert daemon.get("/classes").ok()["classes"][-1]["seen"] == 10
+    for name in (first, second):
+        samples = daemon.get("/samples?label=" + quote(name)).ok()["samples"]
+        assert {s["label"] for s in samples} == {label} and len(samples) == 10
+    daemon.send_json("PATCH", "/samples/2", {"label": second}).ok(202)
+    told = daemon.post("/predict?remember=1", seven.tobytes()).ok()
+    daemon.send_json("POST", f"/predictions/{told['id']}/label", {"label": second}).ok()
+    daemon.send_json("PATCH", "/classes", {"from": second, "to": "x"}).ok()
+    daemon.send_json("PATCH", "/classes", {"from": "x", "to": second}).ok()
+    assert labels(daemon)[-1] == label
+
+
+def test_what_nobody_can_see_is_refused_by_name(daemon: Daemon, seven):
+    for label, named in (("\ufeff7", "U+FEFF (byte order mark) at byte 0"), ("7\u200b", "U+200B (zero width space) at byte 1"),
+                         ("a\u202eb", "U+202E (direction mark) at byte 1"), ("a\u00a0b", "U+00A0 at byte 1"),
+                         ("c\u200dat", "U+200D (zero width joiner) at byte 1")):
+        problem = daemon.send_json("POST", "/classes", {"label": label}).problem(422, "label-invalid", "/label")
+        assert named in problem["detail"]
+        assert named in daemon.train(label, seven.tobytes()).problem(422, "label-invalid")["detail"]
+    for label in ("\U0001f469\u200d\U0001f33e", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):  # a farmer; Persian
+        daemon.send_json("POST", "/classes", {"label": label}).ok(201)
+
+
+def test_both_forms_name_one_class_on_the_command_line(daemons, seven, tmp_path):
+    db = daemons.directory / "forms.db"
+    convd("init", "--db", db, "--classes", f"{D},b")
+    for name in (C, D):  # two folders, one class
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / f"{len(name)}.png").write_bytes(png(seven))
+    assert convd_json("train", "--db", db, tmp_path / "set")["samples"] == 2
+    for name in (C, D):
+        assert len(convd_json("samples", "list", "--db", db, "--label", name)["samples"]) == 2
+    twice = convd("init", "--db", daemons.directory / "twice.db", "--classes", f"{C},{D}", check=False)
+    assert twice.returncode != 0 and b"two classes" in twice.stderr
+    model = convd("export", "--db", db, "--safetensors", tmp_path / "m.safetensors") and (tmp_path / "m.safetensors").read_bytes()
+    assert C.encode() in model and D.encode() not in model
+    longer = model.replace(C.encode(), D.encode())  # as another tool might have written it
+    n = int.from_bytes(model[:8], "little") + 1
+    (tmp_path / "d.safetensors").write_bytes(n.to_bytes(8, "little") + longer[8:])
+    convd("init", "--db", daemons.directory / "from.db", "--from", tmp_path / "d.safetensors", "--width", "28", "--height", "28")
+    assert daemons.start(daemons.directory / "from.db").model()["classes"] == [C, "b"]

@@ -1,5 +1,6 @@
 /* fuzz_text.c - small texts that people and programs send: labels, settings, addresses, tokens, base64 of none. First byte: which. */
 #include "server/auth.h"
+#include "server/label_take.h"
 #include "server/listen.h"
 #include "server/text.h"
 #include "tests/fuzz/fuzz.h"
@@ -33,6 +34,11 @@ static void label(const char *text, size_t n)
         must_tell(&err);
     else
         must(n >= 1 && n <= LABEL_BYTES_MAX && memchr(text, '\0', n) == NULL);
+    char taken[LABEL_BYTES_MAX + 1], again[LABEL_BYTES_MAX + 1];
+    if (label_take(taken, text, n, &err) != 0)
+        must_tell(&err);
+    else
+        must(label_take(again, taken, strlen(taken), &err) == 0 && strcmp(taken, again) == 0);
     text_add_quoted(&quoted, text, n);
     must(!quoted.failed && quoted.n >= 2 && quoted.bytes[0] == '"' && quoted.bytes[quoted.n - 1] == '"');
     for (size_t i = 0; i < quoted.n; i++)
