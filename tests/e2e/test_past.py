@@ -79,12 +79,14 @@ def test_after_an_edit_the_past_is_the_edited_one(small: Daemon, noise):
 
 
 def test_a_long_replay_is_told_by_503_and_goes_on_while_all_else_is_served(daemons, noise):
-    daemon = daemons.start(daemons.init("--hidden", "2048"), "--request-seconds", "1", "--snapshot-samples", "0")
+    daemon = daemons.start(daemons.init("--hidden", "2048"), "--snapshot-samples", "0")
     image = noise.integers(0, 256, 64, dtype=np.uint8).tobytes()
     images = noise.integers(0, 256, (2000, 8, 8), dtype=np.uint8).tobytes()
     revision = daemon.train("a", images).ok()["revision"]
     then = says(daemon, image)
     daemon.train("b", images).ok()
+    daemon.flags += ["--request-seconds", "1"]
+    daemon.restart()
     refused = daemon.post(f"/predict?revision={revision}", image)
     assert "made again" in refused.problem(503, "busy")["detail"] and int(refused.header("Retry-After")) >= 1
 
