@@ -18,7 +18,7 @@ TOKENS = {
     "guessed": ({"Authorization": "Bearer guessed-0123456789abcdef"}, NOTHING),
     "a letter less": ({"Authorization": f"Bearer {WRITE[:-1]}"}, NOTHING), "a letter more": ({"Authorization": f"Bearer {WRITE}0"}, NOTHING),
     "upper case": ({"Authorization": f"Bearer {WRITE.upper()}"}, NOTHING), "both": ({"Authorization": f"Bearer {READ}, Bearer {WRITE}"}, NOTHING),
-    "empty": ({"Authorization": "Bearer "}, NOTHING), "no scheme": ({"Authorization": WRITE}, NOTHING),
+    "empty": ({"Authorization": "Bearer"}, NOTHING), "no scheme": ({"Authorization": WRITE}, NOTHING),
     "basic": ({"Authorization": f"Basic {WRITE}"}, NOTHING), "quoted": ({"Authorization": f'Bearer "{WRITE}"'}, NOTHING),
     "a cookie": ({"Cookie": f"token={WRITE}; Authorization={WRITE}"}, NOTHING),
     "of a proxy": ({"Proxy-Authorization": f"Bearer {WRITE}", "X-Authorization": f"Bearer {WRITE}", "X-Forwarded-User": "root"}, NOTHING),
