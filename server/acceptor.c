@@ -17,10 +17,9 @@
 
 #include "server/clock.h"
 
-#define LINGERERS_MAX 32u
-#define LINGER_MS     2000
-#define LINGER_BYTES  (64u << 20)
-#define ACCEPTS_MAX   64 /* in a row, before the clock is looked at */
+#define LINGER_MS    2000
+#define LINGER_BYTES (64u << 20)
+#define ACCEPTS_MAX  64 /* in a row, before the clock is looked at */
 
 struct lingerer {
     int fd;
@@ -37,26 +36,32 @@ struct acceptor {
     atomic_bool deafen, stop;
     sem_t deaf;
     pthread_mutex_t lock; /* of lingerers */
-    struct lingerer lingerers[LINGERERS_MAX];
+    struct lingerer lingerers[ACCEPTOR_LINGERERS_MAX];
     unsigned n_lingerers;
 };
 
-static void wake(struct acceptor *acceptor)
+void acceptor_wake(struct acceptor *acceptor)
 {
     uint64_t one = 1;
     ssize_t ignored = write(acceptor->wake, &one, sizeof one);
     (void)ignored; /* a full counter wakes just as well */
 }
 
-/* False where accepting failed for want of descriptors or memory: the backlog may wait for the next tick. */
+/* False where there is no room, descriptor or memory for more: the backlog waits. */
 static bool accept_some(struct acceptor *acceptor, int listening)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage address;
         socklen_t n = sizeof address;
+        if (!acceptor->calls.ready(acceptor->calls.context))
+            return false;
         int fd = accept4(listening, (struct sockaddr *)&address, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+            acceptor->calls.starved(acceptor->calls.context);
+        else if (fd < 0)
+            return errno != ENOBUFS && errno != ENOMEM;
         if (fd < 0)
-            return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+            return false;
         int on = 1;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on UNIX sockets, harmlessly */
         acceptor->calls.admit(acceptor->calls.context, fd, (const struct sockaddr *)&address, n);
@@ -111,7 +116,7 @@ static void *run(void *context)
             close_listeners(acceptor);
             sem_post(&acceptor->deaf);
         }
-        struct pollfd polled[1 + ACCEPTOR_SOCKETS_MAX + LINGERERS_MAX];
+        struct pollfd polled[1 + ACCEPTOR_SOCKETS_MAX + ACCEPTOR_LINGERERS_MAX];
         nfds_t n = 0;
         polled[n++] = (struct pollfd){.fd = acceptor->wake, .events = POLLIN};
         for (unsigned i = 0; i < acceptor->n_fds; i++) /* a negative fd is passed over by poll */
@@ -128,6 +133,7 @@ static void *run(void *context)
             uint64_t count = 0;
             ssize_t ignored = read(acceptor->wake, &count, sizeof count);
             (void)ignored;
+            room = true;
         }
         for (unsigned i = 0; i < acceptor->n_fds && !atomic_load(&acceptor->deafen); i++)
             if (polled[1 + i].revents != 0)
@@ -184,12 +190,12 @@ int acceptor_start(struct acceptor **out, const int *fds, unsigned n_fds, const 
 void acceptor_linger(struct acceptor *acceptor, int fd)
 {
     pthread_mutex_lock(&acceptor->lock);
-    bool room = acceptor->n_lingerers < LINGERERS_MAX;
+    bool room = acceptor->n_lingerers < acceptor->calls.n_lingerers;
     if (room)
         acceptor->lingerers[acceptor->n_lingerers++] = (struct lingerer){.fd = fd, .until_ms = now_ms() + LINGER_MS};
     pthread_mutex_unlock(&acceptor->lock);
     if (room)
-        wake(acceptor);
+        acceptor_wake(acceptor);
     else
         close(fd);
 }
@@ -198,7 +204,7 @@ void acceptor_deafen(struct acceptor *acceptor)
 {
     if (atomic_exchange(&acceptor->deafen, true))
         return;
-    wake(acceptor);
+    acceptor_wake(acceptor);
     while (sem_wait(&acceptor->deaf) != 0 && errno == EINTR)
         ;
 }
@@ -208,9 +214,15 @@ void acceptor_stop(struct acceptor *acceptor)
     if (acceptor == NULL)
         return;
     atomic_store(&acceptor->stop, true);
-    wake(acceptor);
+    acceptor_wake(acceptor);
     pthread_join(acceptor->thread, NULL);
     close_listeners(acceptor);
+}
+
+void acceptor_free(struct acceptor *acceptor)
+{
+    if (acceptor == NULL)
+        return;
     for (unsigned i = 0; i < acceptor->n_lingerers; i++)
         close(acceptor->lingerers[i].fd);
     close(acceptor->wake);

@@ -89,7 +89,7 @@ static const struct cli_flag flags[] = {
     COUNT("threads", "N", 1, 256, "threads that serve HTTP"),
     COUNT("train-threads", "N", 0, TEAM_MEMBERS_MAX,
           "threads that share the steps of a large model; 0: all processors"),
-    COUNT("connections", "N", 1, 100000, "open connections, at most"),
+    COUNT("connections", "N", 1, 100000, "open connections, at most; beyond that, idle and unfinished ones give way"),
     COUNT("idle-seconds", "N", 1, SECONDS_MAX, "a connection without activity is closed after this time"),
     COUNT("request-seconds", "N", 1, SECONDS_MAX, "a request must have arrived after this time"),
     BYTES("body-bytes", 1, "largest request body; K, M and G can follow the number"),

@@ -19,3 +19,10 @@ int64_t now_ms(void)
 {
     return (int64_t)(clock_ns() / 1000000);
 }
+
+int64_t coarse_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "server/acceptor.h"
 #include "server/auth.h"
 #include "server/clock.h"
+#include "server/descriptors.h"
 #include "server/events.h"
 #include "server/http.h"
 #include "server/image.h"
@@ -32,11 +32,10 @@
 #include "server/watchdog.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */
-#define HEAVY_MS        1000 /* for requests in progress; then heavy ones are cancelled          */
-#define DRAIN_MS        1500 /* for all others, beyond that                                      */
-#define FLUSH_MS        1000 /* for the answers that the trainer's stop set free                 */
-#define LOOK_MS         250  /* how often the main thread looks round */
-#define OWN_DESCRIPTORS 128u /* database, sockets, epoll, those that linger */
+#define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */
+#define DRAIN_MS 1500 /* for all others, beyond that                                      */
+#define FLUSH_MS 1000 /* for the answers that the trainer's stop set free                 */
+#define LOOK_MS  250  /* how often the main thread looks round */
 
 struct daemon {
     const struct daemon_config *config;
@@ -210,19 +209,21 @@ static int look_at_sockets(struct daemon *daemon, struct guard *guard, struct er
     return 0;
 }
 
-/* Room for as many descriptors as connections were asked for, as far as the system allows. */
-static void raise_descriptors(const struct daemon_config *config)
+/* As many connections as were asked for, as far as descriptors go. */
+static int share_descriptors(const struct daemon_config *config, struct http_config *http, struct err *err)
 {
-    struct rlimit limit;
-    const rlim_t wanted = (rlim_t)config->connections + OWN_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+    http->connections = config->connections;
+    if (descriptors_share(&http->connections, &http->spare, config->threads, err) != 0)
+        return -1;
+    if (http->connections < config->connections)
         log_line(LOG_LINE_WARNING,
-                 "%u connections may come, but this process may have only %llu files open: raise its limit",
-                 config->connections, (unsigned long long)limit.rlim_cur);
+                 "at most %u connections at a time, not %u: this process may not have more files open (ulimit -n, "
+                 "LimitNOFILE=)",
+                 http->connections, config->connections);
+    else
+        log_line(LOG_LINE_INFO, "at most %u connections at a time; libmicrohttpd %s", http->connections,
+                 http_library());
+    return 0;
 }
 
 static int start(struct daemon *daemon, struct err *err)
@@ -274,7 +275,7 @@ static int start(struct daemon *daemon, struct err *err)
         .listen_fds = daemon->fds,
         .n_listen_fds = daemon->n_fds,
         .threads = config->threads,
-        .connections = config->connections,
+        .tokens = auth_on(daemon->auth),
         .idle_seconds = config->idle_seconds,
         .request_seconds = config->request_seconds,
         .body_bytes = config->body_bytes,
@@ -287,7 +288,7 @@ static int start(struct daemon *daemon, struct err *err)
         .completed = routes_completed,
         .tick = routes_tick,
     };
-    if (http_start(&daemon->http, &http, err) != 0)
+    if (share_descriptors(config, &http, err) != 0 || http_start(&daemon->http, &http, err) != 0)
         return -1;
     daemon->n_fds = 0; /* http's now */
     atomic_store(&daemon->routes->http, daemon->http);
@@ -409,7 +410,7 @@ static int prepare(struct daemon *daemon, struct err *err)
         tls_open(&daemon->tls, config->tls_cert, config->tls_key, err) != 0 ||
         listen_parse_mode(&mode, config->socket_mode, err) != 0)
         return -1;
-    raise_descriptors(config);
+    descriptors_raise(config->connections);
     return listen_parse(daemon->addresses, &daemon->n_addresses, ACCEPTOR_SOCKETS_MAX, config->listen,
                         config->listen_anywhere || auth_on(daemon->auth), err);
 }

@@ -14,7 +14,8 @@
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
 #define CONNECTION_MEMORY_BYTES 20480u
-#define EXTRA_CONNECTIONS       96u /* our own (watchdog), and those that are being closed          */
+#define OWN_CONNECTIONS         96u /* the watchdog's, at most */
+#define SPARE_MIN               2u
 
 static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text)
 {
@@ -27,7 +28,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool
     const struct http_config *config = &http->config;
     unsigned pool = threads > 1 ? threads : 1, n = 4;
     /* The limit is divided by the pool's size, so it is given for each thread; the one that counts is in http_connections_admit(). */
-    unsigned limit = (config->connections + EXTRA_CONNECTIONS) * pool;
+    unsigned limit = (http->places + http->spare + OWN_CONNECTIONS) * pool;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_seconds, NULL},
@@ -66,13 +67,29 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     request_ids_init(&http->ids);
     http_bodies_init(&http->bodies, config->body_bytes, config->threads);
     pthread_mutex_init(&http->lock, NULL);
+    /* Of the spare descriptors, those that linger have a third; at least one each. */
+    const unsigned spare = config->spare > SPARE_MIN ? config->spare : SPARE_MIN;
+    const unsigned n_lingerers = spare / 3 < ACCEPTOR_LINGERERS_MAX ? (spare + 2) / 3 : ACCEPTOR_LINGERERS_MAX;
+    http->places = config->connections;
+    http->spare = spare - n_lingerers;
+    http->victims = calloc(http->places + http->spare, sizeof *http->victims);
     bool tls = config->certificate != NULL;
-    http->daemon = start_daemon(http, config->threads, tls);
+    if (http->victims != NULL)
+        http->daemon = start_daemon(http, config->threads, tls);
     if (tls && http->daemon != NULL)
         http->local = start_daemon(http, 1, false);
-    struct acceptor_calls calls = {.context = http, .admit = http_connections_admit, .tick = http_connections_reap};
+    struct acceptor_calls calls = {
+        .context = http,
+        .n_lingerers = n_lingerers,
+        .ready = http_connections_ready,
+        .starved = http_connections_starved,
+        .admit = http_connections_admit,
+        .tick = http_connections_reap,
+    };
     int status = 0;
-    if (http->daemon == NULL || (tls && http->local == NULL))
+    if (http->victims == NULL)
+        status = err_set(err, ERR_MEMORY, "no memory for the HTTP server");
+    else if (http->daemon == NULL || (tls && http->local == NULL))
         status = err_set(err, ERR_NETWORK, "cannot start the HTTP server: %s", strerror(errno));
     else
         status = acceptor_start(&http->acceptor, config->listen_fds, config->n_listen_fds, &calls, err);
@@ -88,13 +105,19 @@ bool http_attach(struct http *http, int fd, bool local)
 {
     struct sockaddr_un nobody = {.sun_family = AF_UNIX};
     struct MHD_Daemon *daemon = local && http->local != NULL ? http->local : http->daemon;
-    return MHD_add_connection(daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) == MHD_YES;
+    return http_connections_enter(http, daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody, true);
+}
+
+const char *http_library(void)
+{
+    return MHD_get_version();
 }
 
 struct http_counts http_counts(struct http *http)
 {
     return (struct http_counts){
         .connections_now = atomic_load(&http->n_now),
+        .connections_max = http->places,
         .connections_total = atomic_load(&http->n_total),
         .refused = atomic_load(&http->n_refused),
         .reaped = atomic_load(&http->n_reaped),
@@ -133,6 +156,8 @@ void http_stop(struct http *http)
         if (http->local != NULL)
             MHD_stop_daemon(http->local);
     }
+    acceptor_free(http->acceptor);
+    http_connections_fini(http);
     http_bodies_fini(&http->bodies);
     pthread_mutex_destroy(&http->lock);
     free(http);

@@ -2,7 +2,9 @@
  *
  * Who does what
  *   accept thread   accepts (so that stopping to listen is one line and races with nothing) and counts connections. One too
- *                   many takes the place of one that has been idle for two seconds, or is turned away with 503. It is the
+ *                   many takes the place of another, at once: of one that does nothing, that has said half of a request, or that
+ *                   does not take its answer; it is turned away with 503 where none is like that. A request that is being worked
+ *                   on or answered, and one with a valid token, has its place for as long as its deadline allows. It is the
  *                   reaper too: every quarter of a second it cuts connections whose request has been going on for
  *                   longer than request_seconds, however busily its bytes trickle.
  *   pool threads    libmicrohttpd's epoll loops; parse requests, collect bodies, call handle(), send answers.
@@ -76,6 +78,7 @@ struct http_stream {
     /* http's own */
     struct http_connection *connection;
     bool slept;
+    atomic_bool gone; /* its client is */
     atomic_int state;
 };
 
@@ -88,7 +91,10 @@ void http_stream_wake(struct http_stream *stream);
 struct http_config {
     const int *listen_fds; /* listening sockets; closed by http_drain()                       */
     unsigned n_listen_fds;
-    unsigned threads, connections;
+    unsigned threads;
+    unsigned connections; /* at most                                                              */
+    unsigned spare;       /* descriptors beside theirs: of those that are being closed, or linger */
+    bool tokens;          /* authorize() knows some: who has sent one is not displaced            */
     unsigned idle_seconds, request_seconds;
     uint64_t body_bytes;
     struct guard guard;
@@ -106,14 +112,17 @@ struct http_config {
 };
 
 struct http_counts {
-    uint64_t connections_now, connections_total, refused, reaped, displaced, suspended_now, body_bytes_now,
-        reply_bytes_now;
+    uint64_t connections_now, connections_max, connections_total, refused, reaped, displaced, suspended_now,
+        body_bytes_now, reply_bytes_now;
 };
 
 struct http;
 
 /* http_start - begins to accept. config is copied. Errors: ERR_NETWORK, ERR_MEMORY. */
 int http_start(struct http **out, const struct http_config *config, struct err *err);
+
+/* http_library - the version of the library that is there at run time. */
+const char *http_library(void);
 
 struct http_counts http_counts(struct http *http);
 

@@ -118,7 +118,7 @@ enum MHD_Result http_answer_send(struct http_connection *connection)
     const bool tells_id = connection->id_given || answer->status >= 400 || log_takes(LOG_LINE_DEBUG);
     const bool common = !tells_id && is_common(answer);
     if (common && serves_again(&connection->kept, answer)) {
-        connection->phase = PHASE_ANSWERED;
+        http_connection_move(connection, PHASE_ANSWERED);
         return MHD_queue_response(connection->mhd, answer->status, connection->kept.response);
     }
     struct MHD_Response *response = NULL;
@@ -138,7 +138,7 @@ enum MHD_Result http_answer_send(struct http_connection *connection)
     if (response == NULL)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
-    connection->phase = PHASE_ANSWERED;
+    http_connection_move(connection, PHASE_ANSWERED);
     if (add_headers(response, answer, tells_id))
         result = MHD_queue_response(connection->mhd, answer->status, response);
     if (common && result == MHD_YES)

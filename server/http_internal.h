@@ -7,8 +7,8 @@
  *   http_answer       an answer as a response of libmicrohttpd
  *   http_stream       an answer that comes piece by piece
  *
- * One struct http_connection lives as long as its socket and serves one request after the other. Only two things of it are
- * touched by other threads: `pending`, under http->lock, and the two atomics that the reaper reads. A suspended connection cannot
+ * One struct http_connection lives as long as its socket and serves one request after the other. Of it, other threads touch only what
+ * is under http->lock, and the atomics that the accept thread reads. A suspended connection cannot
  * be closed by libmicrohttpd, so `mhd` is valid whenever `pending` is set. `context` of a callback is the struct http.
  */
 #ifndef CONVD_SERVER_HTTP_INTERNAL_H
@@ -23,7 +23,7 @@
 #include "server/http_body.h"
 #include "server/request_id.h"
 
-enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_PENDING, PHASE_ANSWERED };
+enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_AT_WORK, PHASE_PENDING, PHASE_ANSWERED };
 enum http_pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
 enum http_stream_state { STREAM_AWAKE, STREAM_ASLEEP, STREAM_WOKEN };
 
@@ -42,12 +42,15 @@ struct http_connection {
     struct MHD_Connection *mhd;
     int fd;
     bool local;                              /* over a UNIX socket */
+    bool own;                                /* the watchdog's: takes no place, and stays */
     struct http_connection *previous, *next; /* http->lock */
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
-    atomic_bool busy;
-    bool leaves; /* http->lock: make_room() has shut it down */
-    bool told;   /* http->lock: its pending is cancelled     */
-    enum http_phase phase;
+    _Atomic int64_t moved_ms;                /* when it last got on: its phase changed, a piece came or went */
+    atomic_int phase;                        /* enum http_phase: http_connection_move() */
+    atomic_bool heard;                       /* it had an answer */
+    atomic_bool trusted;                     /* it had a valid token */
+    bool leaves;                             /* http->lock: make_room() has shut it down */
+    bool told;                               /* http->lock: its pending is cancelled */
     uint64_t started_ns;
     struct text target;
     const char *line_target; /* libmicrohttpd's, of which target is a copy */
@@ -63,15 +66,29 @@ struct http_connection {
     struct http_stream *stream;   /* http->lock: that is being sent */
 };
 
+struct http_victim {
+    unsigned rank;
+    bool heard;
+    int64_t moved_ms;
+    struct http_connection *connection;
+};
+
 struct http {
     struct http_config config;
     struct MHD_Daemon *daemon; /* of TCP connections; of all of them without TLS */
     struct MHD_Daemon *local;  /* of UNIX sockets, where the other speaks TLS; else NULL */
     struct acceptor *acceptor;
     struct affinity affinity;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of all down to `waits` */
     struct http_connection *connections;
-    unsigned n_ticks; /* of the reaper */
+    struct http_connection **arrivals; /* by descriptor: in libmicrohttpd's queue */
+    size_t n_arrivals_max;
+    unsigned n_arriving;
+    unsigned n_open, n_leaving;  /* of those that take a place, and that have been shut down */
+    unsigned places, spare;      /* descriptors: of those that stay, of those that leave  */
+    bool waits;                  /* the accept thread, for somebody to be gone or to have arrived */
+    struct http_victim *victims; /* of make_room(): as many as can be open */
+    unsigned n_ticks;            /* of the reaper */
     atomic_bool draining;
     struct http_bodies bodies;
     struct request_ids ids;
@@ -84,10 +101,24 @@ struct http {
 void http_connections_notify(void *context, struct MHD_Connection *mhd, void **socket_context,
                              enum MHD_ConnectionNotificationCode code);
 
-/* http_connections_admit - a new socket: it is taken in, or turned away. http_connections_reap - what has gone on for too long
- * ends: a waiting client is told so, a trickling one is cut. acceptor_calls, in the accept thread. */
+/* http_connections_ready - whether one more may be accepted; else the acceptor is woken when that may be so.
+ * http_connections_starved - there is no descriptor for it: somebody leaves. http_connections_admit - a new socket: it is taken
+ * in, where all places are taken instead of another that does nothing, or turned away. http_connections_reap - what has gone on for
+ * too long ends: a waiting client is told so, a trickling one is cut. acceptor_calls, in the accept thread. */
+bool http_connections_ready(void *context);
+void http_connections_starved(void *context);
 void http_connections_admit(void *context, int fd, const struct sockaddr *address, socklen_t n_address);
 void http_connections_reap(void *context, int64_t now);
+
+/* http_connections_enter - a socket goes into libmicrohttpd's queue; own: not a client's. False: refused and closed. */
+bool http_connections_enter(struct http *http, struct MHD_Daemon *daemon, int fd, const struct sockaddr *address,
+                            socklen_t n_address, bool own);
+
+/* http_connections_fini - when libmicrohttpd has stopped. */
+void http_connections_fini(struct http *http);
+
+/* http_connection_move - it has got on, to that phase or within it. Its pool thread. */
+void http_connection_move(struct http_connection *connection, enum http_phase phase);
 
 /* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for
  * edges and takes a short read for the end of what is there: where a client's last bytes and its FIN come together, it never
@@ -95,6 +126,10 @@ void http_connections_reap(void *context, int64_t now);
  * goes out. Its pool thread, after a piece of a body that is not whole; the accept thread for all else, with http->lock held: in
  * the next tick during a request and shortly after, within 4 s on a connection that has been idle. */
 void http_connection_tell_of_end(const struct http_connection *connection);
+
+/* http_connection_is_gone - whether its client has closed it, or its own half of it: what libmicrohttpd does not look at while
+ * it is suspended. */
+bool http_connection_is_gone(const struct http_connection *connection);
 
 /* ---- http_request.c: libmicrohttpd's calls, in this order; pool threads ---- */
 

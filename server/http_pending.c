@@ -1,6 +1,5 @@
 /* http_pending.c - a request that waits: its connection sleeps until what it waits for has happened, or the reaper gives up. */
 #include <assert.h>
-#include <poll.h>
 
 #include "server/http_internal.h"
 
@@ -9,7 +8,7 @@ void http_pending_suspend(struct http_connection *connection, struct http_pendin
     struct http *http = connection->http;
     pending->suspended = connection->mhd;
     atomic_store(&pending->state, PENDING_WAITS);
-    connection->phase = PHASE_PENDING;
+    http_connection_move(connection, PHASE_PENDING);
     atomic_fetch_add(&http->n_suspended, 1);
     MHD_suspend_connection(connection->mhd);
     pthread_mutex_lock(&http->lock);
@@ -65,7 +64,6 @@ bool http_pending_give_up(struct http_connection *connection)
 
 void http_pending_look(struct http_connection *connection)
 {
-    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
-    if (connection->pending->cancel != NULL && poll(&look, 1, 0) == 1)
+    if (connection->pending->cancel != NULL && http_connection_is_gone(connection))
         (void)tell(connection, CANCEL_GONE);
 }

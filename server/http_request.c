@@ -16,9 +16,8 @@ void *http_request_line(void *context, const char *uri, struct MHD_Connection *m
         return NULL;
     connection->started_ns = clock_ns();
     affinity_look(&connection->http->affinity, connection->started_ns);
-    connection->phase = PHASE_LINE;
     atomic_store_explicit(&connection->since_ms, (int64_t)(connection->started_ns / 1000000u), memory_order_relaxed);
-    atomic_store_explicit(&connection->busy, true, memory_order_relaxed);
+    http_connection_move(connection, PHASE_LINE);
     text_clear(&connection->target);
     text_add(&connection->target, uri, strlen(uri) + 1);
     connection->line_target = uri;
@@ -49,6 +48,8 @@ static int check_request(struct http_connection *connection, const struct http_h
         guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
         if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
             return -1;
+        if (http->config.tokens && connection->request.granted != ACCESS_NONE)
+            atomic_store_explicit(&connection->trusted, true, memory_order_relaxed);
         if (headers->content_length <= http->config.body_bytes)
             return 0;
         err_set(&err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
@@ -89,7 +90,7 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         if (headers.chunked || headers.content_length > 0)
             return http_answer_refuse(connection, true);
         /* no body: the connection is as good as before, so libmicrohttpd may call again for the answer */
-        connection->phase = PHASE_ANSWERED;
+        http_connection_move(connection, PHASE_ANSWERED);
         return MHD_YES;
     }
     /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
@@ -97,7 +98,7 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     connection->answer.close = headers.chunked;
     http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
     connection->body_bytes = headers.content_length;
-    connection->phase = PHASE_BODY;
+    http_connection_move(connection, PHASE_BODY);
     return MHD_YES;
 }
 
@@ -106,6 +107,7 @@ static enum MHD_Result complete_request(struct http_connection *connection)
     struct http *http = connection->http;
     struct http_pending *pending = NULL;
     struct err err;
+    http_connection_move(connection, PHASE_AT_WORK);
     if (http_body_check(&connection->body, &http->bodies, &err) != 0) {
         answer_problem(&connection->answer, &err);
     } else {
@@ -121,7 +123,7 @@ static enum MHD_Result resume(struct http_connection *connection)
 {
     struct http *http = connection->http;
     struct http_pending *pending = http_pending_take(connection);
-    connection->phase = PHASE_IDLE; /* it is taken, whatever becomes of the answer */
+    http_connection_move(connection, PHASE_AT_WORK); /* it is taken, whatever becomes of the answer */
     if (pending != NULL) {
         pending->finish(pending, &connection->answer);
         struct http_pending *next = pending->next;
@@ -148,7 +150,7 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
     struct http_connection *connection = *request_context;
     if (connection == NULL)
         return MHD_NO; /* there was no memory for it */
-    switch (connection->phase) {
+    switch ((enum http_phase)connection->phase) {
     case PHASE_LINE:
         return begin(connection, method, version);
     case PHASE_BODY:
@@ -156,6 +158,7 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
             return complete_request(connection);
         if (!http_body_add(&connection->body, &connection->http->bodies, bytes, *n_bytes))
             return MHD_NO;
+        http_connection_move(connection, PHASE_BODY);
         if (connection->body.received < connection->body_bytes)
             http_connection_tell_of_end(connection);
         *n_bytes = 0;
@@ -165,6 +168,7 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
     case PHASE_ANSWERED:
         return http_answer_send(connection);
     case PHASE_IDLE:
+    case PHASE_AT_WORK:
         break;
     }
     return MHD_NO;
@@ -179,9 +183,11 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
         return;
     struct http *http = connection->http;
     uint64_t now = clock_ns();
-    if (connection->phase == PHASE_ANSWERED)
+    if (connection->phase == PHASE_ANSWERED) {
         http->config.completed(http->config.context, &connection->request, connection->answer.status,
                                now - connection->started_ns);
+        atomic_store_explicit(&connection->heard, true, memory_order_relaxed);
+    }
     if (connection->phase == PHASE_PENDING) {
         /* It was resumed, but the client had gone meanwhile: libmicrohttpd saw that first. */
         struct http_pending *pending = http_pending_take(connection);
@@ -192,11 +198,10 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
     }
     if (connection->stream != NULL)
         http_stream_end(connection->stream);
-    connection->phase = PHASE_IDLE;
     http_body_end(&connection->body, &http->bodies);
     answer_rest(&connection->answer);
     http_reply_end(&http->bodies, connection->reply_bytes);
     connection->reply_bytes = 0;
     atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);
-    atomic_store_explicit(&connection->busy, false, memory_order_relaxed);
+    http_connection_move(connection, PHASE_IDLE);
 }

@@ -17,6 +17,7 @@ static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t
     stream->slept = false;
     atomic_store(&stream->state, STREAM_AWAKE);
     atomic_store_explicit(&connection->since_ms, now_ms(), memory_order_relaxed);
+    http_connection_move(connection, PHASE_ANSWERED);
     if (stream->endless && atomic_load_explicit(&http->draining, memory_order_relaxed))
         return MHD_CONTENT_READER_END_OF_STREAM;
     const int64_t may_last_ms = 1000 * (int64_t)http->config.request_seconds + (int64_t)(position / STREAM_LEAST_RATE);
@@ -24,6 +25,8 @@ static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t
         atomic_fetch_add(&http->n_reaped, 1);
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
+    if (atomic_load_explicit(&stream->gone, memory_order_relaxed))
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     const long n = stream->read(stream, bytes, room);
     if (n != 0)
         return n > 0                  ? (ssize_t)n
@@ -70,6 +73,7 @@ struct MHD_Response *http_stream_response(struct http_connection *connection)
 {
     struct http_stream *stream = connection->answer.stream;
     atomic_store(&stream->state, STREAM_AWAKE);
+    atomic_store(&stream->gone, false);
     struct MHD_Response *response =
         stream->size > 0
             ? MHD_create_response_from_callback(stream->size, STREAM_LARGE_BYTES, stream_read, stream, stream_free)

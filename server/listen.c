@@ -13,8 +13,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 511
-
 static const char unix_prefix[] = "unix:";
 
 static bool is_loopback(const struct sockaddr_storage *address)
@@ -185,7 +183,7 @@ int listen_open(int *out, struct listen_address *address, mode_t mode, struct er
     if (fd < 0)
         return err_set(err, ERR_NETWORK, "cannot make a socket: %s", strerror(errno));
     int status = address->family == AF_UNIX ? bind_path(fd, address, mode, err) : bind_tcp(fd, address, err);
-    if (status == 0 && listen(fd, BACKLOG) != 0) {
+    if (status == 0 && listen(fd, SOMAXCONN) != 0) {
         status = err_set(err, ERR_NETWORK, "cannot listen: %s", strerror(errno));
         listen_remove(address);
     }

@@ -55,10 +55,11 @@ static void write_http(struct text *text, struct http *http)
         return; /* a request in the very first instant */
     struct http_counts c = http_counts(http);
     metrics_write_gauge(text, "convd_http_connections", "Open connections.", (double)c.connections_now);
+    metrics_write_gauge(text, "convd_http_connections_max", "Open connections, at most.", (double)c.connections_max);
     metrics_write_counter(text, "convd_http_connections_total", "Accepted connections.", (double)c.connections_total);
     metrics_write_counter(text, "convd_http_connections_refused_total", "Turned away: too many at once.",
                           (double)c.refused);
-    metrics_write_counter(text, "convd_http_connections_displaced_total", "Idle ones closed to make room for new ones.",
+    metrics_write_counter(text, "convd_http_connections_displaced_total", "Closed to make room for new ones.",
                           (double)c.displaced);
     metrics_write_counter(text, "convd_http_requests_reaped_total", "Cut or given up: over the deadline.",
                           (double)c.reaped);

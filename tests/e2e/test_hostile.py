@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from .daemon import SANITIZED, Daemon, parse, read_to_end, status_of, until
+from .daemon import SANITIZED, Daemon, status_of, until
 from .prometheus import metric
 
 pytestmark = pytest.mark.core
@@ -393,35 +393,3 @@ def test_good_clients_are_served_among_thousands_of_idle_connections(daemons, ca
     if not SANITIZED:
         assert each < 64 * 1024, "memory per idle connection"
     target.check()
-
-
-# ---- when all places are taken ----
-
-def test_connections_that_do_nothing_make_room_for_those_that_do(daemons):
-    daemon = daemons.start(daemons.init(), "--connections", "30")
-    crowd = [daemon.connect() for _ in range(30)]
-    try:
-        time.sleep(2.5)
-        for i in range(60):
-            with daemon.client() as client:
-                assert client.train("a", bytes(63) + b"\1").ok()["step"] == i + 1
-        assert metric(daemon, "convd_http_connections_displaced_total") >= 1
-        assert metric(daemon, "convd_http_connections_refused_total") == 0
-    finally:
-        for connection in crowd:
-            connection.close()
-
-
-def test_connections_that_are_at_work_are_not_displaced(daemons):
-    daemon = daemons.start(daemons.init(), "--connections", "10")
-    at_work = [daemon.connect() for _ in range(10)]
-    for connection in at_work:
-        connection.sendall(PREDICT + b"Connection: close\r\nContent-Length: 64\r\n\r\n" + bytes(32))
-    time.sleep(2.5)
-    with daemon.connect() as one_more:
-        one_more.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        parse(read_to_end(one_more)).problem(503, "busy")
-    for connection in at_work:
-        connection.sendall(bytes(32))
-        assert parse(read_to_end(connection)).status == 200
-        connection.close()

@@ -8,6 +8,7 @@ import pytest
 
 from .daemon import FOREVER, PATIENCE_S, SANITIZED, Daemon, parse, read_to_end, status_of, until
 from .prometheus import metric
+from .test_events import Reader
 
 pytestmark = pytest.mark.core
 
@@ -161,33 +162,33 @@ def test_a_client_that_leaves_before_its_answer_leaves_a_whole_sample_or_none(da
 
 
 def test_connections_over_the_limit_are_told_to_come_later_and_then_served(daemons):
+    """Where all places are taken by answers that go on; who does nothing would have to leave (test_crowds.py)."""
     daemon = daemons.start(daemons.init(), "--connections", "8")
-    crowd = [daemon.connect() for _ in range(8)]
-    for connection in crowd:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert status_of(connection.recv(65536)) == 200
+    crowd = [Reader(daemon) for _ in range(8)]
     with daemon.connect() as one_more:
         one_more.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = parse(read_to_end(one_more))
     answer.problem(503, "busy")
     assert int(answer.header("Retry-After")) >= 1
-    for connection in crowd:
-        connection.close()
+    for reader in crowd:
+        reader.close()
+    until(lambda: daemon.get("/healthz").status == 200, "the end of those who left")
 
-    def served() -> bool:
-        try:
-            return daemon.get("/healthz").status == 200
-        except OSError:
-            return False
-    until(served, "an answer")
+
+def test_a_reader_of_events_who_leaves_frees_its_place_though_nothing_happens(daemons):
+    daemon = daemons.start(daemons.init(), "--connections", "8")
+    for _ in range(3):
+        crowd = [Reader(daemon) for _ in range(8)]
+        for reader in crowd:
+            reader.close()
+        started = time.monotonic()
+        until(lambda: daemon.get("/healthz").status == 200, "the end of those who left")
+        assert time.monotonic() - started < 14, "not when the next comment is due"
 
 
 def test_a_connection_over_the_limit_is_let_go_of_though_its_client_stays(daemons):
     daemon = daemons.start(daemons.init(), "--connections", "8")
-    crowd = [daemon.connect() for _ in range(8)]
-    for connection in crowd:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert status_of(connection.recv(65536)) == 200
+    crowd = [Reader(daemon) for _ in range(8)]
     before = daemon.descriptors()
     refused = [daemon.connect() for _ in range(20)]
     for connection in refused:

@@ -260,7 +260,7 @@ def test_connections_over_the_limit_are_closed_and_then_served_again(daemons):
     daemon = start(daemons, daemons.init(), *certificate(daemons.directory), "--connections", "4")
     crowd = [daemon.secure() for _ in range(4)]
     for connection in crowd:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert status_of(connection.recv(65536)) == 200
     with pytest.raises((OSError, ssl.SSLError)):
         daemon.secure()
@@ -273,6 +273,21 @@ def test_connections_over_the_limit_are_closed_and_then_served_again(daemons):
         except OSError:
             return False
     until(served, "an answer")
+
+
+@pytest.mark.parametrize("words", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "half a hello"])
+def test_connections_that_do_not_finish_their_handshake_give_way(daemons, words):
+    daemon = start(daemons, daemons.init(), *certificate(daemons.directory), "--connections", "16")
+    crowd = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(100)]
+    for connection in crowd:
+        try:
+            connection.sendall(words)
+        except OSError:
+            pass  # displaced already
+    for _ in range(30):
+        assert daemon.get("/healthz").status == 200
+    for connection in crowd:
+        connection.close()
 
 
 def test_a_stop_lets_requests_end_over_tls(daemons):
