@@ -191,6 +191,12 @@ void http_connection_move(struct http_connection *connection, enum http_phase ph
     atomic_store_explicit(&connection->moved_ms, coarse_ms(), memory_order_relaxed);
 }
 
+bool http_connection_is_gone(const struct http_connection *connection)
+{
+    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
+    return poll(&look, 1, 0) == 1;
+}
+
 static enum rank rank_of(const struct http_connection *c, bool heard, int64_t moved, int64_t now)
 {
     const enum http_phase phase = (enum http_phase)atomic_load_explicit(&c->phase, memory_order_relaxed);
@@ -217,6 +223,27 @@ static int compare_victims(const void *a, const void *b)
     return x->moved_ms < y->moved_ms ? -1 : x->moved_ms > y->moved_ms;
 }
 
+static void displace(struct http_connection *connection)
+{
+    connection->leaves = true;
+    connection->http->n_leaving++;
+    atomic_fetch_add(&connection->http->n_displaced, 1);
+    (void)shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* A client that has its answer and has closed the connection may come again before the pool thread has got to see that. */
+static bool displace_one_that_is_gone(struct http *http)
+{
+    struct http_connection *c = http->connections;
+    while (c != NULL &&
+           (c->leaves || c->own || atomic_load_explicit(&c->phase, memory_order_relaxed) != PHASE_ANSWERED ||
+            !http_connection_is_gone(c)))
+        c = c->next;
+    if (c != NULL)
+        displace(c);
+    return c != NULL;
+}
+
 /* Lets `n` leave, or as many as there are, and some more of the same rank. Returns how many. Accept thread only; http->lock. */
 static unsigned make_room(struct http *http, unsigned n)
 {
@@ -240,13 +267,9 @@ static unsigned make_room(struct http *http, unsigned n)
             victims[n_victims++].rank = crowd ? RANK_UNHEARD : victims[v].rank;
         }
     qsort(victims, n_victims, sizeof *victims, compare_victims);
-    for (; i < n_victims && (i < n || (i < http->places / AT_ONCE && victims[i].rank == victims[0].rank)); i++) {
-        victims[i].connection->leaves = true;
-        (void)shutdown(victims[i].connection->fd, SHUT_RDWR);
-    }
-    http->n_leaving += i;
-    atomic_fetch_add(&http->n_displaced, i);
-    return i;
+    for (; i < n_victims && (i < n || (i < http->places / AT_ONCE && victims[i].rank == victims[0].rank)); i++)
+        displace(victims[i].connection);
+    return i > 0 || !displace_one_that_is_gone(http) ? i : 1;
 }
 
 /* Whether there is a place for one more; where there is none, somebody leaves. */
@@ -317,12 +340,6 @@ void http_connection_tell_of_end(const struct http_connection *connection)
     char byte;
     if (recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
         (void)shutdown(connection->fd, SHUT_RD);
-}
-
-bool http_connection_is_gone(const struct http_connection *connection)
-{
-    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) == 1;
 }
 
 void http_connections_reap(void *context, int64_t now)
