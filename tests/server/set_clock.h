@@ -11,6 +11,11 @@ int64_t now_ms(void)
     return the_time_ms;
 }
 
+int64_t coarse_ms(void)
+{
+    return now_ms();
+}
+
 uint64_t clock_us(void)
 {
     return (uint64_t)the_time_ms * 1000;
