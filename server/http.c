@@ -2,6 +2,8 @@
 #include "server/http.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -10,6 +12,7 @@
 #include "server/acceptor.h"
 #include "server/clock.h"
 #include "server/http_internal.h"
+#include "server/log.h"
 #include "server/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
@@ -21,6 +24,20 @@ static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text
 {
     (void)context, (void)mhd;
     return strlen(text); /* request.c decodes its own copy */
+}
+
+/* What libmicrohttpd says, in whatever thread of its own: above all that it has answered a request by itself, of which nobody else
+ * tells us. It speaks English, since we set no locale. */
+__attribute__((format(printf, 2, 0))) static void library_says(void *context, const char *format, va_list arguments)
+{
+    static const char refusal[] = "Error processing request (HTTP response code is ";
+    struct http *http = context;
+    char line[512];
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    if (strncmp(line, refusal, sizeof refusal - 1) == 0)
+        atomic_fetch_add(&http->n_unheard, 1);
+    log_line(LOG_LINE_DEBUG, "libmicrohttpd: %s", line);
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool tls)
@@ -43,7 +60,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool
     /* With TLS it may not use epoll: 0.9.75 then spins while a handshake waits for its client: a stalled one would
      * cost a processor. */
     unsigned flags = (tls ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS : MHD_USE_EPOLL_INTERNAL_THREAD) |
-                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     if (pool > 1)
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)pool, NULL};
     if (tls) { /* libmicrohttpd only reads them, though its table says void * */
@@ -51,10 +68,11 @@ static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, (char *)(uintptr_t)config->key};
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)(uintptr_t)TLS_PRIORITIES};
     }
-    return MHD_start_daemon(flags, 0, NULL, NULL, http_request_step, http, MHD_OPTION_NOTIFY_CONNECTION,
-                            http_connections_notify, http, MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, http,
-                            MHD_OPTION_URI_LOG_CALLBACK, http_request_line, http, MHD_OPTION_UNESCAPE_CALLBACK,
-                            keep_escapes, http, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(flags, 0, NULL, NULL, http_request_step, http, MHD_OPTION_EXTERNAL_LOGGER, library_says,
+                            http, MHD_OPTION_NOTIFY_CONNECTION, http_connections_notify, http,
+                            MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, http, MHD_OPTION_URI_LOG_CALLBACK,
+                            http_request_line, http, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, http, MHD_OPTION_ARRAY,
+                            options, MHD_OPTION_END);
 }
 
 int http_start(struct http **out, const struct http_config *config, struct err *err)
@@ -121,6 +139,7 @@ struct http_counts http_counts(struct http *http)
         .connections_total = atomic_load(&http->n_total),
         .refused = atomic_load(&http->n_refused),
         .reaped = atomic_load(&http->n_reaped),
+        .unheard = atomic_load(&http->n_unheard),
         .displaced = atomic_load(&http->n_displaced),
         .suspended_now = atomic_load(&http->n_suspended),
         .body_bytes_now = atomic_load(&http->bodies.n_bytes),

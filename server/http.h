@@ -20,6 +20,12 @@
  * body the connection is closed: how chunks were spelled is not to be seen, and nothing behind them can then be smuggled in.
  * Their connections linger for a moment, draining what the client still sends, so that it can read the answer.
  *
+ * What libmicrohttpd refuses by itself, before it calls us: a Content-Length or the size of a chunk that is no number or has more than 64
+ * bits, a request line and headers of more than 20 KiB, HTTP/1.1 without Host, a version that is none. That is its own short page of HTML, not
+ * application/problem+json, with a status of 400 or above (0.9.75 sends the head of such an answer twice where it comes amid the headers), or no
+ * answer at all, and the connection is closed. It is counted apart (convd_http_requests_unheard_total) and logged with the requests, at
+ * debug.
+ *
  * Program and library meet when the program starts: the package of Debian 12 (0.9.75) runs on Debian 13's libmicrohttpd (1.0) too. Left
  * to itself, 1.0 mends a request before convd sees it (folded headers, blanks and NUL in the target); told to be strict, it refuses
  * what it would mend, and what is left has one reading in both.
@@ -112,7 +118,7 @@ struct http_config {
 };
 
 struct http_counts {
-    uint64_t connections_now, connections_max, connections_total, refused, reaped, displaced, suspended_now,
+    uint64_t connections_now, connections_max, connections_total, refused, reaped, unheard, displaced, suspended_now,
         body_bytes_now, reply_bytes_now;
 };
 

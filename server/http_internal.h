@@ -92,7 +92,7 @@ struct http {
     atomic_bool draining;
     struct http_bodies bodies;
     struct request_ids ids;
-    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_displaced, n_suspended, n_asleep;
+    atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_unheard, n_displaced, n_suspended, n_asleep;
 };
 
 /* ---- http_connections.c ---- */

@@ -61,6 +61,8 @@ static void write_http(struct text *text, struct http *http)
                           (double)c.refused);
     metrics_write_counter(text, "convd_http_connections_displaced_total", "Closed to make room for new ones.",
                           (double)c.displaced);
+    metrics_write_counter(text, "convd_http_requests_unheard_total",
+                          "Refused by libmicrohttpd, by the look of their headers or chunks.", (double)c.unheard);
     metrics_write_counter(text, "convd_http_requests_reaped_total", "Cut or given up: over the deadline.",
                           (double)c.reaped);
     metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait: for the trainer or the heavy pool.",

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from .daemon import Daemon, parse, read_to_end, status_of, until
+from .prometheus import metric
 
 pytestmark = pytest.mark.core
 
@@ -109,6 +110,27 @@ def test_an_unknown_transfer_coding_is_refused_and_the_connection_closed(reader:
 def test_a_refusal_by_framing_is_a_problem_document(reader: Daemon):
     answer = parse(reader.raw(predict("Content-Length: 784", "Content-Length: 10")))
     answer.problem(400, "syntax")
+
+
+UNHEARD = {
+    "a signed length": predict("Content-Length: +5", body=b"hello"),
+    "a length beyond 64 bits": predict("Content-Length: 18446744073709551616", body=b"hello"),
+    "a signed size of a chunk": predict("Transfer-Encoding: chunked", body=b"+5\r\nhello\r\n0\r\n\r\n"),
+    "a size of a chunk beyond 64 bits": predict("Transfer-Encoding: chunked", body=b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+    "a header of 30 KB": predict("X: " + "a" * 30000, line="GET /healthz HTTP/1.1", body=b""),
+    "a target of 30 KB": predict(line="GET /healthz?" + "a" * 30000 + " HTTP/1.1", body=b""),
+    "3,000 headers": predict(*["X: a"] * 3000, line="GET /healthz HTTP/1.1", body=b""),
+    "HTTP/2.0": predict(line="GET /healthz HTTP/2.0", body=b""),
+}
+
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_what_libmicrohttpd_refuses_by_itself_is_counted_and_logged(daemons, name):
+    daemon = daemons.start(daemons.init(), "--log-level", "debug")
+    received = daemon.raw(UNHEARD[name])
+    assert 400 <= status_of(received) < 600
+    assert b"problem+json" in received or metric(daemon, "convd_http_requests_unheard_total") == 1
+    assert b"problem+json" in received or f"HTTP response code is {status_of(received)}" in daemon.stderr
 
 
 def test_a_chunked_body_is_read(reader: Daemon):
