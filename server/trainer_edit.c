@@ -66,6 +66,8 @@ void trainer_edit_empty_wal(struct trainer *t)
     struct err err;
     const bool told = t->wal_holds;
     t->wal_holds = store_checkpoint(t->store, true, &err) != 0;
+    if (t->wal_holds)
+        trainer_storage_error(t, &err);
     if (t->wal_holds && !told)
         log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
 }
@@ -96,8 +98,7 @@ static void edit_report(struct trainer *t, enum rebuild_state state, struct err 
         edit_tell(t);
         return;
     }
-    if (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL)
-        trainer_storage_error(t);
+    trainer_storage_error(t, err);
     if (state == REBUILD_FAILED) {
         log_line(LOG_LINE_ERROR, "rebuild failed, and is tried again in %.0f s: %s",
                  (double)rebuild_wait_us(&t->rebuild) / SECOND_US, err->text);
@@ -162,10 +163,8 @@ void trainer_edit_stop(struct trainer *t, const struct err *why)
 
 int trainer_edit_cancel(struct trainer *t, struct err *err)
 {
-    if (rebuild_drop(&t->rebuild, t->store, err) != 0) { /* it goes on */
-        trainer_storage_error(t);
-        return -1;
-    }
+    if (rebuild_drop(&t->rebuild, t->store, err) != 0)
+        return -1; /* it goes on */
     atomic_fetch_add(&t->rewrites, 1);
     edit_end(t, JOB_STATE_CANCELLED, NULL);
     return 0;

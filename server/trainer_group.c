@@ -178,7 +178,7 @@ void trainer_group_commit(struct trainer *t, struct trainer_group *g)
         g->failed = true;
     g->commit_us = clock_us() - begin;
     if (g->failed)
-        trainer_storage_error(t);
+        trainer_storage_error(t, &g->err);
 }
 
 /* What the group did, in its order; samples of the requests between two other events together. */

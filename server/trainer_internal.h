@@ -84,6 +84,7 @@ struct trainer {
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
+    uint64_t complained_us; /* when a failure of the upkeep was last in the log; 0: never. Whose the store is */
     uint32_t n_columns, columns_most; /* of classes: published, and the most since `columns` */
     bool wal_holds;                   /* what was forgotten, until it is emptied */
     uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
@@ -186,8 +187,11 @@ struct revision *trainer_prepare(struct trainer *t);
  * one before (2), is thrown away. */
 void trainer_restore(struct trainer *t, unsigned n_marks);
 
-/* trainer_storage_error - a write has failed: counted, and after a failed sync training ends. */
-void trainer_storage_error(struct trainer *t);
+/* trainer_storage_error - something has failed. Where it was the disk it is counted, and after a failed sync training ends. Whoever
+ * calls what writes says so at once: also where a sync fails in a checkpoint, of which no client's request knows.
+ * trainer_upkeep_error - the same of what nobody asked for, so that the log is told as well, at most once a minute. */
+void trainer_storage_error(struct trainer *t, const struct err *err);
+void trainer_upkeep_error(struct trainer *t, const char *what, const struct err *err);
 
 /* trainer_tell - to whoever wants notes. trainer_drift - whether an alarm was raised since the last look, and which.
  * trainer_tell_drift - to them, and to the log. */

@@ -1,8 +1,11 @@
 /* trainer_publish.c - what has been committed is shown and told; what has not is taken back. */
 #include <time.h>
 
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/trainer_internal.h"
+
+#define COMPLAIN_US (60 * (uint64_t)SECOND_US)
 
 /* Going back takes classes away, and their columns mean nothing until others come: from then on those of before are not to be used. */
 static void mind_columns(struct trainer *t)
@@ -41,13 +44,25 @@ void trainer_restore(struct trainer *t, unsigned n_marks)
     t->alarms = t->work->tally.drift.alarms;
 }
 
-void trainer_storage_error(struct trainer *t)
+void trainer_storage_error(struct trainer *t, const struct err *err)
 {
+    const bool disk = err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL;
     (void)pthread_mutex_lock(&t->lock);
-    t->stats.storage_errors++;
+    t->stats.storage_errors += disk;
     if (store_sync_failed(t->store))
         t->stats.storage_failed = true;
     (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* A disk that is full fails again at every tick. */
+void trainer_upkeep_error(struct trainer *t, const char *what, const struct err *err)
+{
+    const uint64_t now = clock_us();
+    trainer_storage_error(t, err);
+    if (t->complained_us != 0 && now - t->complained_us < COMPLAIN_US && !store_sync_failed(t->store))
+        return;
+    t->complained_us = now;
+    log_line(LOG_LINE_ERROR, "%s failed: %s", what, err->text);
 }
 
 void trainer_tell(const struct trainer *t, const struct note *note)

@@ -20,16 +20,17 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
     t->snapshot_clock_us = clock_us();
     t->samples_since_snapshot = 0;
     struct store_snapshot taken;
-    if (store_snapshot(t->store, t->work, reason, note, pinned, &taken, err) != 0) {
-        trainer_storage_error(t);
+    struct err why;
+    if (store_snapshot(t->store, t->work, reason, note, pinned, &taken, err) != 0)
         return -1;
-    }
     if (out != NULL)
         *out = taken;
     trainer_snapshot_taken(t, &taken);
     /* Thinning and the checkpoint are upkeep: the snapshot is there, whatever becomes of them. */
-    (void)store_snapshots_thin(t->store, t->config.keep_snapshots, NULL);
-    (void)store_checkpoint(t->store, false, NULL);
+    if (store_snapshots_thin(t->store, t->config.keep_snapshots, &why) != 0)
+        trainer_upkeep_error(t, "thinning snapshots", &why);
+    if (store_checkpoint(t->store, false, &why) != 0)
+        trainer_upkeep_error(t, "a checkpoint", &why);
     return 0;
 }
 
@@ -58,7 +59,6 @@ int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *er
     if (status == 0 && (store_begin(t->store, err) != 0 || store_append(t->store, &event, err) != 0 ||
                         store_classes(t->store, learner, err) != 0 || store_commit(t->store, err) != 0)) {
         store_rollback(t->store);
-        trainer_storage_error(t);
         status = -1;
     }
     if (status == 0) {
@@ -82,8 +82,11 @@ int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *er
         job->revision = event.revision;
         job->step = t->work->step;
         /* The event is durable: a failing snapshot costs time at the next start, nothing else. */
-        if (trainer_snapshot(t, "activate", "", false, &job->snapshot, NULL) != 0)
+        struct err why;
+        if (trainer_snapshot(t, "activate", "", false, &job->snapshot, &why) != 0) {
+            trainer_upkeep_error(t, "a snapshot", &why);
             job->snapshot = (struct store_snapshot){0};
+        }
     }
     learner_free(learner);
     return status;
@@ -116,8 +119,6 @@ int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err)
         return -1;
     const int status = store_snapshot_amend(t->store, job->snapshot_id, job->amend_pinned ? &job->pinned : NULL,
                                             job->amend_note ? job->note : NULL, &job->snapshot, err);
-    if (status != 0 && (err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL))
-        trainer_storage_error(t);
     if (status == 0)
         trainer_tell(t, &(struct note){.kind = NOTE_AMEND, .snapshot = &job->snapshot});
     return status;

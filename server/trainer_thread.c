@@ -60,8 +60,10 @@ static void run_alone(struct trainer *t, struct job *job)
         err_set(&err, ERR_INTERNAL, "a job for the log, or one that only reads");
         break;
     }
-    if (status != 0)
+    if (status != 0) {
+        trainer_storage_error(t, &err);
         trainer_fail(job, &err);
+    }
     trainer_queue_done(t, job);
 }
 
@@ -152,7 +154,9 @@ uint64_t trainer_checkpoint(struct trainer *t, bool idle)
     const uint64_t bytes = store_wal_bytes(t->store);
     if (bytes <= WAL_BYTES_MAX && !(idle && bytes > 0))
         return bytes;
-    (void)store_checkpoint(t->store, false, NULL);
+    struct err err;
+    if (store_checkpoint(t->store, false, &err) != 0)
+        trainer_upkeep_error(t, "a checkpoint", &err);
     return store_wal_bytes(t->store);
 }
 
@@ -219,15 +223,19 @@ static void upkeep(struct trainer *t, bool idle)
     (void)trainer_flight_land(t);
     if (!is_on(t))
         return;
-    if (snapshot_is_due(t, now))
-        (void)trainer_snapshot(t, "interval", "", false, NULL, NULL);
+    struct err err;
+    if (snapshot_is_due(t, now) && trainer_snapshot(t, "interval", "", false, NULL, &err) != 0)
+        trainer_upkeep_error(t, "a snapshot", &err);
     if (t->wal_holds)
         trainer_edit_empty_wal(t);
     const uint64_t wal_bytes = trainer_checkpoint(t, idle);
     if (keys_are_due(t, now)) {
         const int64_t age_us = (int64_t)t->config.key_seconds * SECOND_US;
-        if (store_expire_keys(t->store, age_us, KEYS_MAX, NULL) != 1)
+        const int status = store_expire_keys(t->store, age_us, KEYS_MAX, &err);
+        if (status != 1)
             t->keys_clock_us = now; /* else the next turn has more of them */
+        if (status < 0)
+            trainer_upkeep_error(t, "forgetting old keys", &err);
     }
     (void)pthread_mutex_lock(&t->lock);
     t->stats.wal_bytes = wal_bytes;
@@ -267,6 +275,9 @@ void *trainer_thread(void *trainer)
     trainer_flight_stop(t);
     if (t->work->revision != t->snapshot_revision && is_on(t))
         t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
+    /* Closing makes one, too, but could not say that it failed. */
+    if (t->stop_status == 0 && t->off.code == ERR_NONE && store_wal_bytes(t->store) > 0)
+        t->stop_status = store_checkpoint(t->store, false, &t->stop_err);
     rebuild_fini(&t->rebuild);
     past_forget(t->past);
     store_close(t->store);

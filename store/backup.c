@@ -43,7 +43,8 @@ static int lose_name(struct store_backup *b, struct err *err)
     b->fd = open(b->temporary, O_RDONLY | O_CLOEXEC);
     if (b->fd < 0)
         return cannot(b->temporary, "opened", err);
-    file_remove(b->temporary);
+    if (unlink(b->temporary) != 0) /* what is forgotten later would stay in it */
+        return cannot(b->temporary, "unlinked", err);
     free(b->temporary);
     b->temporary = NULL;
     return 0;

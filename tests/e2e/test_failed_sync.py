@@ -1,5 +1,6 @@
 """A sync that fails: the kernel may have dropped the pages, so nothing more is acknowledged, and the daemon ends."""
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -43,6 +44,30 @@ def test_after_a_failed_sync_nothing_is_acknowledged_and_the_next_start_has_all_
     assert model["revision"] >= accepted[-1]["revision"], "an acknowledged sample is lost"
     healthy.stop()
     assert convd_json("verify", "--db", db)["digest"] == model["digest"]
+
+
+def test_a_sync_that_fails_in_a_checkpoint_is_told_before_anybody_asks(daemons, strace):
+    """Of the database, not of the WAL: nobody's request waits for it."""
+    db = daemons.init()
+    daemon = daemons.start(db, command=[strace, "-f", "-qq", "-o", "/dev/null", "-P", str(db), "-e", "trace=fdatasync,fsync", "-e",
+                                        "inject=fdatasync,fsync:error=EIO", str(CONVD)])
+    accepted = daemon.train("a", bytes(range(64))).ok()  # the checkpoint comes as soon as nothing else does
+    code, daemon.process = daemon.process.wait(30), None
+    said = daemon.err.read_text()
+    assert code == 3 and "a checkpoint failed" in said and "a write to the disk failed" in said, said
+    assert daemons.start(db).model()["revision"] == accepted["revision"]
+
+
+def test_a_sync_that_fails_while_it_stops_is_told(daemons, strace):
+    db = daemons.init()
+    daemon = daemons.start(db, "--snapshot-samples", "0", command=[
+        strace, "-f", "-qq", "-o", "/dev/null", "-P", str(db), "-e", "trace=fdatasync,fsync", "-e",
+        "inject=fdatasync,fsync:error=EIO", str(CONVD)])
+    daemon.train("a", bytes(range(64))).ok()
+    daemon.process.send_signal(signal.SIGTERM)
+    code, daemon.process = daemon.process.wait(30), None
+    assert code == 3, daemon.err.read_text()
+    convd_json("verify", "--db", db)
 
 
 def assert_still_predicting_or_gone(daemon: Daemon) -> None:
