@@ -37,7 +37,7 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     const uint32_t n = event->as.create.n_classes;
     if (shape_check(&shape, n, err) != 0 || labels_check(event->as.create.labels, n, err) != 0)
         return NULL;
-    capacity = capacity < n ? learner_capacity(n) : capacity;
+    capacity = capacity < n ? shape_capacity(&shape, n) : capacity;
     struct shape with_room = shape;
     if (shape_check(&with_room, capacity, err) != 0)
         return NULL;

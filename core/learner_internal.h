@@ -9,7 +9,4 @@
 struct learner *learner_empty_create(const struct shape *shape, const struct arith *arith, uint32_t n_classes,
                                      uint32_t capacity, bool with_workspace, struct err *err);
 
-/* learner_capacity - room for some more classes than there are, so that adding a few needs no memory. */
-uint32_t learner_capacity(uint32_t n_classes);
-
 #endif

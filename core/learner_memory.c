@@ -101,12 +101,6 @@ void learner_free(struct learner *l)
     free(l);
 }
 
-uint32_t learner_capacity(uint32_t n_classes)
-{
-    uint32_t capacity = (uint32_t)lanes_up(n_classes + 6);
-    return capacity < SHAPE_CLASSES_MAX ? capacity : SHAPE_CLASSES_MAX;
-}
-
 int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
 {
     if (n_classes <= l->capacity)
@@ -114,7 +108,7 @@ int learner_reserve(struct learner *l, uint32_t n_classes, struct err *err)
     struct shape shape = l->shape;
     if (shape_check(&shape, n_classes, err) != 0)
         return -1;
-    const uint32_t capacity = learner_capacity(n_classes);
+    const uint32_t capacity = shape_capacity(&shape, n_classes);
     struct buffers b = {0};
     if (buffers_create(&b, &l->shape, capacity, l->ws != NULL, err) != 0)
         return -1;

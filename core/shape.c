@@ -1,6 +1,8 @@
 /* shape.c - see shape.h. All products are taken in 64 bits from members that were bounded first: none can overflow. */
 #include "core/shape.h"
 
+#define CAPACITY_STEP 16u /* classes: a vector of lanes */
+
 struct shape shape_default(void)
 {
     return (struct shape){
@@ -69,4 +71,13 @@ int shape_check(struct shape *s, uint32_t n_classes, struct err *err)
         return err_at(err, "/hidden");
     }
     return 0;
+}
+
+uint32_t shape_capacity(const struct shape *s, uint32_t n_classes)
+{
+    const uint64_t others = (uint64_t)s->kernels * s->n_k + (uint64_t)s->n_0 * s->n_1;
+    const uint64_t fit = (SHAPE_PARAMETERS_MAX - others) / s->n_1;
+    uint64_t capacity = ((uint64_t)n_classes + 6 + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
+    capacity = capacity < SHAPE_CLASSES_MAX ? capacity : SHAPE_CLASSES_MAX;
+    return (uint32_t)(capacity < fit ? capacity : fit);
 }

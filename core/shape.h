@@ -46,4 +46,8 @@ struct shape shape_default(void);
  * Errors: ERR_VALUE or ERR_LIMIT, the pointer naming the member ("/kernel_width"). */
 int shape_check(struct shape *shape, uint32_t n_classes, struct err *err);
 
+/* shape_capacity - room for some more classes than there are, so that adding a few needs no memory: no more than shape_check() takes,
+ * as it has taken these. So there is one limit: what can be added can be written, and read again. */
+uint32_t shape_capacity(const struct shape *shape, uint32_t n_classes);
+
 #endif

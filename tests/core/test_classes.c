@@ -77,6 +77,27 @@ START_TEST(a_shape_over_a_limit_is_not_created)
 }
 END_TEST
 
+/* Whatever can be added can be made again from a snapshot, which knows the classes and not what room there was. */
+START_TEST(room_for_more_classes_is_within_the_one_limit_of_parameters)
+{
+    static const uint32_t widths[] = {4096, 4095, 4089, 4000, 2000}, most[] = {0, 4, 28, 384, SHAPE_CLASSES_MAX};
+    struct err err;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        struct shape shape = {.width = widths[i], .height = 4, .channels = 1, .hidden = 16384};
+        for (uint32_t n = 1; n <= SHAPE_CLASSES_MAX; n++) {
+            const bool taken = shape_check(&shape, n, &err) == 0;
+            ck_assert_int_eq(taken, n <= most[i]);
+            if (!taken)
+                continue;
+            const uint32_t capacity = shape_capacity(&shape, n);
+            ck_assert_uint_ge(capacity, n);
+            ck_assert_uint_le(capacity, most[i]);
+            ck_assert_uint_ge(capacity, n + 6 < most[i] ? n + 6 : most[i]);
+        }
+    }
+}
+END_TEST
+
 START_TEST(room_for_more_classes_than_the_limit_is_refused)
 {
     struct model_options options = model_small();
@@ -450,6 +471,7 @@ int main(void)
     tcase_add_test(tcase, a_label_that_breaks_a_rule_is_named);
     tcase_add_test(tcase, a_shape_over_a_limit_is_not_created);
     tcase_add_test(tcase, room_for_more_classes_than_the_limit_is_refused);
+    tcase_add_test(tcase, room_for_more_classes_is_within_the_one_limit_of_parameters);
     tcase_add_test(tcase, given_weights_are_taken_as_they_are);
     tcase_add_test(tcase, given_weights_must_be_finite);
     tcase_add_test(tcase, initial_weights_depend_on_the_seed_alone);
