@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def event_of(kind: str, body: dict) -> tuple:
         settings = body["settings"]
         return kind, settings["rate"], settings["rehearsal"], settings["jitter"]
     return kind, body["revision"]
+
+
+def waiting(db: Path) -> int:
+    """Edits that were accepted and are still to come."""
+    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+        [(n,)] = connection.execute("SELECT (SELECT count(*) FROM edit_pending) + (SELECT count(*) FROM class_pending)")
+    return n
 
 
 class Log:
@@ -81,6 +89,13 @@ class Log:
             self.snapshots(connection)
         finally:
             connection.close()
+
+    def begins_with(self, db: Path) -> bool:
+        """Whether the last row of that database's log is a row of this one; its chain is over all before it."""
+        with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as there, \
+                closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as here:
+            last = there.execute("SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1").fetchone()
+            return here.execute("SELECT revision, chain FROM event WHERE revision = ?", last[:1]).fetchone() == last
 
     def event(self, revision: int, kind: str, body: dict, samples: list) -> None:
         if kind == "train":
@@ -233,10 +248,9 @@ class Log:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
         try:
             rows = connection.execute("SELECT id, label, image FROM sample").fetchall()
-            (waiting,) = connection.execute("SELECT (SELECT count(*) FROM edit_pending) + (SELECT count(*) FROM class_pending)").fetchone()
         finally:
             connection.close()
-        self.findings.check(waiting == 0, f"{waiting} edits are still to come")
+        self.findings.check(waiting(self.db) == 0, f"{waiting(self.db)} edits are still to come")
         files = b"".join(path.read_bytes() for path in self.db.parent.glob(self.db.name + "*"))
         for number, label, image in rows:
             training, at = self.ledger.samples.get(number, (None, 0))

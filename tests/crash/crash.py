@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """crash.py [--kills N] [--seed S] [--folder DIR] - kill -9 at random moments, under random load, over HTTP.
 
-Three clients train (each request with an Idempotency-Key, sent again until it is answered), one predicts, and an operator tunes,
+Three clients train (each request with an Idempotency-Key, sent again until it is answered), one predicts, one copies the database
+(GET /backup), and an operator tunes,
 adds, renames, merges and deletes classes, forgets and relabels samples, takes snapshots, pins them, lets them go, drops them, goes back to
 them, and rehearses. The daemon is killed after a random time, right after an
 acknowledgement, or while it is still starting. Then, with the daemon down, the database is compared with the ledger of all that
 was acknowledged: nothing lost, nothing doubled, nothing half, nothing that nobody sent, all where the answer said; `convd verify`
 replays the log from nothing; and the daemon that is started again, from a snapshot and the rest of the log, must have
-the same digest. Every KILLS_PER_MODEL kills a new model begins; the old one's hanging requests are sent once more, and where nothing
+the same digest. So must each copy that arrived whole: it is a part of the log, with all that was told before it was asked for, is replayed
+from nothing, and served. Every KILLS_PER_MODEL kills a new model begins; the old one's hanging requests are sent once more, and where nothing
 was rehearsed, a second daemon that nobody kills is asked for the same things in the same order and must have the same digest.
 
 The last line counts; the folder of a model in which something was wrong is kept. Exit status: 0 nothing was wrong, 1 something was (one line each).
@@ -25,8 +27,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.crash.compare import Findings, Log, uninterrupted
-from tests.crash.ledger import BASE_LABELS, Ledger
+from tests.crash.compare import Findings, Log, uninterrupted, waiting
+from tests.crash.ledger import BASE_LABELS, Copy, Ledger
 from tests.crash.load import Load, train
 from tests.e2e.daemon import Daemon, convd, convd_json
 
@@ -45,6 +47,7 @@ class Tally:
     requests: int = 0
     samples: int = 0
     changes: int = 0
+    copies: int = 0
     edits: int = 0
     removals: int = 0
     predictions: int = 0
@@ -54,7 +57,7 @@ class Tally:
         f = self.findings
         return (f"crash: {self.kills} kills ({self.starting} while starting) of {self.models} models; acknowledged: "
                 f"{self.requests} trainings of {self.samples} samples, {self.changes} changes, {self.edits} edits, {self.removals} classes removed, "
-                f"{self.predictions} predictions; "
+                f"{self.predictions} predictions, {self.copies} copies; "
                 f"unanswered at a kill: {f.kept} trainings whole in the log, {f.gone} not in it; {self.sent_again} sent again; lost {f.lost}, "
                 f"doubled {f.doubled}; {f.digests} digests compared, {self.references} models with an uninterrupted run; "
                 f"{len(f.wrong)} wrong")
@@ -99,6 +102,9 @@ class Model:
         self.ledger.failures.clear()
         self.log.read()
         self.log.acknowledged()
+        for copy in self.ledger.copies:
+            self.copied(copy)
+        self.ledger.copies.clear()
         findings.kept += sum(t.place is not None for t in self.ledger.hanging)
         findings.gone += sum(t.place is None for t in self.ledger.hanging)
         findings.check(self.log.revision >= self.ledger.revision, f"revision {self.ledger.revision} was told, the log ends "
@@ -116,6 +122,23 @@ class Model:
         for name in ("digest", "revision", "step"):
             findings.check(model[name] == verdict[name], f"{name}: {model[name]} recovered, {verdict[name]} replayed")
         findings.check(model["revision"] == self.log.revision, f"revision {model['revision']}, the log's is {self.log.revision}")
+
+    def copied(self, copy: Copy) -> None:
+        findings = self.tally.findings
+        path = self.folder / "copy.db"
+        path.write_bytes(copy.database)
+        verdict = convd_json("verify", "--db", path)
+        findings.check(copy.told <= copy.revision == verdict["revision"], f"revision {copy.told} was told, the copy says "
+                       f"{copy.revision} and has {verdict['revision']}")
+        findings.check(self.log.begins_with(path), f"the copy of revision {copy.revision} is no part of the log")
+        if not waiting(path):  # what was accepted would be done by the next start
+            daemon = Daemon(self.folder, path).start()
+            findings.check(daemon.digest() == verdict["digest"], f"the copy of revision {copy.revision} is served as another model")
+            daemon.kill()
+        findings.digests += 1 + verdict["snapshots"]
+        self.tally.copies += 1
+        for file in self.folder.glob("copy.db*"):
+            file.unlink()
 
     def wait_for_edits(self) -> None:
         """Starts the daemon, which takes up what it had accepted, to the end of that."""

@@ -63,6 +63,14 @@ class Removal:
 
 
 @dataclass
+class Copy:
+    """A whole answer to GET /backup."""
+    database: bytes
+    told: int  # the highest revision that was told before it was asked for
+    revision: int  # that it says it has
+
+
+@dataclass
 class Ledger:
     """Shared by the clients of one model; `lock` guards every member."""
     seed: int
@@ -75,6 +83,7 @@ class Ledger:
     removals: list[Removal] = field(default_factory=list)
     edits: dict[int, Edit] = field(default_factory=dict)  # by id of the sample
     samples: dict[int, tuple[Training, int]] = field(default_factory=dict)  # acknowledged, by id: which image of which training
+    copies: list[Copy] = field(default_factory=list)  # since the last kill
     base: list[str] = field(default_factory=lambda: list(BASE_LABELS))  # those that nobody asked to remove
     more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind, in order of their numbers
     rehearsed: bool = False  # a rehearsal was asked for: its events are the daemon's own

@@ -1,4 +1,4 @@
-"""The random load: three clients that train, one that predicts, and an operator who changes everything else."""
+"""The random load: three clients that train, one that predicts, one that copies the database, and an operator who changes everything else."""
 from __future__ import annotations
 
 import http.client
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from tests.crash.ledger import BASE_LABELS, Change, Edit, Ledger, Removal, Training
+from tests.crash.ledger import BASE_LABELS, Change, Copy, Edit, Ledger, Removal, Training
 from tests.e2e.daemon import Answer, Client, Daemon
 
 TRAINERS = 3
@@ -44,7 +44,7 @@ class Load:
         self.daemon, self.ledger, self.rehearse = daemon, ledger, rehearse
         self.killed = threading.Event()
         self.acknowledged = threading.Semaphore(0)
-        clients = [self.trainer] * TRAINERS + [self.predictor, self.operator]
+        clients = [self.trainer] * TRAINERS + [self.predictor, self.copier, self.operator]
         self.threads = [threading.Thread(target=self.run, args=(client, np.random.default_rng([seed, i])))
                         for i, client in enumerate(clients)]
         for thread in self.threads:
@@ -82,6 +82,17 @@ class Load:
             raise AssertionError(f"no probabilities: {said}")
         self.ledger.told(said["revision"])
         self.ledger.predictions += 1
+
+    def copier(self, connection: Client, chance: np.random.Generator) -> None:
+        self.killed.wait(float(chance.exponential(0.1)))
+        with self.ledger.lock:
+            told = self.ledger.revision
+        answer = connection.get("/backup")
+        if answer.status == 503:  # no turn of the trainer's came in time
+            answer.problem(503, "busy")
+            return
+        answer.ok()
+        self.ledger.copies.append(Copy(answer.body, told, int(answer.header("ETag")[2:-1])))
 
     # ---- the operator ----
 

@@ -17,7 +17,7 @@ def test_after_kill_9_under_random_load_nothing_is_lost_doubled_half_or_made_up(
     print(tally.text())
     assert tally.findings.wrong == []
     assert tally.findings.lost == tally.findings.doubled == 0
-    assert tally.samples > 100 and tally.changes > 0 and tally.findings.digests > tally.kills
+    assert tally.samples > 100 and tally.changes > 0 and tally.copies > 0 and tally.findings.digests > tally.kills
 
 
 def trained(daemon: Daemon, n: int = 5) -> Ledger:
@@ -87,6 +87,23 @@ def test_a_class_that_was_removed_and_a_snapshot_that_was_pinned_are_looked_for(
     remove_class(small, "b")
     small.stop()
     assert any("nobody asked" in line for line in compare(small, ledger).wrong)
+
+
+def test_a_copy_that_is_no_part_of_the_log_is_found(small: Daemon, tmp_path):
+    ledger = trained(small)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(small.get("/backup").body)
+    train_again = ledger.new_training(np.random.default_rng(2))
+    with small.client() as client:
+        train(client, ledger, train_again)
+    small.stop()
+    log = Log(small.db, ledger, Findings())
+    assert log.begins_with(copy)
+    connection = sqlite3.connect(copy)
+    connection.execute("UPDATE event SET chain = zeroblob(32) WHERE revision = (SELECT max(revision) FROM event)")
+    connection.commit()
+    connection.close()
+    assert not log.begins_with(copy)
 
 
 def test_what_nobody_sent_and_what_was_changed_are_found(small: Daemon):
