@@ -35,6 +35,7 @@ int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, stru
         return -1;
     }
     *out = picture;
+    out->cancel = limits->cancel;
     return 0;
 }
 

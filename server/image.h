@@ -65,7 +65,8 @@ int image_too_heavy(struct image_limits *limits, struct err *err);
 
 struct picture {
     uint32_t width, height;
-    uint8_t *rgba; /* [height][width][4], alpha not multiplied in; owned, by malloc */
+    uint8_t *rgba;               /* [height][width][4], alpha not multiplied in; owned, by malloc */
+    const struct cancel *cancel; /* that of its limits, asked while it is fitted              */
 };
 
 /* image_decode - *out is written on success only, and then belongs to picture_fini(), which accepts a zeroed struct.
@@ -80,7 +81,7 @@ void picture_fini(struct picture *picture);
 
 /* image_fit - fills input [channels][height][width], all steps after decode. Costs about 1 ns per pixel of the picture.
  * Errors: ERR_VALUE when the shape's channels have no meaning for a picture (more than 4): raw bodies still work;
- * ERR_MEMORY. */
+ * ERR_MEMORY; those of cancel_err(). */
 int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
               const struct picture *picture, struct err *err);
 

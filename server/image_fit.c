@@ -220,6 +220,10 @@ static int average(uint8_t *input, const struct shape *shape, const struct plane
     }
     uint32_t y_t = 0; /* the target row being filled */
     for (uint32_t y = 0; y < s_h; y++) {
+        if (cancelled(picture->cancel)) {
+            cancel_err(picture->cancel, err);
+            goto out;
+        }
         to_planes(row, s_w, picture->rgba + ((size_t)(p->source_y + y) * picture->width + p->source_x) * 4, s_w,
                   planes);
         const uint64_t from = (uint64_t)y * t_h, to = from + t_h; /* in units of 1/t_h row */

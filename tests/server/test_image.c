@@ -325,10 +325,16 @@ START_TEST(decoding_ends_when_it_is_cancelled)
     size_t n;
     uint8_t *bytes = load("rgba8-interlaced.png", &n);
     struct image_limits limits = {.pixels_max = 1000, .cancel = &late};
+    struct shape shape = shape_default();
+    uint8_t input[28 * 28];
+    ck_assert_int_eq(shape_check(&shape, 2, &err), 0);
     ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), 0);
-    picture_fini(&picture);
+    ck_assert_int_eq(image_fit(input, &shape, FIT_CONTAIN, INVERT_NEVER, &picture, &err), 0);
     ck_assert(cancel(&late, CANCEL_LATE));
     ck_assert(!cancel(&late, CANCEL_GONE));
+    ck_assert_int_eq(image_fit(input, &shape, FIT_CONTAIN, INVERT_NEVER, &picture, &err), -1);
+    ck_assert_int_eq(err.code, ERR_BUSY);
+    picture_fini(&picture);
     ck_assert_int_eq(image_decode(&picture, bytes, n, &limits, &err), -1);
     ck_assert_int_eq(err.code, ERR_BUSY);
     free(bytes);
