@@ -105,11 +105,10 @@ int learner_reserve(struct learner *learner, uint32_t n_classes, struct err *err
  * predicts, src must be a copy of dst since which nothing but rehearsals came. Errors: ERR_MEMORY (dst is as before). */
 int learner_copy(struct learner *dst, const struct learner *src, struct err *err);
 
-/* learner_mark - from here on train and class events can be taken back. learner_restore - takes back those since the last mark
- * (n_marks = 1) or since the one before it (2): `marked` is a copy that was made at that mark, and may be one that only predicts.
- * Needs no memory; cannot fail. */
+/* learner_mark - from here on train and class events can be taken back. learner_restore - takes back those since the mark: `marked` is
+ * a copy that was made at it, and may be one that only predicts. Needs no memory; cannot fail. */
 void learner_mark(struct learner *learner);
-void learner_restore(struct learner *learner, const struct learner *marked, unsigned n_marks);
+void learner_restore(struct learner *learner, const struct learner *marked);
 
 /* learner_dup - a new, equal state; with_workspace false where nothing will be applied to it (true only where src itself has
  * one). */

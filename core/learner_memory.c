@@ -171,11 +171,11 @@ void learner_mark(struct learner *l)
     pool_mark(l->pool);
 }
 
-void learner_restore(struct learner *l, const struct learner *marked, unsigned n_marks)
+void learner_restore(struct learner *l, const struct learner *marked)
 {
     assert(l->capacity >= marked->n_classes); /* it never shrinks */
     copy_state(l, marked);
-    pool_undo(l->pool, marked->pool, n_marks);
+    pool_undo(l->pool, marked->pool);
 }
 
 struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)

@@ -17,35 +17,37 @@ struct print {
     uint64_t h[POOL_SUM];
 };
 
-/* The old contents of slots that were changed after a mark. */
+/* The old contents of slots that were changed since the mark. */
 struct kept {
-    uint32_t n;      /* n_slots at most                */
-    uint32_t *where; /* [n_slots] which slot           */
-    uint8_t *marks;  /* [n_slots] its marks[] before   */
-    int64_t *ids;    /* [n_slots]                      */
+    uint32_t n;      /* n_slots at most                      */
+    uint32_t *where; /* [n_slots] which slot                 */
+    bool *used;      /* [n_slots] whether it held anything   */
+    int64_t *ids;    /* [n_slots]                            */
     struct print *prints;
-    uint8_t *pixels; /* [n_slots][n_input]             */
+    uint8_t *pixels; /* [n_slots][n_input]                   */
 };
 
 struct pool_slots {
     uint8_t *pixels;      /* [n_slots][n_input] */
     int64_t *ids;         /* [n_slots]          */
     struct print *prints; /* [n_slots]; beside POOL_BYTES */
-    /* Going back. `marks` has the number of the mark after which the slot was last changed: if that is the last mark, its old
-     * content is among what was kept. MARK_NEVER: never used; MARK_NONE: changed when there was no mark. */
-    uint8_t *marks;      /* [n_slots]                                            */
-    uint8_t mark;        /* number of the last; MARK_NONE: nothing is kept       */
-    struct kept kept[2]; /* of mark m: m % 2; of those before the last two: lost */
+    uint8_t *state;       /* [n_slots] SLOT_..  */
+    bool marked;          /* what is changed is kept: there was a pool_mark() */
+    struct kept kept;
 };
 
-enum { MARK_NEVER, MARK_NONE, MARK_FIRST };
+enum {
+    SLOT_NEVER,
+    SLOT_USED,
+    SLOT_KEPT
+}; /* never used; used; used, and its content at the mark is among what was kept */
 
 /* ---- memory ---- */
 
 static void kept_free(struct kept *kept)
 {
     free(kept->where);
-    free(kept->marks);
+    free(kept->used);
     free(kept->ids);
     free(kept->prints);
     free(kept->pixels);
@@ -58,9 +60,8 @@ static void slots_free(struct pool_slots *slots)
     free(slots->pixels);
     free(slots->ids);
     free(slots->prints);
-    free(slots->marks);
-    kept_free(&slots->kept[0]);
-    kept_free(&slots->kept[1]);
+    free(slots->state);
+    kept_free(&slots->kept);
     free(slots);
 }
 
@@ -68,11 +69,11 @@ static void slots_free(struct pool_slots *slots)
 static bool kept_create(struct kept *kept, size_t n, uint32_t n_input)
 {
     kept->where = malloc(n * sizeof *kept->where);
-    kept->marks = malloc(n * sizeof *kept->marks);
+    kept->used = malloc(n * sizeof *kept->used);
     kept->ids = malloc(n * sizeof *kept->ids);
     kept->prints = malloc(n * sizeof *kept->prints);
     kept->pixels = malloc(n * n_input);
-    return kept->where != NULL && kept->marks != NULL && kept->ids != NULL && kept->prints != NULL &&
+    return kept->where != NULL && kept->used != NULL && kept->ids != NULL && kept->prints != NULL &&
            kept->pixels != NULL;
 }
 
@@ -85,13 +86,12 @@ static struct pool_slots *slots_create(uint32_t n_slots, uint32_t n_input)
     slots->pixels = malloc(n * n_input);
     slots->ids = malloc(n * sizeof *slots->ids);
     slots->prints = malloc(n * sizeof *slots->prints);
-    slots->marks = calloc(n, sizeof *slots->marks);
-    if (slots->pixels == NULL || slots->ids == NULL || slots->prints == NULL || slots->marks == NULL ||
-        !kept_create(&slots->kept[0], n, n_input) || !kept_create(&slots->kept[1], n, n_input)) {
+    slots->state = calloc(n, sizeof *slots->state);
+    if (slots->pixels == NULL || slots->ids == NULL || slots->prints == NULL || slots->state == NULL ||
+        !kept_create(&slots->kept, n, n_input)) {
         slots_free(slots);
         return NULL;
     }
-    slots->mark = MARK_NONE;
     return slots;
 }
 
@@ -262,18 +262,18 @@ static void add_present(struct pool *pool, uint32_t class_index)
 static void keep(struct pool *pool, uint32_t where)
 {
     struct pool_slots *s = pool->slots;
-    struct kept *kept = &s->kept[s->mark % 2];
-    if (s->mark >= MARK_FIRST && s->marks[where] != s->mark) {
+    struct kept *kept = &s->kept;
+    if (s->marked && s->state[where] != SLOT_KEPT) {
         kept->where[kept->n] = where;
-        kept->marks[kept->n] = s->marks[where];
-        if (s->marks[where] != MARK_NEVER) {
+        kept->used[kept->n] = s->state[where] == SLOT_USED;
+        if (kept->used[kept->n]) {
             kept->ids[kept->n] = s->ids[where];
             kept->prints[kept->n] = s->prints[where];
             memcpy(kept->pixels + (size_t)kept->n * pool->n_input, pixels_of(pool, where), pool->n_input);
         }
         kept->n++;
     }
-    s->marks[where] = s->mark;
+    s->state[where] = s->marked ? SLOT_KEPT : SLOT_USED;
 }
 
 void pool_add(struct pool *pool, uint64_t seed, uint32_t class_index, const uint8_t *pixels, uint8_t doubt, int64_t id)
@@ -348,44 +348,25 @@ static void copy_counters(struct pool *dst, const struct pool *src)
     memcpy(dst->sum, src->sum, sizeof dst->sum);
 }
 
-static void forget_kept(struct pool_slots *s, uint32_t n_slots)
+/* Nothing can be taken back any more. */
+static void forget_kept(struct pool_slots *s)
 {
-    for (uint32_t i = 0; i < n_slots && s->mark >= MARK_FIRST; i++)
-        if (s->marks[i] >= MARK_FIRST) /* pages that were never written are not written now */
-            s->marks[i] = MARK_NONE;
-    s->mark = MARK_NONE;
-    s->kept[0].n = s->kept[1].n = 0;
-}
-
-/* The last two marks get the lowest numbers of the same parity, and no other mark has one any more. */
-static void renumber(struct pool_slots *s, uint8_t *marks, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (marks[i] >= MARK_FIRST)
-            marks[i] = marks[i] + 1 < s->mark ? MARK_NONE : (uint8_t)(marks[i] - s->mark + MARK_FIRST + 1);
-}
-
-static void start_over(struct pool_slots *s, uint32_t n_slots)
-{
-    _Static_assert(UINT8_MAX % 2 == (MARK_FIRST + 1) % 2, "kept[] goes by parity");
-    assert(s->mark == UINT8_MAX);
-    renumber(s, s->marks, n_slots);
-    for (int i = 0; i < 2; i++)
-        renumber(s, s->kept[i].marks, s->kept[i].n);
-    s->mark = MARK_FIRST + 1;
+    for (uint32_t i = 0; i < s->kept.n; i++)
+        s->state[s->kept.where[i]] = SLOT_USED;
+    s->kept.n = 0;
 }
 
 void pool_copy(struct pool *dst, const struct pool *src)
 {
     if (dst->slots != NULL && src->slots != NULL) {
-        forget_kept(dst->slots, dst->n_slots);
+        forget_kept(dst->slots);
+        dst->slots->marked = false;
         for (uint32_t c = 0; c < src->n_classes; c++) {
             const size_t first = first_slot(src, c), n = pool_used(src, c), n_input = src->n_input;
             memcpy(dst->slots->pixels + first * n_input, src->slots->pixels + first * n_input, n * n_input);
             memcpy(dst->slots->ids + first, src->slots->ids + first, n * sizeof *src->slots->ids);
             memcpy(dst->slots->prints + first, src->slots->prints + first, n * sizeof *src->slots->prints);
-            for (size_t i = first; i < first + n; i++)
-                dst->slots->marks[i] = MARK_NONE;
+            memset(dst->slots->state + first, SLOT_USED, n);
         }
     } else {
         assert(dst->slots == NULL || memcmp(dst->sum, src->sum, sizeof dst->sum) == 0);
@@ -395,36 +376,25 @@ void pool_copy(struct pool *dst, const struct pool *src)
 
 void pool_mark(struct pool *pool)
 {
-    struct pool_slots *s = pool->slots;
-    assert(s != NULL);
-    if (s->mark == UINT8_MAX)
-        start_over(s, pool->n_slots);
-    s->mark++;
-    s->kept[s->mark % 2].n = 0;
+    assert(pool->slots != NULL);
+    forget_kept(pool->slots);
+    pool->slots->marked = true;
 }
 
-static void take_back(struct pool *pool, struct kept *kept)
+void pool_undo(struct pool *pool, const struct pool *marked)
 {
     struct pool_slots *s = pool->slots;
-    for (uint32_t i = 0; i < kept->n; i++) {
-        const uint32_t where = kept->where[i];
-        s->marks[where] = kept->marks[i];
-        if (s->marks[where] != MARK_NEVER) {
-            s->ids[where] = kept->ids[i];
-            s->prints[where] = kept->prints[i];
-            memcpy(s->pixels + (size_t)where * pool->n_input, kept->pixels + (size_t)i * pool->n_input, pool->n_input);
+    assert(s != NULL && s->marked);
+    for (uint32_t i = 0; i < s->kept.n; i++) {
+        const uint32_t where = s->kept.where[i];
+        s->state[where] = s->kept.used[i] ? SLOT_USED : SLOT_NEVER;
+        if (s->kept.used[i]) {
+            s->ids[where] = s->kept.ids[i];
+            s->prints[where] = s->kept.prints[i];
+            memcpy(pixels_of(pool, where), s->kept.pixels + (size_t)i * pool->n_input, pool->n_input);
         }
     }
-    kept->n = 0;
-}
-
-void pool_undo(struct pool *pool, const struct pool *marked, unsigned n_marks)
-{
-    struct pool_slots *s = pool->slots;
-    assert(s != NULL && n_marks >= 1 && n_marks <= 2 && s->mark >= MARK_FIRST + n_marks - 1);
-    take_back(pool, &s->kept[s->mark % 2]);
-    if (n_marks == 2)
-        take_back(pool, &s->kept[(s->mark + 1) % 2]);
+    s->kept.n = 0;
     copy_counters(pool, marked);
 }
 
@@ -446,7 +416,7 @@ void pool_fill(struct pool *pool, uint32_t class_index, uint32_t slot, int64_t i
     assert(pool->slots != NULL && slot < pool_used(pool, class_index));
     const uint32_t where = first_slot(pool, class_index) + slot;
     pool->slots->ids[where] = id;
-    pool->slots->marks[where] = MARK_NONE;
+    pool->slots->state[where] = SLOT_USED;
     if (pixels == NULL)
         return;
     memcpy(pool->slots->pixels + (size_t)where * pool->n_input, pixels, pool->n_input);

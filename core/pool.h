@@ -21,7 +21,7 @@
  *
  * Bounds: share = min(POOL_CLASS_MAX, n_slots / p), p the smallest power of two that is not below the number of classes;
  * n_slots = POOL_BYTES / (n_input + POOL_SLOT_BYTES). For 28x28 and up to 16 classes that is 1,000 images of each, 8 MB of ten; no
- * model has more than POOL_BYTES of them (and 32 bytes a used slot beside), and less than that again for each of the last two groups of events, which may yet be taken back. When there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
+ * model has more than POOL_BYTES of them (and 32 bytes a used slot beside), and less than that again for the last group of events, which may yet be taken back. When there are no slots (few bytes, large images, many classes), nothing is kept and nothing is drawn.
  *
  * A class that comes later: while p stays, it finds its slots unused. When p doubles, class c - p gives the upper half of its
  * slots to class c: nothing moves, what was in them is forgotten. Where the slots of class c begin thus follows
@@ -35,8 +35,8 @@
  * be forged).
  *
  * Two kinds: with images, in a learner that learns; without, in a copy that only predicts, which has all the rest. So
- * publishing a revision copies no images. What was changed since the last pool_mark() or the one before can be taken back: the old
- * image of a slot is kept aside at its first change after each mark, the rest is in the copy that was made at the mark.
+ * publishing a revision copies no images. What was changed since the last pool_mark() can be taken back: the old
+ * image of a slot is kept aside at its first change after the mark, the rest is in the copy that was made at the mark.
  */
 #ifndef CONVD_CORE_POOL_H
 #define CONVD_CORE_POOL_H
@@ -46,7 +46,7 @@
 
 #include "core/err.h"
 
-#define POOL_BYTES      (16u << 20) /* all slots together; twice as much may be kept aside                  */
+#define POOL_BYTES      (16u << 20) /* all slots together; as much again may be kept aside                  */
 #define POOL_SLOT_BYTES 16u         /* id and mark of a slot                                                */
 #define POOL_CLASS_MAX  1000u       /* slots of a class                                                     */
 #define POOL_SUM        4u          /* numbers of 64 bits                                                   */
@@ -100,11 +100,11 @@ void pool_saw(struct pool *pool, const struct pool_drawn *drawn, uint8_t doubt);
  * dst has them, they must be equal already; where both have, there is nothing to go back to until the next pool_mark(). */
 void pool_copy(struct pool *dst, const struct pool *src);
 
-/* pool_mark - from here on changes can be taken back. pool_undo - takes back those since the last mark (n_marks = 1), or since the
- * mark before it (2); `marked` is a copy that was made at that mark and need not have images. Costs no more than a copy of the counters
- * and doubts, and of the images that were changed. The marks stay where they are. */
+/* pool_mark - from here on changes can be taken back. pool_undo - takes back those since the last mark; `marked` is a copy that was
+ * made at it and need not have images. Costs no more than a copy of the counters and doubts, and of the images that were changed. The
+ * mark stays where it is. */
 void pool_mark(struct pool *pool);
-void pool_undo(struct pool *pool, const struct pool *marked, unsigned n_marks);
+void pool_undo(struct pool *pool, const struct pool *marked);
 
 /* ---- for snapshots, which keep ids instead of images ---- */
 

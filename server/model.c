@@ -122,7 +122,7 @@ void model_release(struct model *model, struct revision *revision)
     (void)pthread_mutex_unlock(&model->lock);
 }
 
-struct revision *model_prepare(struct model *model, const struct learner *learner, struct err *err)
+int model_publish(struct model *model, const struct learner *learner, struct err *err)
 {
     (void)pthread_mutex_lock(&model->lock);
     struct revision_private *slot = model->free;
@@ -130,45 +130,24 @@ struct revision *model_prepare(struct model *model, const struct learner *learne
         model->free = slot->next_free;
     (void)pthread_mutex_unlock(&model->lock);
 
-    if (slot == NULL) {
-        slot = slot_create(learner, err);
-        if (slot == NULL)
-            return NULL;
-    } else if (learner_copy(slot->learner, learner, err) != 0) {
-        model_discard(model, &slot->revision);
-        return NULL;
-    }
+    int status = 0;
+    if (slot != NULL)
+        status = learner_copy(slot->learner, learner, err);
+    else if ((slot = slot_create(learner, err)) == NULL)
+        return -1;
     slot->digest_known = false;
-    return &slot->revision;
-}
-
-void model_show(struct model *model, struct revision *prepared)
-{
-    struct revision_private *slot = prepared->private_;
     slot->holders = 1;
     (void)pthread_mutex_lock(&model->lock);
-    struct revision_private *old = model->current;
-    model->current = slot;
-    drop(model, old);
+    if (status == 0) {
+        struct revision_private *old = model->current;
+        model->current = slot;
+        drop(model, old);
+    } else {
+        slot->next_free = model->free;
+        model->free = slot;
+    }
     (void)pthread_mutex_unlock(&model->lock);
-}
-
-void model_discard(struct model *model, struct revision *prepared)
-{
-    struct revision_private *slot = prepared->private_;
-    (void)pthread_mutex_lock(&model->lock);
-    slot->next_free = model->free;
-    model->free = slot;
-    (void)pthread_mutex_unlock(&model->lock);
-}
-
-int model_publish(struct model *model, const struct learner *learner, struct err *err)
-{
-    struct revision *prepared = model_prepare(model, learner, err);
-    if (prepared == NULL)
-        return -1;
-    model_show(model, prepared);
-    return 0;
+    return status;
 }
 
 void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES])

@@ -29,12 +29,8 @@ void model_release(struct model *model, struct revision *revision);
 void model_ask(struct model *model);
 uint64_t model_asked(const struct model *model);
 
-/* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays).
- * In two parts: model_prepare() makes the copy (NULL: ERR_MEMORY), which nobody sees before model_show(), nor after model_discard(). */
+/* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays). */
 int model_publish(struct model *model, const struct learner *learner, struct err *err);
-struct revision *model_prepare(struct model *model, const struct learner *learner, struct err *err);
-void model_show(struct model *model, struct revision *prepared);
-void model_discard(struct model *model, struct revision *prepared);
 
 /* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
 void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES]);

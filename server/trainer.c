@@ -81,12 +81,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     (void)pthread_cond_init(&t->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     trainer_edit_take_up(t);
-    if (trainer_flight_start(t, err) != 0)
-        goto fail;
     int failed = pthread_create(&t->thread, NULL, trainer_thread, t);
     if (failed != 0) {
         err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
-        trainer_flight_stop(t);
         goto fail;
     }
     return t;
@@ -117,20 +114,16 @@ static uint64_t number_after(const char *text, const char *word)
 
 uint64_t trainer_moved(struct trainer *t)
 {
-    uint64_t moved = 0;
-    for (size_t i = 0; i < sizeof t->tids / sizeof *t->tids; i++) {
-        char path[64], text[512];
-        (void)snprintf(path, sizeof path, "/proc/self/task/%d/io", atomic_load(&t->tids[i]));
-        const int fd = open(path, O_RDONLY | O_CLOEXEC);
-        const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-        if (fd >= 0)
-            close(fd);
-        if (n <= 0)
-            continue;
-        text[n] = '\0';
-        moved += number_after(text, "rchar:") + number_after(text, "wchar:");
-    }
-    return moved;
+    char path[64], text[512];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/io", atomic_load(&t->tid));
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    return number_after(text, "rchar:") + number_after(text, "wchar:");
 }
 
 uint64_t trainer_columns(struct trainer *t)

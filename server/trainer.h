@@ -5,9 +5,6 @@
  * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
  * completes with the error.
  *
- * Where requests bring many samples, a second thread writes and publishes a round that was applied, and this one applies the next
- * (trainer_flight.c): neither the log nor the disk's sync keeps it from learning.
- *
  * A rehearsal is longer work (jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one
  * chunk of it, in the same transaction as the round's other jobs. A chunk is about 5 ms of steps while requests come in, and
  * 20 ms while none do; nothing waits for a rehearsal longer than that. It ends early when it is

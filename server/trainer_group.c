@@ -1,5 +1,5 @@
 /* trainer_group.c - jobs that go into the log share one transaction: applied one by one to `work`, appended, committed once,
- * published once, then all completed. Where that may be, they are appended later, in a flight (trainer_flight.c). */
+ * published once, then all completed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,14 +102,12 @@ static void group_apply(struct trainer *t, struct trainer_group *g, struct job *
         return;
     }
     const uint64_t begin = clock_us();
-    struct store_place place = t->place;
     job->event.created_us = 0;
-    store_next_at(&place, &job->event);
+    store_next(t->store, &job->event);
     if (learner_apply(t->work, &job->event, &err) != 0) {
         trainer_fail(job, &err);
         return;
     }
-    t->place = place;
     g->changed = true;
     g->apply_us += clock_us() - begin;
     g->samples += job->kind == JOB_TRAIN ? job->event.as.train.n : 0;
@@ -142,7 +140,6 @@ static int group_add_now(struct trainer *t, struct trainer_group *g, struct job 
         if (known != 0)
             return 0;
     }
-    t->place = store_place(t->store);
     group_apply(t, g, job);
     return job->status == 0 ? group_append(t, job, err) : 0;
 }
@@ -152,24 +149,13 @@ void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *j
     *g->last = job;
     g->last = &job->next;
     job->next = NULL;
-    if (g->flies) {
-        group_apply(t, g, job);
-        return;
-    }
     if (!g->open && !g->failed)
         group_open(t, g);
     if (!g->failed)
         g->failed = group_add_now(t, g, job, &g->err) != 0;
 }
 
-void trainer_group_write(struct trainer *t, struct trainer_group *g)
-{
-    group_open(t, g);
-    for (struct job *job = g->first; job != NULL && !g->failed; job = job->next)
-        g->failed = job->status == 0 && group_append(t, job, &g->err) != 0;
-}
-
-void trainer_group_commit(struct trainer *t, struct trainer_group *g)
+static void group_commit(struct trainer *t, struct trainer_group *g)
 {
     const uint64_t begin = clock_us();
     if (g->failed)
@@ -208,7 +194,7 @@ static void group_tell(const struct trainer *t, const struct trainer_group *g)
         trainer_tell(t, &train);
 }
 
-void trainer_group_complete(struct trainer *t, struct trainer_group *g)
+static void group_complete(struct trainer *t, struct trainer_group *g)
 {
     (void)pthread_mutex_lock(&t->lock);
     t->stats.rounds += g->open && !g->failed;
@@ -235,20 +221,16 @@ void trainer_group_complete(struct trainer *t, struct trainer_group *g)
 
 void trainer_group_finish(struct trainer *t, struct trainer_group *g)
 {
-    if (g->flies) {
-        trainer_flight_begin(t, g);
-        return;
-    }
-    trainer_group_commit(t, g);
+    group_commit(t, g);
     if (g->changed && g->failed)
-        trainer_restore(t, 1);
+        trainer_restore(t);
     else if (g->changed)
         trainer_publish(t);
     if (!g->failed) {
         t->samples_since_snapshot += g->samples + g->rehearsed;
         g->alarmed = trainer_drift(t, &g->alarm);
     }
-    trainer_group_complete(t, g);
+    group_complete(t, g);
     if (g->chunk)
         trainer_rehearsal_report(t, g);
     trainer_group_init(g);

@@ -4,13 +4,12 @@
  *   trainer_queue      jobs wait, are taken, are completed: all that other threads touch, under the lock
  *   trainer_thread     the rounds, and between them the upkeep
  *   trainer_group      what goes into the log: jobs that share one transaction
- *   trainer_flight     a group that a second thread writes while the next one is being applied
  *   trainer_publish    what has been committed is shown and told; what has not is taken back
  *   trainer_snapshot   snapshots taken, amended, gone back to
  *   trainer_rehearsal  the long work that goes into the groups, chunk by chunk
  *   trainer_edit       the long work on the past, chunk by chunk after the rounds
  *
- * All of it runs in the trainer's thread, except where it says otherwise. While a flight is in the air the store is its thread's.
+ * All of it runs in the trainer's thread, except where it says otherwise.
  */
 #ifndef CONVD_SERVER_TRAINER_INTERNAL_H
 #define CONVD_SERVER_TRAINER_INTERNAL_H
@@ -29,7 +28,6 @@
 /* Jobs that share one transaction. */
 struct trainer_group {
     struct job *first, **last;
-    bool flies;   /* written by a flight, not while it grows */
     bool open;    /* a transaction is open */
     bool failed;  /* the transaction is lost, and `err` says why */
     bool changed; /* `work` is ahead of what is published */
@@ -41,27 +39,14 @@ struct trainer_group {
     struct note alarm;
 };
 
-enum flight_state { FLIGHT_NONE, FLIGHT_AIR, FLIGHT_LOST };
-
-/* What a second thread writes. state, ends: under the trainer's lock; the rest is that thread's while one is in the air. */
-struct trainer_flight {
-    pthread_t thread;
-    pthread_cond_t wake;
-    enum flight_state state;
-    bool ends;
-    struct trainer_group group;
-    struct revision *prepared; /* what is published when it has landed */
-};
-
 struct trainer {
     struct trainer_config config;
-    struct store *store;  /* the thread's own, or the flight's */
+    struct store *store;  /* the thread's own */
     struct learner *work; /* the thread's own: the state with everything applied, published or not */
     struct model *model;
     struct jobs *jobs;
     struct past *past;
     struct pace pace;
-    struct trainer_flight flight;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -73,12 +58,11 @@ struct trainer {
     struct err
         off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
 
-    atomic_int tids[2];        /* of its threads, as the kernel counts them; 0: not yet */
+    atomic_int tid;            /* of the thread, as the kernel counts them; 0: not yet */
     _Atomic uint64_t columns;  /* trainer_columns() */
     _Atomic uint64_t rewrites; /* trainer_rewrites() */
 
     /* the thread's own */
-    struct store_place place; /* behind what was applied */
     uint64_t samples_since_snapshot;
     uint64_t alarms;            /* of drift, that were told */
     uint64_t snapshot_revision; /* of the newest snapshot */
@@ -114,9 +98,6 @@ struct trainer_turn {
  * of an idle thread. Takes the front of the queue off: all of it, or as much as one transaction should hold. */
 struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us);
 
-/* trainer_queue_take - the front of the queue, without waiting, under the lock. */
-struct job *trainer_queue_take(struct trainer *t);
-
 /* trainer_queue_done - any of the two threads. The job's last: it is counted out and its owner is called. */
 void trainer_queue_done(struct trainer *t, struct job *job);
 
@@ -144,48 +125,17 @@ void trainer_group_init(struct trainer_group *g);
  * fails the group. */
 void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job);
 
-/* trainer_group_finish - commits, publishes and completes what the group holds, or hands it to a flight; it is empty then. */
+/* trainer_group_finish - commits, publishes and completes what the group holds; it is empty then. */
 void trainer_group_finish(struct trainer *t, struct trainer_group *g);
-
-/* The parts of it that a flight does in its own thread. trainer_group_write - begins, and appends what was applied.
- * trainer_group_commit - or rolls back. trainer_group_complete - counted, told, and each job done. */
-void trainer_group_write(struct trainer *t, struct trainer_group *g);
-void trainer_group_commit(struct trainer *t, struct trainer_group *g);
-void trainer_group_complete(struct trainer *t, struct trainer_group *g);
-
-/* ---- trainer_flight.c ---- */
-
-/* trainer_flight_start - the second thread. trainer_flight_stop - ends it; nothing is in the air. Errors: ERR_MEMORY. */
-int trainer_flight_start(struct trainer *t, struct err *err);
-void trainer_flight_stop(struct trainer *t);
-
-/* trainer_flight_takes - whether that job may be in a group that flies. trainer_flight_board - whether the group that begins with it
- * does. If not, nothing is in the air any more. */
-bool trainer_flight_takes(const struct job *job);
-bool trainer_flight_board(struct trainer *t, const struct job *job);
-
-/* trainer_flight_begin - hands the group over, once the one before has landed; it is empty then. Should that one have been lost, this
- * one is applied once more, and finished at once. */
-void trainer_flight_begin(struct trainer *t, struct trainer_group *g);
-
-/* trainer_flight_jobs - while one is in the air: waits for jobs, and takes them; NULL: it has landed, or somebody wants to read. */
-struct job *trainer_flight_jobs(struct trainer *t);
-
-/* trainer_flight_air - whether one is in the air. trainer_flight_land - waits until none is; from then on the store is this thread's again, and
- * `work` what is published and what was applied since; -1: it was lost, and all that was applied since is taken back. */
-bool trainer_flight_air(struct trainer *t);
-int trainer_flight_land(struct trainer *t);
 
 /* ---- trainer_publish.c ---- */
 
 /* trainer_publish - `work` is what is read from now on. Waits for memory, if need be: what is durable and applied must not be
- * answered with a failure. trainer_prepare - the same but for showing it; what comes after can be taken back by itself. */
+ * answered with a failure. */
 void trainer_publish(struct trainer *t);
-struct revision *trainer_prepare(struct trainer *t);
 
-/* trainer_restore - `work` is what is published again: what was applied since the last trainer_prepare() (n_marks = 1), or since the
- * one before (2), is thrown away. */
-void trainer_restore(struct trainer *t, unsigned n_marks);
+/* trainer_restore - `work` is what is published again: what was applied since the last trainer_publish() is thrown away. */
+void trainer_restore(struct trainer *t);
 
 /* trainer_storage_error - something has failed. Where it was the disk it is counted, and after a failed sync training ends. Whoever
  * calls what writes says so at once: also where a sync fails in a checkpoint, of which no client's request knows.

@@ -19,27 +19,20 @@ static void mind_columns(struct trainer *t)
 
 /* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are
  * applied already; they must not be answered with a failure. */
-struct revision *trainer_prepare(struct trainer *t)
-{
-    struct err err;
-    struct revision *prepared;
-    mind_columns(t);
-    while ((prepared = model_prepare(t->model, t->work, &err)) == NULL)
-        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    learner_mark(t->work);
-    return prepared;
-}
-
 void trainer_publish(struct trainer *t)
 {
-    model_show(t->model, trainer_prepare(t));
+    struct err err;
+    mind_columns(t);
+    while (model_publish(t->model, t->work, &err) != 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    learner_mark(t->work);
 }
 
 /* The copy needs no memory: `work` never shrinks. */
-void trainer_restore(struct trainer *t, unsigned n_marks)
+void trainer_restore(struct trainer *t)
 {
     struct revision *published = model_acquire(t->model);
-    learner_restore(t->work, published->learner, n_marks);
+    learner_restore(t->work, published->learner);
     model_release(t->model, published);
     t->alarms = t->work->tally.drift.alarms;
 }

@@ -76,7 +76,7 @@ void trainer_queue_again(struct trainer *t, struct job *job)
 /* ---- all else ---- */
 
 /* All of it, or as much as one transaction should hold. */
-struct job *trainer_queue_take(struct trainer *t)
+static struct job *queue_take(struct trainer *t)
 {
     struct job *jobs = t->first, **end = &t->first;
     uint64_t samples = 0;
@@ -107,7 +107,7 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
         until.tv_nsec %= 1000000000L;
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
     }
-    turn.jobs = trainer_queue_take(t);
+    turn.jobs = queue_take(t);
     turn.reads = t->first_read != NULL;
     turn.stop = t->stopping && turn.jobs == NULL && !turn.reads;
     turn.quiesced = t->quiesced || t->stopping;

@@ -90,8 +90,6 @@ static void run_reads(struct trainer *t)
     const uint64_t begin = clock_us();
     uint64_t n = trainer_queue_reads(t);
     struct job *job;
-    if (n > 0)
-        (void)trainer_flight_land(t);
     while (n-- > 0 && (job = trainer_queue_take_read(t)) != NULL) {
         run_read(t, job);
         if (clock_us() - begin >= READS_US)
@@ -110,14 +108,9 @@ static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs
     for (struct job *job = jobs, *next; job != NULL; job = next) {
         next = job->next;
         if (goes_into_log(job)) {
-            if (g->flies && !trainer_flight_takes(job))
-                trainer_group_finish(t, g);
-            if (g->first == NULL)
-                g->flies = trainer_flight_board(t, job);
             trainer_group_add(t, g, job);
         } else {
             trainer_group_finish(t, g);
-            (void)trainer_flight_land(t);
             run_alone(t, job);
         }
     }
@@ -131,11 +124,6 @@ static void run_round(struct trainer *t, struct job *jobs)
     pace_begin();
     trainer_group_init(&group);
     sort_in(t, &group, jobs);
-    while (group.flies && trainer_queue_reads(t) == 0 && group.samples < ROUND_SAMPLES &&
-           (jobs = trainer_flight_jobs(t)) != NULL)
-        sort_in(t, &group, jobs);
-    if (!group.flies)
-        (void)trainer_flight_land(t);
     if (t->rehearsing)
         trainer_rehearsal_chunk(t, &group, busy ? CHUNK_US : CHUNK_IDLE_US);
     trainer_group_finish(t, &group);
@@ -216,11 +204,6 @@ static void upkeep(struct trainer *t, bool idle)
     }
     const uint64_t now = clock_us();
     jobs_wake(t->jobs, (int64_t)(now / 1000));
-    if (trainer_flight_air(t) && !idle && !t->wal_holds && !snapshot_is_due(t, now) && !keys_are_due(t, now)) {
-        count_progress(t);
-        return;
-    }
-    (void)trainer_flight_land(t);
     if (!is_on(t))
         return;
     struct err err;
@@ -252,7 +235,7 @@ static uint64_t work_due_us(const struct trainer *t)
 void *trainer_thread(void *trainer)
 {
     struct trainer *t = trainer;
-    atomic_store(&t->tids[0], gettid());
+    atomic_store(&t->tid, gettid());
     store_take(t->store);
     for (;;) {
         const struct trainer_turn turn = trainer_queue_wait(t, work_due_us(t));
@@ -271,8 +254,6 @@ void *trainer_thread(void *trainer)
             run_round(t, turn.jobs);
         upkeep(t, turn.idle);
     }
-    (void)trainer_flight_land(t);
-    trainer_flight_stop(t);
     if (t->work->revision != t->snapshot_revision && is_on(t))
         t->stop_status = trainer_snapshot(t, "shutdown", "", false, NULL, &t->stop_err);
     /* Closing makes one, too, but could not say that it failed. */

@@ -134,25 +134,14 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
     return status;
 }
 
-struct store_place store_place(const struct store *store)
+void store_next(const struct store *store, struct event *event)
 {
-    return (struct store_place){store->end.revision, store->end.next_sample};
-}
-
-void store_next_at(struct store_place *place, struct event *event)
-{
-    event->revision = ++place->revision;
+    event->revision = store->end.revision + 1;
     if (event->created_us == 0)
         event->created_us = store_now_us();
     if (event->kind == EVENT_TRAIN)
         for (uint32_t i = 0; i < event->as.train.n; i++)
-            event->as.train.samples[i].id = place->sample++;
-}
-
-void store_next(const struct store *store, struct event *event)
-{
-    struct store_place place = store_place(store);
-    store_next_at(&place, event);
+            event->as.train.samples[i].id = store->end.next_sample + i;
 }
 
 int store_append(struct store *store, struct event *event, struct err *err)

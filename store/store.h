@@ -68,16 +68,6 @@ void store_close(struct store *store);
  * group is gone (rolled back); store_rollback() is then harmless. */
 int store_begin(struct store *store, struct err *err);
 
-/* Where the log ends, or will: the revision of the last event, and the id that the next sample gets. */
-struct store_place {
-    uint64_t revision;
-    int64_t sample;
-};
-struct store_place store_place(const struct store *store);
-
-/* store_next_at - as store_next(), behind a place that the log has not reached yet; *place is then behind that event. */
-void store_next_at(struct store_place *place, struct event *event);
-
 /* store_next - gives an event what it will have in the log: revision, time (where it is 0), and the ids of a train event's
  * samples. Before learner_apply(), since the state remembers ids. Promises nothing: an event that is not appended leaves them
  * to the next one. */

@@ -381,7 +381,7 @@ START_TEST(what_came_after_the_mark_is_taken_back)
             see_some(pool, &after, 30, 200 + round);
         }
         expect_same(pool, &after);
-        pool_undo(pool, marked, 1);
+        pool_undo(pool, marked);
         expect_same(pool, &before);
         ck_assert_uint_eq(pool->n_classes, 8);
         for (uint32_t c = 8; c < CLASSES; c++)
@@ -396,42 +396,6 @@ START_TEST(what_came_after_the_mark_is_taken_back)
         expect_drawn(pool, &before, 100);
     pool_free(pool);
     pool_free(marked);
-}
-END_TEST
-
-/* More rounds than a byte has numbers for marks. */
-START_TEST(what_came_after_the_mark_before_the_last_is_taken_back)
-{
-    static struct reference now, one, two; /* now, at the last mark, at the one before it */
-    struct pool *pool = filled(&now, 8, 200);
-    struct pool *marked_one = pool_create(40000, CLASSES, false), *marked_two = pool_create(40000, CLASSES, false);
-    ck_assert(marked_one != NULL && marked_two != NULL);
-    pool_copy(marked_one, pool);
-    pool_mark(pool);
-    one = now;
-    for (uint64_t round = 0; round < 300; round++) {
-        pool_copy(marked_two, marked_one);
-        two = one;
-        pool_copy(marked_one, pool);
-        one = now;
-        pool_mark(pool);
-        for (uint64_t i = 0; i < draw_below(draw_bits(round, 0), 12); i++)
-            add(pool, &now, 3, (uint32_t)draw_below(draw_bits(round, 1 + i), 8), 10000 + 100 * round + i);
-        see_some(pool, &now, 2, round);
-        if (round % 7 == 3) {
-            pool_undo(pool, marked_two, 2);
-            now = one = two; /* the next two marks begin here */
-            pool_copy(marked_one, marked_two);
-        } else if (round % 7 == 5) {
-            pool_undo(pool, marked_one, 1);
-            now = one;
-        }
-        if (round % 7 >= 3)
-            expect_same(pool, &now);
-    }
-    pool_free(pool);
-    pool_free(marked_one);
-    pool_free(marked_two);
 }
 END_TEST
 
@@ -459,7 +423,7 @@ START_TEST(a_copy_is_equal_and_independent)
     ck_assert_mem_eq(light->seen, a->seen, 20 * sizeof *a->seen);
     for (uint32_t c = 0; c < 20; c++)
         ck_assert_mem_eq(pool_doubts(light, c), pool_doubts(a, c), pool_used(a, c));
-    pool_undo(b, light, 1);
+    pool_undo(b, light);
     expect_same(b, &r);
     pool_free(a);
     pool_free(b);
@@ -624,7 +588,7 @@ START_TEST(a_learner_goes_back_to_its_mark)
             model_train_random(l, 20, 20);
         }
         expect_other_digest(l, same);
-        learner_restore(l, marked, 1);
+        learner_restore(l, marked);
         expect_same_digest(l, same);
         ck_assert(pool_check(l->pool));
         model_train_random(l, 20, 30 + round); /* and from there on it is what it would have been */
@@ -746,7 +710,6 @@ int main(void)
     tcase_add_test(tcase, classes_are_drawn_alike_however_they_came);
     tcase_add_test(tcase, any_change_of_any_image_is_noticed);
     tcase_add_loop_test(tcase, what_came_after_the_mark_is_taken_back, 0, 3);
-    tcase_add_test(tcase, what_came_after_the_mark_before_the_last_is_taken_back);
     tcase_add_test(tcase, a_copy_is_equal_and_independent);
     tcase_add_test(tcase, room_for_more_classes_changes_nothing);
     tcase_add_test(tcase, each_new_sample_is_followed_by_its_rehearsals);

@@ -512,9 +512,8 @@ START_TEST(a_failed_commit_leaves_what_is_rehearsed_as_it_was)
 }
 END_TEST
 
-/* Many wait at a time, so that one group is written while the next one is applied; the disk is full every now and then, and so
- * for either of them, for both or for none. */
-START_TEST(whatever_is_lost_in_the_air_was_never_there)
+/* Many wait at a time; the disk is full every now and then. */
+START_TEST(whatever_group_is_lost_was_never_there)
 {
     enum { JOBS = 1500, WAITING = 24 };
     (void)signal(SIGXFSZ, SIG_IGN);
@@ -745,7 +744,7 @@ int main(void)
     tcase_add_test(tcase, however_many_read_who_trains_waits_for_one_turn_and_one_more_reader_is_refused);
     tcase_add_test(tcase, a_failed_commit_leaves_the_published_state_and_training_works_again_with_room);
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
-    tcase_add_test(tcase, whatever_is_lost_in_the_air_was_never_there);
+    tcase_add_test(tcase, whatever_group_is_lost_was_never_there);
     tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
     tcase_add_test(tcase, the_past_is_edited_while_others_teach_and_look);
     tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
