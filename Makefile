@@ -88,9 +88,9 @@ NAME_portable  := portable
 OPT_ARITH := $(if $(filter asan fuzz,$(VARIANT)),-O1,-O3)
 
 # ---- sources ----
-CORE_SRC   := $(filter-out core/arith.c,$(wildcard core/*.c))
-STORE_SRC  := $(wildcard store/*.c)
-SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
+CORE_SRC   := $(filter-out core/arith/arith.c,$(wildcard core/*.c core/*/*.c))
+STORE_SRC  := $(wildcard store/*.c store/*/*.c)
+SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 CORE_OBJ   := $(CORE_SRC:%.c=$(BUILD)/%.o) $(ARITHS:%=$(BUILD)/core/arith_%.o)
 STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o
 SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o $(BUILD)/server/web_files.o
@@ -114,14 +114,14 @@ $(BUILD)/libstore.a: $(STORE_OBJ)
 $(BUILD)/libserver.a: $(SERVER_OBJ)
 $(BUILD)/lib%.a:
 	@rm -f $@
-	$(call say,AR) $(AR) rcs $@ $^
+	$(call say,AR) $(AR) qcs $@ $^
 
-# Only for these: the pattern alone would also make arith_choose.o from arith.c.
-$(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith.c
+# Only for these: the pattern alone would also make choose.o from arith.c.
+$(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith/arith.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) $(OPT_ARITH) $(ARCH_$*) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
 
-$(BUILD)/core/arith_choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
+$(BUILD)/core/arith/choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
 
 $(BUILD)/server/%.o: ALL_CFLAGS += $(PKG_CFLAGS)
 
@@ -153,13 +153,13 @@ $(BUILD)/%.o: %.c
 # A convd whose arithmetic is another, in name and in bits (its multiply-adds are not fused): what the tests of upgrades upgrade to.
 OTHER       := $(BUILD)/other
 OTHER_FLAGS  = '-DARITHMETIC_VERSION="convd-other"' -include tests/other_arithmetic.h
-OTHER_SRC   := $(shell grep -l ARITHMETIC_VERSION $(wildcard core/*.c store/*.c server/*.c))
+OTHER_SRC   := $(shell grep -l ARITHMETIC_VERSION $(wildcard core/*.c core/*/*.c store/*.c store/*/*.c server/*.c server/*/*.c))
 OTHER_OBJ   := $(OTHER_SRC:%.c=$(OTHER)/%.o) $(ARITHS:%=$(OTHER)/core/arith_%.o)
 $(OTHER_SRC:%.c=$(OTHER)/%.o): ALL_CFLAGS += $(PKG_CFLAGS)
 $(OTHER_SRC:%.c=$(OTHER)/%.o): $(OTHER)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) $(OTHER_FLAGS) -MMD -MP -c -o $@ $<
-$(ARITHS:%=$(OTHER)/core/arith_%.o): $(OTHER)/core/arith_%.o: core/arith.c
+$(ARITHS:%=$(OTHER)/core/arith_%.o): $(OTHER)/core/arith_%.o: core/arith/arith.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -O1 $(ARCH_$*) $(OTHER_FLAGS) -DARITH_SYMBOL=arith_$* '-DARITH_NAME="$(NAME_$*)"' -MMD -MP -c -o $@ $<
 $(OTHER)/convd: $(OTHER_OBJ) $(BUILD)/server/main.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
@@ -209,9 +209,9 @@ check-server: $(SERVER_TESTS:%=%.run)
 check-fuzz: $(FUZZ_TESTS:%=%.run)
 # Those whose programs start threads, or a daemon: a source of pthread_create, of a header of something that has threads, or of
 # cli_run.h. The rest of server/ is functions of their arguments; core and store start none (check-layers proves it).
-THREADED_HEADERS := affinity|events|guard|http|jobs|log|offload|pace|past|remember|routes|team|trainer
+THREADED_HEADERS := http/|model/|routes/|trainer/|common/logger|common/offload|common/worker_team
 THREADED_TESTS   := $(patsubst %.c,$(BUILD)/%,$(shell grep -lE \
-    'pthread_|cli_run\.h|"server/($(THREADED_HEADERS))\.h"' $(wildcard tests/server/test_*.c)))
+    'pthread_|cli_run\.h|"server/($(THREADED_HEADERS))' $(wildcard tests/server/test_*.c)))
 check-threads: $(THREADED_TESTS:%=%.run) ## the tests of server/ that have threads: for VARIANT=tsan
 
 .PHONY: check-web page-pictures

@@ -1,4 +1,4 @@
-/* net.c - see net.h: where the parameters lie, what they are at first, and the workspace. The arithmetic itself is arith.c. */
+/* net.c - see net.h: where the parameters lie, what they are at first, and the workspace. The arithmetic itself is core/arith/arith.c. */
 #include "core/net.h"
 
 #include <assert.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/arith.h"
+#include "core/arith/arith.h"
 
 /* ---- parameters ---- */
 

@@ -16,7 +16,7 @@
  *
  * With kernels = 0, l^0 is x itself and there is no k.
  *
- * The same bits everywhere. The arithmetic (core/arith.c) is one source, written on vectors of 16 float lanes and
+ * The same bits everywhere. The arithmetic (core/arith/arith.c) is one source, written on vectors of 16 float lanes and
  * compiled once per instruction set; arith_choose() picks one. All of them give the same bits, because every sum has one
  * order, stated here, that no instruction set, batch size or thread count changes:
  *   - l^ci_p, de/dk: one chain of fused multiply-adds each, over m = 0.. and over p = 0.. in order;
@@ -104,14 +104,14 @@ void net_import(struct net *net, const float *k, const float *w01, const float *
 /* What forward leaves behind for backward and for explanation. One workspace serves one thread at a time. */
 struct workspace {
     float *image;     /* [channels][height][width], as x                                      */
-    float *planes;    /* the image's shifted copies that the convolution reads: arith.c       */
+    float *planes;    /* the image's shifted copies that the convolution reads: core/arith/arith.c       */
     float *l0;        /* [n_0], padded with zeros to a multiple of 16                          */
     uint32_t *winner; /* [n_0] likewise; unused with kernels = 0                              */
     float *l1, *l2;   /* [ld_1], [ld_2]; padding is zero                                      */
     float *d0, *d1, *d2;
     float *u;         /* -rate d of the layer at hand                                         */
     uint32_t *order;  /* positions sorted by winner                                           */
-    uint32_t *ends;   /* [N][4] where each kernel's runs end in order: arith.c                */
+    uint32_t *ends;   /* [N][4] where each kernel's runs end in order: core/arith/arith.c                */
     uint32_t *frame;  /* [n_k] offset of row m of F in planes                                 */
     uint32_t *patch;  /* [n_0] offset of position p's patch in image                          */
     uint32_t *row;    /* [channels * kernel_height] offset of that row of a patch             */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/arith.h"
+#include "core/arith/arith.h"
 #include "core/core.h"
 #include "tests/core/models.h"
 #include "tests/core/run.h"

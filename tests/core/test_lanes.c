@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/arith.h"
+#include "core/arith/arith.h"
 #include "tests/core/chance.h"
 #include "tests/core/run.h"
 

@@ -1,4 +1,4 @@
-/* lanes.h - 16 float lanes, the only vector that the arithmetic knows. Included by arith.c alone.
+/* lanes.h - 16 float lanes, the only vector that the arithmetic knows. Included by core/arith/arith.c alone.
  *
  * Every operation works lane by lane and is one correctly rounded IEEE 754 operation per lane, so that it gives the same
  * bits whatever it is compiled to: one AVX-512 register, two of AVX2, four of NEON or SSE2. There is no operation here whose
@@ -9,8 +9,8 @@
  * in double precision: the product of two floats is exact there; the sum is rounded to odd, which makes the second rounding,
  * to float, the right one (Boldo and Melquiond 2008, Emulation of FMA and correctly rounded sums).
  */
-#ifndef CONVD_CORE_LANES_H
-#define CONVD_CORE_LANES_H
+#ifndef CONVD_CORE_ARITH_LANES_H
+#define CONVD_CORE_ARITH_LANES_H
 
 #include <float.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* arith_conv.h - the convolution: forward with max, winner and tanh, and the gradient of the kernels. Included by arith.c alone.
+/* conv.h - the convolution: forward with max, winner and tanh, and the gradient of the kernels. Included by core/arith/arith.c alone.
  *
  * The frame captures F are never built. Row m = (c, ky, kx) of F is, for stride 1, a contiguous piece of a copy of the
  * image that holds, for that kx, only the out_w pixels of each row that the kernel can meet: F_mp = plane(c, kx)[ky * out_w + p]. So
@@ -13,7 +13,7 @@
 #ifndef CONVD_CORE_ARITH_CONV_H
 #define CONVD_CORE_ARITH_CONV_H
 
-#include "core/lanes.h"
+#include "core/arith/lanes.h"
 #include "core/net.h"
 
 #include <math.h>

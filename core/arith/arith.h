@@ -1,6 +1,6 @@
-/* arith.h - what one instruction set's compilation of arith.c offers. Private to core/, and to its tests. */
-#ifndef CONVD_CORE_ARITH_H
-#define CONVD_CORE_ARITH_H
+/* arith.h - what one instruction set's compilation of core/arith/arith.c offers. Private to core/, and to its tests. */
+#ifndef CONVD_CORE_ARITH_ARITH_H
+#define CONVD_CORE_ARITH_ARITH_H
 
 #include "core/net.h"
 

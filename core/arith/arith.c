@@ -1,15 +1,15 @@
 /* arith.c - the arithmetic: one source, compiled once per instruction set (Makefile: ARITHS), with the same bits from each.
  *
- * net.h has the equations and the order of every sum; lanes.h has the vector. This file, arith_conv.h and arith_dense.h are about doing
+ * net.h has the equations and the order of every sum; core/arith/lanes.h has the vector. This file, core/arith/conv.h and core/arith/dense.h are about doing
  * it fast without touching either. Here: the order of things, the last layer, and who works alone and who with a team.
  *
  * A phase is given to the team only where its weight reaches ws->team_least: a small one never waits for a thread.
  */
-#include "core/arith.h"
+#include "core/arith/arith.h"
 
-#include "core/arith_conv.h"
-#include "core/arith_dense.h"
-#include "core/lanes.h"
+#include "core/arith/conv.h"
+#include "core/arith/dense.h"
+#include "core/arith/lanes.h"
 #include "core/team.h"
 
 /* ---- softmax and loss ---- */

@@ -1,4 +1,4 @@
-/* arith_dense.h - dense layers: y = x w, its backward pass, and y = x w for several x at once. Included by arith.c alone.
+/* dense.h - dense layers: y = x w, its backward pass, and y = x w for several x at once. Included by core/arith/arith.c alone.
  *
  * Every y_j is four chains over the rows p = c mod 4, c = 0..3, then (c0 + c1) + (c2 + c3); every g_x_p is one sum over its row.
  * The rows of w lie in memory chain by chain (net.h: net_row), so that a chain is one walk through contiguous memory; x and
@@ -16,7 +16,7 @@
 #ifndef CONVD_CORE_ARITH_DENSE_H
 #define CONVD_CORE_ARITH_DENSE_H
 
-#include "core/lanes.h"
+#include "core/arith/lanes.h"
 #include "core/net.h"
 
 #include <assert.h>
