@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store/file.h"
+#include "store/sqlite/file.h"
 
 #define FIRST_READ_BYTES ((size_t)64 << 10)
 

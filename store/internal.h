@@ -1,6 +1,6 @@
 /* internal.h - what the files of store/ share and nobody else sees. In reading order:
  *
- *   statements.h  every SQL text
+ *   store/sqlite/statements.h  every SQL text
  *   db            SQLite: open, bind, step, errors
  *   chain         the hash of a row
  *   events        a row's JSON body <-> struct event: events_write, events_read
@@ -24,7 +24,7 @@
  *   edits         the past is changed: edits_check (what can be), edits_accepted (what is to be), edits (the end of it)
  *   salvage       what can be proved of a damaged file
  *   verify        everything against everything
- *   file.h        a file that appears whole or not at all
+ *   store/sqlite/file.h        a file that appears whole or not at all
  *   backup        a copy of the database, while it is used
  *   store         create, open, close
  */
@@ -32,9 +32,9 @@
 #define CONVD_STORE_INTERNAL_H
 
 #include "store/chain.h"
-#include "store/db.h"
+#include "store/sqlite/db.h"
 #include "store/edits.h"
-#include "store/file.h"
+#include "store/sqlite/file.h"
 #include "store/store.h"
 
 /* Where the log ends: moved by append, put back by rollback. */

@@ -18,7 +18,7 @@
  * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
  * sample's test-then-train outcome is durable with it; a failed commit throws the copy away.
  *
- * Tables: see schema/. Only the files of store/db.h call sqlite3.
+ * Tables: see schema/. Only the files of store/sqlite/db.h call sqlite3.
  */
 #ifndef CONVD_STORE_STORE_H
 #define CONVD_STORE_STORE_H

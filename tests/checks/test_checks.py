@@ -29,9 +29,9 @@ class Tree:
         self.root = root
         self.write("core/thing.h", HEADER)
         self.write("core/thing.c", CORE)
-        self.write("store/db_internal.h", '#include "core/thing.h"\n#include <sqlite3.h>\n')
-        self.write("store/db.c", '#include "store/db_internal.h"\n')
-        self.write("server/http_internal.h", '#include "store/db.h"\n#include <microhttpd.h>\n')
+        self.write("store/sqlite/internal.h", '#include "core/thing.h"\n#include <sqlite3.h>\n')
+        self.write("store/sqlite/db.c", '#include "store/sqlite/internal.h"\n')
+        self.write("server/http_internal.h", '#include "store/sqlite/db.h"\n#include <microhttpd.h>\n')
         self.write("server/http.c", '#include "server/http_internal.h"\n')
         self.write("server/http_answer.c", '#include "server/http_internal.h"\n')
 
@@ -89,9 +89,9 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("core/thing.c", "#  include  <unistd.h>", ("core may not include <unistd.h>",)),
     ("core/thing.c", '#include "thing.h"', ('"thing.h" does not name its folder',)),
     ("core/thing.c", '#include "core/../store/store.h"', ("does not name its folder",)),
-    ("store/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
-    ("store/log.c", "#include <sqlite3.h>", ("store/log.c:1", "only store/db_internal.h may include <sqlite3.h>")),
-    ("server/http.c", "#include <sqlite3.h>", ("only store/db_internal.h may include <sqlite3.h>",)),
+    ("store/sqlite/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
+    ("store/log.c", "#include <sqlite3.h>", ("store/log.c:1", "only store/sqlite/internal.h may include <sqlite3.h>")),
+    ("server/http.c", "#include <sqlite3.h>", ("only store/sqlite/internal.h may include <sqlite3.h>",)),
     ("server/routes.c", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
     ("server/http.h", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
     ("server/routes.c", '#include "server/http_internal.h"', ("server/routes.c:1", "only server/http.c and server/http_*.c may include",)),
@@ -211,7 +211,7 @@ def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
 
 # ---- check-tour ----
 
-TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/db.c`, `store/db_internal.h`, `server/http.c`, `server/http_internal.h`, `server/http_answer.c`\n<!-- /tour -->\n"
+TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/sqlite/db.c`, `store/sqlite/internal.h`, `server/http.c`, `server/http_internal.h`, `server/http_answer.c`\n<!-- /tour -->\n"
 
 
 def test_tour_accepts_one_that_names_every_file(tree):
@@ -232,8 +232,8 @@ def test_tour_finds_a_name_without_a_file(tree):
 
 
 def test_tour_counts_only_what_stands_between_its_marks(tree):
-    tree.write("README.md", TOUR.replace("`store/db.c`, ", "") + "`store/db.c`\n")
-    must_fail(check("check-tour", tree.root), "store/db.c is not in README's tour")
+    tree.write("README.md", TOUR.replace("`store/sqlite/db.c`, ", "") + "`store/sqlite/db.c`\n")
+    must_fail(check("check-tour", tree.root), "store/sqlite/db.c is not in README's tour")
 
 
 @pytest.mark.parametrize("text", [None, "# no tour here\n"])

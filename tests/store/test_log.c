@@ -2,7 +2,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "store/schema.h"
+#include "store/sqlite/schema.h"
 #include "tests/store/model.h"
 
 START_TEST(a_new_model_comes_back_as_it_was_made)

@@ -1,6 +1,6 @@
 /* test_migrate.c - from one format of the file to the next: a schema of two versions, the second of which exists only here. The
  * linker takes this program's schema_sql, not the library's. */
-#include "store/schema.h"
+#include "store/sqlite/schema.h"
 #include "tests/store/model.h"
 
 static char first[1 << 16];

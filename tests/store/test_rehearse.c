@@ -3,7 +3,7 @@
 
 #include "core/draw.h"
 #include "store/chain.h"
-#include "store/schema.h"
+#include "store/sqlite/schema.h"
 #include "tests/store/model.h"
 
 /* The next event: places begin .. end - 1 of a pass over the live samples of first .. last. */

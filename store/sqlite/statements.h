@@ -1,10 +1,10 @@
 /* statements.h - every SQL text of convd, in one table. None is ever composed at run time: values are bound.
  *
- * One line each: X(name, text). db_statement.c prepares a text the first time it is used and keeps it. The names are used as
- * SQL_<name>. Bound values are ?1, ?2, ..; store/db.h numbers result columns from 0.
+ * One line each: X(name, text). store/sqlite/statement.c prepares a text the first time it is used and keeps it. The names are used as
+ * SQL_<name>. Bound values are ?1, ?2, ..; store/sqlite/db.h numbers result columns from 0.
  */
-#ifndef CONVD_STORE_STATEMENTS_H
-#define CONVD_STORE_STATEMENTS_H
+#ifndef CONVD_STORE_SQLITE_STATEMENTS_H
+#define CONVD_STORE_SQLITE_STATEMENTS_H
 
 /* clang-format off */
 
@@ -14,7 +14,7 @@
     " AND NOT EXISTS (SELECT 1 FROM class_pending WHERE class_pending.id = sample.label AND merged_into IS NULL)"
 
 #define STATEMENTS(X)                                                                                                  \
-    /* ---- the connection: db_open.c ---- */                                                                          \
+    /* ---- the connection: store/sqlite/open.c ---- */                                                                          \
     X(PAGE_SIZE,         "PRAGMA page_size = 8192")                                                                    \
     X(LOCKING_EXCLUSIVE, "PRAGMA locking_mode = EXCLUSIVE")                                                            \
     X(JOURNAL_WAL,       "PRAGMA journal_mode = WAL")                                                                  \

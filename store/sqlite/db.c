@@ -1,10 +1,10 @@
-/* db.c - what SQLite says as struct err; transactions and the WAL. See db.h. */
-#include "store/db.h"
+/* db.c - what SQLite says as struct err; transactions and the WAL. See store/sqlite/db.h. */
+#include "store/sqlite/db.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "store/db_internal.h"
+#include "store/sqlite/internal.h"
 
 #define WAL_FRAME_HEADER_BYTES 24 /* before each page in a WAL */
 

@@ -1,5 +1,5 @@
-/* file.c - see file.h */
-#include "store/file.h"
+/* file.c - see store/sqlite/file.h */
+#include "store/sqlite/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
-/* db.h - SQLite, as far as convd needs it. Only its files, which db_internal.h lists, know the library: no other file of convd
+/* db.h - SQLite, as far as convd needs it. Only its files, which store/sqlite/internal.h lists, know the library: no other file of convd
  * includes sqlite3.h.
  *
- * A connection, the statements of store/statements.h, and the translation of what SQLite says to struct err:
+ * A connection, the statements of store/sqlite/statements.h, and the translation of what SQLite says to struct err:
  *
  *   disk full, quota, file size limit    ERR_STORAGE_FULL  the transaction is lost, the connection can be used again
  *   fsync failed                         ERR_STORAGE       and db_sync_failed() from then on: stop and recover
@@ -20,15 +20,15 @@
  * stops earlier calls db_reset(). Bound texts and blobs are borrowed until then. A bind cannot fail by itself: what went
  * wrong is told by the next step. A text or blob that was read is valid until the next step or reset of that statement.
  */
-#ifndef CONVD_STORE_DB_H
-#define CONVD_STORE_DB_H
+#ifndef CONVD_STORE_SQLITE_DB_H
+#define CONVD_STORE_SQLITE_DB_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
-#include "store/statements.h"
+#include "store/sqlite/statements.h"
 
 struct db;
 

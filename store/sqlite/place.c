@@ -1,4 +1,4 @@
-/* db_place.c - whether what is written will be found again. SQLite writes to the files that it has opened, whatever becomes of their
+/* place.c - whether what is written will be found again. SQLite writes to the files that it has opened, whatever becomes of their
  * names: after rm or mv it goes on, into a file that nobody will open. So the names are looked at before each commit (SQLite's commit
  * hook: whatever the statement, it then becomes a rollback), and whenever somebody asks. */
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "store/db_internal.h"
+#include "store/sqlite/internal.h"
 
 static int identify(struct db_file *file)
 {

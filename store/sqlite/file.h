@@ -1,7 +1,7 @@
 /* file.h - a file that appears whole or not at all: made under a name of its own beside the one that it will have. What the store
  * makes is a database, what the command line writes is any other file; neither is ever written in the place of a database. */
-#ifndef CONVD_STORE_FILE_H
-#define CONVD_STORE_FILE_H
+#ifndef CONVD_STORE_SQLITE_FILE_H
+#define CONVD_STORE_SQLITE_FILE_H
 
 #include <stdbool.h>
 

@@ -1,9 +1,9 @@
-/* db_statement.c - the statements of statements.h: prepared at their first use, bound, stepped, read. See db.h. */
+/* statement.c - the statements of store/sqlite/statements.h: prepared at their first use, bound, stepped, read. See store/sqlite/db.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/db_internal.h"
+#include "store/sqlite/internal.h"
 
 #define STATEMENT_TEXT(name, text) [SQL_##name] = text,
 /* Some texts go over several lines, and so have no comma between their parts. NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */

@@ -1,4 +1,4 @@
-/* db_internal.h - what the files of db share and nobody else sees; the only header of convd that includes sqlite3.h.
+/* internal.h - what the files of db share and nobody else sees; the only header of convd that includes sqlite3.h.
  *
  *   db            what SQLite says as struct err; transactions and the WAL
  *   db_statement  prepare, bind, step, read
@@ -6,15 +6,15 @@
  *   db_place      whether the names still lead to the files that are open
  *   db_copy       the database into another file, while it is used
  */
-#ifndef CONVD_STORE_DB_INTERNAL_H
-#define CONVD_STORE_DB_INTERNAL_H
+#ifndef CONVD_STORE_SQLITE_INTERNAL_H
+#define CONVD_STORE_SQLITE_INTERNAL_H
 
 #include <assert.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <sys/types.h>
 
-#include "store/db.h"
+#include "store/sqlite/db.h"
 
 #define DB_PAGE_BYTES 8192 /* as SQL_PAGE_SIZE sets */
 
@@ -39,7 +39,7 @@ struct db {
     bool rescued;            /* then nothing is left in the WAL */
 };
 
-/* ---- db_place.c ---- */
+/* ---- store/sqlite/place.c ---- */
 
 /* db_place_watch - from now on, for a connection that writes: its files are there. db_place_fini - db_close()'s. */
 int db_place_watch(struct db *db, struct err *err);
@@ -59,9 +59,9 @@ static inline sqlite3_stmt *db_statement(const struct db *db, enum statement whi
     return db->statements[which];
 }
 
-/* ---- db.c ---- */
+/* ---- store/sqlite/db.c ---- */
 
-/* db_fail - says what SQLite said, as the table in db.h has it; returns -1. os_error: errno right after the call, which was cleared
+/* db_fail - says what SQLite said, as the table in store/sqlite/db.h has it; returns -1. os_error: errno right after the call, which was cleared
  * before it. sqlite3_system_errno() would be the proper source, but SQLite does not set it when a COMMIT or a checkpoint fails,
  * and it may then still hold an older one. */
 int db_fail(struct db *db, int rc, int os_error, struct err *err);
@@ -72,7 +72,7 @@ bool db_no_room(int os_error);
 /* db_watch_wal - db_wal_bytes() follows every commit from now on. */
 void db_watch_wal(struct db *db);
 
-/* ---- db_statement.c ---- */
+/* ---- store/sqlite/statement.c ---- */
 
 const char *db_statement_text(enum statement which);
 

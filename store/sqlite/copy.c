@@ -1,9 +1,9 @@
-/* db_copy.c - the database into another file, while it is used. See db.h. */
+/* copy.c - the database into another file, while it is used. See store/sqlite/db.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/db_internal.h"
+#include "store/sqlite/internal.h"
 
 struct db_copy {
     const struct db *from; /* whose thread it is: SQLite's list of backups hangs on that connection */

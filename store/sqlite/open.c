@@ -1,4 +1,4 @@
-/* db_open.c - which file it is, who may have it, and how the connection is set up.
+/* open.c - which file it is, who may have it, and how the connection is set up.
  *
  * Why the connection is set up as it is (each was measured; the README says more):
  *   locking_mode EXCLUSIVE before WAL   the wal-index lives in our memory, no -shm file; nobody else can get between
@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/db_internal.h"
-#include "store/schema.h"
+#include "store/sqlite/internal.h"
+#include "store/sqlite/schema.h"
 
 #define APPLICATION_ID 0x636f6e76 /* as in schema/0001.sql */
 
