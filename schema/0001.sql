@@ -31,7 +31,7 @@ CREATE TABLE event (
                                      --   edit     {"from": the lowest revision that it touches, "samples": how many,
                                      --             "rows": SHA-256 over its rows in the tables edit, edited, class_removed}
                                      --   ground   {"arithmetic", "before", "from", "digest"}: another arithmetic goes on
-    chain      BLOB    NOT NULL      -- SHA-256 over the previous row's chain, this row and its samples: store/chain.h
+    chain      BLOB    NOT NULL      -- SHA-256 over the previous row's chain, this row and its samples: store/log/chain.h
                        CHECK (length(chain) = 32)
 ) STRICT;
 
@@ -101,7 +101,7 @@ CREATE TABLE idempotency (
     key         TEXT    PRIMARY KEY,
     fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32), -- SHA-256 of the request; zeros: an image of it was forgotten
     revision    INTEGER NOT NULL REFERENCES event DEFERRABLE INITIALLY DEFERRED, -- the event that it became
-    created_us  INTEGER NOT NULL,                                  -- microseconds, on a clock that runs while convd does: store/keys.c
+    created_us  INTEGER NOT NULL,                                  -- microseconds, on a clock that runs while convd does: store/log/keys.c
     answer      TEXT    NOT NULL                                   -- body of the first answer
 ) STRICT;
 

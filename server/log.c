@@ -1,4 +1,4 @@
-/* log.c - see log.h */
+/* store/log/log.c - see log.h */
 #include "server/log.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* rehearse.c - see rehearse.h */
+/* store/log/rehearsal.c - see rehearse.h */
 #include "server/rehearse.h"
 
 #include <assert.h>

@@ -31,7 +31,7 @@
 #ifndef CONVD_STORE_INTERNAL_H
 #define CONVD_STORE_INTERNAL_H
 
-#include "store/chain.h"
+#include "store/log/chain.h"
 #include "store/sqlite/db.h"
 #include "store/edits.h"
 #include "store/sqlite/file.h"
@@ -53,7 +53,7 @@ struct origin {
     char (*labels)[LABEL_BYTES_MAX + 1];
 };
 
-struct rehearsal; /* rehearse.c's */
+struct rehearsal; /* store/log/rehearsal.c's */
 
 /* Between `from` and an edit event, what was recorded of samples when they were trained is not what a replay gives. */
 struct edit_span {
@@ -82,11 +82,11 @@ struct store {
     uint64_t class_changes;      /* events of classes, and ways back, that were written                      */
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     struct rest *rest;           /* store_rest()                                               */
-    int64_t keys_us;             /* what keys.c's clock is ahead of the system's monotonic one       */
+    int64_t keys_us;             /* what store/log/keys.c's clock is ahead of the system's monotonic one       */
     bool salvaging;              /* a state whose pool cannot be proved is better than none          */
 };
 
-/* ---- events_write.c ---- */
+/* ---- store/log/event_write.c ---- */
 
 /* event_body - the JSON of an event, malloc'ed. digest: of the state after a create event, else unused. */
 int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
@@ -98,7 +98,7 @@ bool event_weights_given(const struct event *create);
 /* class_action_name - the word in the JSON. */
 const char *class_action_name(enum class_action action);
 
-/* ---- events_read.c ---- */
+/* ---- store/log/event_read.c ---- */
 
 /* What the body of a train event says about its samples. */
 struct sample_run {
@@ -118,7 +118,7 @@ void origin_fini(struct origin *origin);
 /* event_kind_parse - 0 for a word that is none. */
 enum event_kind event_kind_parse(const char *word);
 
-/* ---- log.c: writing ---- */
+/* ---- store/log/log.c: writing ---- */
 
 /* log_write - inserts the event's row and samples at the end of the log and moves the end; the group is open. */
 int log_write(struct store *store, struct event *event, const uint8_t digest[DIGEST_BYTES], struct err *err);
@@ -129,7 +129,7 @@ int log_abandon(struct store *store);
 /* log_writable - ERR_DB_READONLY where the store was opened for reading. */
 int log_writable(const struct store *store, struct err *err);
 
-/* ---- log_read.c ---- */
+/* ---- store/log/reader.c ---- */
 
 /* What the row of a sample said about the prediction, beside the image in struct sample. */
 struct outcome_row {
@@ -180,7 +180,7 @@ int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYT
 int store_read_origin(struct store *store, struct err *err);
 int store_read_end(struct store *store, struct err *err);
 
-/* ---- classes.c: the class table, in the open group ---- */
+/* ---- store/log/classes.c: the class table, in the open group ---- */
 
 int classes_create(struct store *store, const struct event *create, struct err *err);
 int classes_apply(struct store *store, const struct event *event, struct err *err); /* class and activate */
@@ -189,7 +189,7 @@ int classes_write(struct store *store, const struct learner *learner, struct err
 /* classes_check - ERR_DB_CORRUPT where the table is not the learner's. */
 int classes_check(struct store *store, const struct learner *learner, struct err *err);
 
-/* ---- line.c: which events lead to a revision ---- */
+/* ---- store/log/lineage.c: which events lead to a revision ---- */
 
 /* Stretches of the log, both ends included, newest first. All but the last begin with an activate event. */
 struct line {
@@ -208,7 +208,7 @@ int line_check(const struct line *line, struct err *err);
 void line_fini(struct line *line);
 bool line_has(const struct line *line, uint64_t revision);
 
-/* ---- samples.c ---- */
+/* ---- store/log/samples.c ---- */
 
 /* sample_read - as store_sample(), with the revision of the event that it came with; a forgotten one is found, with the label
  * EDIT_FORGET and no pixels. */
@@ -219,7 +219,7 @@ int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *l
 int samples_of_stretch(int64_t *low, int64_t *high, struct store *store, const struct stretch *stretch,
                        struct err *err);
 
-/* ---- columns.c: numbers of classes in the file, and columns of the model ---- */
+/* ---- store/log/columns.c: numbers of classes in the file, and columns of the model ---- */
 
 #define CLASS_NONE UINT32_MAX
 
@@ -236,7 +236,7 @@ void columns_remove(struct store *store, uint32_t id);
 struct learner *columns_create(struct store *store, const struct arith *arith, struct err *err);
 int columns_strip(struct learner **learner, struct store *store, struct err *err);
 
-/* ---- meanings.c ---- */
+/* ---- store/log/meanings.c ---- */
 
 struct meanings;
 
@@ -247,7 +247,7 @@ int meanings_open(struct meanings **out, struct store *store, const struct line 
 int meanings_check(struct meanings *meanings, const struct store *store, const struct edit *edit, struct err *err);
 void meanings_close(struct meanings *meanings);
 
-/* ---- edit_rows.c ---- */
+/* ---- store/log/edit_rows.c ---- */
 
 /* edit_spans_read - store->spans, from the bodies of the edit events; a damaged one is left out: who reads its row will name it. */
 int edit_spans_read(struct store *store, struct err *err);
@@ -278,7 +278,7 @@ void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct
 int edit_prove(struct store *store, const struct event *event, struct err *err);
 int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err);
 
-/* ---- keys.c ---- */
+/* ---- store/log/keys.c ---- */
 
 /* keys_open - the clock of the keys goes on. keys_forget - in the group of an edit event, whose rows are there: of keys whose requests
  * brought what it forgets, the fingerprints go as well; one of a prediction (unprintable: routes_predictions.c) has no image in it. */
@@ -296,7 +296,7 @@ int ground_refuses(const struct store *store, uint64_t revision, struct err *err
  * event and pinned snapshot, in one transaction. The learner's revision becomes the event's. */
 int ground_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);
 
-/* ---- rehearse.c ---- */
+/* ---- store/log/rehearsal.c ---- */
 
 /* rehearsal_reset - forgets which samples are live and their pixels: whenever rows of table sample went or changed. NULL is
  * fine, as for rehearsal_free(). */

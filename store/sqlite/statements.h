@@ -39,7 +39,7 @@
     X(BEGIN,             "BEGIN IMMEDIATE")                                                                            \
     X(COMMIT,            "COMMIT")                                                                                     \
     X(ROLLBACK,          "ROLLBACK")                                                                                   \
-    /* ---- JSON, both ways: events_write.c, events_read.c ---- */                                                     \
+    /* ---- JSON, both ways: store/log/event_write.c, store/log/event_read.c ---- */                                                     \
     X(JSON_PUT,          "SELECT json_insert(?1, '$.' || ?2, ?3)")                                                     \
     X(JSON_PUSH,         "SELECT json_insert(?1, '$[#]', ?2)")                                                         \
     X(BODY_CREATE,       "SELECT json_object("                                                                         \
@@ -70,7 +70,7 @@
     X(BODY_GROUND,       "SELECT json_object('arithmetic', ?1, 'before', ?2, 'from', ?3, 'digest', lower(hex(?4)))")   \
     X(READ_GROUND,       "SELECT ?1 ->> '$.arithmetic', ?1 ->> '$.before', ?1 ->> '$.from', ?1 ->> '$.digest'")        \
     X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
-    /* ---- the log: log.c, samples.c ---- */                                                                          \
+    /* ---- the log: store/log/log.c, store/log/samples.c ---- */                                                                          \
     X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
     X(EVENT_LAST,        "SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1")                           \
     X(EVENT_FIRST,       "SELECT kind, body FROM event WHERE revision = 1")                                             \
@@ -113,7 +113,7 @@
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_BELOW,      "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND label >= 0 ORDER BY id DESC LIMIT 1")   \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
-    /* ---- edits: edits.c, edit_rows.c ---- */                                                                        \
+    /* ---- edits: edits.c, store/log/edit_rows.c ---- */                                                                        \
     X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \
     X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE event = ?1 ORDER BY sample")                       \
     X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 ORDER BY sample, event")       \
@@ -143,7 +143,7 @@
                          " AND kind <> 'train' AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")           \
     X(EDIT_FIRST_ABOVE,  "SELECT sample.revision FROM edit JOIN sample ON sample.id = edit.sample"                     \
                          " WHERE edit.label >= ?1 ORDER BY edit.sample LIMIT 1")                                       \
-    /* ---- rehearsals: rehearse.c ---- */                                                                             \
+    /* ---- rehearsals: store/log/rehearsal.c ---- */                                                                             \
     X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \
     X(SAMPLES_STRETCH,   "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
@@ -152,14 +152,14 @@
                          " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
     X(SAMPLES_AMONG,     "SELECT count(*) FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2")    \
     X(SAMPLE_FROM,       "SELECT revision FROM sample WHERE id >= ?1 ORDER BY id LIMIT 1")                             \
-    /* ---- the classes as they are: classes.c ---- */                                                                 \
+    /* ---- the classes as they are: store/log/classes.c ---- */                                                                 \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
     X(CLASS_CLEAR,       "DELETE FROM class")                                                                          \
     X(CLASS_LIST,        "SELECT id, label FROM class ORDER BY id")                                                    \
     X(CLASS_EVENTS,      "SELECT body ->> '$.action', body ->> '$.index', body ->> '$.label', revision FROM event"     \
                          " WHERE kind = 'class' AND kind <> 'train' AND revision BETWEEN ?1 AND ?2 ORDER BY revision") \
-    /* ---- idempotency keys: keys.c ---- */                                                                           \
+    /* ---- idempotency keys: store/log/keys.c ---- */                                                                           \
     X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us, answer)"                    \
                          " VALUES (?1, ?2, ?3, ?4, ?5)")                                                               \
     X(KEY_FIND,          "SELECT fingerprint, revision, answer FROM idempotency WHERE key = ?1")                       \

@@ -90,7 +90,7 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("core/thing.c", '#include "thing.h"', ('"thing.h" does not name its folder',)),
     ("core/thing.c", '#include "core/../store/store.h"', ("does not name its folder",)),
     ("store/sqlite/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
-    ("store/log.c", "#include <sqlite3.h>", ("store/log.c:1", "only store/sqlite/internal.h may include <sqlite3.h>")),
+    ("store/log/log.c", "#include <sqlite3.h>", ("store/log/log.c:1", "only store/sqlite/internal.h may include <sqlite3.h>")),
     ("server/http.c", "#include <sqlite3.h>", ("only store/sqlite/internal.h may include <sqlite3.h>",)),
     ("server/routes.c", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
     ("server/http.h", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
@@ -117,7 +117,7 @@ def test_layers_finds_a_second_owner_of_a_decoder(tree):
 
 
 def test_layers_does_not_read_comments_or_strings(tree):
-    tree.write("store/log.c", '/*\n#include <sqlite3.h>\n*/\n// #include <microhttpd.h>\nconst char *s = "/*";\n')
+    tree.write("store/log/log.c", '/*\n#include <sqlite3.h>\n*/\n// #include <microhttpd.h>\nconst char *s = "/*";\n')
     assert tree.layers()[0] == 0
 
 

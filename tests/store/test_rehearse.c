@@ -2,7 +2,7 @@
 #define MODEL_STEPS 1 /* rehearsals are what the events here say */
 
 #include "core/draw.h"
-#include "store/chain.h"
+#include "store/log/chain.h"
 #include "store/sqlite/schema.h"
 #include "tests/store/model.h"
 

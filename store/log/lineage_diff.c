@@ -1,9 +1,9 @@
-/* apart.c - what one revision has learned from and another has not.
+/* lineage_diff.c - what one revision has learned from and another has not.
  *
  *     apart(a, b) = the samples of line(a) and line(b) that are on one of them only
  *
  * Where a lies on the line of b, these are the samples after a. Lines are a few stretches of revisions, and a stretch is a range
- * of ids (samples.c): so they are found by index, newest first, however much of the log lies between.
+ * of ids (store/log/samples.c): so they are found by index, newest first, however much of the log lies between.
  */
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* events_write.c - an event as its JSON body, by SQLite's own JSON functions.
+/* event_write.c - an event as its JSON body, by SQLite's own JSON functions.
  *
  * Numbers must come back exactly, since replay reads them. A float32 is written as its shortest decimal form ("0.05"), at
  * most 9 digits, which reads back as the same float32; SQLite prints 15. Seeds stay integers.

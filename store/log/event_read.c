@@ -1,4 +1,4 @@
-/* events_read.c - a JSON body as its event, by SQLite's own JSON functions. Whatever one is refused for, the log is damaged. */
+/* event_read.c - a JSON body as its event, by SQLite's own JSON functions. Whatever one is refused for, the log is damaged. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -18,8 +18,8 @@
  * What it finds: a row or image that was changed, left out, added or moved, by a bad disk or by hand. What it does not: a
  * log that was rewritten as a whole, hashes included; or whose end is missing, unless a snapshot remembers that end.
  */
-#ifndef CONVD_STORE_CHAIN_H
-#define CONVD_STORE_CHAIN_H
+#ifndef CONVD_STORE_LOG_CHAIN_H
+#define CONVD_STORE_LOG_CHAIN_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* chain.c - see chain.h. */
-#include "store/chain.h"
+/* chain.c - see store/log/chain.h. */
+#include "store/log/chain.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* log_read.c - the log back from the disk, row by row, each link of the chain checked before the row is believed. */
+/* reader.c - the log back from the disk, row by row, each link of the chain checked before the row is believed. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* rehearse.c - past samples trained on again: which they are, and their pixels at speed.
+/* rehearsal.c - past samples trained on again: which they are, and their pixels at speed.
  *
  * Which: the live line's stretches, each asked by the index on sample.revision, come out as runs of consecutive ids; mostly
  * there is one run, however many samples. A rank is found in it by bisection, so a list of n ids is never made.

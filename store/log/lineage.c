@@ -1,4 +1,4 @@
-/* line.c - which events lead to a revision.
+/* lineage.c - which events lead to a revision.
  *
  * Let a be the last activate event at or before R, and t the revision that it went back to. Then
  *
