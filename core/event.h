@@ -81,7 +81,7 @@ struct event {
         struct {
             uint64_t from;    /* the lowest revision that it touches                                       */
             uint32_t n;       /* samples                                                                   */
-            uint8_t rows[32]; /* SHA-256 over its rows: store/edits.c                                      */
+            uint8_t rows[32]; /* SHA-256 over its rows: store/replay/edits.c                                      */
         } edit;
         struct {
             char arithmetic[32]; /* that goes on                                                            */

@@ -123,7 +123,7 @@ WITH RECURSIVE stretch (first, last) AS (
 )
 SELECT first, last FROM stretch;
 
--- ---- what an edit leaves: store/edits.c ----
+-- ---- what an edit leaves: store/replay/edits.c ----
 --
 -- The fold skips what was forgotten and takes each relabelled sample for what it was relabelled to, at its old place: an edit changes the past, on every line
 -- that the sample is on. So the state just before an edit event is that after it.

@@ -15,7 +15,7 @@
 #include "server/cli_remote.h"
 #include "server/diff.h"
 #include "server/json.h"
-#include "store/edits.h"
+#include "store/replay/edits.h"
 #include "store/store.h"
 
 #define NOTE_BYTES_MAX (sizeof((struct store_snapshot *)0)->note - 1)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "server/clock.h"
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 
 #define STEP_SAMPLES_FIRST 64u
 

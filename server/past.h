@@ -1,7 +1,7 @@
 /* past.h - the model as it was: states of past revisions, made again from the log and kept for a while. POST /predict?revision=N.
  *
  *     past_acquire()   any thread: the state, where it is at hand
- *     past_want()      the trainer's thread: it is to be made; a replay (store/replayer.h) begins, or waits for the one at work
+ *     past_want()      the trainer's thread: it is to be made; a replay (store/replay/replayer.h) begins, or waits for the one at work
  *     past_work()      the trainer's thread, after each round: some milliseconds of the replay
  *     past_forget()    the trainer's thread: the past was edited, so none of it is true any more
  *

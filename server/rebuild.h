@@ -19,7 +19,7 @@
  * Only what has become impossible is dropped, and told: the model went back to before a sample that was to be relabelled, or a class
  * that was to be removed got another meaning. Then there is nothing to be done, and the client may ask for something else.
  *
- * One thread, the trainer's. store/edits.h has the meaning of it all.
+ * One thread, the trainer's. store/replay/edits.h has the meaning of it all.
  */
 #ifndef CONVD_SERVER_REBUILD_H
 #define CONVD_SERVER_REBUILD_H
@@ -28,8 +28,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/edits.h"
-#include "store/replayer.h"
+#include "store/replay/edits.h"
+#include "store/replay/replayer.h"
 
 #define REBUILD_IDS_MAX 10000u /* samples of one request: each is looked up, 5 us, while others wait */
 

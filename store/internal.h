@@ -33,7 +33,7 @@
 
 #include "store/log/chain.h"
 #include "store/sqlite/db.h"
-#include "store/edits.h"
+#include "store/replay/edits.h"
 #include "store/sqlite/file.h"
 #include "store/store.h"
 
@@ -285,7 +285,7 @@ int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct 
 int keys_open(struct store *store, struct err *err);
 int keys_forget(struct store *store, uint64_t event, struct err *err);
 
-/* ---- ground.c: from where on the log is this arithmetic's ---- */
+/* ---- store/replay/baseline.c: from where on the log is this arithmetic's ---- */
 
 /* ground_read - store->ground, from the create event and the last ground event. Errors: ERR_DB_CORRUPT, .. */
 int ground_read(struct store *store, struct err *err);
@@ -303,7 +303,7 @@ int ground_take(struct store *store, struct learner *learner, uint64_t from, str
 void rehearsal_reset(struct rehearsal *rehearsal);
 void rehearsal_free(struct rehearsal *rehearsal);
 
-/* ---- snapshots.c ---- */
+/* ---- store/replay/snapshots.c ---- */
 
 /* snapshot_write - in the open transaction. */
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
@@ -319,19 +319,19 @@ int snapshot_read_any(struct learner **out, struct store *store, int64_t id, con
 /* snapshot_shape - the shape that a snapshot's state says, before any digest. Errors: ERR_DB_CORRUPT, ERR_MEMORY, ERR_STORAGE. */
 int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err);
 
-/* ---- pools.c ---- */
+/* ---- store/replay/replay_buffer.c ---- */
 
 /* pool_read - brings the images of the pool of a state that snapshot_read() gave, from table sample, by id. Errors: ERR_DB_CORRUPT
  * where they are not what the state's digest covers. Costs 3 us an image. */
 int pool_read(struct learner *learner, struct store *store, struct err *err);
 
-/* ---- replayer.c ---- */
+/* ---- store/replay/replayer.c ---- */
 
 struct store_replayer;
 /* replayer_edited - the train events that the replay's edits forget something of, by revision. */
 const struct edited *replayer_edited(const struct store_replayer *replayer, size_t *n);
 
-/* ---- replay.c ---- */
+/* ---- store/replay/replay.c ---- */
 
 /* replay_origin - the state of revision 1, from nothing but the log (and, for given weights, their pinned snapshot). */
 int replay_origin(struct learner **out, struct store *store, const struct arith *arith, struct err *err);

@@ -204,7 +204,7 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
 /* store_sample_range - lowest and highest id, and how many, forgotten ones as well; all 0 when there is none. */
 int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
-/* ---- looking at past samples: what was accepted to be forgotten (store/edits.h) is shown no more, alone or with its class ---- */
+/* ---- looking at past samples: what was accepted to be forgotten (store/replay/edits.h) is shown no more, alone or with its class ---- */
 
 /* A row of the log's samples, without its image. */
 struct store_sample_row {

@@ -113,7 +113,7 @@
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
     X(SAMPLE_BELOW,      "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND label >= 0 ORDER BY id DESC LIMIT 1")   \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
-    /* ---- edits: edits.c, store/log/edit_rows.c ---- */                                                                        \
+    /* ---- edits: store/replay/edits.c, store/log/edit_rows.c ---- */                                                                        \
     X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \
     X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE event = ?1 ORDER BY sample")                       \
     X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 ORDER BY sample, event")       \
@@ -168,7 +168,7 @@
                          " WHERE revision IN (SELECT revision FROM edited WHERE event = ?1) AND unicode(key) >= 32")   \
     X(KEY_EXPIRE,        "DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency ORDER BY rowid LIMIT 1000)" \
                          " AND (created_us <= ?1 OR rowid <= (SELECT max(rowid) FROM idempotency) - ?2) RETURNING 1")  \
-    /* ---- snapshots: snapshots.c, thin.c ---- */                                                                     \
+    /* ---- snapshots: store/replay/snapshots.c, store/replay/retention.c ---- */                                                                     \
     X(SNAPSHOT_INSERT,   "INSERT INTO snapshot (revision, step, created_us, reason, pinned, note, digest, chain,"      \
                          " arithmetic, samples, correct, state)"                                                       \
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"                                 \

@@ -22,7 +22,7 @@
 #include "server/http.h"
 #include "server/image.h"
 #include "server/routes.h"
-#include "store/edits.h"
+#include "store/replay/edits.h"
 #include "tests/oom.h"
 
 #define SIDE    8u

@@ -5,7 +5,7 @@
 #define CONVD_TESTS_STORE_LIFE_H
 
 #include "core/draw.h"
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 #include "tests/store/model.h"
 
 #define REVISIONS 48 /* of a life, at most   */

@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 #include "tests/core/run.h"
 #include "tests/store/fault_disk.h"
 #include "tests/store/image.h"

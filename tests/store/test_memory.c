@@ -3,7 +3,7 @@
  * What must hold: no crash; an error that says so, or the same result as ever (SQLite does without some memory); no block
  * left behind; the store is as before and does it when there is memory again; and what is on the disk is what was told.
  */
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 #include "tests/oom.h"
 #include "tests/store/image.h"
 #include "tests/store/model.h"

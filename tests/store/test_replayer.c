@@ -1,5 +1,5 @@
 /* test_replayer.c - a past state made again in steps: the same whatever the steps are, and whatever happens in between. */
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 #include "tests/store/model.h"
 
 /* What the steps must not disturb, and what must not disturb them: a log with some of everything. past[r]: the state of revision r. */

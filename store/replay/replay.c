@@ -1,4 +1,4 @@
-/* replay.c - from the file back to the state: where it begins, and what an event does. replayer.c goes from the one to the other.
+/* replay.c - from the file back to the state: where it begins, and what an event does. store/replay/replayer.c goes from the one to the other.
  *
  *     state(R) = the newest good snapshot on line(R), then apply the events of line(R) after it
  *

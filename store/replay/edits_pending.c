@@ -1,4 +1,4 @@
-/* edits_accepted.c - edits that were accepted and are not in the log yet: on the disk, so that a crash does not lose them. See edits.h. */
+/* edits_pending.c - edits that were accepted and are not in the log yet: on the disk, so that a crash does not lose them. See store/replay/edits.h. */
 #include "store/internal.h"
 
 int store_edits_keep(struct store *store, const struct edits *edits, struct err *err)

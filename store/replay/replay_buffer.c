@@ -1,4 +1,4 @@
-/* pools.c - the images that a state remembers.
+/* replay_buffer.c - the images that a state remembers.
  *
  * A snapshot has the ids of the pool's samples; their images are in table sample already, and are not written a second time.
  * The digest of the state covers the images by a sum over their fingerprints, so what is read here is proved, whatever

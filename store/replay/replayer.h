@@ -13,12 +13,12 @@
  *
  * What the caller guarantees: no step while a group is open; the store outlives the replayer; one thread, that of the store.
  */
-#ifndef CONVD_STORE_REPLAYER_H
-#define CONVD_STORE_REPLAYER_H
+#ifndef CONVD_STORE_REPLAY_REPLAYER_H
+#define CONVD_STORE_REPLAY_REPLAYER_H
 
 #include <stdint.h>
 
-#include "store/edits.h"
+#include "store/replay/edits.h"
 #include "store/store.h"
 
 struct store_replayer;
@@ -29,7 +29,7 @@ struct replay_want {
     bool from_origin;          /* start from the create event, whatever the ground                     */
     const struct arith *arith; /* NULL: the best                                                      */
     const struct edits
-        *edits; /* to be taken as if they were in the log already (store/edits.h): checked; borrowed until it is
+        *edits; /* to be taken as if they were in the log already (store/replay/edits.h): checked; borrowed until it is
                                 * closed; the ground must be before the first of them; NULL: none */
 };
 

@@ -1,4 +1,4 @@
-/* thin.c - which snapshots may go, and which are pinned.
+/* retention.c - which snapshots may go, and which are pinned.
  *
  * Recovery wants a recent one; looking back wants some old ones. So the newest few stay, and of the others one per power of
  * two of age: with ages counted in revisions, the oldest of 2^b .. 2^(b+1) - 1 stays, for each b. It is the oldest, since

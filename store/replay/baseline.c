@@ -1,4 +1,4 @@
-/* ground.c - from where on the log is this convd's arithmetic's.
+/* baseline.c - from where on the log is this convd's arithmetic's.
  *
  * The create event names the arithmetic that the log began with; each ground event one that took over. Replay is bit for bit only in
  * the arithmetic that a stretch was made by, so it never begins before the last ground event: the pinned snapshot there is for what

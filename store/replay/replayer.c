@@ -1,4 +1,4 @@
-/* replayer.c - see replayer.h. Two phases, both in pieces:
+/* replayer.c - see store/replay/replayer.h. Two phases, both in pieces:
  *
  *     prove    rehearse events after the ground read samples from before it, which no link was checked of: so their rows are
  *              read and checked, from the first that is needed up to the ground, whose chain is known to be right
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "store/internal.h"
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 
 struct store_replayer {
     struct store *store;

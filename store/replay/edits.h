@@ -3,7 +3,7 @@
  *     the model after an edit = the fold of the edited log, bit for bit: forgotten samples are passed over in every train and
  *     rehearse event, relabelled ones are trained on with their new label at their old place
  *
- * So an edit is a rebuild, and the rebuild is a replay (store/replayer.h) that is told of edits which are not in the log yet:
+ * So an edit is a rebuild, and the rebuild is a replay (store/replay/replayer.h) that is told of edits which are not in the log yet:
  *
  *     store_edits_check()      which samples, of what revision; what cannot be is refused
  *     store_edits_keep()       accepted: on the disk from here on, so that a crash does not lose it
@@ -18,8 +18,8 @@
  *
  * One thread, that of the store.
  */
-#ifndef CONVD_STORE_EDITS_H
-#define CONVD_STORE_EDITS_H
+#ifndef CONVD_STORE_REPLAY_EDITS_H
+#define CONVD_STORE_REPLAY_EDITS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
-/* edits.c - see edits.h: the one transaction in which the edited model takes over, and which snapshots it takes with it. */
-#include "store/edits.h"
+/* edits.c - see store/replay/edits.h: the one transaction in which the edited model takes over, and which snapshots it takes with it. */
+#include "store/replay/edits.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/internal.h"
-#include "store/replayer.h"
+#include "store/replay/replayer.h"
 
 /* ---- snapshots that saw ---- */
 

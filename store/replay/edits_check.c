@@ -1,4 +1,4 @@
-/* edits_check.c - what is to be edited: looked up, and refused where it cannot be. See edits.h. */
+/* edits_check.c - what is to be edited: looked up, and refused where it cannot be. See store/replay/edits.h. */
 #include <stdlib.h>
 #include <string.h>
 
