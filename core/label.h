@@ -13,7 +13,7 @@
  * have what cannot be seen, since two labels that look the same are one class for whoever reads them: zero width spaces, marks of
  * direction, byte order marks, fillers, selectors; a joiner (U+200C/200D) only between two characters that it changes the looks of;
  * of the blanks only U+0020 and U+3000. It depends on nothing but the bytes: the fold refuses what it always refused. That a label is
- * in Unicode's normal form C is seen to before it comes here (server/label_take.h).
+ * in Unicode's normal form C is seen to before it comes here (server/common/label_take.h).
  * `bytes` need not be terminated. Errors: ERR_LABEL_INVALID, saying which rule. */
 int label_check(const char *bytes, size_t n_bytes, struct err *err);
 

@@ -1,6 +1,6 @@
-/* team.h - several threads that share one piece of work, as core/ sees them: an interface, since core/ has no threads.
+/* common/worker_team.h - several threads that share one piece of work, as core/ sees them: an interface, since core/ has no threads.
  *
- * server/team.h has the threads. A workspace that was given a team (net.h: workspace_share) cuts the large phases of a pass
+ * server/common/worker_team.h has the threads. A workspace that was given a team (net.h: workspace_share) cuts the large phases of a pass
  * into parts by what they write: positions of the convolution, chains of sums and rows of w01, kernels. No sum is
  * ever cut, so every number has the bits that it has alone, whatever n is and whichever thread computes which part.
  */

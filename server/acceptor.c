@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 
 #define LINGER_MS    2000
 #define LINGER_BYTES (64u << 20)

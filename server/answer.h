@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/problem.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 #define ANSWER_TEXT_MAX    ((size_t)32 << 20) /* of one answer's text: more is refused, and what would work is said */
 #define ANSWER_SMALL_BYTES 16384u             /* of text that a connection keeps, and that nobody counts       */

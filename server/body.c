@@ -11,7 +11,7 @@
 
 #include "server/file_kind.h"
 #include "server/image.h"
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 #include "server/multipart.h"
 #include "server/request.h"
 

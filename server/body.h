@@ -46,7 +46,7 @@
 
 #include "core/core.h"
 #include "server/image.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 /* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request
  * take at most this much (or are one): ERR_TOO_LARGE. */

@@ -8,7 +8,7 @@
 #include "core/core.h"
 #include "server/cli_model.h"
 #include "server/dataset.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 struct cli_batch {
     uint32_t n, capacity;

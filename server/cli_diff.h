@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 
 /* cli_diff_db - compares two snapshots of the database, with progress on stderr; *root: json_free(). Errors: those of store_open() and
  * of diff.h; ERR_STOPPING. */

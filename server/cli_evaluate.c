@@ -9,7 +9,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/progress.h"
 
 #define BATCH         256u

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "server/cli_io.h"
-#include "server/json.h"
-#include "server/label_take.h"
+#include "server/common/json.h"
+#include "server/common/label_take.h"
 #include "server/safetensors.h"
 #include "store/store.h"
 

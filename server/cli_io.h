@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 /* cli_read - the whole file, or stdin for "-", malloc'ed. Errors: ERR_FILE (detail: errno; also when larger than
  * `bytes_max`), ERR_MEMORY. */

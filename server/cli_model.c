@@ -9,7 +9,7 @@
 #include "server/cli_io.h"
 #include "server/client.h"
 #include "server/progress.h"
-#include "server/team.h"
+#include "server/common/worker_team.h"
 
 #define LABELS_NAMED 5 /* in an error's text */
 

@@ -9,7 +9,7 @@
 #include "server/cli_remote.h"
 #include "server/file_kind.h"
 #include "server/image.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 

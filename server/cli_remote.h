@@ -7,7 +7,7 @@
 
 #include "core/core.h"
 #include "server/client.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 struct remote {
     struct client *client;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "server/cli_flags.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 enum samples_action { SAMPLES_LIST, SAMPLES_SHOW, SAMPLES_FORGET, SAMPLES_RELABEL, SAMPLES_ACTIONS };
 

@@ -8,7 +8,7 @@
 #include "server/cli.h"
 #include "server/cli_io.h"
 #include "server/cli_model.h"
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 #include "server/planes.h"
 #include "server/progress.h"
 #include "server/rebuild.h"

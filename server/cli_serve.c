@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "server/daemon.h"
-#include "server/team.h"
+#include "server/common/worker_team.h"
 
 /* Where each flag goes. The defaults are daemon_config_default()'s: --help reads them from there too. */
 enum width { TEXT, SWITCH, WIDE, WORD, PLAIN }; /* const char *, bool, uint64_t, uint32_t, unsigned */

@@ -14,7 +14,7 @@
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
 #include "server/diff.h"
-#include "server/json.h"
+#include "server/common/json.h"
 #include "store/replay/edits.h"
 #include "store/store.h"
 
@@ -324,7 +324,7 @@ static int run_db(const struct order *order, const struct cli_args *args, struct
     case N_ACTIONS:
         break;
     }
-    /* through text, since what json.h builds is for printing, not for reading */
+    /* through text, since what common/json.h builds is for printing, not for reading */
     char *text = status == 0 ? json_print(answer, false) : NULL;
     json_free(answer);
     if (status != 0)

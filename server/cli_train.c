@@ -9,8 +9,8 @@
 #include "server/cli_batch.h"
 #include "server/cli_io.h"
 #include "server/cli_model.h"
-#include "server/json.h"
-#include "server/team.h"
+#include "server/common/json.h"
+#include "server/common/worker_team.h"
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,

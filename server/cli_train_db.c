@@ -15,7 +15,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_train.h"
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/progress.h"
 #include "server/trainer.h"
 

@@ -5,7 +5,7 @@
 
 #include "server/cli_io.h"
 #include "server/cli_model.h"
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/progress.h"
 #include "store/store.h"
 

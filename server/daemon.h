@@ -38,7 +38,7 @@ struct daemon_config {
         remember_seconds;   /* and for how long                                                                     */
     unsigned train_threads; /* that share the steps of a large model, the trainer one of them; 0: all processors    */
     const char *arith;      /* instruction set by name; NULL: the best                                              */
-    const char *log_level;  /* of log.h, by name; SIGUSR1 makes it debug, SIGUSR2 this again                        */
+    const char *log_level;  /* of common/logger.h, by name; SIGUSR1 makes it debug, SIGUSR2 this again                        */
     struct trainer_config trainer;
 };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
-#include "server/json.h"
+#include "server/common/clock.h"
+#include "server/common/json.h"
 
 #define N_TENSORS 3
 

@@ -22,7 +22,7 @@
 
 #include <stdint.h>
 
-#include "server/text.h"
+#include "server/common/text.h"
 #include "store/store.h"
 
 #define DIFF_SAMPLES_MAX 10000u

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/planes.h"
 
 void explain_wins(uint32_t *wins, const struct learner *learner, const struct workspace *ws)

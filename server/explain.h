@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 /* Numbers of saliency in one answer, at most: some 12 MB of JSON. */
 #define EXPLAIN_NUMBERS_MAX (1u << 20)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/json_scan.h"
+#include "server/common/json_scan.h"
 
 #define TEXT_BYTES   256u /* of a file that are looked at to call it text         */
 #define PROSE_BYTES  64u  /* fewer are not surely text                            */

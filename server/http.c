@@ -10,9 +10,9 @@
 #include <time.h>
 
 #include "server/acceptor.h"
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/http_internal.h"
-#include "server/log.h"
+#include "server/common/logger.h"
 #include "server/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */

@@ -30,7 +30,7 @@
  * to itself, 1.0 mends a request before convd sees it (folded headers, blanks and NUL in the target); told to be strict, it refuses
  * what it would mend, and what is left has one reading in both.
  *
- * A request that has to wait (for the trainer, for a thread of server/offload.h) hands a struct http_pending back. Its connection
+ * A request that has to wait (for the trainer, for a thread of server/common/offload.h) hands a struct http_pending back. Its connection
  * sleeps, at no cost but memory, until http_pending_done(), or until request_seconds are over: then the client is told 503, and the
  * pending, whose owner may still be at work on it, is freed when it is done. One that can be cancelled is never abandoned like that, so
  * that its owner may read the request and write the answer until it is done; it is cancelled as well when its client has gone, which the
@@ -45,7 +45,7 @@
 
 #include "core/err.h"
 #include "server/answer.h"
-#include "server/cancel.h"
+#include "server/common/cancel.h"
 #include "server/guard.h"
 #include "server/request.h"
 

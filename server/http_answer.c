@@ -5,7 +5,7 @@
 
 #include "server/acceptor.h"
 #include "server/http_internal.h"
-#include "server/log.h"
+#include "server/common/logger.h"
 
 /* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */
 #define PAGE_POLICY                                                                                                    \

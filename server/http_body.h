@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 #define HTTP_BODY_SMALL_BYTES 32768u            /* kept by a connection                           */
 #define HTTP_BODY_SPARE_BYTES ((size_t)1 << 19) /* at most, of a buffer that stays behind         */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "server/acceptor.h"
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/http_internal.h"
 
 #define STALL_MS  1000 /* without any progress: stands still                                                         */

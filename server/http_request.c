@@ -1,7 +1,7 @@
 /* http_request.c - one request, from its line to the last byte of its answer. */
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/http_headers.h"
 #include "server/http_internal.h"
 #include "server/oip.h"

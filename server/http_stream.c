@@ -1,5 +1,5 @@
 /* http_stream.c - an answer that comes piece by piece; its connection sleeps while there is nothing. */
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/http_internal.h"
 
 #define STREAM_BLOCK_BYTES 4096u

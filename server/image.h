@@ -44,7 +44,7 @@
 #include "core/err.h"
 #include "core/settings.h"
 #include "core/shape.h"
-#include "server/cancel.h"
+#include "server/common/cancel.h"
 
 #define IMAGE_PIXELS_MAX_DEFAULT (16u << 20) /* 16 Mi pixels decoded: 64 MiB */
 

@@ -87,7 +87,7 @@ size_t jobs_list(struct jobs *jobs, struct job_status *out);
 /* One who waits for a job's end, but not longer than until then. */
 struct job_watch {
     int64_t id;
-    int64_t until_ms;                      /* now_ms() of clock.h: the monotonic clock       */
+    int64_t until_ms;                      /* now_ms() of common/clock.h: the monotonic clock       */
     void (*done)(struct job_watch *watch); /* called once; the watch is the caller's again   */
     void *context;                         /* the caller's */
     struct job_watch *next;                /* the table's */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "core/core.h"
-#include "server/json.h"
+#include "server/common/json.h"
 
 /* metadata_add - adds them to `object` as strings. false: out of memory; json_print() of the document would tell as well. */
 bool metadata_add(struct json *object, const struct learner *learner);

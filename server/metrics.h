@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "server/request.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 struct metrics;
 

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/metadata.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 #define MEMBERS_MAX   4
 #define ALIGN         64u

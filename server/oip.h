@@ -31,8 +31,8 @@
 #include <stdint.h>
 
 #include "server/body.h"
-#include "server/json.h"
-#include "server/text.h"
+#include "server/common/json.h"
+#include "server/common/text.h"
 
 #define OIP_NAME_BYTES 128u
 #define OIP_NO_HEADER  UINT64_MAX /* the body is JSON and nothing else */

@@ -4,7 +4,7 @@
 
 #include "server/image.h"
 #include "server/oip.h"
-#include "server/rank.h"
+#include "server/common/rank.h"
 
 void oip_model_name(char name[OIP_NAME_BYTES], const char *db)
 {

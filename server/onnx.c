@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/metadata.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 #define IR_VERSION    7
 #define OPSET_VERSION 13

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <time.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 
 /* Of the calling thread. */
 static _Thread_local uint64_t began_us, seen;

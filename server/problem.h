@@ -13,7 +13,7 @@
 #define CONVD_SERVER_PROBLEM_H
 
 #include "core/err.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 #define PROBLEM_URN "urn:convd:problem:"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 
 #define TERMINAL_DELAY_US  300000
 #define TERMINAL_PERIOD_US 100000

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
-#include "server/log.h"
+#include "server/common/clock.h"
+#include "server/common/logger.h"
 
 #define STEP_SAMPLES   64u   /* between two looks at the clock: a millisecond, mostly */
 #define GATHER_SAMPLES 1000u /* likewise                                              */

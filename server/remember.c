@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "store/store.h"
 
 struct entry {

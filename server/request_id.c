@@ -5,7 +5,7 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "server/text.h"
+#include "server/common/text.h"
 
 /* UUIDs, numbers, the ids of traces (00-4bf9..-00, Root=1-67..;, a/b): visible, and nothing that quotes or ends a field. */
 static bool may_stand(char c)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/events.h"
-#include "server/log.h"
+#include "server/common/logger.h"
 
 #define PARAMS_MAX 9
 

@@ -43,7 +43,7 @@
 #include "server/body.h"
 #include "server/http.h"
 #include "server/metrics.h"
-#include "server/offload.h"
+#include "server/common/offload.h"
 #include "server/remember.h"
 #include "server/request.h"
 #include "server/trainer.h"

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/routes.h"
 
 #define STEP_US    2000 /* of one turn */

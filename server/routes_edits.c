@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 #include "server/routes.h"
 
 static void accepted(struct work *work, struct answer *answer)

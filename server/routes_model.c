@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 #include "server/npz.h"
 #include "server/onnx.h"
 #include "server/routes.h"

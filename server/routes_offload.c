@@ -1,7 +1,7 @@
-/* routes_offload.c - calls that are answered by a thread of the pool (offload.h), while their connection sleeps. */
+/* routes_offload.c - calls that are answered by a thread of the pool (common/offload.h), while their connection sleeps. */
 #include <stdlib.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/routes.h"
 
 /* A thread makes 8 to 40 of them in a nanosecond. */

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/explain.h"
 #include "server/image.h"
-#include "server/rank.h"
+#include "server/common/rank.h"
 #include "server/routes.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */

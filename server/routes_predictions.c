@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "server/image.h"
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 #include "server/planes.h"
 #include "server/routes.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/routes.h"
 
 /* ---- a job in JSON ---- */

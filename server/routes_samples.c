@@ -11,8 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/clock.h"
-#include "server/label_take.h"
+#include "server/common/clock.h"
+#include "server/common/label_take.h"
 #include "server/planes.h"
 #include "server/routes.h"
 #include "server/sample_row.h"

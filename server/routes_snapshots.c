@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/diff.h"
 #include "server/routes.h"
 #include "server/safetensors.h"

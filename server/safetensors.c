@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/metadata.h"
 
 /* Moves *at, the offset in the data, past the tensor. */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
-#include "server/label_take.h"
+#include "server/common/json.h"
+#include "server/common/label_take.h"
 
 #define HEADER_BYTES_MAX ((uint64_t)4 << 20) /* labels of 1,024 classes need 0.4 MiB at most */
 #define SIDES_MAX        4

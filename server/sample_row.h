@@ -3,7 +3,7 @@
 #define CONVD_SERVER_SAMPLE_ROW_H
 
 #include "core/core.h"
-#include "server/text.h"
+#include "server/common/text.h"
 #include "store/store.h"
 
 /* sample_row_write - appends the object; its classes are named as in `learner`, null where that has them no more. */

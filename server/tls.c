@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/common/logger.h"
 
 #define PEM_BYTES_MAX 1048576
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/trainer_internal.h"
 
 #define QUEUE_BYTES_DEFAULT (64ULL << 20) /* memory that waiting requests may hold */

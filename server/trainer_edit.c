@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <time.h>
 
-#include "server/clock.h"
-#include "server/log.h"
+#include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer_internal.h"
 
 #define CHUNK_BUSY_MAX_US 250000 /* of a rebuild, which must be quicker than what it runs after */

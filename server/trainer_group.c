@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/trainer_internal.h"
 
 void trainer_group_init(struct trainer_group *g)

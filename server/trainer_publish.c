@@ -1,8 +1,8 @@
 /* trainer_publish.c - what has been committed is shown and told; what has not is taken back. */
 #include <time.h>
 
-#include "server/clock.h"
-#include "server/log.h"
+#include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer_internal.h"
 
 #define COMPLAIN_US (60 * (uint64_t)SECOND_US)

@@ -1,6 +1,6 @@
 /* trainer_rehearsal.c - a rehearsal (rehearse.h) between the trainer's other jobs: one chunk at the end of each round. */
-#include "server/clock.h"
-#include "server/log.h"
+#include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer_internal.h"
 
 int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err)

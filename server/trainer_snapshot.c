@@ -1,7 +1,7 @@
 /* trainer_snapshot.c - snapshots: taken, amended, gone back to. */
 #include <string.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/trainer_internal.h"
 
 void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken)

@@ -2,8 +2,8 @@
  * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
 #include <unistd.h>
 
-#include "server/clock.h"
-#include "server/log.h"
+#include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer_internal.h"
 
 #define KEYS_MAX      1000000u   /* some 300 MB of them */

@@ -96,11 +96,11 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("server/http.h", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
     ("server/routes.c", '#include "server/http_internal.h"', ("server/routes.c:1", "only server/http.c and server/http_*.c may include",)),
     ("server/http.h", '#include "server/http_internal.h"', ("only server/http.c and server/http_*.c may include",)),
-    ("server/body.c", "#include <cjson/cJSON.h>", ("only server/json.c may include <cjson/cJSON.h>",)),
+    ("server/body.c", "#include <cjson/cJSON.h>", ("only server/common/json.c may include <cjson/cJSON.h>",)),
     ("server/body.c", "#include <curl/curl.h>", ("only server/client.c may include <curl/curl.h>",)),
     ("server/body.c", "#include MACRO", ("cannot read",)),
     ("tests/core/test_net.c", '#include "store/store.h"', ('tests/core may not include "store/store.h"',)),
-    ("tests/store/test_log.c", '#include "server/json.h"', ('tests/store may not include "server/json.h"',)),
+    ("tests/store/test_log.c", '#include "server/common/json.h"', ('tests/store may not include "server/common/json.h"',)),
 ])
 def test_layers_finds_an_include_that_points_the_wrong_way(tree, name, line, words):
     tree.layers()  # the objects of the tree as it was: what is broken here is the text

@@ -250,7 +250,7 @@ END_TEST
 
 /* ---- teams ---- */
 
-/* A team as plain as can be: a thread for every part of every phase. server/team.c has one that is fast, with a test of its own. */
+/* A team as plain as can be: a thread for every part of every phase. server/common/worker_team.c has one that is fast, with a test of its own. */
 struct threads {
     struct team team;
     unsigned calls; /* of run() */

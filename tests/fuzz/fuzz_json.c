@@ -1,5 +1,5 @@
 /* fuzz_json.c - JSON: what was read, written and read again is the same text. */
-#include "server/json.h"
+#include "server/common/json.h"
 #include "tests/fuzz/fuzz.h"
 
 static void walk(const struct json *value, unsigned depth)

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 
 #define OUTPUT_BYTES (256 * 1024)
 

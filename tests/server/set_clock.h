@@ -1,8 +1,8 @@
-/* set_clock.h - the clock of server/clock.h as a test sets it: included once, it takes the place of the one in libserver.a. */
+/* set_clock.h - the clock of server/common/clock.h as a test sets it: included once, it takes the place of the one in libserver.a. */
 #ifndef CONVD_TESTS_SET_CLOCK_H
 #define CONVD_TESTS_SET_CLOCK_H
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 
 static int64_t the_time_ms = 1000000;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "server/body.h"
-#include "server/text.h"
+#include "server/common/text.h"
 
 static struct image_limits limits = {.pixels_max = 1000};
 

@@ -1,4 +1,4 @@
-/* test_json.c - server/json.h: what is read, what is refused, what is written. */
+/* test_json.c - server/common/json.h: what is read, what is refused, what is written. */
 #include <check.h>
 #include <cjson/cJSON.h>
 #include <float.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 
 static struct json *parse(const char *text, struct err *err)
 {

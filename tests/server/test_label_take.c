@@ -1,5 +1,5 @@
 /* test_label_take.c - the one way in for a label: what looks the same becomes the same. */
-#include "server/label_take.h"
+#include "server/common/label_take.h"
 
 #include <check.h>
 #include <stdio.h>

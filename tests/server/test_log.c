@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/common/logger.h"
 #include "server/request_id.h"
 
 /* What the call writes to stderr. */

@@ -1,4 +1,4 @@
-/* test_offload.c - server/offload.h: every task is done exactly once, whatever is cancelled meanwhile. */
+/* test_offload.c - server/common/offload.h: every task is done exactly once, whatever is cancelled meanwhile. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "server/offload.h"
+#include "server/common/offload.h"
 
 static struct offload *offload;
 static struct err err;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "server/pace.h"
 
 static struct model *model;

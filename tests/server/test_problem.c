@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "server/answer.h"
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/problem.h"
 
 static bool is_server_code(enum err_code code)

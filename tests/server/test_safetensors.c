@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 #include "server/safetensors.h"
 
 static const char labels[3][LABEL_BYTES_MAX + 1] = {"0", "\"quoted\" \\", "\xC3\xA9t\xC3\xA9"};

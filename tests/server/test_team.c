@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "core/core.h"
-#include "server/team.h"
+#include "server/common/worker_team.h"
 
 static struct team *team_of(unsigned n)
 {

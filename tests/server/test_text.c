@@ -1,4 +1,4 @@
-/* test_text.c - server/text.h: the growing buffer, and the JSON scalars of the hot answers. */
+/* test_text.c - server/common/text.h: the growing buffer, and the JSON scalars of the hot answers. */
 #include <check.h>
 #include <math.h>
 #include <stdint.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/text.h"
+#include "server/common/text.h"
 
 static void quoted(const char *bytes, size_t n, const char *expected)
 {

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 #include "tests/server/trainer.h"
 
 static struct trainer *start(const struct trainer_config *config)

@@ -1,6 +1,6 @@
 /* json_scan.h - is this JSON? Private to json*.c, but for json_utf8(): what stands between the network and cJSON. */
-#ifndef CONVD_SERVER_JSON_SCAN_H
-#define CONVD_SERVER_JSON_SCAN_H
+#ifndef CONVD_SERVER_COMMON_JSON_SCAN_H
+#define CONVD_SERVER_COMMON_JSON_SCAN_H
 
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
-/* rank.c - see rank.h */
-#include "server/rank.h"
+/* rank.c - see common/rank.h */
+#include "server/common/rank.h"
 
 #include <stdlib.h>
 

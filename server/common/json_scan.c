@@ -1,11 +1,11 @@
-/* json_scan.c - see json_scan.h. A recursive descent whose depth is bounded, one function a production of RFC 8259. */
-#include "server/json_scan.h"
+/* json_scan.c - see common/json_scan.h. A recursive descent whose depth is bounded, one function a production of RFC 8259. */
+#include "server/common/json_scan.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "server/json.h"
+#include "server/common/json.h"
 
 #define NUMBER_CHARACTERS_MAX 63
 

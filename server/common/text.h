@@ -4,10 +4,10 @@
  * follows is dropped, and the one who reads the buffer looks at `failed` once, at the end. A zeroed struct is an empty text. The
  * memory is kept by text_clear(), so that a connection answers one request after the other without malloc.
  *
- * Also here: the few JSON scalars that the hot answers (/predict, /train) are made of. Everything else is built with json.h.
+ * Also here: the few JSON scalars that the hot answers (/predict, /train) are made of. Everything else is built with common/json.h.
  */
-#ifndef CONVD_SERVER_TEXT_H
-#define CONVD_SERVER_TEXT_H
+#ifndef CONVD_SERVER_COMMON_TEXT_H
+#define CONVD_SERVER_COMMON_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* json.h - reading and writing JSON, over cJSON, which only json.c includes.
+/* json.h - reading and writing JSON, over cJSON, which only common/json.c includes.
  *
  * Reading is strict and bounded. json_scan() first proves that the bytes are one RFC 8259 text and nothing more, valid
  * UTF-8, nested at most JSON_DEPTH_MAX deep, with at most JSON_VALUES_MAX values; only then does cJSON, which is
@@ -7,8 +7,8 @@
  *
  * Any thread may read or build documents, each its own.
  */
-#ifndef CONVD_SERVER_JSON_H
-#define CONVD_SERVER_JSON_H
+#ifndef CONVD_SERVER_COMMON_JSON_H
+#define CONVD_SERVER_COMMON_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * whichever form is asked for, the class is found. The fold compares bytes: an older or newer library changes nothing of what was
  * logged.
  */
-#ifndef CONVD_SERVER_LABEL_TAKE_H
-#define CONVD_SERVER_LABEL_TAKE_H
+#ifndef CONVD_SERVER_COMMON_LABEL_TAKE_H
+#define CONVD_SERVER_COMMON_LABEL_TAKE_H
 
 #include <stddef.h>
 

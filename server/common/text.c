@@ -1,5 +1,5 @@
-/* text.c - see text.h */
-#include "server/text.h"
+/* text.c - see common/text.h */
+#include "server/common/text.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,5 +1,5 @@
-/* clock.c - see clock.h */
-#include "server/clock.h"
+/* clock.c - see common/clock.h */
+#include "server/common/clock.h"
 
 #include <time.h>
 

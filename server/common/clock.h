@@ -1,6 +1,6 @@
 /* clock.h - how much time has gone by: the monotonic clock, which nobody sets. What time it is, store_now_us() tells. */
-#ifndef CONVD_SERVER_CLOCK_H
-#define CONVD_SERVER_CLOCK_H
+#ifndef CONVD_SERVER_COMMON_CLOCK_H
+#define CONVD_SERVER_COMMON_CLOCK_H
 
 #include <stdint.h>
 

@@ -1,10 +1,10 @@
-/* json_number.c - a number as text: see json_number_print() in json.h.
+/* json_number.c - a number as text: see json_number_print() in common/json.h.
  *
  * printf with %g would do, but not when an answer has ten probabilities and a prediction takes 13 us: the shortest of
  * 6 to 9 digits costs four rounds of printf and strtof, ten times as much. In the range that matters the digits come
  * from one product of doubles by an exact power of ten instead.
  */
-#include "server/json.h"
+#include "server/common/json.h"
 
 #include <float.h>
 #include <math.h>

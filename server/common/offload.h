@@ -11,12 +11,12 @@
  * A task is the caller's memory. run() is called in a thread of the pool, done() once after it, in the same thread; where the task is
  * cancelled before it began, done() alone, in the thread that cancelled it. done() is the last that the pool knows of a task.
  */
-#ifndef CONVD_SERVER_OFFLOAD_H
-#define CONVD_SERVER_OFFLOAD_H
+#ifndef CONVD_SERVER_COMMON_OFFLOAD_H
+#define CONVD_SERVER_COMMON_OFFLOAD_H
 
 #include <stdint.h>
 
-#include "server/cancel.h"
+#include "server/common/cancel.h"
 
 #define OFFLOAD_QUEUE_MAX 1024u /* tasks that wait; one more: ERR_BUSY */
 

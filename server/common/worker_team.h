@@ -1,4 +1,4 @@
-/* team.h - the threads behind core/team.h: persistent, awake while there is work, asleep soon after.
+/* worker_team.h - the threads behind core/team.h: persistent, awake while there is work, asleep soon after.
  *
  * A member that has nothing to do watches for the next phase for some tens of microseconds (the phases of a step follow one another
  * faster than that), then sleeps until it is woken. run() never waits for a sleeper: each part is claimed by whoever comes first, by
@@ -9,8 +9,8 @@
  *
  * Errors: only while it is made. Threads: one thread calls run() at a time; a team serves one workspace at a time.
  */
-#ifndef CONVD_SERVER_TEAM_H
-#define CONVD_SERVER_TEAM_H
+#ifndef CONVD_SERVER_COMMON_WORKER_TEAM_H
+#define CONVD_SERVER_COMMON_WORKER_TEAM_H
 
 #include "core/err.h"
 #include "core/net.h"

@@ -4,8 +4,8 @@
  * costs a load. Whoever knows that the work is wanted no more (the request's deadline has passed, its client has gone, the daemon stops)
  * says so with cancel(), from any thread; the work then ends with cancel_err().
  */
-#ifndef CONVD_SERVER_CANCEL_H
-#define CONVD_SERVER_CANCEL_H
+#ifndef CONVD_SERVER_COMMON_CANCEL_H
+#define CONVD_SERVER_COMMON_CANCEL_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* offload.c - see offload.h */
-#include "server/offload.h"
+/* offload.c - see common/offload.h */
+#include "server/common/offload.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,11 +1,11 @@
-/* team.c - see team.h
+/* worker_team.c - see common/worker_team.h
  *
  * A phase has a number, `phase`. Slot i says which phase's part i was last claimed, and which finished. run() writes the task, then
  * the number; a thread that has seen the number claims a part by changing its slot from the number before to this one. Only one can;
  * and run() does not return, so nobody changes the task, before all parts are claimed and finished. A thread that comes
  * late finds every part claimed and has touched nothing. Numbers wrap around, which is harmless: slots are never more than one behind.
  */
-#include "server/team.h"
+#include "server/common/worker_team.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "server/clock.h"
+#include "server/common/clock.h"
 
 #define WATCH_SPINS 3000  /* of a member before it sleeps: 30 to 60 us on x86                                    */
 #define WAIT_SPINS  2000  /* of the caller before it yields: whoever has the part may want this very processor */

@@ -1,6 +1,6 @@
 /* rank.h - the classes of one prediction, best first. */
-#ifndef CONVD_SERVER_RANK_H
-#define CONVD_SERVER_RANK_H
+#ifndef CONVD_SERVER_COMMON_RANK_H
+#define CONVD_SERVER_COMMON_RANK_H
 
 #include <stdint.h>
 

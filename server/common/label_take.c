@@ -1,5 +1,5 @@
-/* label_take.c - see label_take.h. The one file that knows utf8proc. */
-#include "server/label_take.h"
+/* label_take.c - see common/label_take.h. The one file that knows utf8proc. */
+#include "server/common/label_take.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* json.c - see json.h. The one file that knows cJSON.
+/* json.c - see common/json.h. The one file that knows cJSON.
  *
  * cJSON by itself takes trailing garbage, control characters as white space, "01", invalid UTF-8, and recurses a
  * thousand levels deep; json_scan() has refused all that before cJSON_Parse sees a byte. (cJSON also notes the place of
@@ -7,7 +7,7 @@
  * A failed allocation while building marks the parent by the type cJSON_Invalid, which cJSON_Print refuses to print: so
  * the error travels to json_print() without a flag of its own.
  */
-#include "server/json.h"
+#include "server/common/json.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/json_scan.h"
+#include "server/common/json_scan.h"
 
 static const cJSON *node(const struct json *value)
 {

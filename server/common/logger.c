@@ -1,5 +1,5 @@
-/* store/log/log.c - see log.h */
-#include "server/log.h"
+/* store/log/log.c - see common/logger.h */
+#include "server/common/logger.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
