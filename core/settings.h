@@ -28,7 +28,7 @@ enum gradient {
     GRADIENT_JACOBIAN, /* D_s' = diag(l^2) - l^2 l^2^T:   exact                            */
 };
 
-/* How a picture of another shape is fitted to the input (server/image.h does it; the arithmetic never sees it). */
+/* How a picture of another shape is fitted to the input (server/image/image.h does it; the arithmetic never sees it). */
 enum fit {
     FIT_CONTAIN, /* whole picture, aspect kept, the rest filled with the picture's border colour */
     FIT_COVER,   /* aspect kept, centre cut out                                                */

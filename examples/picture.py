@@ -1,4 +1,4 @@
-"""From a picture to the network's input as convd does it, for models that run elsewhere: server/image.h has the steps.
+"""From a picture to the network's input as convd does it, for models that run elsewhere: server/image/image.h has the steps.
 
 Needs numpy and Pillow. Only whole numbers are added and divided, so the pixels are convd's own, for every PNG of 8 bits a
 channel; a JPEG may differ by a rounding of its decoder.

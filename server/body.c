@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/file_kind.h"
-#include "server/image.h"
+#include "server/image/file_kind.h"
+#include "server/image/image.h"
 #include "server/common/label_take.h"
 #include "server/multipart.h"
 #include "server/request.h"

@@ -8,15 +8,15 @@
  *   4  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
  *   5  application/json, or text/json                               one JSON object
  *   6  image/...                                                    one raw image of n_input bytes, by rule 7; else ERR_MEDIA_TYPE
- *   7  k * n_input bytes that are surely no file (file_kind.h)      k raw images
+ *   7  k * n_input bytes that are surely no file (image/file_kind.h)      k raw images
  *   8  application/octet-stream                                     ERR_INPUT_SIZE; ERR_MEDIA_TYPE where it surely is a file
  *   9  anything else, or no type                                    JSON, by its bytes; else ERR_MEDIA_TYPE
  *
  * Rules 2 and 9 are what makes `curl --data-binary @7.png URL` work: curl calls that application/x-www-form-urlencoded. Rule 7 never takes the
  * bytes of a GIF, a PDF or an HTML page for pixels: what surely is a file is refused by name, with what to convert it with, in each kind of
- * body. What is pixels for certain says file_kind.h.
+ * body. What is pixels for certain says image/file_kind.h.
  * A raw image is n_input = channels * height * width bytes, plane by plane, row by row, as they are: neither fit nor
- * invert touches it. Pictures are decoded, fitted and inverted as image.h says, by the model's settings.
+ * invert touches it. Pictures are decoded, fitted and inverted as image/image.h says, by the model's settings.
  *
  * A part of a form is a picture, or a raw image of exactly n_input bytes, by the same rules. JSON:
  *
@@ -45,7 +45,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/common/json.h"
 
 /* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request

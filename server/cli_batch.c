@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 
 #define BLOCK_BYTES_MAX ((uint32_t)64 << 20)
 

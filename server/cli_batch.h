@@ -16,7 +16,7 @@ struct cli_batch {
     uint8_t *pixels;        /* [n][n_input]                                        */
     uint32_t n_input;
     uint64_t taken, limit; /* images so far, of at most how many                   */
-    bool no_flat;          /* a flat image (image.h) is passed over, and counted   */
+    bool no_flat;          /* a flat image (image/image.h) is passed over, and counted   */
     uint64_t flat;         /* that were passed over                                */
 };
 

@@ -11,7 +11,7 @@
 #include "server/npz.h"
 #include "server/onnx.h"
 #include "server/safetensors.h"
-#include "server/sheet.h"
+#include "server/image/kernel_sheet.h"
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,

@@ -7,8 +7,8 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
-#include "server/file_kind.h"
-#include "server/image.h"
+#include "server/image/file_kind.h"
+#include "server/image/image.h"
 #include "server/common/json.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)

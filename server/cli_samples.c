@@ -10,7 +10,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
-#include "server/planes.h"
+#include "server/image/input_png.h"
 #include "server/progress.h"
 #include "server/rebuild.h"
 

@@ -9,7 +9,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/common/label_take.h"
-#include "server/planes.h"
+#include "server/image/input_png.h"
 #include "server/progress.h"
 #include "server/rebuild.h"
 #include "server/sample_row.h"

@@ -21,7 +21,7 @@
 #include "server/descriptors.h"
 #include "server/events.h"
 #include "server/http.h"
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/listen.h"
 #include "server/common/logger.h"
 #include "server/common/offload.h"

@@ -4,7 +4,7 @@
  *
  *   IDX     pairs of files, images uint8 [n][h][w] or [n][c][h][w] and labels uint8 [n], each plain or gzipped, in
  *           either order; several pairs one after another. They are raw data: images of the input's very size and
- *           channels are taken as they are, others are fitted as pictures are (image.h), and none is inverted. A label
+ *           channels are taken as they are, others are fitted as pictures are (image/image.h), and none is inverted. A label
  *           7 is "7". Read whole, and checked, when opened: a damaged file is found before anything was learned
  *           from it.
  *   folder  one sub-folder per class, named as its label, with PNG and JPEG files (told by content), fitted and

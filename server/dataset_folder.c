@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "server/dataset_source.h"
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/common/label_take.h"
 
 #define FILE_BYTES_MAX ((size_t)256 << 20)

@@ -16,7 +16,7 @@
 #include <zlib.h>
 
 #include "server/dataset_source.h"
-#include "server/image.h"
+#include "server/image/image.h"
 
 #define STEP_BYTES   ((size_t)16 << 20) /* memory that is taken at first */
 #define VALUES_MAX   ((uint64_t)1 << 40)

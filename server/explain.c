@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "server/common/json.h"
-#include "server/planes.h"
+#include "server/image/input_png.h"
 
 void explain_wins(uint32_t *wins, const struct learner *learner, const struct workspace *ws)
 {

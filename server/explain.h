@@ -4,7 +4,7 @@
  *                 "winner": [W*H whole numbers],    the kernel that won at each position, row by row
  *                 "share": [N numbers],             the part of all positions that each kernel won
  *                 "saliency": [n_input numbers],    |d confidence / d pixel|, per grey level, [channels][height][width]
- *                 "input": "<base64 of a PNG>"}     what the network saw: planes.h
+ *                 "input": "<base64 of a PNG>"}     what the network saw: image/input_png.h
  */
 #ifndef CONVD_SERVER_EXPLAIN_H
 #define CONVD_SERVER_EXPLAIN_H

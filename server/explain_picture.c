@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/canvas.h"
+#include "server/image/canvas.h"
 #include "server/explain.h"
-#include "server/image.h"
+#include "server/image/image.h"
 
 #define PANEL       240u /* longer side, about */
 #define PANEL_MOST  480u

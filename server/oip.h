@@ -10,7 +10,7 @@
  *   probabilities  FP32 [n, n2], in the order of the classes
  *   label          BYTES [n]: the most probable class
  *
- * The answer's parameters have "flat": true where an image of the request is flat (image.h).
+ * The answer's parameters have "flat": true where an image of the request is flat (image/image.h).
  *
  * UINT8 and FP32 may also come as [channels, height, width] (n = 1), flattened to [n, n_input] or [n_input], and with one
  * channel as [n, height, width] or [height, width].

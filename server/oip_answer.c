@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/oip.h"
 #include "server/common/rank.h"
 

@@ -67,7 +67,7 @@ int request_params_check(const struct request *request, const char *const *allow
 int request_param_number(const struct request *request, const char *name, uint64_t low, uint64_t high, uint64_t *number,
                          struct err *err);
 
-/* request_flat - whether ?flat=allow lets flat images (image.h) be learned. Errors: ERR_VALUE for another word. */
+/* request_flat - whether ?flat=allow lets flat images (image/image.h) be learned. Errors: ERR_VALUE for another word. */
 int request_flat(bool *allowed, const struct request *request, struct err *err);
 
 /* media_type_is - whether a Content-Type header (parameters and case aside) is that type; NULL is none. */

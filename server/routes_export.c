@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/planes.h"
+#include "server/image/input_png.h"
 #include "server/routes.h"
 
 #define CHUNK_BYTES ((size_t)256 << 10) /* of images, read at a time */

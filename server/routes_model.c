@@ -8,7 +8,7 @@
 #include "server/onnx.h"
 #include "server/routes.h"
 #include "server/safetensors.h"
-#include "server/sheet.h"
+#include "server/image/kernel_sheet.h"
 
 #define CLASSES_LIGHT    100u
 #define PARAMETERS_LIGHT (1u << 20) /* whose digest takes a millisecond */

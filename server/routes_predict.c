@@ -10,7 +10,7 @@
 
 #include "server/common/clock.h"
 #include "server/explain.h"
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/common/rank.h"
 #include "server/routes.h"
 

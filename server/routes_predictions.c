@@ -4,7 +4,7 @@
  * so that an edit of the past makes that anew, too. It is safe to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
  * fingerprint. So the same label gets the first answer again, also when the prediction is forgotten, after a restart
  * too, as long as keys are kept; another label is a conflict. Where the prediction outlives its key, all that is known is that it was
- * labelled, and any label is one. A flat image (image.h) is trained on
+ * labelled, and any label is one. A flat image (image/image.h) is trained on
  * with ?flat=allow only.
  */
 #include <nettle/sha2.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/common/label_take.h"
-#include "server/planes.h"
+#include "server/image/input_png.h"
 #include "server/routes.h"
 
 #define LIMIT_DEFAULT 50u

@@ -13,7 +13,7 @@
 
 #include "server/common/clock.h"
 #include "server/common/label_take.h"
-#include "server/planes.h"
+#include "server/image/input_png.h"
 #include "server/routes.h"
 #include "server/sample_row.h"
 

@@ -110,10 +110,10 @@ def test_layers_finds_an_include_that_points_the_wrong_way(tree, name, line, wor
 
 
 def test_layers_finds_a_second_owner_of_a_decoder(tree):
-    tree.write("server/image_png.c", "#include <spng.h>\n")
+    tree.write("server/image/png.c", "#include <spng.h>\n")
     assert tree.layers()[0] == 0
-    tree.write("server/sheet.c", "#include <spng.h>\n")
-    must_fail(tree.layers(), "server/image_png.c, server/sheet.c", "<spng.h>")
+    tree.write("server/image/kernel_sheet.c", "#include <spng.h>\n")
+    must_fail(tree.layers(), "server/image/png.c, server/image/kernel_sheet.c", "<spng.h>")
 
 
 def test_layers_does_not_read_comments_or_strings(tree):

@@ -1,5 +1,5 @@
 /* fuzz_picture.c - PNG and JPEG, decoded and fitted. First byte: how to fit, when to invert, how many channels. */
-#include "server/image.h"
+#include "server/image/image.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PIXELS_MAX (1u << 16)

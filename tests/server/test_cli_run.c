@@ -1,8 +1,8 @@
 /* test_cli_run.c - the real convd, offline: what it does to files, what it prints, how it ends. */
 #include "tests/server/cli_run.h"
 
-#include "server/file_kind.h"
-#include "server/image.h"
+#include "server/image/file_kind.h"
+#include "server/image/image.h"
 
 static char digest[128];
 

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "server/client.h"
-#include "server/image.h"
+#include "server/image/image.h"
 
 static char url[64];
 static pid_t daemon_pid;

@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "server/dataset.h"
-#include "server/image.h"
+#include "server/image/image.h"
 
 /* ---- a folder for each test ---- */
 

@@ -1,9 +1,9 @@
-/* test_file_kind.c - server/file_kind.h: what a file is, and that pixels are none. */
+/* test_file_kind.c - server/image/file_kind.h: what a file is, and that pixels are none. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/file_kind.h"
+#include "server/image/file_kind.h"
 
 static const uint8_t *u8(const char *text)
 {

@@ -1,4 +1,4 @@
-/* test_image.c - server/image.h: decoding, fitting, writing PNG.
+/* test_image.c - server/image/image.h: decoding, fitting, writing PNG.
  *
  * The pictures are made by scripts/make-image-fixtures; sample() is the formula of their pixels.
  * Run from the tree's root.
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 
 #define FOLDER "tests/fixtures/images/"
 

@@ -20,7 +20,7 @@
 
 #include "server/events.h"
 #include "server/http.h"
-#include "server/image.h"
+#include "server/image/image.h"
 #include "server/routes.h"
 #include "store/replay/edits.h"
 #include "tests/oom.h"

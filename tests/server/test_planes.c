@@ -1,10 +1,10 @@
-/* test_planes.c - server/planes.h: an input as a picture comes back as the same input. */
+/* test_planes.c - server/image/input_png.h: an input as a picture comes back as the same input. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
-#include "server/planes.h"
+#include "server/image/image.h"
+#include "server/image/input_png.h"
 
 static struct err err;
 

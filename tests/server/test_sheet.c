@@ -1,11 +1,11 @@
-/* test_sheet.c - server/sheet.h: what can be read off the picture of the kernels. */
+/* test_sheet.c - server/image/kernel_sheet.h: what can be read off the picture of the kernels. */
 #include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
-#include "server/sheet.h"
+#include "server/image/image.h"
+#include "server/image/kernel_sheet.h"
 
 /* A model whose kernels are these: [kernels][channels][2][2], on an input of 4 x 4. */
 static struct learner *make(uint32_t kernels, uint32_t channels, const float *k)

@@ -1,4 +1,4 @@
-/* image.h - the files of a model as they are at some moment, to be put back as often as a sweep begins anew. */
+/* image/image.h - the files of a model as they are at some moment, to be put back as often as a sweep begins anew. */
 #ifndef CONVD_TESTS_STORE_IMAGE_H
 #define CONVD_TESTS_STORE_IMAGE_H
 

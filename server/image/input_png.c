@@ -1,11 +1,11 @@
-/* planes.c - see planes.h */
-#include "server/planes.h"
+/* input_png.c - see image/input_png.h */
+#include "server/image/input_png.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 
 /* One pixel of the input in the picture's `depth` bytes. */
 static void take_pixel(uint8_t *to, const uint8_t *pixels, size_t n_plane, size_t at, uint32_t channels)

@@ -1,5 +1,5 @@
-/* canvas.c - see canvas.h. */
-#include "server/canvas.h"
+/* canvas.c - see image/canvas.h. */
+#include "server/image/canvas.h"
 
 #include <string.h>
 

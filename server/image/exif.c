@@ -1,4 +1,4 @@
-/* image_exif.c - which way up a picture was taken: the one value of EXIF that changes what it shows, and the turn that it asks for.
+/* exif.c - which way up a picture was taken: the one value of EXIF that changes what it shows, and the turn that it asks for.
  *
  * A JPEG has EXIF in a segment APP1 that begins with "Exif", two zeros; a PNG in its chunk eXIf. It is a TIFF: byte order, then the place of a
  * directory of entries of 12 bytes, of which one, 0x0112, says how the stored rows and columns lie (EXIF 2.3, 4.6.4). Nothing else of it is
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image_codec.h"
+#include "server/image/codec.h"
 
 #define TAG_ORIENTATION 0x0112u
 #define TYPE_SHORT      3u

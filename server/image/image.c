@@ -1,11 +1,11 @@
-/* image.c - see image.h: who decodes a file. */
-#include "server/image.h"
+/* image.c - see image/image.h: who decodes a file. */
+#include "server/image/image.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/file_kind.h"
-#include "server/image_codec.h"
+#include "server/image/file_kind.h"
+#include "server/image/codec.h"
 
 int image_too_heavy(struct image_limits *limits, struct err *err)
 {

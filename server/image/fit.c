@@ -1,4 +1,4 @@
-/* image_fit.c - from a picture to the input's planes: the steps of image.h after "decode".
+/* fit.c - from a picture to the input's planes: the steps of image/image.h after "decode".
  *
  * Rows of the picture come in one after another; each is turned to planes, summed along x into the columns of the
  * target, and those sums are added to the target rows that it lies under. Weights are whole numbers, so nothing is
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image_codec.h"
+#include "server/image/codec.h"
 
 /* A rectangle of source pixels and the rectangle of the input that it fills. */
 struct placing {
@@ -121,7 +121,7 @@ static void see_tone(const uint8_t *rgba, void *context)
     tone->grey += (uint64_t)grey * alpha;
 }
 
-/* INVERT_AUTO, by the rule in image.h. A picture of nothing but transparency is left as it is. */
+/* INVERT_AUTO, by the rule in image/image.h. A picture of nothing but transparency is left as it is. */
 static bool is_dark_on_light(const struct picture *picture, const struct planes *laid)
 {
     struct tone border = {.laid = laid};

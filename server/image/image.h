@@ -1,6 +1,6 @@
 /* image.h - from an uploaded picture to the network's uint8 input, the same way on every machine.
  *
- * Only image_png.c knows libspng and only image_jpeg.c libjpeg-turbo; both are chosen for the limits that can be set on
+ * Only image/png.c knows libspng and only image/jpeg.c libjpeg-turbo; both are chosen for the limits that can be set on
  * them.
  *
  * The steps, in this order:
@@ -8,7 +8,7 @@
  *   decode   PNG of any colour type and depth (palette, grey of 1 to 16 bits, RGB, tRNS, alpha, interlaced; of 16 bits
  *            the upper 8; an index past the palette's end is black) or JPEG (grey or colour, baseline or progressive)
  *            -> 8-bit RGBA. Numbers are taken as they are: no gamma, no colour profile. CMYK is refused.
- *   upright  turned and mirrored as EXIF says (image_exif.c), 1 to 8, in JPEG and PNG: what every viewer shows
+ *   upright  turned and mirrored as EXIF says (image/exif.c), 1 to 8, in JPEG and PNG: what every viewer shows
  *   ground   channels 1 and 3, where something is transparent: is all that is seen of one colour (within 16 of 255, times alpha), it is ink, and
  *            laid over white where its grey is under 128, over black where not: from here on it is the same as that drawing on paper or on a
  *            board. So no ink is lost, whatever its colour and `invert` are
@@ -34,8 +34,8 @@
  *
  * All in integers: no float, no rounding mode, no instruction set can change a bit. Any thread may call any of these.
  */
-#ifndef CONVD_SERVER_IMAGE_H
-#define CONVD_SERVER_IMAGE_H
+#ifndef CONVD_SERVER_IMAGE_IMAGE_H
+#define CONVD_SERVER_IMAGE_IMAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* file_kind.c - see file_kind.h */
-#include "server/file_kind.h"
+/* file_kind.c - see image/file_kind.h */
+#include "server/image/file_kind.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,4 +1,4 @@
-/* image_png.c - PNG, in and out. The one file that knows libspng.
+/* png.c - PNG, in and out. The one file that knows libspng.
  *
  * What a hostile PNG could cost is bounded here: pixels by image_decode()'s limits, before memory is taken; each
  * ancillary chunk that is kept and all of them together by bytes; their number. Those that are compressed (a colour profile, long texts) mean nothing to
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image_codec.h"
+#include "server/image/codec.h"
 
 #define PNG_SCANS        2 /* up to 80 ns a pixel, of 16 bits and interlaced; a scan of a JPEG takes some 15 */
 #define SIGNATURE_BYTES  ((size_t)8)

@@ -11,8 +11,8 @@
  *
  * Pure, no memory; some 50 ns. Any thread.
  */
-#ifndef CONVD_SERVER_FILE_KIND_H
-#define CONVD_SERVER_FILE_KIND_H
+#ifndef CONVD_SERVER_IMAGE_FILE_KIND_H
+#define CONVD_SERVER_IMAGE_FILE_KIND_H
 
 #include <stdbool.h>
 #include <stddef.h>

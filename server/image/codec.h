@@ -1,4 +1,4 @@
-/* image_codec.h - what the two decoders and the fit give image.c. Private to image*.c.
+/* codec.h - what the two decoders and the fit give image/image.c. Private to image*.c.
  *
  * image_decode_png() and _jpeg() take *out zeroed, check the header against the limits before they take memory, and leave in *out only what
  * picture_fini() may release, whether they succeed or not. Errors: as image_decode().
@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "server/image.h"
+#include "server/image/image.h"
 
 int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
                      struct err *err);

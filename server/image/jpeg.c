@@ -1,4 +1,4 @@
-/* image_jpeg.c - JPEG, in. The one file that knows libjpeg-turbo.
+/* jpeg.c - JPEG, in. The one file that knows libjpeg-turbo.
  *
  * The header is read and its size checked before memory is taken. LIMITSCANS ends a progressive file after 500 scans:
  * 76 KB can otherwise ask for seconds. It decodes in one call, which nobody can cancel: so scans count in the pixels of all pictures. STOPONWARNING makes a truncated file an error, not a half grey picture.
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <turbojpeg.h>
 
-#include "server/image_codec.h"
+#include "server/image/codec.h"
 
 /* What libjpeg-turbo said, in our codes; it has words only. */
 static int fail(tjhandle handle, struct err *err)

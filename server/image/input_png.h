@@ -1,6 +1,6 @@
-/* planes.h - an input of the network as a picture: what it saw, for people. */
-#ifndef CONVD_SERVER_PLANES_H
-#define CONVD_SERVER_PLANES_H
+/* input_png.h - an input of the network as a picture: what it saw, for people. */
+#ifndef CONVD_SERVER_IMAGE_INPUT_PNG_H
+#define CONVD_SERVER_IMAGE_INPUT_PNG_H
 
 #include <stddef.h>
 #include <stdint.h>

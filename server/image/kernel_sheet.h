@@ -1,6 +1,6 @@
-/* sheet.h - the kernels as one picture: a labelled contact sheet, for people. */
-#ifndef CONVD_SERVER_SHEET_H
-#define CONVD_SERVER_SHEET_H
+/* kernel_sheet.h - the kernels as one picture: a labelled contact sheet, for people. */
+#ifndef CONVD_SERVER_IMAGE_KERNEL_SHEET_H
+#define CONVD_SERVER_IMAGE_KERNEL_SHEET_H
 
 #include <stddef.h>
 #include <stdint.h>

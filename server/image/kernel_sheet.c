@@ -1,12 +1,12 @@
-/* sheet.c - see sheet.h. First a layout, all in pixels; then the drawing, which only follows it. */
-#include "server/sheet.h"
+/* kernel_sheet.c - see image/kernel_sheet.h. First a layout, all in pixels; then the drawing, which only follows it. */
+#include "server/image/kernel_sheet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/canvas.h"
-#include "server/image.h"
+#include "server/image/canvas.h"
+#include "server/image/image.h"
 
 #define MARGIN        28u
 #define TILE_SIDE     72u /* about; a weight is a square of whole pixels */
