@@ -87,7 +87,7 @@ struct setting_info {
 extern const struct setting_info setting_table[SETTING_N];
 
 /* settings_default - the settings with nothing switched on that can be off: what a model file that does not name a setting
- * means by it (server/safetensors_read.c), and what tests begin with. */
+ * means by it (server/formats/safetensors_read.c), and what tests begin with. */
 struct settings settings_default(void);
 
 /* settings_new - of a new model of that geometry (which has passed shape_check()); bench/defaults.md says how they were chosen:

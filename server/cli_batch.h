@@ -7,7 +7,7 @@
 
 #include "core/core.h"
 #include "server/cli_model.h"
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 #include "server/common/json.h"
 
 struct cli_batch {

@@ -8,9 +8,9 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/client.h"
-#include "server/npz.h"
-#include "server/onnx.h"
-#include "server/safetensors.h"
+#include "server/formats/npz.h"
+#include "server/formats/onnx.h"
+#include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
 
 static const struct cli_flag flags[] = {

@@ -9,7 +9,7 @@
 #include "server/cli_io.h"
 #include "server/common/json.h"
 #include "server/common/label_take.h"
-#include "server/safetensors.h"
+#include "server/formats/safetensors.h"
 #include "store/store.h"
 
 #define FILE_BYTES_MAX ((size_t)1200 << 20) /* SHAPE_PARAMETERS_MAX floats and the header */

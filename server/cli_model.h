@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "server/cli_flags.h"
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 #include "store/store.h"
 
 struct offline {

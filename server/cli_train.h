@@ -7,7 +7,7 @@
 
 #include "core/core.h"
 #include "server/cli_flags.h"
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 #include "server/rehearse.h"
 
 struct training {

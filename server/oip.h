@@ -1,6 +1,6 @@
 /* oip.h - Open Inference Protocol v2 (KServe's, Triton's), the REST half: its tensors in, its tensors out.
  *
- * The model has one input and two outputs, with the names that onnx.h has:
+ * The model has one input and two outputs, with the names that formats/onnx.h has:
  *
  *   pixels         UINT8 [n, channels, height, width], as raw bodies have them; or
  *                  FP32, same shape: value x scale is a pixel, 0..255, rounded to a whole one, halves up. The parameter "scale" on

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "server/common/label_take.h"
-#include "server/npz.h"
-#include "server/onnx.h"
+#include "server/formats/npz.h"
+#include "server/formats/onnx.h"
 #include "server/routes.h"
-#include "server/safetensors.h"
+#include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
 
 #define CLASSES_LIGHT    100u

@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 #include "tests/fuzz/fuzz.h"
 
 static int file_of(const uint8_t *bytes, size_t n_bytes)

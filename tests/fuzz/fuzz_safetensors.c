@@ -1,5 +1,5 @@
 /* fuzz_safetensors.c - a model from a file: what is read can be made into a model, written, and read as the same again. */
-#include "server/safetensors.h"
+#include "server/formats/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 
 static void make(struct safetensors *file)
@@ -21,7 +21,7 @@ static void make(struct safetensors *file)
         shape->stride = 1;
     if (!file->has_width || !file->has_height)
         return;
-    const uint32_t n_0 = shape->n_0; /* what was left out is filled in: safetensors.h says what must be compared then */
+    const uint32_t n_0 = shape->n_0; /* what was left out is filled in: formats/safetensors.h says what must be compared then */
     if (shape_check(shape, create->as.create.n_classes, &err) != 0) {
         must_tell(&err);
         return;

@@ -1,4 +1,4 @@
-/* test_dataset.c - server/dataset.h: IDX files and folders as labelled images. Run from the tree's root. */
+/* test_dataset.c - server/formats/dataset.h: IDX files and folders as labelled images. Run from the tree's root. */
 #include <check.h>
 #include <ftw.h>
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 #include "server/image/image.h"
 
 /* ---- a folder for each test ---- */

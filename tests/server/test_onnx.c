@@ -1,12 +1,12 @@
-/* test_onnx.c - server/onnx.h and server/npz.h as bytes: framing that adds up to the last one, the same bytes for the same
+/* test_onnx.c - server/formats/onnx.h and server/formats/npz.h as bytes: framing that adds up to the last one, the same bytes for the same
  * state. What the files mean is onnx's and numpy's to say: tests/e2e/test_onnx.py. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-#include "server/npz.h"
-#include "server/onnx.h"
+#include "server/formats/npz.h"
+#include "server/formats/onnx.h"
 
 struct format {
     int (*encode)(uint8_t **bytes, size_t *n_bytes, const struct learner *learner, struct err *err);

@@ -1,4 +1,4 @@
-/* test_safetensors.c - server/safetensors.h: what is written, what is read back, what is refused. */
+/* test_safetensors.c - server/formats/safetensors.h: what is written, what is read back, what is refused. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "server/common/json.h"
-#include "server/safetensors.h"
+#include "server/formats/safetensors.h"
 
 static const char labels[3][LABEL_BYTES_MAX + 1] = {"0", "\"quoted\" \\", "\xC3\xA9t\xC3\xA9"};
 

@@ -1,11 +1,11 @@
-/* safetensors.c - writing the format of safetensors.h. Reading it, where the caution is, has safetensors_read.c. */
-#include "server/safetensors.h"
+/* safetensors.c - writing the format of formats/safetensors.h. Reading it, where the caution is, has formats/safetensors_read.c. */
+#include "server/formats/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/json.h"
-#include "server/metadata.h"
+#include "server/formats/metadata.h"
 
 /* Moves *at, the offset in the data, past the tensor. */
 static void add_tensor(struct json *root, const char *name, const uint32_t *sides, unsigned n_sides, uint64_t *at)

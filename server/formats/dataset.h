@@ -16,8 +16,8 @@
  *
  * One thread at a time.
  */
-#ifndef CONVD_SERVER_DATASET_H
-#define CONVD_SERVER_DATASET_H
+#ifndef CONVD_SERVER_FORMATS_DATASET_H
+#define CONVD_SERVER_FORMATS_DATASET_H
 
 #include <stdbool.h>
 #include <stddef.h>

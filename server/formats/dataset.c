@@ -1,5 +1,5 @@
-/* dataset.c - see dataset.h: which kind, whose turn, which labels. */
-#include "server/dataset.h"
+/* dataset.c - see formats/dataset.h: which kind, whose turn, which labels. */
+#include "server/formats/dataset.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "server/dataset_source.h"
+#include "server/formats/dataset_source.h"
 
 struct dataset {
     struct class_folder folder; /* where n_pairs is 0 */

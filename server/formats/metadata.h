@@ -4,8 +4,8 @@
  * stride (not when N = 0), every setting of settings.h by its name, step, revision, digest, arithmetic, convd (version).
  * The same state gives the same texts in the same order.
  */
-#ifndef CONVD_SERVER_METADATA_H
-#define CONVD_SERVER_METADATA_H
+#ifndef CONVD_SERVER_FORMATS_METADATA_H
+#define CONVD_SERVER_FORMATS_METADATA_H
 
 #include <stdbool.h>
 

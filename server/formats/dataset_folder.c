@@ -7,7 +7,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "server/dataset_source.h"
+#include "server/formats/dataset_source.h"
 #include "server/image/image.h"
 #include "server/common/label_take.h"
 

@@ -13,15 +13,15 @@
  *   probabilities  float32 [batch, n2], in the order of the classes
  *
  * Operator set 13 and IR version 7: what onnx 1.8 and all later ones read, Debian 12's python3-onnx among them.
- * `metadata_props` has what metadata.h lists, classes first; `model_version` is the revision. The same state gives the same
+ * `metadata_props` has what formats/metadata.h lists, classes first; `model_version` is the revision. The same state gives the same
  * bytes. Other runtimes add in another order, so their answers differ from convd's in the last digits: by less than 1e-5.
  *
  * The format is protobuf. It is written by hand: what is needed of protobuf is three kinds of field, forty lines below,
  * whose encoding is fixed for ever; a library would bring a generator into the build and a schema of 900 lines, and copy
  * w01 twice more. What comes out is held against onnx's own checker and run by ONNX Runtime in the tests.
  */
-#ifndef CONVD_SERVER_ONNX_H
-#define CONVD_SERVER_ONNX_H
+#ifndef CONVD_SERVER_FORMATS_ONNX_H
+#define CONVD_SERVER_FORMATS_ONNX_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,14 +1,14 @@
-/* dataset_source.h - the two kinds of dataset, as dataset.c sees them. Private to dataset*.c.
+/* dataset_source.h - the two kinds of dataset, as formats/dataset.c sees them. Private to dataset*.c.
  *
  * `get` fills input and *label for image i, 0 <= i < length. Errors: as dataset_open() and dataset_next(). A *_close()
  * of a zeroed struct is fine, and so is one after a failed open.
  */
-#ifndef CONVD_SERVER_DATASET_SOURCE_H
-#define CONVD_SERVER_DATASET_SOURCE_H
+#ifndef CONVD_SERVER_FORMATS_DATASET_SOURCE_H
+#define CONVD_SERVER_FORMATS_DATASET_SOURCE_H
 
 #include <stdbool.h>
 
-#include "server/dataset.h"
+#include "server/formats/dataset.h"
 
 /* One pair of IDX files. */
 struct idx_pair {

@@ -5,14 +5,14 @@
  *   kernels.npy   float32 [N, channels, kernel height, kernel width]; absent when N = 0
  *   w01.npy       float32 [n0, n1]
  *   w12.npy       float32 [n1, n2]
- *   metadata.npy  bytes, no dimension: JSON, the object of texts that metadata.h lists
+ *   metadata.npy  bytes, no dimension: JSON, the object of texts that formats/metadata.h lists
  *                 json.loads(numpy.load("model.npz")["metadata"].item())
  *
  * All little-endian and row-major. The members' time is the first that zip knows, so that the same state gives the same
  * bytes; each starts at a multiple of 64, as .npy wants. A model's parameters take 1 GiB at most: no zip64 is needed.
  */
-#ifndef CONVD_SERVER_NPZ_H
-#define CONVD_SERVER_NPZ_H
+#ifndef CONVD_SERVER_FORMATS_NPZ_H
+#define CONVD_SERVER_FORMATS_NPZ_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -10,8 +10,8 @@
  * channels, stride (not when N = 0), every setting of settings.h by its name, step, revision, digest, arithmetic, convd
  * (version). The same state gives the same bytes.
  */
-#ifndef CONVD_SERVER_SAFETENSORS_H
-#define CONVD_SERVER_SAFETENSORS_H
+#ifndef CONVD_SERVER_FORMATS_SAFETENSORS_H
+#define CONVD_SERVER_FORMATS_SAFETENSORS_H
 
 #include <stddef.h>
 #include <stdint.h>

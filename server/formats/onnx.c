@@ -1,12 +1,12 @@
-/* onnx.c - see onnx.h. The numbers of fields and types are those of onnx.proto3, which says of itself that they stay. */
-#include "server/onnx.h"
+/* onnx.c - see formats/onnx.h. The numbers of fields and types are those of onnx.proto3, which says of itself that they stay. */
+#include "server/formats/onnx.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/json.h"
-#include "server/metadata.h"
+#include "server/formats/metadata.h"
 #include "server/common/text.h"
 
 #define IR_VERSION    7

@@ -1,5 +1,5 @@
-/* npz.c - see npz.h. The zip format is PKWARE's APPNOTE, of which a stored member needs two headers and the end record. */
-#include "server/npz.h"
+/* npz.c - see formats/npz.h. The zip format is PKWARE's APPNOTE, of which a stored member needs two headers and the end record. */
+#include "server/formats/npz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <zlib.h>
 
 #include "server/common/json.h"
-#include "server/metadata.h"
+#include "server/formats/metadata.h"
 #include "server/common/text.h"
 
 #define MEMBERS_MAX   4

@@ -1,5 +1,5 @@
-/* metadata.c - see metadata.h */
-#include "server/metadata.h"
+/* metadata.c - see formats/metadata.h */
+#include "server/formats/metadata.h"
 
 #include <stdio.h>
 #include <stdlib.h>

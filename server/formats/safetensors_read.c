@@ -1,9 +1,9 @@
-/* safetensors_read.c - reading the format of safetensors.h, of which nothing is believed before it is checked.
+/* safetensors_read.c - reading the format of formats/safetensors.h, of which nothing is believed before it is checked.
  *
  * The order is what makes it safe: header's length against the file, header as strict JSON, tensors' shapes against
  * convd's limits (so that no product can overflow), their offsets against the shapes and the file; only then memory.
  */
-#include "server/safetensors.h"
+#include "server/formats/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "server/dataset_source.h"
+#include "server/formats/dataset_source.h"
 #include "server/image/image.h"
 
 #define STEP_BYTES   ((size_t)16 << 20) /* memory that is taken at first */
