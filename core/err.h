@@ -3,7 +3,7 @@
  * A function that can fail returns 0 or -1 (or a pointer or NULL) and takes a
  * `struct err *` as its last parameter. The caller owns the struct; nothing in
  * it is allocated, so it never needs to be released. There is one code space
- * for the whole program; server/problem.c holds the one table from code to
+ * for the whole program; server/message/problem.c holds the one table from code to
  * HTTP status and problem type, server/cli.c the one from code to exit status.
  *
  * The text is one line for a person, without a trailing full stop, and says

@@ -13,7 +13,7 @@
 #include "server/image/image.h"
 #include "server/common/label_take.h"
 #include "server/multipart.h"
-#include "server/request.h"
+#include "server/message/request.h"
 
 void batch_fini(struct batch *batch)
 {

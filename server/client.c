@@ -14,7 +14,7 @@
 #include "core/core.h"
 #include "server/auth.h"
 #include "server/common/json.h"
-#include "server/problem.h"
+#include "server/message/problem.h"
 
 #define REPLY_BYTES_MAX     ((size_t)1200 << 20) /* a model of SHAPE_PARAMETERS_MAX floats and its header */
 #define FIRST_WAIT_MS       100u

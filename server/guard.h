@@ -21,7 +21,7 @@
 #include <stdbool.h>
 
 #include "core/err.h"
-#include "server/request.h"
+#include "server/message/request.h"
 
 struct guard {
     bool loopback_only; /* all that is listened on over TCP is loopback: check Host                         */

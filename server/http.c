@@ -23,7 +23,7 @@
 static size_t keep_escapes(void *context, struct MHD_Connection *mhd, char *text)
 {
     (void)context, (void)mhd;
-    return strlen(text); /* request.c decodes its own copy */
+    return strlen(text); /* message/request.c decodes its own copy */
 }
 
 /* What libmicrohttpd says, in whatever thread of its own: above all that it has answered a request by itself, of which nobody else

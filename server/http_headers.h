@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "server/request.h"
+#include "server/message/request.h"
 
 struct http_headers {
     struct request *request; /* gets the views that routes use */

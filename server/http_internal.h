@@ -21,7 +21,7 @@
 #include "server/affinity.h"
 #include "server/http.h"
 #include "server/http_body.h"
-#include "server/request_id.h"
+#include "server/message/request_id.h"
 
 enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_AT_WORK, PHASE_PENDING, PHASE_ANSWERED };
 enum http_pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };

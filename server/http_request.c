@@ -5,7 +5,7 @@
 #include "server/http_headers.h"
 #include "server/http_internal.h"
 #include "server/oip.h"
-#include "server/problem.h"
+#include "server/message/problem.h"
 
 void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd)
 {

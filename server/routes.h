@@ -38,14 +38,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/answer.h"
+#include "server/message/response.h"
 #include "server/auth.h"
 #include "server/body.h"
 #include "server/http.h"
-#include "server/metrics.h"
+#include "server/message/metrics.h"
 #include "server/common/offload.h"
 #include "server/remember.h"
-#include "server/request.h"
+#include "server/message/request.h"
 #include "server/trainer.h"
 
 /* What all routes share; made by routes_create(), read by all HTTP threads. */

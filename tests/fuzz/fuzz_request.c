@@ -7,7 +7,7 @@
 #include "server/auth.h"
 #include "server/guard.h"
 #include "server/http_headers.h"
-#include "server/request.h"
+#include "server/message/request.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char token[] = "0123456789abcdef-._~+/=";

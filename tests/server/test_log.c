@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "server/common/logger.h"
-#include "server/request_id.h"
+#include "server/message/request_id.h"
 
 /* What the call writes to stderr. */
 static char written[4096];

@@ -1,12 +1,12 @@
-/* test_problem.c - server/problem.h: the table from error to status is total, and a 5xx keeps what is inside inside. */
+/* test_problem.c - server/message/problem.h: the table from error to status is total, and a 5xx keeps what is inside inside. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/answer.h"
+#include "server/message/response.h"
 #include "server/common/json.h"
-#include "server/problem.h"
+#include "server/message/problem.h"
 
 static bool is_server_code(enum err_code code)
 {

@@ -1,8 +1,8 @@
-/* test_request.c - server/request.h: what a client says that it would rather have. (The rest of it is tested over HTTP.) */
+/* test_request.c - server/message/request.h: what a client says that it would rather have. (The rest of it is tested over HTTP.) */
 #include <check.h>
 #include <stdlib.h>
 
-#include "server/request.h"
+#include "server/message/request.h"
 
 static const struct {
     const char *accept, *type;

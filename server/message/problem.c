@@ -1,5 +1,5 @@
-/* problem.c - see problem.h */
-#include "server/problem.h"
+/* problem.c - see message/problem.h */
+#include "server/message/problem.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * A client, or the proxy before us, may give it, so that one request can be followed through several logs; else we make one:
  * eight hexadecimal digits of this run, which are random, a dash, and the request's number in it.
  */
-#ifndef CONVD_SERVER_REQUEST_ID_H
-#define CONVD_SERVER_REQUEST_ID_H
+#ifndef CONVD_SERVER_MESSAGE_REQUEST_ID_H
+#define CONVD_SERVER_MESSAGE_REQUEST_ID_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

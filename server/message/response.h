@@ -1,18 +1,18 @@
-/* answer.h - what a route says: status, headers, body. http_answer.c puts it on the wire.
+/* response.h - what a route says: status, headers, body. http_answer.c puts it on the wire.
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
  * answer owns, or, where `fixed` is set, bytes that live as long as the program,
  * or, where `stream` is set, what that gives piece by piece (http.h). Everything is text in UTF-8 or bytes; the content type says which.
  */
-#ifndef CONVD_SERVER_ANSWER_H
-#define CONVD_SERVER_ANSWER_H
+#ifndef CONVD_SERVER_MESSAGE_RESPONSE_H
+#define CONVD_SERVER_MESSAGE_RESPONSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/err.h"
 #include "server/common/json.h"
-#include "server/problem.h"
+#include "server/message/problem.h"
 #include "server/common/text.h"
 
 #define ANSWER_TEXT_MAX    ((size_t)32 << 20) /* of one answer's text: more is refused, and what would work is said */
@@ -46,7 +46,7 @@ struct answer {
     const char *vary;        /* static, NULL                    */
     unsigned retry_after;    /* seconds; 0: none                */
     size_t n_json;           /* Inference-Header-Content-Length, see oip.h; 0: none     */
-    const char *request_id;  /* http's: for the log; see request_id.h                   */
+    const char *request_id;  /* http's: for the log; see message/request_id.h                   */
     bool oip;                /* problems carry the `error` of that protocol as well     */
     bool page;               /* of the page: a browser is told to let nothing else into it   */
     bool close;              /* close the connection afterwards */
@@ -71,7 +71,7 @@ void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t
 /* answer_text_done - called when `text` has been written: says 503 where memory ran out meanwhile, 422 where it became too large. */
 void answer_text_done(struct answer *answer, unsigned status, const char *type);
 
-/* answer_problem - application/problem+json for err, by the table of problem.h; answer_problem_row - by that row. */
+/* answer_problem - application/problem+json for err, by the table of message/problem.h; answer_problem_row - by that row. */
 void answer_problem(struct answer *answer, const struct err *err);
 void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err);
 

@@ -9,8 +9,8 @@
  * sentence of the table, and the real story goes to the log. Codes that only the command line can meet have rows too, so
  * that the table is total: test_problem.c walks it.
  */
-#ifndef CONVD_SERVER_PROBLEM_H
-#define CONVD_SERVER_PROBLEM_H
+#ifndef CONVD_SERVER_MESSAGE_PROBLEM_H
+#define CONVD_SERVER_MESSAGE_PROBLEM_H
 
 #include "core/err.h"
 #include "server/common/text.h"

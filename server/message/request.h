@@ -2,8 +2,8 @@
  *
  * Everything is borrowed from the connection and lives until the route's last answer.
  */
-#ifndef CONVD_SERVER_REQUEST_H
-#define CONVD_SERVER_REQUEST_H
+#ifndef CONVD_SERVER_MESSAGE_REQUEST_H
+#define CONVD_SERVER_MESSAGE_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ struct request {
     const char *json_length; /* Inference-Header-Content-Length: oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */
-    const char *id;          /* request_id.h */
+    const char *id;          /* message/request_id.h */
     /* for the metrics; set by the routes */
     unsigned route;
 };

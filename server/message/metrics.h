@@ -3,12 +3,12 @@
  * Every count is one relaxed atomic addition, so any thread counts, and reading while others count gives numbers that are
  * each right, if not all of one instant. Written in Prometheus's text format, with its conventions.
  */
-#ifndef CONVD_SERVER_METRICS_H
-#define CONVD_SERVER_METRICS_H
+#ifndef CONVD_SERVER_MESSAGE_METRICS_H
+#define CONVD_SERVER_MESSAGE_METRICS_H
 
 #include <stdint.h>
 
-#include "server/request.h"
+#include "server/message/request.h"
 #include "server/common/text.h"
 
 struct metrics;

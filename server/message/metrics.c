@@ -1,5 +1,5 @@
-/* metrics.c - see metrics.h */
-#include "server/metrics.h"
+/* metrics.c - see message/metrics.h */
+#include "server/message/metrics.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

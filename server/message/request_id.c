@@ -1,5 +1,5 @@
-/* request_id.c - see request_id.h */
-#include "server/request_id.h"
+/* request_id.c - see message/request_id.h */
+#include "server/message/request_id.h"
 
 #include <string.h>
 #include <sys/random.h>

@@ -1,5 +1,5 @@
-/* answer.c - see answer.h */
-#include "server/answer.h"
+/* response.c - see message/response.h */
+#include "server/message/response.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* request.c - see request.h */
-#include "server/request.h"
+/* request.c - see message/request.h */
+#include "server/message/request.h"
 
 #include <string.h>
 #include <strings.h>
