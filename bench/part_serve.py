@@ -49,10 +49,10 @@ def bodies(out: Path) -> list[Body]:
 
 
 def memory_of_connection() -> str:
-    """What server/http.c gives libmicrohttpd for a connection: the one setting of its that is no default of the daemon's."""
-    found = re.search(r"#define CONNECTION_MEMORY_BYTES[\s\\]+(\d+)", (HERE.parent / "server/http.c").read_text())
+    """What server/http/http.c gives libmicrohttpd for a connection: the one setting of its that is no default of the daemon's."""
+    found = re.search(r"#define CONNECTION_MEMORY_BYTES[\s\\]+(\d+)", (HERE.parent / "server/http/http.c").read_text())
     if not found:
-        raise BenchError("server/http.c no longer says CONNECTION_MEMORY_BYTES: the bare handler cannot have the same")
+        raise BenchError("server/http/http.c no longer says CONNECTION_MEMORY_BYTES: the bare handler cannot have the same")
     return found[1]
 
 

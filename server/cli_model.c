@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/auth.h"
+#include "server/http/auth.h"
 #include "server/cli_io.h"
 #include "server/client.h"
 #include "server/progress.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "core/core.h"
-#include "server/auth.h"
+#include "server/http/auth.h"
 #include "server/common/json.h"
 #include "server/message/problem.h"
 

@@ -15,20 +15,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/acceptor.h"
-#include "server/auth.h"
+#include "server/http/acceptor.h"
+#include "server/http/auth.h"
 #include "server/common/clock.h"
 #include "server/descriptors.h"
 #include "server/events.h"
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/image/image.h"
-#include "server/listen.h"
+#include "server/http/listen.h"
 #include "server/common/logger.h"
 #include "server/common/offload.h"
 #include "server/routes.h"
 #include "server/signals.h"
 #include "server/common/worker_team.h"
-#include "server/tls.h"
+#include "server/http/tls.h"
 #include "server/watchdog.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */

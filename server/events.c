@@ -163,7 +163,7 @@ static void fill(struct reader *reader)
         text_add_string(&reader->out, ":\n\n");
 }
 
-/* The reader's stream: http.h. */
+/* The reader's stream: http/http.h. */
 static long reader_read(struct http_stream *stream, char *bytes, size_t room)
 {
     struct reader *reader = (struct reader *)(void *)stream;

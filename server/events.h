@@ -28,7 +28,7 @@
 
 #include <stdint.h>
 
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/jobs.h"
 #include "server/trainer.h"
 

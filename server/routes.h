@@ -39,9 +39,9 @@
 #include <stdint.h>
 
 #include "server/message/response.h"
-#include "server/auth.h"
+#include "server/http/auth.h"
 #include "server/body.h"
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/message/metrics.h"
 #include "server/common/offload.h"
 #include "server/remember.h"

@@ -3,7 +3,7 @@
  *     7/0000000017.png      label / id: by name, the files of a class come in the order of training; time: when it was learned
  *
  * All samples of the live line up to the request, as the network saw them; forgotten ones are not among them. The answer is a stream
- * (http.h): the trainer's thread reads some rows at a time (JOB_READ), a thread of the pool (common/offload.h) turns them into files, and the HTTP
+ * (http/http.h): the trainer's thread reads some rows at a time (JOB_READ), a thread of the pool (common/offload.h) turns them into files, and the HTTP
  * thread copies those when the client takes them. So an export delays nobody, and costs a few times CHUNK_BYTES, however large it is. What goes wrong on the way cuts
  * the connection: a client sees that the archive has no end.
  *

@@ -8,7 +8,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "server/tls.h"
+#include "server/http/tls.h"
 
 /* A thread's share of the connections is those whose descriptor is its number modulo the threads (http_attach): look for a
  * descriptor of that kind by copying the one we have. */

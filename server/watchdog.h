@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/trainer.h"
 
 #define WATCHDOG_THREADS_MAX 64u

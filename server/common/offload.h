@@ -6,7 +6,7 @@
  * heavy requests takes processors, but not the answers, from the others.
  *
  * Two lengths of task wait in one queue, in order of arrival. One thread takes short ones only, so that a crowd of long ones (seconds each)
- * does not keep those of some milliseconds waiting. The queue is bounded by number; the bodies that wait in it are bounded by http_body.h.
+ * does not keep those of some milliseconds waiting. The queue is bounded by number; the bodies that wait in it are bounded by http/body_buffer.h.
  *
  * A task is the caller's memory. run() is called in a thread of the pool, done() once after it, in the same thread; where the task is
  * cancelled before it began, done() alone, in the thread that cancelled it. done() is the last that the pool knows of a task.

@@ -14,7 +14,7 @@
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
 
-/* What a request may do, or needs to be allowed: each includes the ones before it. See auth.h. */
+/* What a request may do, or needs to be allowed: each includes the ones before it. See http/auth.h. */
 enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE };
 
 #define REQUEST_PATH_BYTES 256u /* longer paths are none of ours: 404 */

@@ -1,8 +1,8 @@
-/* response.h - what a route says: status, headers, body. http_answer.c puts it on the wire.
+/* response.h - what a route says: status, headers, body. http/send.c puts it on the wire.
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
  * answer owns, or, where `fixed` is set, bytes that live as long as the program,
- * or, where `stream` is set, what that gives piece by piece (http.h). Everything is text in UTF-8 or bytes; the content type says which.
+ * or, where `stream` is set, what that gives piece by piece (http/http.h). Everything is text in UTF-8 or bytes; the content type says which.
  */
 #ifndef CONVD_SERVER_MESSAGE_RESPONSE_H
 #define CONVD_SERVER_MESSAGE_RESPONSE_H
@@ -25,7 +25,7 @@
 /* What caches may do: predictions and problems are never stored; what has an ETag may be, and is revalidated. */
 enum answer_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
 
-struct http_stream; /* http.h */
+struct http_stream; /* http/http.h */
 
 struct answer {
     unsigned status;

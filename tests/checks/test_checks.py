@@ -31,9 +31,9 @@ class Tree:
         self.write("core/thing.c", CORE)
         self.write("store/sqlite/internal.h", '#include "core/thing.h"\n#include <sqlite3.h>\n')
         self.write("store/sqlite/db.c", '#include "store/sqlite/internal.h"\n')
-        self.write("server/http_internal.h", '#include "store/sqlite/db.h"\n#include <microhttpd.h>\n')
-        self.write("server/http.c", '#include "server/http_internal.h"\n')
-        self.write("server/http_answer.c", '#include "server/http_internal.h"\n')
+        self.write("server/http/internal.h", '#include "store/sqlite/db.h"\n#include <microhttpd.h>\n')
+        self.write("server/http/http.c", '#include "server/http/internal.h"\n')
+        self.write("server/http/send.c", '#include "server/http/internal.h"\n')
 
     def write(self, name: str, text: str) -> None:
         path = self.root / name
@@ -82,20 +82,20 @@ def test_layers_finds_a_source_that_was_not_built(tree):
 
 @pytest.mark.parametrize("name, line, words", [
     ("core/thing.c", '#include "store/store.h"', ("core/thing.c:1", 'core may not include "store/store.h"')),
-    ("core/thing.c", '#include "server/http.h"', ('core may not include "server/http.h"',)),
+    ("core/thing.c", '#include "server/http/http.h"', ('core may not include "server/http/http.h"',)),
     ("core/thing.h", "#include <time.h>", ("core/thing.h:1", "core may not include <time.h>")),
     ("core/thing.c", "#include <pthread.h>", ("core may not include <pthread.h>",)),
     ("core/thing.c", "#include <immintrin.h>", ("only core/arith/lanes.h may include <immintrin.h>",)),
     ("core/thing.c", "#  include  <unistd.h>", ("core may not include <unistd.h>",)),
     ("core/thing.c", '#include "thing.h"', ('"thing.h" does not name its folder',)),
     ("core/thing.c", '#include "core/../store/store.h"', ("does not name its folder",)),
-    ("store/sqlite/db.c", '#include "server/http.h"', ('store may not include "server/http.h"',)),
+    ("store/sqlite/db.c", '#include "server/http/http.h"', ('store may not include "server/http/http.h"',)),
     ("store/log/log.c", "#include <sqlite3.h>", ("store/log/log.c:1", "only store/sqlite/internal.h may include <sqlite3.h>")),
-    ("server/http.c", "#include <sqlite3.h>", ("only store/sqlite/internal.h may include <sqlite3.h>",)),
-    ("server/routes.c", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
-    ("server/http.h", "#include <microhttpd.h>", ("only server/http_internal.h may include <microhttpd.h>",)),
-    ("server/routes.c", '#include "server/http_internal.h"', ("server/routes.c:1", "only server/http.c and server/http_*.c may include",)),
-    ("server/http.h", '#include "server/http_internal.h"', ("only server/http.c and server/http_*.c may include",)),
+    ("server/http/http.c", "#include <sqlite3.h>", ("only store/sqlite/internal.h may include <sqlite3.h>",)),
+    ("server/routes.c", "#include <microhttpd.h>", ("only server/http/internal.h may include <microhttpd.h>",)),
+    ("server/http/http.h", "#include <microhttpd.h>", ("only server/http/internal.h may include <microhttpd.h>",)),
+    ("server/routes.c", '#include "server/http/internal.h"', ("server/routes.c:1", "only server/http/http.c and server/http_*.c may include",)),
+    ("server/http/http.h", '#include "server/http/internal.h"', ("only server/http/http.c and server/http_*.c may include",)),
     ("server/body.c", "#include <cjson/cJSON.h>", ("only server/common/json.c may include <cjson/cJSON.h>",)),
     ("server/body.c", "#include <curl/curl.h>", ("only server/client.c may include <curl/curl.h>",)),
     ("server/body.c", "#include MACRO", ("cannot read",)),
@@ -211,7 +211,7 @@ def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
 
 # ---- check-tour ----
 
-TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/sqlite/db.c`, `store/sqlite/internal.h`, `server/http.c`, `server/http_internal.h`, `server/http_answer.c`\n<!-- /tour -->\n"
+TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/sqlite/db.c`, `store/sqlite/internal.h`, `server/http/http.c`, `server/http/internal.h`, `server/http/send.c`\n<!-- /tour -->\n"
 
 
 def test_tour_accepts_one_that_names_every_file(tree):

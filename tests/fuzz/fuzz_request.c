@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/auth.h"
-#include "server/guard.h"
-#include "server/http_headers.h"
+#include "server/http/auth.h"
+#include "server/http/guard.h"
+#include "server/http/headers.h"
 #include "server/message/request.h"
 #include "tests/fuzz/fuzz.h"
 

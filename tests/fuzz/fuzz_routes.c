@@ -69,7 +69,7 @@ static void start(void)
     must(routes->remember != NULL);
 }
 
-/* ---- what http_pending.c does with a request that waits ---- */
+/* ---- what http/pending.c does with a request that waits ---- */
 
 static sem_t done;
 

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "server/affinity.h"
+#include "server/http/affinity.h"
 
 static unsigned processors(void)
 {

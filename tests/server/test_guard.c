@@ -1,4 +1,4 @@
-/* test_guard.c - server/guard.h and server/listen.h: which hosts, pages and addresses are ours. */
+/* test_guard.c - server/http/guard.h and server/http/listen.h: which hosts, pages and addresses are ours. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server/guard.h"
-#include "server/listen.h"
+#include "server/http/guard.h"
+#include "server/http/listen.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -1,9 +1,9 @@
-/* test_http_body.c - server/http_body.h: bodies are collected whole, within limits, and large buffers are used again. */
+/* test_http_body.c - server/http/body_buffer.h: bodies are collected whole, within limits, and large buffers are used again. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/http_body.h"
+#include "server/http/body_buffer.h"
 
 #define MIB ((size_t)1 << 20)
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "server/events.h"
-#include "server/http.h"
+#include "server/http/http.h"
 #include "server/image/image.h"
 #include "server/routes.h"
 #include "store/replay/edits.h"

@@ -1,4 +1,4 @@
-/* http_headers.h - the headers of a request, as they come: which matter to us, and whether their framing can be trusted.
+/* headers.h - the headers of a request, as they come: which matter to us, and whether their framing can be trusted.
  *
  * libmicrohttpd accepts header blocks that two readers would cut up differently (that is how requests are smuggled): bare LF, bare
  * CR, NUL, folded lines, several Content-Length. It replaces each CR, LF and colon by zero and hands out pointers into its buffer, in

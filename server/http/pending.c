@@ -1,7 +1,7 @@
-/* http_pending.c - a request that waits: its connection sleeps until what it waits for has happened, or the reaper gives up. */
+/* pending.c - a request that waits: its connection sleeps until what it waits for has happened, or the reaper gives up. */
 #include <assert.h>
 
-#include "server/http_internal.h"
+#include "server/http/internal.h"
 
 void http_pending_suspend(struct http_connection *connection, struct http_pending *pending)
 {

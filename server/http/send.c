@@ -1,10 +1,10 @@
-/* http_answer.c - an answer as a response of libmicrohttpd: its headers, its bytes, and the response that serves again. */
+/* send.c - an answer as a response of libmicrohttpd: its headers, its bytes, and the response that serves again. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "server/acceptor.h"
-#include "server/http_internal.h"
+#include "server/http/acceptor.h"
+#include "server/http/internal.h"
 #include "server/common/logger.h"
 
 /* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */

@@ -1,5 +1,5 @@
-/* auth.c - see auth.h */
-#include "server/auth.h"
+/* auth.c - see http/auth.h */
+#include "server/http/auth.h"
 
 #include <errno.h>
 #include <fcntl.h>

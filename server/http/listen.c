@@ -1,5 +1,5 @@
-/* listen.c - see listen.h */
-#include "server/listen.h"
+/* listen.c - see http/listen.h */
+#include "server/http/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

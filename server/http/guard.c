@@ -1,5 +1,5 @@
-/* guard.c - see guard.h */
-#include "server/guard.h"
+/* guard.c - see http/guard.h */
+#include "server/http/guard.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* http_body.c - see http_body.h */
-#include "server/http_body.h"
+/* body_buffer.c - see http/body_buffer.h */
+#include "server/http/body_buffer.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
-/* affinity.c - see affinity.h */
-#include "server/affinity.h"
+/* affinity.c - see http/affinity.h */
+#include "server/http/affinity.h"
 
 #define LOOK_NS   1000000u   /* between two looks of a thread                                       */
 #define ACTIVE_NS 10000000u  /* who was seen there so lately is at work there: two ticks and a half */

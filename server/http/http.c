@@ -1,5 +1,5 @@
-/* http.c - see http.h: from start to stop. http_internal.h says where the rest is. */
-#include "server/http.h"
+/* http.c - see http/http.h: from start to stop. http/internal.h says where the rest is. */
+#include "server/http/http.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -9,11 +9,11 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "server/acceptor.h"
+#include "server/http/acceptor.h"
 #include "server/common/clock.h"
-#include "server/http_internal.h"
+#include "server/http/internal.h"
 #include "server/common/logger.h"
-#include "server/tls.h"
+#include "server/http/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */
 #define CONNECTION_MEMORY_BYTES 20480u
@@ -50,7 +50,7 @@ static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)limit, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_seconds, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)CONNECTION_MEMORY_BYTES, NULL},
-        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL}, /* 1.0 would else mend a block before http_headers.c has measured it */
+        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL}, /* 1.0 would else mend a block before http/headers.c has measured it */
         {MHD_OPTION_END, 0, NULL},               /* up to four more */
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},

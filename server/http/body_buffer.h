@@ -1,4 +1,4 @@
-/* http_body.h - a request's body while it comes in: counted, limited, and collected in memory that is used again.
+/* body_buffer.h - a request's body while it comes in: counted, limited, and collected in memory that is used again.
  *
  * A connection keeps a small buffer of its own. Larger bodies are collected in buffers that count against a budget of all connections
  * together, so that memory does not grow with their number; a few of these stay behind for the next large body, since pages
@@ -8,8 +8,8 @@
  *
  * struct http_bodies is shared, its functions may be called by any thread; a struct http_body is its connection's.
  */
-#ifndef CONVD_SERVER_HTTP_BODY_H
-#define CONVD_SERVER_HTTP_BODY_H
+#ifndef CONVD_SERVER_HTTP_BODY_BUFFER_H
+#define CONVD_SERVER_HTTP_BODY_BUFFER_H
 
 #include <pthread.h>
 #include <stdatomic.h>

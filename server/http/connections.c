@@ -1,4 +1,4 @@
-/* http_connections.c - who comes in and who must leave.
+/* connections.c - who comes in and who must leave.
  *
  * A connection has its place from accept() on: it is entered here before libmicrohttpd gets it, and while it lies in libmicrohttpd's
  * queue, which may take as long as its pool thread is at work, it is "arriving". So nobody is counted late. Where all places are taken, a
@@ -16,9 +16,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server/acceptor.h"
+#include "server/http/acceptor.h"
 #include "server/common/clock.h"
-#include "server/http_internal.h"
+#include "server/http/internal.h"
 
 #define STALL_MS  1000 /* without any progress: stands still                                                         */
 #define AT_ONCE   64u  /* displaced together: one in so many places, since each look takes all of the list           */

@@ -1,5 +1,5 @@
-/* http_headers.c - see http_headers.h */
-#include "server/http_headers.h"
+/* headers.c - see http/headers.h */
+#include "server/http/headers.h"
 
 #include <string.h>
 #include <strings.h>

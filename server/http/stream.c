@@ -1,6 +1,6 @@
-/* http_stream.c - an answer that comes piece by piece; its connection sleeps while there is nothing. */
+/* stream.c - an answer that comes piece by piece; its connection sleeps while there is nothing. */
 #include "server/common/clock.h"
-#include "server/http_internal.h"
+#include "server/http/internal.h"
 
 #define STREAM_BLOCK_BYTES 4096u
 #define STREAM_LARGE_BYTES 65536u

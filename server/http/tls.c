@@ -1,5 +1,5 @@
-/* tls.c - see tls.h */
-#include "server/tls.h"
+/* tls.c - see http/tls.h */
+#include "server/http/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>

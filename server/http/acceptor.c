@@ -1,5 +1,5 @@
-/* acceptor.c - see acceptor.h */
-#include "server/acceptor.h"
+/* acceptor.c - see http/acceptor.h */
+#include "server/http/acceptor.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* http_internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd. In reading order:
+/* internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd. In reading order:
  *
  *   http              from start to stop
  *   http_connections  who comes in, who must leave: places, idleness, deadlines
@@ -18,9 +18,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/affinity.h"
-#include "server/http.h"
-#include "server/http_body.h"
+#include "server/http/affinity.h"
+#include "server/http/http.h"
+#include "server/http/body_buffer.h"
 #include "server/message/request_id.h"
 
 enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_AT_WORK, PHASE_PENDING, PHASE_ANSWERED };
@@ -95,7 +95,7 @@ struct http {
     atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_unheard, n_displaced, n_suspended, n_asleep;
 };
 
-/* ---- http_connections.c ---- */
+/* ---- http/connections.c ---- */
 
 /* http_connections_notify - libmicrohttpd has taken a connection in, or is about to close its socket. Pool threads. */
 void http_connections_notify(void *context, struct MHD_Connection *mhd, void **socket_context,
@@ -131,7 +131,7 @@ void http_connection_tell_of_end(const struct http_connection *connection);
  * it is suspended. */
 bool http_connection_is_gone(const struct http_connection *connection);
 
-/* ---- http_request.c: libmicrohttpd's calls, in this order; pool threads ---- */
+/* ---- http/exchange.c: libmicrohttpd's calls, in this order; pool threads ---- */
 
 /* http_request_line - the request line is there: the clock of this request starts. Returns the connection, or NULL. */
 void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd);
@@ -147,7 +147,7 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
 void http_request_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                             enum MHD_RequestTerminationCode code);
 
-/* ---- http_pending.c ---- */
+/* ---- http/pending.c ---- */
 
 /* http_pending_suspend - the connection sleeps and the pending is started: it may be resumed before this returns. */
 void http_pending_suspend(struct http_connection *connection, struct http_pending *pending);
@@ -162,7 +162,7 @@ bool http_pending_give_up(struct http_connection *connection);
 /* http_pending_look - the reaper's: cancels what is done for a client that has gone. With http->lock held. */
 void http_pending_look(struct http_connection *connection);
 
-/* ---- http_answer.c ---- */
+/* ---- http/send.c ---- */
 
 /* http_answer_send - queues the connection's answer. MHD_NO closes the connection without one: what is left when even the
  * answer finds no memory. */
@@ -174,7 +174,7 @@ enum MHD_Result http_answer_refuse(struct http_connection *connection, bool has_
 /* http_answer_forget - the response that was kept. */
 void http_answer_forget(struct http_connection *connection);
 
-/* ---- http_stream.c ---- */
+/* ---- http/stream.c ---- */
 
 /* http_stream_response - of answer.stream, which is the response's then. NULL: out of memory. */
 struct MHD_Response *http_stream_response(struct http_connection *connection);

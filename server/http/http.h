@@ -1,4 +1,4 @@
-/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. Its files, which http_internal.h lists, alone know libmicrohttpd.
+/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. Its files, which http/internal.h lists, alone know libmicrohttpd.
  *
  * Who does what
  *   accept thread   accepts (so that stopping to listen is one line and races with nothing) and counts connections. One too
@@ -36,8 +36,8 @@
  * that its owner may read the request and write the answer until it is done; it is cancelled as well when its client has gone, which the
  * reaper finds out: closed both ways or for writing, as nginx takes it too.
  */
-#ifndef CONVD_SERVER_HTTP_H
-#define CONVD_SERVER_HTTP_H
+#ifndef CONVD_SERVER_HTTP_HTTP_H
+#define CONVD_SERVER_HTTP_HTTP_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -46,7 +46,7 @@
 #include "core/err.h"
 #include "server/message/response.h"
 #include "server/common/cancel.h"
-#include "server/guard.h"
+#include "server/http/guard.h"
 #include "server/message/request.h"
 
 struct http_pending {

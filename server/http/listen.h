@@ -5,8 +5,8 @@
  * permissions but its owner's and given the mode asked for after that, so that there is no moment at which it is more
  * open.
  */
-#ifndef CONVD_SERVER_LISTEN_H
-#define CONVD_SERVER_LISTEN_H
+#ifndef CONVD_SERVER_HTTP_LISTEN_H
+#define CONVD_SERVER_HTTP_LISTEN_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -1,10 +1,10 @@
 /* tls.h - a certificate and its key, checked before anything listens; and the first word of a handshake.
  *
- * The TLS itself is libmicrohttpd's, over GnuTLS: TLS 1.2 and 1.3. tls.c is the only file that includes GnuTLS. A new
+ * The TLS itself is libmicrohttpd's, over GnuTLS: TLS 1.2 and 1.3. http/tls.c is the only file that includes GnuTLS. A new
  * certificate is taken by a restart; with a socket that systemd holds, clients only wait for it.
  */
-#ifndef CONVD_SERVER_TLS_H
-#define CONVD_SERVER_TLS_H
+#ifndef CONVD_SERVER_HTTP_TLS_H
+#define CONVD_SERVER_HTTP_TLS_H
 
 #include <stdbool.h>
 

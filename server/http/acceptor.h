@@ -6,8 +6,8 @@
  * Accepting is ours and not libmicrohttpd's: its own way to stop listening (MHD_quiesce_daemon) races with its pool's threads and aborts
  * the process when it loses; here the thread that polls the socket is the one that closes it.
  */
-#ifndef CONVD_SERVER_ACCEPTOR_H
-#define CONVD_SERVER_ACCEPTOR_H
+#ifndef CONVD_SERVER_HTTP_ACCEPTOR_H
+#define CONVD_SERVER_HTTP_ACCEPTOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

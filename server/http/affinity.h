@@ -6,8 +6,8 @@
  * that finds another at work on its own processor moves to one where none is. Tied to its place it is not: a thread that may not move
  * waits for whatever else runs there, though the next processor be idle (15 % of the rate of single training requests).
  */
-#ifndef CONVD_SERVER_AFFINITY_H
-#define CONVD_SERVER_AFFINITY_H
+#ifndef CONVD_SERVER_HTTP_AFFINITY_H
+#define CONVD_SERVER_HTTP_AFFINITY_H
 
 #include <sched.h>
 #include <stdatomic.h>

@@ -11,13 +11,13 @@
  * As soon as one of them is set, nothing is answered without one but what tells no more than that convd is here and how it
  * is asked: /, /healthz, /readyz, /openapi.json and /v2/health/. Where one of the two is missing, what it would open is closed to
  * everybody (reading: to all but the writing token). With none, everything is open: that is for loopback and UNIX sockets,
- * and listen.h refuses it elsewhere.
+ * and http/listen.h refuses it elsewhere.
  *
  * What is kept and compared are SHA-256 digests, all of their bytes every time, of both tokens every time: how long the
  * comparison takes tells nothing about how much of a guess was right, or of which token.
  */
-#ifndef CONVD_SERVER_AUTH_H
-#define CONVD_SERVER_AUTH_H
+#ifndef CONVD_SERVER_HTTP_AUTH_H
+#define CONVD_SERVER_HTTP_AUTH_H
 
 #include <stdbool.h>
 

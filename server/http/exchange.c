@@ -1,9 +1,9 @@
-/* http_request.c - one request, from its line to the last byte of its answer. */
+/* exchange.c - one request, from its line to the last byte of its answer. */
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/http_headers.h"
-#include "server/http_internal.h"
+#include "server/http/headers.h"
+#include "server/http/internal.h"
 #include "server/oip.h"
 #include "server/message/problem.h"
 
