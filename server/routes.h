@@ -40,7 +40,7 @@
 
 #include "server/message/response.h"
 #include "server/http/auth.h"
-#include "server/body.h"
+#include "server/payload/body.h"
 #include "server/http/http.h"
 #include "server/message/metrics.h"
 #include "server/common/offload.h"

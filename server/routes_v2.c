@@ -1,6 +1,6 @@
 /* routes_v2.c - /v2: the Open Inference Protocol, on one published revision, as /predict is.
  *
- * What the tensors are is oip.h's affair. Here are the routes, the model's name and version, and the statistics: since the
+ * What the tensors are is payload/oip.h's affair. Here are the routes, the model's name and version, and the statistics: since the
  * start, of inferences over this protocol, all revisions together.
  */
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/oip.h"
+#include "server/payload/oip.h"
 #include "server/routes.h"
 
 /* Batch sizes that are told apart; requests of further sizes are in the totals alone. */

@@ -4,7 +4,7 @@
 #include "server/common/clock.h"
 #include "server/http/headers.h"
 #include "server/http/internal.h"
-#include "server/oip.h"
+#include "server/payload/oip.h"
 #include "server/message/problem.h"
 
 void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd)

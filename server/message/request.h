@@ -34,7 +34,7 @@ struct request {
     const char *fetch_mode, *fetch_dest; /* Sec-Fetch-Mode, Sec-Fetch-Dest */
     const char *accept, *accept_encoding, *last_event_id;
     const char *given_id;    /* X-Request-Id, as it came */
-    const char *json_length; /* Inference-Header-Content-Length: oip.h */
+    const char *json_length; /* Inference-Header-Content-Length: payload/oip.h */
     struct text *body;       /* whole; a route may text_take() it */
     enum access granted;     /* by its token, or its lack */
     const char *id;          /* message/request_id.h */

@@ -45,7 +45,7 @@ struct answer {
     const char *encoding;    /* Content-Encoding; static, NULL  */
     const char *vary;        /* static, NULL                    */
     unsigned retry_after;    /* seconds; 0: none                */
-    size_t n_json;           /* Inference-Header-Content-Length, see oip.h; 0: none     */
+    size_t n_json;           /* Inference-Header-Content-Length, see payload/oip.h; 0: none     */
     const char *request_id;  /* http's: for the log; see message/request_id.h                   */
     bool oip;                /* problems carry the `error` of that protocol as well     */
     bool page;               /* of the page: a browser is told to let nothing else into it   */

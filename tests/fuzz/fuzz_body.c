@@ -1,6 +1,6 @@
 /* fuzz_body.c - bodies of /predict and /train: JSON, its plain form, NDJSON, raw, pictures, forms, by content type and without.
  * First byte: the content type, whether labels are asked for, and whether the query gives them. */
-#include "server/body.h"
+#include "server/payload/body.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct image_limits limits = {.pixels_max = 1 << 16};

@@ -1,5 +1,5 @@
 /* fuzz_multipart.c - forms: the first line is the content type, the rest the body. Parts lie in the body, in order. */
-#include "server/multipart.h"
+#include "server/payload/multipart.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)

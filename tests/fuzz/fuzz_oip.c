@@ -1,6 +1,6 @@
 /* fuzz_oip.c - Open Inference Protocol v2: JSON, then tensors in binary. First two bytes: the JSON's length, all ones: no
  * binary part. What was understood is answered, and the answer is JSON. */
-#include "server/oip.h"
+#include "server/payload/oip.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct image_limits limits = {.pixels_max = 1 << 16};

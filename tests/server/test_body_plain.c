@@ -1,4 +1,4 @@
-/* test_body_plain.c - server/body.h: JSON read without a tree means what the tree says, or is left to it.
+/* test_body_plain.c - server/payload/body.h: JSON read without a tree means what the tree says, or is left to it.
  *
  * The tree is asked by escaping a letter of each "pixels": the same document, but no longer a plain one.
  */
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/body.h"
+#include "server/payload/body.h"
 #include "server/common/text.h"
 
 static struct image_limits limits = {.pixels_max = 1000};

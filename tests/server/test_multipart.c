@@ -1,11 +1,11 @@
-/* test_multipart.c - server/multipart.h: forms as curl and browsers send them, and as an attacker might. */
+/* test_multipart.c - server/payload/multipart.h: forms as curl and browsers send them, and as an attacker might. */
 #include <check.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/multipart.h"
+#include "server/payload/multipart.h"
 
 #define TYPE "multipart/form-data; boundary=XX"
 

@@ -1,11 +1,11 @@
-/* test_oip.c - server/oip.h without HTTP: names, and that no request, however damaged, does worse than an error. What is taken and
+/* test_oip.c - server/payload/oip.h without HTTP: names, and that no request, however damaged, does worse than an error. What is taken and
  * refused, and where errors point, is held against the protocol in tests/e2e/test_v2.py. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/oip.h"
+#include "server/payload/oip.h"
 
 static struct image_limits limits = {.pixels_max = 1u << 20};
 

@@ -1,5 +1,5 @@
-/* body.c - see body.h */
-#include "server/body.h"
+/* body.c - see payload/body.h */
+#include "server/payload/body.h"
 
 #include <assert.h>
 #include <nettle/base64.h>
@@ -12,7 +12,7 @@
 #include "server/image/file_kind.h"
 #include "server/image/image.h"
 #include "server/common/label_take.h"
-#include "server/multipart.h"
+#include "server/payload/multipart.h"
 #include "server/message/request.h"
 
 void batch_fini(struct batch *batch)
@@ -324,7 +324,7 @@ static int label_each(struct batch *batch, const char *labels, const struct body
 
 enum body_kind { BODY_FORM, BODY_NDJSON, BODY_JSON, BODY_RAW, BODY_PICTURE };
 
-/* The rules of body.h, in their order. */
+/* The rules of payload/body.h, in their order. */
 static int recognize(enum body_kind *kind, const struct body_source *source, const struct shape *shape, struct err *err)
 {
     const char *type = source->content_type;

@@ -1,7 +1,7 @@
-/* body_json.c - images and samples out of JSON and NDJSON; see body.h. What is plain, body_plain.c reads faster. */
+/* body_json.c - images and samples out of JSON and NDJSON; see payload/body.h. What is plain, payload/body_pixels.c reads faster. */
 #include <string.h>
 
-#include "server/body.h"
+#include "server/payload/body.h"
 
 /* ---- one image ---- */
 

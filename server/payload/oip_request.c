@@ -1,8 +1,8 @@
-/* oip_request.c - reading an inference request; see oip.h */
+/* oip_request.c - reading an inference request; see payload/oip.h */
 #include <string.h>
 
-#include "server/oip.h"
-#include "server/oip_input.h"
+#include "server/payload/oip.h"
+#include "server/payload/oip_input.h"
 
 #define DIMS_MAX 4u
 

@@ -23,14 +23,14 @@
  * The model's name is the stem of its database's file, and `convd` always works as well. Its version is the revision: the live
  * one is the only one there is to be asked.
  */
-#ifndef CONVD_SERVER_OIP_H
-#define CONVD_SERVER_OIP_H
+#ifndef CONVD_SERVER_PAYLOAD_OIP_H
+#define CONVD_SERVER_PAYLOAD_OIP_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/body.h"
+#include "server/payload/body.h"
 #include "server/common/json.h"
 #include "server/common/text.h"
 

@@ -1,5 +1,5 @@
-/* multipart.c - see multipart.h */
-#include "server/multipart.h"
+/* multipart.c - see payload/multipart.h */
+#include "server/payload/multipart.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* oip_input.c - see oip_input.h */
-#include "server/oip_input.h"
+/* oip_input.c - see payload/oip_input.h */
+#include "server/payload/oip_input.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
  * Content-Disposition of form-data with a name, lines end in CRLF, the closing delimiter is there. (libmicrohttpd's post
  * processor is not used: FIELD-NOTES of the project say why.)
  */
-#ifndef CONVD_SERVER_MULTIPART_H
-#define CONVD_SERVER_MULTIPART_H
+#ifndef CONVD_SERVER_PAYLOAD_MULTIPART_H
+#define CONVD_SERVER_PAYLOAD_MULTIPART_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
-/* oip_input.h - the one input tensor of an inference request. Between oip_request.c, which reads its description, and
- * oip_input.c, which reads its values. */
-#ifndef CONVD_SERVER_OIP_INPUT_H
-#define CONVD_SERVER_OIP_INPUT_H
+/* oip_input.h - the one input tensor of an inference request. Between payload/oip_request.c, which reads its description, and
+ * payload/oip_input.c, which reads its values. */
+#ifndef CONVD_SERVER_PAYLOAD_OIP_INPUT_H
+#define CONVD_SERVER_PAYLOAD_OIP_INPUT_H
 
-#include "server/oip.h"
+#include "server/payload/oip.h"
 
 enum oip_datatype { OIP_UINT8, OIP_FP32, OIP_BYTES, OIP_OTHER };
 

@@ -1,9 +1,9 @@
-/* oip_answer.c - writing metadata and inference responses; see oip.h */
+/* oip_response.c - writing metadata and inference responses; see payload/oip.h */
 #include <stdio.h>
 #include <string.h>
 
 #include "server/image/image.h"
-#include "server/oip.h"
+#include "server/payload/oip.h"
 #include "server/common/rank.h"
 
 void oip_model_name(char name[OIP_NAME_BYTES], const char *db)

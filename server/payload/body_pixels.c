@@ -1,4 +1,4 @@
-/* body_plain.c - JSON in its plainest form, read in one pass and without a tree: what programs send.
+/* body_pixels.c - JSON in its plainest form, read in one pass and without a tree: what programs send.
  *
  * A tree of 784 pixels costs 784 nodes of 80 bytes and a strtod() each, eight times the network's own work. Here a body is read
  * straight into the batch as long as it is
@@ -6,14 +6,14 @@
  *     {"image": {"pixels": PIXELS}}             and "label": "..." before or after "image", where labels are expected
  *     {"images": [{"pixels": PIXELS}, ...]}     {"samples": [{"label": "...", "image": {"pixels": PIXELS}}, ...]}
  *
- * with white space wherever JSON has it, PIXELS being whole numbers of at most three digits in lists of the shapes that body.h allows,
+ * with white space wherever JSON has it, PIXELS being whole numbers of at most three digits in lists of the shapes that payload/body.h allows,
  * and labels of printable ASCII without escapes. At the first byte that is anything else (a fraction, an escape, another member, a
- * mistake, too many of something) reading ends, and body_json.c begins anew with the whole document: so what is taken here is a
+ * mistake, too many of something) reading ends, and payload/body_json.c begins anew with the whole document: so what is taken here is a
  * subset of what is taken there, with the same meaning, and errors are told in one place.
  */
 #include <string.h>
 
-#include "server/body.h"
+#include "server/payload/body.h"
 
 struct plain {
     const uint8_t *at, *end;

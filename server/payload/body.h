@@ -37,8 +37,8 @@
  * A body is taken whole or not at all. Errors name what is wrong and where: pointer /samples/17/image, /images/3 (the
  * fourth image of a form or a raw batch, or its label), /lines/5 (the sixth line of NDJSON).
  */
-#ifndef CONVD_SERVER_BODY_H
-#define CONVD_SERVER_BODY_H
+#ifndef CONVD_SERVER_PAYLOAD_BODY_H
+#define CONVD_SERVER_PAYLOAD_BODY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -110,7 +110,7 @@ struct batch {
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
 void batch_fini(struct batch *batch);
 
-/* ---- between body.c, body_json.c and body_plain.c; and for oip_input.c ---- */
+/* ---- between payload/body.c, payload/body_json.c and payload/body_pixels.c; and for payload/oip_input.c ---- */
 
 /* batch_add - room for one more image; its pixels are for the caller to fill. NULL: ERR_TOO_LARGE, ERR_MEMORY, it is cancelled or too heavy. */
 uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct err *err);
