@@ -16,7 +16,7 @@
  *   label.h     what may name a class
  *   event.h     what can happen
  *   net.h       the equations, the parameters, forward and step
- *   explain.h   what moved an answer
+ *   model/explain.h   what moved an answer
  *   draw.h      random bits by counter
  *   pool.h      the past samples that are rehearsed
  *   jitter.h    one of them, a little displaced

@@ -5,7 +5,7 @@
 
 #include "server/cli.h"
 #include "server/cli_io.h"
-#include "server/diff.h"
+#include "server/model/snapshot_diff.h"
 #include "server/progress.h"
 #include "store/store.h"
 

@@ -12,7 +12,7 @@
 #include "server/image/input_png.h"
 #include "server/progress.h"
 #include "server/rebuild.h"
-#include "server/sample_row.h"
+#include "server/model/sample_json.h"
 
 #define CHUNK_US 100000u /* how often progress is told, and a wish to stop is heard */
 

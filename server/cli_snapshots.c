@@ -13,7 +13,7 @@
 #include "server/cli_io.h"
 #include "server/cli_model.h"
 #include "server/cli_remote.h"
-#include "server/diff.h"
+#include "server/model/snapshot_diff.h"
 #include "server/common/json.h"
 #include "store/replay/edits.h"
 #include "store/store.h"

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/remember.h"
+#include "server/model/prediction_cache.h"
 #include "server/trainer.h"
 
 struct daemon_config {

@@ -10,7 +10,7 @@
 #define CONVD_SERVER_PACE_H
 
 #include "core/rest.h"
-#include "server/model.h"
+#include "server/model/model.h"
 
 #define PACE_SLICE_US    100
 #define PACE_REST_US_MAX 5000 /* of a model whose steps take long */

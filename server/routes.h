@@ -44,7 +44,7 @@
 #include "server/http/http.h"
 #include "server/message/metrics.h"
 #include "server/common/offload.h"
-#include "server/remember.h"
+#include "server/model/prediction_cache.h"
 #include "server/message/request.h"
 #include "server/trainer.h"
 

@@ -2,14 +2,14 @@
  * one of the pool.
  *
  * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
- * ?explain=1 (explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (past.h) may have to wait
+ * ?explain=1 (model/explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (model/revision_cache.h) may have to wait
  * for the trainer to make that state again.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/explain.h"
+#include "server/model/explain.h"
 #include "server/image/image.h"
 #include "server/common/rank.h"
 #include "server/routes.h"

@@ -1,4 +1,4 @@
-/* routes_predictions.c - /predictions: those that were remembered (remember.h), and their labels.
+/* routes_predictions.c - /predictions: those that were remembered (model/prediction_cache.h), and their labels.
  *
  * A label trains on the remembered image, as POST /train would: what the tally counts is what the model says of it just before its step,
  * so that an edit of the past makes that anew, too. It is safe to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its

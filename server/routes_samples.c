@@ -15,7 +15,7 @@
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
 #include "server/routes.h"
-#include "server/sample_row.h"
+#include "server/model/sample_json.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u

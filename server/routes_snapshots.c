@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/diff.h"
+#include "server/model/snapshot_diff.h"
 #include "server/routes.h"
 #include "server/formats/safetensors.h"
 

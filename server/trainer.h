@@ -26,8 +26,8 @@
 
 #include "core/core.h"
 #include "server/jobs.h"
-#include "server/model.h"
-#include "server/past.h"
+#include "server/model/model.h"
+#include "server/model/revision_cache.h"
 #include "server/rebuild.h"
 #include "server/rehearse.h"
 #include "store/store.h"

@@ -1,4 +1,4 @@
-/* canvas.h - an RGB picture to draw on: rectangles, and text in a font of 5 x 7 dots. Private to image/kernel_sheet.c and explain_picture.c. */
+/* canvas.h - an RGB picture to draw on: rectangles, and text in a font of 5 x 7 dots. Private to image/kernel_sheet.c and model/explain_png.c. */
 #ifndef CONVD_SERVER_IMAGE_CANVAS_H
 #define CONVD_SERVER_IMAGE_CANVAS_H
 

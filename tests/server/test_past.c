@@ -1,5 +1,5 @@
 /* test_past.c - past states: made again in pieces, kept within bounds, gone when the past is edited. */
-#include "server/past.h"
+#include "server/model/revision_cache.h"
 #include "tests/store/model.h"
 
 static struct learner *kept[32]; /* by revision */

@@ -1,9 +1,9 @@
-/* test_remember.c - server/remember.h: what is kept, in what order, and what leaves first. */
+/* test_remember.c - server/model/prediction_cache.h: what is kept, in what order, and what leaves first. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/remember.h"
+#include "server/model/prediction_cache.h"
 #include "tests/server/set_clock.h"
 
 static struct err err;

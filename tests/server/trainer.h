@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "server/model.h"
+#include "server/model/model.h"
 #include "server/trainer.h"
 
 #define UNUSED __attribute__((unused))

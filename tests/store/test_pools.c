@@ -1,7 +1,7 @@
 /* test_pools.c - the pool of past samples on its ways back: through snapshots that keep ids, through replay, through going
  * back; and what becomes of it when its images are damaged.
  *
- * The model of model.h rehearses 4 samples for each new one, shifted by 1 pixel and turned by 10 degrees. Its classes
+ * The model of model/model.h rehearses 4 samples for each new one, shifted by 1 pixel and turned by 10 degrees. Its classes
  * have 1000 slots each, so that it takes more than 3000 samples until some are replaced. */
 #include "tests/store/model.h"
 

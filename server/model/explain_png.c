@@ -1,4 +1,4 @@
-/* explain_picture.c - an explanation as a picture: see explain.h.
+/* explain_png.c - an explanation as a picture: see model/explain.h.
  *
  *     input        winners      saliency
  *     [      ]     [      ]     [      ]
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "server/image/canvas.h"
-#include "server/explain.h"
+#include "server/model/explain.h"
 #include "server/image/image.h"
 
 #define PANEL       240u /* longer side, about */

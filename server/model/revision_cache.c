@@ -1,6 +1,6 @@
-/* past.c - see past.h. The table of states is guarded by a lock that is held for a few instructions; the replay is the trainer's
+/* revision_cache.c - see model/revision_cache.h. The table of states is guarded by a lock that is held for a few instructions; the replay is the trainer's
  * thread's alone. */
-#include "server/past.h"
+#include "server/model/revision_cache.h"
 
 #include <assert.h>
 #include <pthread.h>

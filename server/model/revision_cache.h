@@ -1,4 +1,4 @@
-/* past.h - the model as it was: states of past revisions, made again from the log and kept for a while. POST /predict?revision=N.
+/* revision_cache.h - the model as it was: states of past revisions, made again from the log and kept for a while. POST /predict?revision=N.
  *
  *     past_acquire()   any thread: the state, where it is at hand
  *     past_want()      the trainer's thread: it is to be made; a replay (store/replay/replayer.h) begins, or waits for the one at work
@@ -9,8 +9,8 @@
  * PAST_STATES are kept, and of those no more than PAST_BYTES, but one at least; the least recently used goes first. A state that is
  * held is freed when it is let go.
  */
-#ifndef CONVD_SERVER_PAST_H
-#define CONVD_SERVER_PAST_H
+#ifndef CONVD_SERVER_MODEL_REVISION_CACHE_H
+#define CONVD_SERVER_MODEL_REVISION_CACHE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  *                 "saliency": [n_input numbers],    |d confidence / d pixel|, per grey level, [channels][height][width]
  *                 "input": "<base64 of a PNG>"}     what the network saw: image/input_png.h
  */
-#ifndef CONVD_SERVER_EXPLAIN_H
-#define CONVD_SERVER_EXPLAIN_H
+#ifndef CONVD_SERVER_MODEL_EXPLAIN_H
+#define CONVD_SERVER_MODEL_EXPLAIN_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * memory is used again for a later revision when the last reader has released it. Acquiring never waits for training: it
  * takes a lock that is held for a few instructions only. No answer mixes two revisions, since an answer holds one.
  */
-#ifndef CONVD_SERVER_MODEL_H
-#define CONVD_SERVER_MODEL_H
+#ifndef CONVD_SERVER_MODEL_MODEL_H
+#define CONVD_SERVER_MODEL_MODEL_H
 
 #include "core/core.h"
 

@@ -1,5 +1,5 @@
-/* diff.c - see diff.h */
-#include "server/diff.h"
+/* snapshot_diff.c - see model/snapshot_diff.h */
+#include "server/model/snapshot_diff.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* sample_row.h - one sample of the log as JSON: what GET /samples has a list of, and convd samples likewise. */
-#ifndef CONVD_SERVER_SAMPLE_ROW_H
-#define CONVD_SERVER_SAMPLE_ROW_H
+/* sample_json.h - one sample of the log as JSON: what GET /samples has a list of, and convd samples likewise. */
+#ifndef CONVD_SERVER_MODEL_SAMPLE_JSON_H
+#define CONVD_SERVER_MODEL_SAMPLE_JSON_H
 
 #include "core/core.h"
 #include "server/common/text.h"

@@ -1,4 +1,4 @@
-/* diff.h - two snapshots compared: how far their tensors are from each other, and what they say of the samples that one of them
+/* snapshot_diff.h - two snapshots compared: how far their tensors are from each other, and what they say of the samples that one of them
  * has learned from and the other has not.
  *
  *     l2 = |b - a|,  relative = l2 / |a|,  max = the largest |b_i - a_i|        of each tensor, summed in float64, in its order
@@ -17,8 +17,8 @@
  *
  * In steps, so that the thread of the store can do other things in between. One thread, that of the store.
  */
-#ifndef CONVD_SERVER_DIFF_H
-#define CONVD_SERVER_DIFF_H
+#ifndef CONVD_SERVER_MODEL_SNAPSHOT_DIFF_H
+#define CONVD_SERVER_MODEL_SNAPSHOT_DIFF_H
 
 #include <stdint.h>
 

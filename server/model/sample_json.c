@@ -1,5 +1,5 @@
-/* sample_row.c - see sample_row.h */
-#include "server/sample_row.h"
+/* sample_json.c - see model/sample_json.h */
+#include "server/model/sample_json.h"
 
 #include <math.h>
 #include <string.h>

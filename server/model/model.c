@@ -1,5 +1,5 @@
-/* model.c - see model.h */
-#include "server/model.h"
+/* model.c - see model/model.h */
+#include "server/model/model.h"
 
 #include <assert.h>
 #include <pthread.h>

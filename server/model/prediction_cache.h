@@ -1,4 +1,4 @@
-/* remember.h - predictions that may be told the truth later: POST /predict?remember=1.
+/* prediction_cache.h - predictions that may be told the truth later: POST /predict?remember=1.
  *
  * Kept in memory, with their images, until one of three bounds is met: their number, their age, REMEMBER_BYTES for all of them
  * together. The oldest leave first. A restart forgets them all. What became of a label that was given is durable: it is an
@@ -9,8 +9,8 @@
  *
  * Any thread may call anything; each call holds a lock for as long as it takes to copy what it gives.
  */
-#ifndef CONVD_SERVER_REMEMBER_H
-#define CONVD_SERVER_REMEMBER_H
+#ifndef CONVD_SERVER_MODEL_PREDICTION_CACHE_H
+#define CONVD_SERVER_MODEL_PREDICTION_CACHE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* remember.c - see remember.h. A ring of entries, oldest first, which is also the order of their ids. */
-#include "server/remember.h"
+/* prediction_cache.c - see model/prediction_cache.h. A ring of entries, oldest first, which is also the order of their ids. */
+#include "server/model/prediction_cache.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* explain.c - see explain.h; explain_picture.c draws it. */
-#include "server/explain.h"
+/* explain.c - see model/explain.h; model/explain_png.c draws it. */
+#include "server/model/explain.h"
 
 #include <nettle/base64.h>
 #include <stdlib.h>
