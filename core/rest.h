@@ -1,5 +1,5 @@
 /* rest.h - what a long computation does between two steps, as core/ and store/ see it: an interface, since they know neither
- * time nor threads. server/pace.h takes rests where others want the processor more.
+ * time nor threads. server/trainer/throttle.h takes rests where others want the processor more.
  */
 #ifndef CONVD_CORE_REST_H
 #define CONVD_CORE_REST_H

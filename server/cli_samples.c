@@ -12,7 +12,7 @@
 #include "server/cli_remote.h"
 #include "server/image/input_png.h"
 #include "server/progress.h"
-#include "server/rebuild.h"
+#include "server/trainer/rebuild.h"
 
 #define LIMIT_DEFAULT 20
 #define LIMIT_MAX     500

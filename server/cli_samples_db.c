@@ -11,7 +11,7 @@
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
 #include "server/progress.h"
-#include "server/rebuild.h"
+#include "server/trainer/rebuild.h"
 #include "server/model/sample_json.h"
 
 #define CHUNK_US 100000u /* how often progress is told, and a wish to stop is heard */

@@ -8,7 +8,7 @@
 #include "core/core.h"
 #include "server/cli_flags.h"
 #include "server/formats/dataset.h"
-#include "server/rehearse.h"
+#include "server/trainer/rehearsal_plan.h"
 
 struct training {
     uint64_t passes;           /* finished ones                                                     */

@@ -17,7 +17,7 @@
 #include "server/cli_train.h"
 #include "server/common/clock.h"
 #include "server/progress.h"
-#include "server/trainer.h"
+#include "server/trainer/trainer.h"
 
 #define GROUP_US       200000   /* a commit at least this often: a slow disk's sync costs a few per cent         */
 #define CHUNK_US       100000   /* of a rehearsal: an interrupt waits for its end                                */

@@ -14,7 +14,7 @@
 
 #include "core/core.h"
 #include "server/model/prediction_cache.h"
-#include "server/trainer.h"
+#include "server/trainer/trainer.h"
 
 struct daemon_config {
     const char *db;     /* database file; made with a default model where it does not exist                          */

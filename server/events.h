@@ -29,8 +29,8 @@
 #include <stdint.h>
 
 #include "server/http/http.h"
-#include "server/jobs.h"
-#include "server/trainer.h"
+#include "server/trainer/jobs.h"
+#include "server/trainer/trainer.h"
 
 #define EVENTS_KEPT     1024u
 #define EVENTS_TRAIN_MS 50

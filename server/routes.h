@@ -46,7 +46,7 @@
 #include "server/common/offload.h"
 #include "server/model/prediction_cache.h"
 #include "server/message/request.h"
-#include "server/trainer.h"
+#include "server/trainer/trainer.h"
 
 /* What all routes share; made by routes_create(), read by all HTTP threads. */
 struct routes {

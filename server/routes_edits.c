@@ -2,7 +2,7 @@
  * always been so; and PATCH /classes where a class is merged into another, or deleted with its samples, as if it had never been.
  *
  * The trainer looks the samples up, writes down that they are to be edited, and rebuilds the model while everything goes on
- * (rebuild.h). The answer is 202 with the job, as for POST /rehearse; 200 when Prefer: wait=N saw its end, and when every sample is
+ * (trainer/rebuild.h). The answer is 202 with the job, as for POST /rehearse; 200 when Prefer: wait=N saw its end, and when every sample is
  * already as it is asked to be.
  */
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * The samples of the live line, in the order of training and without those that were forgotten, are cut into `points` windows of the same length. Of each the outcomes are
  * averaged; of long windows those of the last samples alone, so that no request looks at more than LOOK_MOST of them. The
- * trainer's thread does it, some at a time (trainer.h, JOB_READ).
+ * trainer's thread does it, some at a time (trainer/trainer.h, JOB_READ).
  */
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* routes_samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
  *
- * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer.h, JOB_READ). A
+ * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer/trainer.h, JOB_READ). A
  * search for what is rare goes over all of the log, step by step, until its page is full or a second is over; the client goes on
  * from there with the cursor. Where the past is rewritten between two steps, what was found so far is thrown away, and the page
  * begins anew: no row is of a sample that is forgotten, or stands under the name of another class. Rows become text in the trainer's

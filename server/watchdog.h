@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "server/http/http.h"
-#include "server/trainer.h"
+#include "server/trainer/trainer.h"
 
 #define WATCHDOG_THREADS_MAX 64u
 

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "server/jobs.h"
+#include "server/trainer/jobs.h"
 
 static struct err err;
 static struct jobs *jobs;

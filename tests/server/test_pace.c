@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 
 #include "server/common/clock.h"
-#include "server/pace.h"
+#include "server/trainer/throttle.h"
 
 static struct model *model;
 

@@ -1,4 +1,4 @@
-/* trainer.h - what the tests of the trainer share: a small model in a folder of its own, its trainer, and jobs that can be waited for.
+/* trainer/trainer.h - what the tests of the trainer share: a small model in a folder of its own, its trainer, and jobs that can be waited for.
  *
  * Each test runs in a process of its own (libcheck forks), so a failed one leaves nothing behind but its folder.
  */
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "server/model/model.h"
-#include "server/trainer.h"
+#include "server/trainer/trainer.h"
 
 #define UNUSED __attribute__((unused))
 

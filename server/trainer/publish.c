@@ -1,9 +1,9 @@
-/* trainer_publish.c - what has been committed is shown and told; what has not is taken back. */
+/* publish.c - what has been committed is shown and told; what has not is taken back. */
 #include <time.h>
 
 #include "server/common/clock.h"
 #include "server/common/logger.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 #define COMPLAIN_US (60 * (uint64_t)SECOND_US)
 

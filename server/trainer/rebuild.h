@@ -21,8 +21,8 @@
  *
  * One thread, the trainer's. store/replay/edits.h has the meaning of it all.
  */
-#ifndef CONVD_SERVER_REBUILD_H
-#define CONVD_SERVER_REBUILD_H
+#ifndef CONVD_SERVER_TRAINER_REBUILD_H
+#define CONVD_SERVER_TRAINER_REBUILD_H
 
 #include <stdbool.h>
 #include <stddef.h>

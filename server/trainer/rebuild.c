@@ -1,5 +1,5 @@
-/* rebuild.c - see rebuild.h */
-#include "server/rebuild.h"
+/* rebuild.c - see trainer/rebuild.h */
+#include "server/trainer/rebuild.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* rehearse.h - a rehearsal as a plan: passes over past samples, cut into chunks that are one event each.
+/* rehearsal_plan.h - a rehearsal as a plan: passes over past samples, cut into chunks that are one event each.
  *
  * The trainer and convd train work it off alike:
  *
@@ -11,8 +11,8 @@
  * influence on what is learned, so chunks may be as long as the moment allows; a plan whose chunks are committed and that
  * is then dropped leaves a model that has learned a part.
  */
-#ifndef CONVD_SERVER_REHEARSE_H
-#define CONVD_SERVER_REHEARSE_H
+#ifndef CONVD_SERVER_TRAINER_REHEARSAL_PLAN_H
+#define CONVD_SERVER_TRAINER_REHEARSAL_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>

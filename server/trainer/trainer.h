@@ -5,31 +5,31 @@
  * published, all three. If the commit fails, the copy is thrown away (restored from the published revision), and every job of the round
  * completes with the error.
  *
- * A rehearsal is longer work (jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one
+ * A rehearsal is longer work (trainer/jobs.h): JOB_REHEARSE starts it and is done at once; from then on each round ends with one
  * chunk of it, in the same transaction as the round's other jobs. A chunk is about 5 ms of steps while requests come in, and
  * 20 ms while none do; nothing waits for a rehearsal longer than that. It ends early when it is
  * cancelled, when the model goes back to a snapshot, when a write fails, and at a stop; what was done until then stays.
  *
- * An edit of the past (rebuild.h) is long work as well: JOB_EDIT accepts it; from then on each round is followed by a chunk of the
+ * An edit of the past (trainer/rebuild.h) is long work as well: JOB_EDIT accepts it; from then on each round is followed by a chunk of the
  * replay, 5 ms (20 ms when nothing else is asked for) or twice as long as the round took, at most 0.25 s, so that it catches up with a
  * log that grows at full rate. A rehearsal may be at work meanwhile, and goes on with the state that takes over. At its end the rebuilt state replaces the live one, in one transaction and one
  * publication. A stop interrupts it, and the next start takes it up again. When it fails, for want of room or memory, its job goes
- * on, tells why, and it is tried again; rebuild.h says what ends it.
+ * on, tells why, and it is tried again; trainer/rebuild.h says what ends it.
  *
  * The queue is bounded by samples and bytes: trainer_submit() refuses with ERR_BUSY when it is full. What only reads (JOB_READ,
  * JOB_SNAPSHOTS) has a queue of its own, of READS_MAX, and READS_US of each round, one after the other: however many read, nobody
  * who trains waits for longer than that and one turn.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
  */
-#ifndef CONVD_SERVER_TRAINER_H
-#define CONVD_SERVER_TRAINER_H
+#ifndef CONVD_SERVER_TRAINER_TRAINER_H
+#define CONVD_SERVER_TRAINER_TRAINER_H
 
 #include "core/core.h"
-#include "server/jobs.h"
+#include "server/trainer/jobs.h"
 #include "server/model/model.h"
 #include "server/model/revision_cache.h"
-#include "server/rebuild.h"
-#include "server/rehearse.h"
+#include "server/trainer/rebuild.h"
+#include "server/trainer/rehearsal_plan.h"
 #include "store/store.h"
 
 #define READS_MAX 64u   /* that wait for their turn */
@@ -130,7 +130,7 @@ struct trainer_config {
     unsigned keep_snapshots;             /* newest ones that thinning leaves alone                       */
     unsigned key_seconds;                /* how long idempotency keys are kept while it runs: store_expire_keys() */
     unsigned retry_ms;                   /* after which an edit that failed is tried again; then twice as long, .. */
-    unsigned threads;                    /* that want processors, the trainer one of them: server/pace.h */
+    unsigned threads;                    /* that want processors, the trainer one of them: server/trainer/throttle.h */
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
                                * job but JOB_SNAPSHOTS and JOB_READ is refused with ERR_DB_CORRUPT, which says this; borrowed */

@@ -1,6 +1,6 @@
-/* jobs.c - see jobs.h. The table is a list in the order of ids; when it is full, the oldest job that has ended leaves it. Nobody is
+/* jobs.c - see trainer/jobs.h. The table is a list in the order of ids; when it is full, the oldest job that has ended leaves it. Nobody is
  * called while the lock is held, so that a watcher may look into the table. */
-#include "server/jobs.h"
+#include "server/trainer/jobs.h"
 
 #include <assert.h>
 #include <pthread.h>

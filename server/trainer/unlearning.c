@@ -1,11 +1,11 @@
-/* trainer_edit.c - an edit of the past (rebuild.h) beside the trainer's other jobs: a chunk after each round, and at its end another
+/* unlearning.c - an edit of the past (trainer/rebuild.h) beside the trainer's other jobs: a chunk after each round, and at its end another
  * state is the live one. */
 #include <assert.h>
 #include <time.h>
 
 #include "server/common/clock.h"
 #include "server/common/logger.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 #define CHUNK_BUSY_MAX_US 250000 /* of a rebuild, which must be quicker than what it runs after */
 

@@ -1,5 +1,5 @@
-/* pace.c - see pace.h */
-#include "server/pace.h"
+/* throttle.c - see trainer/throttle.h */
+#include "server/trainer/throttle.h"
 
 #include <sched.h>
 #include <time.h>

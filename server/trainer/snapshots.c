@@ -1,8 +1,8 @@
-/* trainer_snapshot.c - snapshots: taken, amended, gone back to. */
+/* snapshots.c - snapshots: taken, amended, gone back to. */
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken)
 {

@@ -1,5 +1,5 @@
-/* store/log/rehearsal.c - see rehearse.h */
-#include "server/rehearse.h"
+/* store/log/rehearsal.c - see trainer/rehearsal_plan.h */
+#include "server/trainer/rehearsal_plan.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,8 +1,8 @@
-/* trainer_queue.c - between those who ask and the thread that does: the bounded queue, and what may be seen of its work. */
+/* queue.c - between those who ask and the thread that does: the bounded queue, and what may be seen of its work. */
 #include <string.h>
 #include <time.h>
 
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 #define TICK_NS 500000000L /* how often an idle thread looks round                           */
 

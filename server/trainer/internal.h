@@ -1,4 +1,4 @@
-/* trainer_internal.h - what the files of the trainer share and nobody else sees. In reading order:
+/* internal.h - what the files of the trainer share and nobody else sees. In reading order:
  *
  *   trainer            made, asked for its parts, stopped
  *   trainer_queue      jobs wait, are taken, are completed: all that other threads touch, under the lock
@@ -17,8 +17,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "server/pace.h"
-#include "server/trainer.h"
+#include "server/trainer/throttle.h"
+#include "server/trainer/trainer.h"
 
 #define CHUNK_US      5000    /* of long work, while others wait for the trainer                          */
 #define CHUNK_IDLE_US 20000   /* while nobody does: a slow disk's commit is a fifth of it                 */
@@ -80,7 +80,7 @@ struct trainer {
     int stop_status;
 };
 
-/* ---- trainer_queue.c ---- */
+/* ---- trainer/queue.c ---- */
 
 /* trainer_fail - the job's answer is that; it still has to be completed. */
 void trainer_fail(struct job *job, const struct err *err);
@@ -110,14 +110,14 @@ void trainer_queue_again(struct trainer *t, struct job *job);
 /* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
 int trainer_long_work_check(struct trainer *t, struct err *err);
 
-/* ---- trainer_thread.c ---- */
+/* ---- trainer/loop.c ---- */
 
 void *trainer_thread(void *trainer);
 
 /* trainer_checkpoint - where the WAL has grown large, or nobody waits. Its bytes then. Whose the store is. */
 uint64_t trainer_checkpoint(struct trainer *t, bool idle);
 
-/* ---- trainer_group.c ---- */
+/* ---- trainer/group_commit.c ---- */
 
 void trainer_group_init(struct trainer_group *g);
 
@@ -128,7 +128,7 @@ void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *j
 /* trainer_group_finish - commits, publishes and completes what the group holds; it is empty then. */
 void trainer_group_finish(struct trainer *t, struct trainer_group *g);
 
-/* ---- trainer_publish.c ---- */
+/* ---- trainer/publish.c ---- */
 
 /* trainer_publish - `work` is what is read from now on. Waits for memory, if need be: what is durable and applied must not be
  * answered with a failure. */
@@ -149,7 +149,7 @@ void trainer_tell(const struct trainer *t, const struct note *note);
 bool trainer_drift(struct trainer *t, struct note *alarm);
 void trainer_tell_drift(const struct trainer *t, const struct note *alarm);
 
-/* ---- trainer_snapshot.c ---- */
+/* ---- trainer/snapshots.c ---- */
 
 /* trainer_snapshot - takes one of `work`, and thins out the others. out, err: may be NULL. */
 int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
@@ -163,7 +163,7 @@ int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err);
 int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err);
 int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err);
 
-/* ---- trainer_rehearsal.c ---- */
+/* ---- trainer/rehearsal.c ---- */
 
 /* trainer_rehearsal_begin - JOB_REHEARSE. */
 int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err);
@@ -175,7 +175,7 @@ void trainer_rehearsal_report(struct trainer *t, const struct trainer_group *g);
 /* trainer_rehearsal_end - the one that is running; what was committed of it stays. err: why, or NULL. */
 void trainer_rehearsal_end(struct trainer *t, enum job_state state, const struct err *err);
 
-/* ---- trainer_edit.c ---- */
+/* ---- trainer/unlearning.c ---- */
 
 /* trainer_edit_begin - JOB_EDIT: begins, or joins the one at work. */
 int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err);

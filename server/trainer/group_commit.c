@@ -1,10 +1,10 @@
-/* trainer_group.c - jobs that go into the log share one transaction: applied one by one to `work`, appended, committed once,
+/* group_commit.c - jobs that go into the log share one transaction: applied one by one to `work`, appended, committed once,
  * published once, then all completed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 void trainer_group_init(struct trainer_group *g)
 {

@@ -1,5 +1,5 @@
-/* trainer.c - see trainer.h: made, asked for its parts, stopped. trainer_internal.h says where the rest is. */
-#include "server/trainer.h"
+/* trainer.c - see trainer/trainer.h: made, asked for its parts, stopped. trainer/internal.h says where the rest is. */
+#include "server/trainer/trainer.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "server/common/clock.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 #define QUEUE_BYTES_DEFAULT (64ULL << 20) /* memory that waiting requests may hold */
 

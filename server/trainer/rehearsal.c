@@ -1,7 +1,7 @@
-/* trainer_rehearsal.c - a rehearsal (rehearse.h) between the trainer's other jobs: one chunk at the end of each round. */
+/* rehearsal.c - a rehearsal (trainer/rehearsal_plan.h) between the trainer's other jobs: one chunk at the end of each round. */
 #include "server/common/clock.h"
 #include "server/common/logger.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err)
 {

@@ -14,8 +14,8 @@
  *
  * Any thread may call anything, except where it says otherwise.
  */
-#ifndef CONVD_SERVER_JOBS_H
-#define CONVD_SERVER_JOBS_H
+#ifndef CONVD_SERVER_TRAINER_JOBS_H
+#define CONVD_SERVER_TRAINER_JOBS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* pace.h - predictions go first where training and they have too few processors.
+/* throttle.h - predictions go first where training and they have too few processors.
  *
  * A scheduler gives a thread that computes all the time its fair share in pieces of a tick, 4 ms, and a prediction of 20 us waits
  * that long. So training cuts its own time up: after PACE_SLICE_US of work, where somebody asked for a prediction since the slice before, it
@@ -6,8 +6,8 @@
  * a low priority instead would let any busy program on the machine keep a sample from being learned for seconds. Without predictions, or with processors to spare, it never
  * rests.
  */
-#ifndef CONVD_SERVER_PACE_H
-#define CONVD_SERVER_PACE_H
+#ifndef CONVD_SERVER_TRAINER_THROTTLE_H
+#define CONVD_SERVER_TRAINER_THROTTLE_H
 
 #include "core/rest.h"
 #include "server/model/model.h"

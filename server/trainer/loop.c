@@ -1,10 +1,10 @@
-/* trainer_thread.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
+/* loop.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
  * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
 #include <unistd.h>
 
 #include "server/common/clock.h"
 #include "server/common/logger.h"
-#include "server/trainer_internal.h"
+#include "server/trainer/internal.h"
 
 #define KEYS_MAX      1000000u   /* some 300 MB of them */
 #define WAL_BYTES_MAX (8u << 20) /* checkpoint between rounds when the WAL is larger */
