@@ -135,7 +135,7 @@ $(BUILD)/store/schema.o: $(BUILD)/store/schema.c
 # The OpenAPI document likewise: GET /openapi.json.
 $(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file
 	@mkdir -p $(@D)
-	$(call say,FILE) scripts/embed-file openapi_json server/openapi.h $< > $@.tmp && mv $@.tmp $@
+	$(call say,FILE) scripts/embed-file openapi_json server/routes/openapi.h $< > $@.tmp && mv $@.tmp $@
 $(BUILD)/server/openapi.o: $(BUILD)/server/openapi.c
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 

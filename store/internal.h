@@ -281,7 +281,7 @@ int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct 
 /* ---- store/log/keys.c ---- */
 
 /* keys_open - the clock of the keys goes on. keys_forget - in the group of an edit event, whose rows are there: of keys whose requests
- * brought what it forgets, the fingerprints go as well; one of a prediction (unprintable: routes_predictions.c) has no image in it. */
+ * brought what it forgets, the fingerprints go as well; one of a prediction (unprintable: routes/predictions.c) has no image in it. */
 int keys_open(struct store *store, struct err *err);
 int keys_forget(struct store *store, uint64_t event, struct err *err);
 

@@ -2,7 +2,7 @@
  *
  * Kept in memory, with their images, until one of three bounds is met: their number, their age, REMEMBER_BYTES for all of them
  * together. The oldest leave first. A restart forgets them all. What became of a label that was given is durable: it is an
- * event of the log, and an Idempotency-Key that the prediction's id is part of (routes_predictions.c).
+ * event of the log, and an Idempotency-Key that the prediction's id is part of (routes/predictions.c).
  *
  * Ids are microseconds since 1970, made larger where two would be equal: they grow, and no id is given again by a later
  * process, as long as the clock is not set back.

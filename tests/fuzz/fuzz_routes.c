@@ -6,8 +6,8 @@
 #include <semaphore.h>
 #include <unistd.h>
 
-#include "server/events.h"
-#include "server/routes.h"
+#include "server/routes/feed.h"
+#include "server/routes/routes.h"
 #include "tests/fuzz/fuzz.h"
 
 #define LIFE 500 /* requests, and then a new model: its log, classes and snapshots would grow for ever */

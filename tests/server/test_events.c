@@ -1,10 +1,10 @@
-/* test_events.c - server/events.h without HTTP: the ring, its readers, and what is held back. */
+/* test_events.c - server/routes/feed.h without HTTP: the ring, its readers, and what is held back. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/events.h"
+#include "server/routes/feed.h"
 #include "tests/server/set_clock.h"
 
 static struct err err;

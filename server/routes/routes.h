@@ -1,22 +1,22 @@
 /* routes.h - what the daemon answers: the table of routes, and what they share.
  *
- *   routes.c            the table, who may, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
- *   routes_offload.c    calls that are answered by a thread of the pool
- *   routes_predict.c    POST /predict, in the HTTP thread, on the published revision
- *   routes_train.c      POST /train, through the trainer
- *   routes_model.c      /model, /classes, /stats and the model as files
- *   routes_history.c    /stats/history
- *   routes_snapshots.c  /snapshots
- *   routes_backup.c     GET /backup
- *   routes_samples.c    /samples: look at what it was trained on
- *   routes_export.c     /samples.tar: the data set
- *   routes_predictions.c /predictions: remembered ones, and their labels
- *   routes_events.c     GET /events
- *   routes_rehearse.c   POST /rehearse, and /jobs
- *   routes_edits.c      DELETE and PATCH of /samples: forget, relabel
- *   routes_v2.c         /v2, the Open Inference Protocol
- *   routes_about.c      /healthz, /readyz, /metrics, / as text
- *   routes_web.c        /web, and / for browsers: the page
+ *   routes/routes.c            the table, who may, dispatch, HEAD, OPTIONS, 404 and 405, and jobs for the trainer
+ *   routes/heavy.c    calls that are answered by a thread of the pool
+ *   routes/predict.c    POST /predict, in the HTTP thread, on the published revision
+ *   routes/train.c      POST /train, through the trainer
+ *   routes/model.c      /model, /classes, /stats and the model as files
+ *   routes/history.c    /stats/history
+ *   routes/snapshots.c  /snapshots
+ *   routes/backup.c     GET /backup
+ *   routes/samples.c    /samples: look at what it was trained on
+ *   routes/export.c     /samples.tar: the data set
+ *   routes/predictions.c /predictions: remembered ones, and their labels
+ *   routes/events.c     GET /events
+ *   routes/jobs.c   POST /rehearse, and /jobs
+ *   routes/edits.c      DELETE and PATCH of /samples: forget, relabel
+ *   routes/oip.c         /v2, the Open Inference Protocol
+ *   routes/about.c      /healthz, /readyz, /metrics, / as text
+ *   routes/page.c        /web, and / for browsers: the page
  *
  * Bodies of routes that take JSON (an unknown member is refused, 422):
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
@@ -30,8 +30,8 @@
  *   POST  /rehearse   nothing, or any of {"passes": 3, "rate": 0.02, "decay": 0.8, "jitter": 1, "rotation": 10,
  *                     "samples": [first id, last id]}; 202 and the job, or 200 when Prefer: wait=N saw its end
  */
-#ifndef CONVD_SERVER_ROUTES_H
-#define CONVD_SERVER_ROUTES_H
+#ifndef CONVD_SERVER_ROUTES_ROUTES_H
+#define CONVD_SERVER_ROUTES_ROUTES_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -61,17 +61,17 @@ struct routes {
     struct offload *offload;     /* borrowed; NULL: all is done by the thread that asks */
     struct metrics *metrics;
     atomic_uint exports; /* of /samples.tar, that are on their way */
-    atomic_uint views;   /* states of snapshots that requests hold: routes_snapshots.c */
+    atomic_uint views;   /* states of snapshots that requests hold: routes/snapshots.c */
     struct sheet_kept {
         pthread_mutex_t lock; /* held while it is drawn, by a thread of the pool */
         uint64_t revision;
         uint8_t *png;
         size_t n_png;
-    } sheet;                   /* routes_model.c's: the kernels of the last revision that somebody looked at */
+    } sheet;                   /* routes/model.c's: the kernels of the last revision that somebody looked at */
     struct events *events;     /* borrowed; set before anybody asks */
     struct remember *remember; /* set before anybody asks; routes_free() frees it */
-    struct v2 *v2;             /* routes_v2.c's: the model's name in /v2, and its statistics */
-    pthread_key_t scratch;     /* routes_predict.c's, one for each thread */
+    struct v2 *v2;             /* routes/oip.c's: the model's name in /v2, and its statistics */
+    pthread_key_t scratch;     /* routes/predict.c's, one for each thread */
     uint64_t ground;           /* revision from which on the log replays to the same bits */
     int64_t started_us;
     atomic_bool stopping; /* /readyz says so */
@@ -79,7 +79,7 @@ struct routes {
         pthread_mutex_t lock;
         unsigned n;                 /* files that there are */
         struct routes_copy *newest; /* the last that was whole, while it is being sent; else NULL */
-    } copies;                       /* routes_backup.c's */
+    } copies;                       /* routes/backup.c's */
     _Atomic int64_t logged_s;       /* when a failure of ours was last written to the log */
 };
 
@@ -147,7 +147,7 @@ struct work {
     struct http_pending pending;
     struct routes *routes;
     struct job job;
-    void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes.c */
+    void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes/routes.c */
     int64_t id;
     struct job_watch watch;  /* of a POST /rehearse that waits */
     struct request *request; /* for render alone: then the connection is there, before it may not be */

@@ -1,4 +1,4 @@
-/* routes_samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
+/* samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
  *
  * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer/trainer.h, JOB_READ). A
  * search for what is rare goes over all of the log, step by step, until its page is full or a second is over; the client goes on
@@ -14,7 +14,7 @@
 #include "server/common/clock.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 #include "server/model/sample_json.h"
 
 #define LIMIT_DEFAULT 50u

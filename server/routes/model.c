@@ -1,4 +1,4 @@
-/* routes_model.c - the model as people and programs see it: /model, /classes, /stats, and its files. */
+/* model.c - the model as people and programs see it: /model, /classes, /stats, and its files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "server/common/label_take.h"
 #include "server/formats/npz.h"
 #include "server/formats/onnx.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 #include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
 

@@ -1,4 +1,4 @@
-/* routes_history.c - GET /stats/history: test-then-train accuracy and loss over the samples, for a chart.
+/* history.c - GET /stats/history: test-then-train accuracy and loss over the samples, for a chart.
  *
  * The samples of the live line, in the order of training and without those that were forgotten, are cut into `points` windows of the same length. Of each the outcomes are
  * averaged; of long windows those of the last samples alone, so that no request looks at more than LOOK_MOST of them. The
@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 #define POINTS_DEFAULT 200u
 #define POINTS_MAX     1000u

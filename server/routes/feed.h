@@ -1,4 +1,4 @@
-/* events.h - what happens to the model, told while it happens: GET /events, server-sent events.
+/* feed.h - what happens to the model, told while it happens: GET /events, server-sent events.
  *
  *   train     {"revision","step","samples","correct","loss"}   samples learned, how many were predicted right, their mean loss
  *   class     {"revision","action":"add"|"rename","index","label"}
@@ -23,8 +23,8 @@
  *
  * Any thread may call anything. One lock, held for copies and for waking readers.
  */
-#ifndef CONVD_SERVER_EVENTS_H
-#define CONVD_SERVER_EVENTS_H
+#ifndef CONVD_SERVER_ROUTES_FEED_H
+#define CONVD_SERVER_ROUTES_FEED_H
 
 #include <stdint.h>
 

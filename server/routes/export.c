@@ -1,4 +1,4 @@
-/* routes_export.c - GET /samples.tar: the data set elsewhere, one folder per class, as convd train (and others) take it.
+/* export.c - GET /samples.tar: the data set elsewhere, one folder per class, as convd train (and others) take it.
  *
  *     7/0000000017.png      label / id: by name, the files of a class come in the order of training; time: when it was learned
  *
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "server/image/input_png.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 #define CHUNK_BYTES ((size_t)256 << 10) /* of images, read at a time */
 #define EXPORTS_MAX 4u

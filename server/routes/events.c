@@ -1,6 +1,6 @@
-/* routes_events.c - GET /events: events.h as text/event-stream. */
-#include "server/events.h"
-#include "server/routes.h"
+/* routes/feed.c - GET /events: routes/feed.h as text/event-stream. */
+#include "server/routes/feed.h"
+#include "server/routes/routes.h"
 
 #define SECONDS_MAX ((uint64_t)366 * 24 * 3600)
 

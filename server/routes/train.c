@@ -1,9 +1,9 @@
-/* routes_train.c - POST /train: decode and check everything, where it is much in a thread of the pool; then one job for the trainer. */
+/* train.c - POST /train: decode and check everything, where it is much in a thread of the pool; then one job for the trainer. */
 #include <nettle/sha2.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 static void write_answer(struct text *text, const struct job *job)
 {

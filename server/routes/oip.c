@@ -1,4 +1,4 @@
-/* routes_v2.c - /v2: the Open Inference Protocol, on one published revision, as /predict is.
+/* oip.c - /v2: the Open Inference Protocol, on one published revision, as /predict is.
  *
  * What the tensors are is payload/oip.h's affair. Here are the routes, the model's name and version, and the statistics: since the
  * start, of inferences over this protocol, all revisions together.
@@ -9,7 +9,7 @@
 
 #include "server/common/clock.h"
 #include "server/payload/oip.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 /* Batch sizes that are told apart; requests of further sizes are in the totals alone. */
 #define BATCH_SIZES_MAX 64u

@@ -1,11 +1,11 @@
-/* routes_snapshots.c - /snapshots: list, take, look at, pin, drop, go back to, take elsewhere. All through the trainer, who owns the store. */
+/* snapshots.c - /snapshots: list, take, look at, pin, drop, go back to, take elsewhere. All through the trainer, who owns the store. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
 #include "server/model/snapshot_diff.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 #include "server/formats/safetensors.h"
 
 #define DIFF_STEP_US 2000 /* of one turn */

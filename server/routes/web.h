@@ -3,8 +3,8 @@
  * web_files[] is ordered by name. Each is there as it is and as gzip made it; its ETag is the beginning of its SHA-256, so
  * that a browser asks for the bytes of a file again only when a new program has other ones.
  */
-#ifndef CONVD_SERVER_WEB_H
-#define CONVD_SERVER_WEB_H
+#ifndef CONVD_SERVER_ROUTES_WEB_H
+#define CONVD_SERVER_ROUTES_WEB_H
 
 #include <stddef.h>
 #include <stdint.h>

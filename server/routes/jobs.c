@@ -1,4 +1,4 @@
-/* routes_rehearse.c - POST /rehearse and /jobs. Beginning and cancelling go through the trainer, who does the work; looking does not.
+/* jobs.c - POST /rehearse and /jobs. Beginning and cancelling go through the trainer, who does the work; looking does not.
  *
  * POST /rehearse answers 202 as soon as the job is begun, or with Prefer: wait=N (RFC 7240) after its end, but N seconds later at
  * the most, and within the deadline of a request: 200 where it has ended by then.
@@ -10,7 +10,7 @@
 #include <strings.h>
 
 #include "server/common/clock.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 /* ---- a job in JSON ---- */
 

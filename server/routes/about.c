@@ -1,11 +1,11 @@
-/* routes_about.c - the daemon about itself: alive, ready, its numbers, and the page that greets. */
+/* about.c - the daemon about itself: alive, ready, its numbers, and the page that greets. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "server/events.h"
-#include "server/openapi.h"
-#include "server/routes.h"
+#include "server/routes/feed.h"
+#include "server/routes/openapi.h"
+#include "server/routes/routes.h"
 
 /* Alive: this thread answers. Whether the trainer does is the watchdog's to find out, and readiness's to say. */
 void route_healthz(const struct call *call)

@@ -1,8 +1,8 @@
-/* routes_offload.c - calls that are answered by a thread of the pool (common/offload.h), while their connection sleeps. */
+/* heavy.c - calls that are answered by a thread of the pool (common/offload.h), while their connection sleeps. */
 #include <stdlib.h>
 
 #include "server/common/clock.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 /* A thread makes 8 to 40 of them in a nanosecond. */
 #define LIGHT_PIXELS          20000u /* of a picture that is drawn: half a millisecond */

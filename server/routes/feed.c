@@ -1,5 +1,5 @@
-/* events.c - see events.h. The ring and its readers; the words are at the end. */
-#include "server/events.h"
+/* feed.c - see routes/feed.h. The ring and its readers; the words are at the end. */
+#include "server/routes/feed.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 #include "server/common/text.h"
 
 #define FILL_BYTES 8192u /* a reader takes as many events at a time as begin within so much */

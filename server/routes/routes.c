@@ -1,12 +1,12 @@
-/* routes.c - see routes.h */
-#include "server/routes.h"
+/* routes.c - see routes/routes.h */
+#include "server/routes/routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/events.h"
+#include "server/routes/feed.h"
 #include "server/common/logger.h"
 
 #define PARAMS_MAX 9

@@ -1,10 +1,10 @@
-/* routes_web.c - the page: / for browsers, and what it is made of under /web. Open to all, since it holds nothing of the model;
+/* page.c - the page: / for browsers, and what it is made of under /web. Open to all, since it holds nothing of the model;
  * it asks for a token when the daemon does. */
 #include <stdio.h>
 #include <string.h>
 
-#include "server/routes.h"
-#include "server/web.h"
+#include "server/routes/routes.h"
+#include "server/routes/web.h"
 
 static const struct web_file *find(const char *name)
 {

@@ -1,4 +1,4 @@
-/* routes_edits.c - DELETE and PATCH of /samples: what the model learned from is forgotten, or gets another label, as if it had
+/* edits.c - DELETE and PATCH of /samples: what the model learned from is forgotten, or gets another label, as if it had
  * always been so; and PATCH /classes where a class is merged into another, or deleted with its samples, as if it had never been.
  *
  * The trainer looks the samples up, writes down that they are to be edited, and rebuilds the model while everything goes on
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "server/common/label_take.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 static void accepted(struct work *work, struct answer *answer)
 {

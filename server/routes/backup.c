@@ -1,4 +1,4 @@
-/* routes_backup.c - GET /backup: the whole database, as a file that convd opens.
+/* backup.c - GET /backup: the whole database, as a file that convd opens.
  *
  * It is copied between the trainer's rounds into a file without a name beside the database, which is then sent; training and
  * predictions go on meanwhile. Each copy takes as much room on the disk as the database, for as long as a client reads it: so there are
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "server/common/clock.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 #define STEP_US    2000 /* of one turn */
 #define COPIES_MAX 2u

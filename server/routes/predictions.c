@@ -1,4 +1,4 @@
-/* routes_predictions.c - /predictions: those that were remembered (model/prediction_cache.h), and their labels.
+/* predictions.c - /predictions: those that were remembered (model/prediction_cache.h), and their labels.
  *
  * A label trains on the remembered image, as POST /train would: what the tally counts is what the model says of it just before its step,
  * so that an edit of the past makes that anew, too. It is safe to repeat: the job has an Idempotency-Key that no client can send, made of the prediction's id, and the label for its
@@ -15,7 +15,7 @@
 #include "server/image/image.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
@@ -215,7 +215,7 @@ void route_prediction_image(const struct call *call)
 
 /* ---- POST /predictions/{id}/label ---- */
 
-/* No client can send this: a key from outside is printable (routes_train.c). */
+/* No client can send this: a key from outside is printable (routes/train.c). */
 static void write_key(char key[STORE_KEY_BYTES_MAX + 1], int64_t id)
 {
     (void)snprintf(key, STORE_KEY_BYTES_MAX + 1, "\x02prediction %lld", (long long)id);

@@ -1,4 +1,4 @@
-/* routes_predict.c - POST /predict: on one published revision, with the thread's own workspace; few small images in the HTTP thread, else in
+/* predict.c - POST /predict: on one published revision, with the thread's own workspace; few small images in the HTTP thread, else in
  * one of the pool.
  *
  * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
@@ -12,7 +12,7 @@
 #include "server/model/explain.h"
 #include "server/image/image.h"
 #include "server/common/rank.h"
-#include "server/routes.h"
+#include "server/routes/routes.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */
 struct scratch {
