@@ -18,7 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/daemon.h"
+#include "server/daemon/daemon.h"
 
 #define ANSWER_BYTES_MAX 65536
 

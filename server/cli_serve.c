@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/daemon.h"
+#include "server/daemon/daemon.h"
 #include "server/common/worker_team.h"
 
 /* Where each flag goes. The defaults are daemon_config_default()'s: --help reads them from there too. */

@@ -81,7 +81,7 @@ static void service_stop(struct service *s)
 
 static struct auth *auth; /* without tokens: opened once, while there is memory */
 
-/* As server/daemon.c starts it; nothing of libcheck in here, since it may be short of memory. */
+/* As server/daemon/daemon.c starts it; nothing of libcheck in here, since it may be short of memory. */
 static int service_start(struct service *s, struct err *err)
 {
     struct store_recovery report;

@@ -148,7 +148,7 @@ static void check_state(const struct learner *learner, const char *file, size_t 
                   (unsigned long long)learner->revision);
 }
 
-/* Opens as server/daemon.c does. */
+/* Opens as server/daemon/daemon.c does. */
 static void open_damaged(struct model *m, const char *file, size_t at)
 {
     struct store_recovery report;

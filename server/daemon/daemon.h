@@ -6,8 +6,8 @@
  * is gone stops. Stop (SIGTERM, SIGINT): stop listening, answer what is queued, take a snapshot, close. A second signal ends the
  * wait for slow clients.
  */
-#ifndef CONVD_SERVER_DAEMON_H
-#define CONVD_SERVER_DAEMON_H
+#ifndef CONVD_SERVER_DAEMON_DAEMON_H
+#define CONVD_SERVER_DAEMON_DAEMON_H
 
 #include <stdbool.h>
 #include <stdint.h>

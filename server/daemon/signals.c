@@ -1,5 +1,5 @@
-/* signals.c - see signals.h */
-#include "server/signals.h"
+/* signals.c - see daemon/signals.h */
+#include "server/daemon/signals.h"
 
 #include <stddef.h>
 #include <time.h>

@@ -1,10 +1,10 @@
-/* daemon.c - see daemon.h
+/* daemon.c - see daemon/daemon.h
  *
  * The main thread owns the signals: they are blocked in all threads, and taken here with sigtimedwait(). It starts
  * things in the order in which they depend on each other, then sits in serve(), looks round twice a second (watchdog, a failed disk),
  * and takes everything down in reverse.
  */
-#include "server/daemon.h"
+#include "server/daemon/daemon.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -18,7 +18,7 @@
 #include "server/http/acceptor.h"
 #include "server/http/auth.h"
 #include "server/common/clock.h"
-#include "server/descriptors.h"
+#include "server/daemon/descriptors.h"
 #include "server/routes/feed.h"
 #include "server/http/http.h"
 #include "server/image/image.h"
@@ -26,10 +26,10 @@
 #include "server/common/logger.h"
 #include "server/common/offload.h"
 #include "server/routes/routes.h"
-#include "server/signals.h"
+#include "server/daemon/signals.h"
 #include "server/common/worker_team.h"
 #include "server/http/tls.h"
-#include "server/watchdog.h"
+#include "server/daemon/watchdog.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */
 #define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */

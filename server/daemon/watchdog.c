@@ -1,5 +1,5 @@
-/* watchdog.c - see watchdog.h */
-#include "server/watchdog.h"
+/* watchdog.c - see daemon/watchdog.h */
+#include "server/daemon/watchdog.h"
 
 #include <fcntl.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* descriptors.c - see descriptors.h */
-#include "server/descriptors.h"
+/* descriptors.c - see daemon/descriptors.h */
+#include "server/daemon/descriptors.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>

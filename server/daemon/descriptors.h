@@ -4,8 +4,8 @@
  * asked for, and this is what can be had: the rest after what is open already, what the daemon will open for itself, and some for
  * connections that are on their way out, so that a new one need not wait until an old one is gone.
  */
-#ifndef CONVD_SERVER_DESCRIPTORS_H
-#define CONVD_SERVER_DESCRIPTORS_H
+#ifndef CONVD_SERVER_DAEMON_DESCRIPTORS_H
+#define CONVD_SERVER_DAEMON_DESCRIPTORS_H
 
 #include "core/err.h"
 

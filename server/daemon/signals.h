@@ -5,8 +5,8 @@
  *
  * They are blocked in every thread, and the main thread takes them one by one: no handler runs, so nothing is to be kept safe from one.
  */
-#ifndef CONVD_SERVER_SIGNALS_H
-#define CONVD_SERVER_SIGNALS_H
+#ifndef CONVD_SERVER_DAEMON_SIGNALS_H
+#define CONVD_SERVER_DAEMON_SIGNALS_H
 
 #include <signal.h>
 #include <stdbool.h>

@@ -5,8 +5,8 @@
  * own, which was opened at the start, so that it needs no free place among the connections when they are all taken. A thread that
  * speaks TLS is asked by the beginning of a handshake, each time on a new connection: that it says anything is enough.
  */
-#ifndef CONVD_SERVER_WATCHDOG_H
-#define CONVD_SERVER_WATCHDOG_H
+#ifndef CONVD_SERVER_DAEMON_WATCHDOG_H
+#define CONVD_SERVER_DAEMON_WATCHDOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
