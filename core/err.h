@@ -4,7 +4,7 @@
  * `struct err *` as its last parameter. The caller owns the struct; nothing in
  * it is allocated, so it never needs to be released. There is one code space
  * for the whole program; server/message/problem.c holds the one table from code to
- * HTTP status and problem type, server/cli.c the one from code to exit status.
+ * HTTP status and problem type, server/cli/cli.c the one from code to exit status.
  *
  * The text is one line for a person, without a trailing full stop, and says
  * what was wrong and what would work. Causes are appended by err_wrap(), the

@@ -1,5 +1,5 @@
 /* cli_backup.c - convd backup: a copy of the database, offline or from a daemon that goes on meanwhile. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/client.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/client.h"
 #include "server/common/json.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "store/store.h"
 
 #define STEP_US 100000 /* how often progress is told, and a wish to stop is heard */

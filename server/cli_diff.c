@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 
-#include "server/cli.h"
-#include "server/cli_io.h"
+#include "server/cli/cli.h"
+#include "server/cli/io.h"
 #include "server/model/snapshot_diff.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "store/store.h"
 
 #define STEP_US 100000 /* how often progress is told, and a wish to stop is heard */

@@ -1,16 +1,16 @@
 /* cli_evaluate.c - convd evaluate: how well the model knows labelled images that it does not learn from. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli_batch.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/cli_remote.h"
+#include "server/cli/batch.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/remote.h"
 #include "server/common/json.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 
 #define BATCH         256u
 #define TABLE_CLASSES 40 /* more would be wider than any terminal */

@@ -1,13 +1,13 @@
 /* cli_export.c - convd export: the model as a file in one of several formats, its kernels as a picture. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/client.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/client.h"
 #include "server/formats/npz.h"
 #include "server/formats/onnx.h"
 #include "server/formats/safetensors.h"

@@ -1,12 +1,12 @@
 /* cli_init.c - convd init: makes a database with a new model, drawn from a seed or taken from a safetensors file. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli_io.h"
+#include "server/cli/io.h"
 #include "server/common/json.h"
 #include "server/common/label_take.h"
 #include "server/formats/safetensors.h"

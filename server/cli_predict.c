@@ -1,12 +1,12 @@
 /* cli_predict.c - convd predict: pictures in, labels out. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/cli_remote.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/remote.h"
 #include "server/image/file_kind.h"
 #include "server/image/image.h"
 #include "server/common/json.h"

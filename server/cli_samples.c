@@ -6,12 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/cli.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/cli_remote.h"
+#include "server/cli/cli.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/remote.h"
 #include "server/image/input_png.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "server/trainer/rebuild.h"
 
 #define LIMIT_DEFAULT 20

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/cli_flags.h"
+#include "server/cli/flags.h"
 #include "server/common/json.h"
 
 enum samples_action { SAMPLES_LIST, SAMPLES_SHOW, SAMPLES_FORGET, SAMPLES_RELABEL, SAMPLES_ACTIONS };

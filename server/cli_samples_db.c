@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
+#include "server/cli/cli.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "server/trainer/rebuild.h"
 #include "server/model/sample_json.h"
 

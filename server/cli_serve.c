@@ -1,5 +1,5 @@
 /* cli_serve.c - convd serve: flags into a struct daemon_config, and nothing more. */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <assert.h>
 #include <limits.h>

@@ -3,16 +3,16 @@
  * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
  * and there is one way of printing.
  */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/cli_diff.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/cli_remote.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/remote.h"
 #include "server/model/snapshot_diff.h"
 #include "server/common/json.h"
 #include "store/replay/edits.h"

@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 #include "core/jitter.h"
-#include "server/cli.h"
-#include "server/cli_batch.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
+#include "server/cli/cli.h"
+#include "server/cli/batch.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
 #include "server/common/json.h"
 #include "server/common/worker_team.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/cli_flags.h"
+#include "server/cli/flags.h"
 #include "server/formats/dataset.h"
 #include "server/trainer/rehearsal_plan.h"
 

@@ -10,13 +10,13 @@
  */
 #include <string.h>
 
-#include "server/cli.h"
-#include "server/cli_batch.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
+#include "server/cli/cli.h"
+#include "server/cli/batch.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
 #include "server/cli_train.h"
 #include "server/common/clock.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "server/trainer/trainer.h"
 
 #define GROUP_US       200000   /* a commit at least this often: a slow disk's sync costs a few per cent         */

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/cli_batch.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/cli_remote.h"
-#include "server/progress.h"
+#include "server/cli/batch.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/remote.h"
+#include "server/cli/progress.h"
 
 #define LOOK_NS        200000000L /* between two looks at a job */
 #define PATH_BYTES_MAX 4000u      /* of the request line: the daemon reads longer ones, too, but not without end */
@@ -153,7 +153,7 @@ static int send_slice(struct upload *upload, const struct sample *samples, uint3
     struct client_request request = {.method = "POST",
                                      .path = upload->path,
                                      .type = "application/octet-stream",
-                                     .body = samples[0].pixels, /* one after the other: see cli_batch.h */
+                                     .body = samples[0].pixels, /* one after the other: see cli/batch.h */
                                      .n_body = (size_t)n * upload->remote.shape.n_input,
                                      .key = key};
     struct client_reply reply = {0};

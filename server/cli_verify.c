@@ -1,12 +1,12 @@
 /* cli_verify.c - convd verify: is what the database holds what was learned? */
-#include "server/cli.h"
+#include "server/cli/cli.h"
 
 #include <stdio.h>
 
-#include "server/cli_io.h"
-#include "server/cli_model.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
 #include "server/common/json.h"
-#include "server/progress.h"
+#include "server/cli/progress.h"
 #include "store/store.h"
 
 static const struct cli_flag flags[] = {

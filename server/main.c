@@ -1,5 +1,5 @@
-/* main.c - the program is its command line: see cli.h */
-#include "server/cli.h"
+/* main.c - the program is its command line: see cli/cli.h */
+#include "server/cli/cli.h"
 
 int main(int argc, char **argv)
 {

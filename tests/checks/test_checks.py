@@ -97,7 +97,7 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("server/routes/routes.c", '#include "server/http/internal.h"', ("server/routes/routes.c:1", "only server/http/http.c and server/http_*.c may include",)),
     ("server/http/http.h", '#include "server/http/internal.h"', ("only server/http/http.c and server/http_*.c may include",)),
     ("server/payload/body.c", "#include <cjson/cJSON.h>", ("only server/common/json.c may include <cjson/cJSON.h>",)),
-    ("server/payload/body.c", "#include <curl/curl.h>", ("only server/client.c may include <curl/curl.h>",)),
+    ("server/payload/body.c", "#include <curl/curl.h>", ("only server/cli/client.c may include <curl/curl.h>",)),
     ("server/payload/body.c", "#include MACRO", ("cannot read",)),
     ("tests/core/test_net.c", '#include "store/store.h"', ('tests/core may not include "store/store.h"',)),
     ("tests/store/test_log.c", '#include "server/common/json.h"', ('tests/store may not include "server/common/json.h"',)),

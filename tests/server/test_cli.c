@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/cli.h"
-#include "server/cli_io.h"
-#include "server/cli_model.h"
-#include "server/client.h"
-#include "server/progress.h"
+#include "server/cli/cli.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/client.h"
+#include "server/cli/progress.h"
 
 static const struct cli_flag flags[] = {
     {.name = "file", .kind = CLI_TEXT, .argument = "FILE", .fallback = "default.db", .help = "text"},

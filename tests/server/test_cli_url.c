@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
-#include "server/client.h"
+#include "server/cli/client.h"
 #include "server/image/image.h"
 
 static char url[64];

@@ -1,5 +1,5 @@
-/* cli_flags.c - see cli_flags.h */
-#include "server/cli_flags.h"
+/* flags.c - see cli/flags.h */
+#include "server/cli/flags.h"
 
 #include <assert.h>
 #include <ctype.h>

@@ -1,5 +1,5 @@
-/* cli_io.c - see cli_io.h */
-#include "server/cli_io.h"
+/* io.c - see cli/io.h */
+#include "server/cli/io.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* cli_batch.h - labelled images of a data set, a batch at a time, as samples of a model. */
+/* batch.h - labelled images of a data set, a batch at a time, as samples of a model. */
 #ifndef CONVD_SERVER_CLI_BATCH_H
 #define CONVD_SERVER_CLI_BATCH_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/cli_model.h"
+#include "server/cli/offline.h"
 #include "server/formats/dataset.h"
 #include "server/common/json.h"
 

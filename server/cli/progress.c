@@ -1,5 +1,5 @@
-/* progress.c - see progress.h */
-#include "server/progress.h"
+/* progress.c - see cli/progress.h */
+#include "server/cli/progress.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* cli_remote.h - a daemon's model as verbs with --url see it: what is needed to prepare raw inputs for it. */
+/* remote.h - a daemon's model as verbs with --url see it: what is needed to prepare raw inputs for it. */
 #ifndef CONVD_SERVER_CLI_REMOTE_H
 #define CONVD_SERVER_CLI_REMOTE_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/client.h"
+#include "server/cli/client.h"
 #include "server/common/json.h"
 
 struct remote {

@@ -1,4 +1,4 @@
-/* cli_flags.h - the flags of a verb as one table, which drives parsing, environment variables and --help.
+/* flags.h - the flags of a verb as one table, which drives parsing, environment variables and --help.
  *
  * A flag is long ("--db FILE", "--db=FILE"), may be given anywhere among the operands, and the last one wins. "--" ends
  * the flags; "-" is an operand. Where a verb says `environment`, the flag --snapshot-seconds can also be given as

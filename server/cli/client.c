@@ -1,5 +1,5 @@
-/* client.c - see client.h */
-#include "server/client.h"
+/* client.c - see cli/client.h */
+#include "server/cli/client.h"
 
 #include <assert.h>
 #include <curl/curl.h>

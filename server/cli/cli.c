@@ -1,5 +1,5 @@
-/* cli.c - see cli.h */
-#include "server/cli.h"
+/* cli.c - see cli/cli.h */
+#include "server/cli/cli.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_BUSY:
     case ERR_NETWORK:
         return CLI_NETWORK;
-    case ERR_STOPPING: /* our own long work was told to stop; a daemon's 503 is made ERR_BUSY by client.c */
+    case ERR_STOPPING: /* our own long work was told to stop; a daemon's 503 is made ERR_BUSY by cli/client.c */
         return CLI_INTERRUPTED;
     case ERR_SYNTAX:
     case ERR_EMPTY:

@@ -1,12 +1,12 @@
-/* cli_model.h - what offline verbs share: a database that is opened and recovered, and labels found quickly. */
-#ifndef CONVD_SERVER_CLI_MODEL_H
-#define CONVD_SERVER_CLI_MODEL_H
+/* offline.h - what offline verbs share: a database that is opened and recovered, and labels found quickly. */
+#ifndef CONVD_SERVER_CLI_OFFLINE_H
+#define CONVD_SERVER_CLI_OFFLINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/cli_flags.h"
+#include "server/cli/flags.h"
 #include "server/formats/dataset.h"
 #include "store/store.h"
 

@@ -1,4 +1,4 @@
-/* cli_io.h - what verbs read and write beside the model: whole files, results on stdout, the wish to stop. */
+/* io.h - what verbs read and write beside the model: whole files, results on stdout, the wish to stop. */
 #ifndef CONVD_SERVER_CLI_IO_H
 #define CONVD_SERVER_CLI_IO_H
 

@@ -1,14 +1,14 @@
-/* cli_model.c - see cli_model.h */
-#include "server/cli_model.h"
+/* offline.c - see cli/offline.h */
+#include "server/cli/offline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/http/auth.h"
-#include "server/cli_io.h"
-#include "server/client.h"
-#include "server/progress.h"
+#include "server/cli/io.h"
+#include "server/cli/client.h"
+#include "server/cli/progress.h"
 #include "server/common/worker_team.h"
 
 #define LABELS_NAMED 5 /* in an error's text */

@@ -1,5 +1,5 @@
-/* cli_batch.c - see cli_batch.h */
-#include "server/cli_batch.h"
+/* batch.c - see cli/batch.h */
+#include "server/cli/batch.h"
 
 #include <assert.h>
 #include <stdio.h>

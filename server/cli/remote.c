@@ -1,11 +1,11 @@
-/* cli_remote.c - see cli_remote.h */
-#include "server/cli_remote.h"
+/* remote.c - see cli/remote.h */
+#include "server/cli/remote.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli_io.h"
+#include "server/cli/io.h"
 
 #define SLICE_MAX     256u
 #define SLICE_BYTES   (1u << 20)

@@ -1,19 +1,19 @@
 /* cli.h - the command line: `convd VERB [FLAGS] [OPERANDS]`.
  *
- * A verb is one struct in a file of its own (cli_train.c); cli.c has the list of them, --help and the way from an error
+ * A verb is one struct in a file of its own (cli_train.c); cli/cli.c has the list of them, --help and the way from an error
  * to an exit code. What is a result goes to stdout, all else (progress, warnings, errors) to stderr, so that the output
  * of every verb can be piped. Errors are one line, "convd VERB: what was wrong"; usage errors add where to look.
  *
  * Offline verbs open the database themselves and so need a daemon on it to be down; with --url they ask the daemon.
  *
- * In reading order: cli_flags.h (parsing), cli_model.h (what offline verbs share), client.h and cli_remote.h (what
- * verbs with --url share), progress.h, then the verbs.
+ * In reading order: cli/flags.h (parsing), cli/offline.h (what offline verbs share), cli/client.h and cli/remote.h (what
+ * verbs with --url share), cli/progress.h, then the verbs.
  */
-#ifndef CONVD_SERVER_CLI_H
-#define CONVD_SERVER_CLI_H
+#ifndef CONVD_SERVER_CLI_CLI_H
+#define CONVD_SERVER_CLI_CLI_H
 
 #include "core/core.h"
-#include "server/cli_flags.h"
+#include "server/cli/flags.h"
 
 /* What scripts can tell apart. --help prints this table; it is part of the contract. */
 enum cli_exit {

@@ -7,8 +7,8 @@
  * Elsewhere (a file, a pipe, a journal) a plain line every ten seconds. Nothing at all when quiet. An update reads
  * the clock (25 ns) and no more most of the time, so it may be called once per sample.
  */
-#ifndef CONVD_SERVER_PROGRESS_H
-#define CONVD_SERVER_PROGRESS_H
+#ifndef CONVD_SERVER_CLI_PROGRESS_H
+#define CONVD_SERVER_CLI_PROGRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

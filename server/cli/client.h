@@ -1,4 +1,4 @@
-/* client.h - HTTP as the command line speaks it to a running daemon, over libcurl, which only client.c includes.
+/* client.h - HTTP as the command line speaks it to a running daemon, over libcurl, which only cli/client.c includes.
  *
  * One client is one kept-alive connection. A request that may be repeated (`safe`: it changes nothing; or it has an
  * Idempotency-Key) is repeated when the connection breaks or the daemon answers 503, after the time that Retry-After
@@ -9,8 +9,8 @@
  * Redirects are not followed and proxies of the environment are not used: the daemon is the machine that the URL names.
  * Only http and https, and http over a UNIX socket. One thread.
  */
-#ifndef CONVD_SERVER_CLIENT_H
-#define CONVD_SERVER_CLIENT_H
+#ifndef CONVD_SERVER_CLI_CLIENT_H
+#define CONVD_SERVER_CLI_CLIENT_H
 
 #include <signal.h>
 #include <stdbool.h>
