@@ -1,6 +1,6 @@
 /* cli.h - the command line: `convd VERB [FLAGS] [OPERANDS]`.
  *
- * A verb is one struct in a file of its own (cli_train.c); cli/cli.c has the list of them, --help and the way from an error
+ * A verb is one struct in a file of its own (verbs/train.c); cli/cli.c has the list of them, --help and the way from an error
  * to an exit code. What is a result goes to stdout, all else (progress, warnings, errors) to stderr, so that the output
  * of every verb can be piped. Errors are one line, "convd VERB: what was wrong"; usage errors add where to look.
  *

@@ -1,5 +1,5 @@
-/* cli_diff.c - see cli_diff.h */
-#include "server/cli_diff.h"
+/* diff.c - see verbs/diff.h */
+#include "server/verbs/diff.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* cli_samples_db.c - see cli_samples.h */
-#include "server/cli_samples.h"
+/* samples_db.c - see verbs/samples.h */
+#include "server/verbs/samples.h"
 
 #include <stdio.h>
 #include <stdlib.h>

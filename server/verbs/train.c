@@ -1,5 +1,5 @@
-/* cli_train.c - convd train: what is asked for, and what is told of it. cli_train_db.c and cli_train_url.c do it. */
-#include "server/cli_train.h"
+/* train.c - convd train: what is asked for, and what is told of it. verbs/train_db.c and verbs/train_url.c do it. */
+#include "server/verbs/train.h"
 
 #include <math.h>
 #include <stdio.h>

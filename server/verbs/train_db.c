@@ -1,4 +1,4 @@
-/* cli_train_db.c - convd train on a database: the daemon's own order of things without the daemon.
+/* train_db.c - convd train on a database: the daemon's own order of things without the daemon.
  *
  *   pass 1     for each batch: learner_apply() one train event, store_append() it; a commit about five times a second
  *   pass 2..   rehearse events on the samples that pass 1 put into the log; without files every pass is one, on all samples
@@ -14,7 +14,7 @@
 #include "server/cli/batch.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/cli_train.h"
+#include "server/verbs/train.h"
 #include "server/common/clock.h"
 #include "server/cli/progress.h"
 #include "server/trainer/trainer.h"

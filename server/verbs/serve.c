@@ -1,4 +1,4 @@
-/* cli_serve.c - convd serve: flags into a struct daemon_config, and nothing more. */
+/* serve.c - convd serve: flags into a struct daemon_config, and nothing more. */
 #include "server/cli/cli.h"
 
 #include <assert.h>

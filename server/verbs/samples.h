@@ -1,6 +1,6 @@
-/* cli_samples.h - convd samples: what the command line asks for, and how a database answers it. */
-#ifndef CONVD_SERVER_CLI_SAMPLES_H
-#define CONVD_SERVER_CLI_SAMPLES_H
+/* samples.h - convd samples: what the command line asks for, and how a database answers it. */
+#ifndef CONVD_SERVER_VERBS_SAMPLES_H
+#define CONVD_SERVER_VERBS_SAMPLES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* cli_export.c - convd export: the model as a file in one of several formats, its kernels as a picture. */
+/* export.c - convd export: the model as a file in one of several formats, its kernels as a picture. */
 #include "server/cli/cli.h"
 
 #include <stdio.h>

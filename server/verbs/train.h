@@ -1,6 +1,6 @@
-/* cli_train.h - what `convd train` on a database and `convd train --url` share. */
-#ifndef CONVD_SERVER_CLI_TRAIN_H
-#define CONVD_SERVER_CLI_TRAIN_H
+/* train.h - what `convd train` on a database and `convd train --url` share. */
+#ifndef CONVD_SERVER_VERBS_TRAIN_H
+#define CONVD_SERVER_VERBS_TRAIN_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-/* cli_train_url.c - convd train --url: the data set to a running daemon, as raw inputs with ?label= or ?labels=; then a job of
+/* train_url.c - convd train --url: the data set to a running daemon, as raw inputs with ?label= or ?labels=; then a job of
  * the daemon for the later passes, watched until its end.
  *
  * The client fits the pictures, by the settings of the model and with the daemon's own code, so one way of sending serves
  * all files. Every request has an Idempotency-Key of its own: where the connection breaks and nobody knows whether the
  * daemon has learned, client_send() asks again with the same key, and the daemon learns it once.
  */
-#include "server/cli_train.h"
+#include "server/verbs/train.h"
 
 #include <assert.h>
 #include <math.h>

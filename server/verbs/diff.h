@@ -1,6 +1,6 @@
-/* cli_diff.h - convd snapshots diff A B: the document of model/snapshot_diff.h from a database, and in words. */
-#ifndef CONVD_SERVER_CLI_DIFF_H
-#define CONVD_SERVER_CLI_DIFF_H
+/* diff.h - convd snapshots diff A B: the document of model/snapshot_diff.h from a database, and in words. */
+#ifndef CONVD_SERVER_VERBS_DIFF_H
+#define CONVD_SERVER_VERBS_DIFF_H
 
 #include <stdint.h>
 

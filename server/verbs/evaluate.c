@@ -1,4 +1,4 @@
-/* cli_evaluate.c - convd evaluate: how well the model knows labelled images that it does not learn from. */
+/* evaluate.c - convd evaluate: how well the model knows labelled images that it does not learn from. */
 #include "server/cli/cli.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* cli_backup.c - convd backup: a copy of the database, offline or from a daemon that goes on meanwhile. */
+/* backup.c - convd backup: a copy of the database, offline or from a daemon that goes on meanwhile. */
 #include "server/cli/cli.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* cli_snapshots.c - convd snapshots: list, take, pin, drop, go back to, compare.
+/* snapshots.c - convd snapshots: list, take, pin, drop, go back to, compare.
  *
  * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
  * and there is one way of printing.
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/cli_diff.h"
+#include "server/verbs/diff.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/remote.h"

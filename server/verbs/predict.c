@@ -1,4 +1,4 @@
-/* cli_predict.c - convd predict: pictures in, labels out. */
+/* predict.c - convd predict: pictures in, labels out. */
 #include "server/cli/cli.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* cli_verify.c - convd verify: is what the database holds what was learned? */
+/* verify.c - convd verify: is what the database holds what was learned? */
 #include "server/cli/cli.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* cli_samples.c - convd samples: what the model has learned from: listed, shown, forgotten, relabelled. */
-#include "server/cli_samples.h"
+/* samples.c - convd samples: what the model has learned from: listed, shown, forgotten, relabelled. */
+#include "server/verbs/samples.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* cli_init.c - convd init: makes a database with a new model, drawn from a seed or taken from a safetensors file. */
+/* init.c - convd init: makes a database with a new model, drawn from a seed or taken from a safetensors file. */
 #include "server/cli/cli.h"
 
 #include <stddef.h>
