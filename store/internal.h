@@ -32,8 +32,8 @@
 #define CONVD_STORE_INTERNAL_H
 
 #include "store/log/chain.h"
-#include "store/sqlite/db.h"
 #include "store/replay/edits.h"
+#include "store/sqlite/db.h"
 #include "store/sqlite/file.h"
 #include "store/store.h"
 

@@ -7,8 +7,8 @@
 
 #include "core/core.h"
 #include "server/cli/offline.h"
-#include "server/formats/dataset.h"
 #include "server/common/json.h"
+#include "server/formats/dataset.h"
 
 struct cli_batch {
     uint32_t n, capacity;

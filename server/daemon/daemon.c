@@ -15,21 +15,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/http/acceptor.h"
-#include "server/http/auth.h"
 #include "server/common/clock.h"
-#include "server/daemon/descriptors.h"
-#include "server/routes/feed.h"
-#include "server/http/http.h"
-#include "server/image/image.h"
-#include "server/http/listen.h"
 #include "server/common/logger.h"
 #include "server/common/offload.h"
-#include "server/routes/routes.h"
-#include "server/daemon/signals.h"
 #include "server/common/worker_team.h"
-#include "server/http/tls.h"
+#include "server/daemon/descriptors.h"
+#include "server/daemon/signals.h"
 #include "server/daemon/watchdog.h"
+#include "server/http/acceptor.h"
+#include "server/http/auth.h"
+#include "server/http/http.h"
+#include "server/http/listen.h"
+#include "server/http/tls.h"
+#include "server/image/image.h"
+#include "server/routes/feed.h"
+#include "server/routes/routes.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */
 #define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */

@@ -22,8 +22,9 @@ struct daemon_config {
     bool listen_anywhere;    /* the operator's explicit word that others may reach an unprotected daemon; without it,
                                 addresses other than loopback need a token                                            */
     const char *socket_mode; /* of UNIX sockets, in octal                                                             */
-    const char *read_token_file, *write_token_file; /* see http/auth.h; NULL: the credential, where there is one           */
-    const char *tls_cert, *tls_key;                 /* files, see http/tls.h; NULL: no TLS                                 */
+    const char *read_token_file,
+        *write_token_file;          /* see http/auth.h; NULL: the credential, where there is one           */
+    const char *tls_cert, *tls_key; /* files, see http/tls.h; NULL: no TLS                                 */
     unsigned threads;         /* of the HTTP pool                                                                     */
     unsigned connections;     /* at most, all threads together                                                        */
     unsigned idle_seconds;    /* a connection without activity is closed after this                                   */
@@ -38,7 +39,8 @@ struct daemon_config {
         remember_seconds;   /* and for how long                                                                     */
     unsigned train_threads; /* that share the steps of a large model, the trainer one of them; 0: all processors    */
     const char *arith;      /* instruction set by name; NULL: the best                                              */
-    const char *log_level;  /* of common/logger.h, by name; SIGUSR1 makes it debug, SIGUSR2 this again                        */
+    const char
+        *log_level; /* of common/logger.h, by name; SIGUSR1 makes it debug, SIGUSR2 this again                        */
     struct trainer_config trainer;
 };
 

@@ -7,9 +7,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "server/common/label_take.h"
 #include "server/formats/dataset_source.h"
 #include "server/image/image.h"
-#include "server/common/label_take.h"
 
 #define FILE_BYTES_MAX ((size_t)256 << 20)
 #define ITEMS_MAX      ((uint64_t)1 << 32) /* what class_item can count */

@@ -7,8 +7,8 @@
 #include <zlib.h>
 
 #include "server/common/json.h"
-#include "server/formats/metadata.h"
 #include "server/common/text.h"
+#include "server/formats/metadata.h"
 
 #define MEMBERS_MAX   4
 #define ALIGN         64u

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "server/common/json.h"
-#include "server/formats/metadata.h"
 #include "server/common/text.h"
+#include "server/formats/metadata.h"
 
 #define IR_VERSION    7
 #define OPSET_VERSION 13

@@ -22,8 +22,8 @@
 #include <stdbool.h>
 
 #include "core/err.h"
-#include "server/message/response.h"
 #include "server/message/request.h"
+#include "server/message/response.h"
 
 #define TOKEN_BYTES_MIN 16u
 #define TOKEN_BYTES_MAX 512u

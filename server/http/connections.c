@@ -16,8 +16,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server/http/acceptor.h"
 #include "server/common/clock.h"
+#include "server/http/acceptor.h"
 #include "server/http/internal.h"
 
 #define STALL_MS  1000 /* without any progress: stands still                                                         */

@@ -4,8 +4,8 @@
 #include "server/common/clock.h"
 #include "server/http/headers.h"
 #include "server/http/internal.h"
-#include "server/payload/oip.h"
 #include "server/message/problem.h"
+#include "server/payload/oip.h"
 
 void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd)
 {

@@ -9,10 +9,10 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "server/http/acceptor.h"
 #include "server/common/clock.h"
-#include "server/http/internal.h"
 #include "server/common/logger.h"
+#include "server/http/acceptor.h"
+#include "server/http/internal.h"
 #include "server/http/tls.h"
 
 /* Of libmicrohttpd, for headers and pieces of bodies. It clears all of it after each request: 6 % of /predict at 32 KiB. */

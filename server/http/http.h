@@ -44,10 +44,10 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "server/message/response.h"
 #include "server/common/cancel.h"
 #include "server/http/guard.h"
 #include "server/message/request.h"
+#include "server/message/response.h"
 
 struct http_pending {
     /* Called in the HTTP thread once everything is set up for done() to come at any time. Must lead to exactly one

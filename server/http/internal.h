@@ -19,8 +19,8 @@
 #include <stdatomic.h>
 
 #include "server/http/affinity.h"
-#include "server/http/http.h"
 #include "server/http/body_buffer.h"
+#include "server/http/http.h"
 #include "server/message/request_id.h"
 
 enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_AT_WORK, PHASE_PENDING, PHASE_ANSWERED };

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/common/logger.h"
 #include "server/http/acceptor.h"
 #include "server/http/internal.h"
-#include "server/common/logger.h"
 
 /* Everything of the page comes from here; nothing in it is written in line; nothing turns text into code or markup. */
 #define PAGE_POLICY                                                                                                    \

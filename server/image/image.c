@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image/file_kind.h"
 #include "server/image/codec.h"
+#include "server/image/file_kind.h"
 
 int image_too_heavy(struct image_limits *limits, struct err *err)
 {

@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#include "server/message/request.h"
 #include "server/common/text.h"
+#include "server/message/request.h"
 
 struct metrics;
 

@@ -12,8 +12,8 @@
 
 #include "core/err.h"
 #include "server/common/json.h"
-#include "server/message/problem.h"
 #include "server/common/text.h"
+#include "server/message/problem.h"
 
 #define ANSWER_TEXT_MAX    ((size_t)32 << 20) /* of one answer's text: more is refused, and what would work is said */
 #define ANSWER_SMALL_BYTES 16384u             /* of text that a connection keeps, and that nobody counts       */

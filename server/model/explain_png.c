@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "server/image/canvas.h"
-#include "server/model/explain.h"
 #include "server/image/image.h"
+#include "server/model/explain.h"
 
 #define PANEL       240u /* longer side, about */
 #define PANEL_MOST  480u

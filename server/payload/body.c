@@ -9,11 +9,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/common/label_take.h"
 #include "server/image/file_kind.h"
 #include "server/image/image.h"
-#include "server/common/label_take.h"
-#include "server/payload/multipart.h"
 #include "server/message/request.h"
+#include "server/payload/multipart.h"
 
 void batch_fini(struct batch *batch)
 {

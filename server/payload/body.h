@@ -45,8 +45,8 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/image/image.h"
 #include "server/common/json.h"
+#include "server/image/image.h"
 
 /* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request
  * take at most this much (or are one): ERR_TOO_LARGE. */

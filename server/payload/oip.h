@@ -30,9 +30,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/payload/body.h"
 #include "server/common/json.h"
 #include "server/common/text.h"
+#include "server/payload/body.h"
 
 #define OIP_NAME_BYTES 128u
 #define OIP_NO_HEADER  UINT64_MAX /* the body is JSON and nothing else */

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/common/rank.h"
 #include "server/image/image.h"
 #include "server/payload/oip.h"
-#include "server/common/rank.h"
 
 void oip_model_name(char name[OIP_NAME_BYTES], const char *db)
 {

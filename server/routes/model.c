@@ -6,9 +6,9 @@
 #include "server/common/label_take.h"
 #include "server/formats/npz.h"
 #include "server/formats/onnx.h"
-#include "server/routes/routes.h"
 #include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
+#include "server/routes/routes.h"
 
 #define CLASSES_LIGHT    100u
 #define PARAMETERS_LIGHT (1u << 20) /* whose digest takes a millisecond */

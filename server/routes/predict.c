@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/model/explain.h"
-#include "server/image/image.h"
 #include "server/common/rank.h"
+#include "server/image/image.h"
+#include "server/model/explain.h"
 #include "server/routes/routes.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/image/image.h"
 #include "server/common/label_take.h"
+#include "server/image/image.h"
 #include "server/image/input_png.h"
 #include "server/routes/routes.h"
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/routes/feed.h"
 #include "server/common/logger.h"
+#include "server/routes/feed.h"
 
 #define PARAMS_MAX 9
 

@@ -38,14 +38,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "server/message/response.h"
+#include "server/common/offload.h"
 #include "server/http/auth.h"
-#include "server/payload/body.h"
 #include "server/http/http.h"
 #include "server/message/metrics.h"
-#include "server/common/offload.h"
-#include "server/model/prediction_cache.h"
 #include "server/message/request.h"
+#include "server/message/response.h"
+#include "server/model/prediction_cache.h"
+#include "server/payload/body.h"
 #include "server/trainer/trainer.h"
 
 /* What all routes share; made by routes_create(), read by all HTTP threads. */
@@ -147,7 +147,8 @@ struct work {
     struct http_pending pending;
     struct routes *routes;
     struct job job;
-    void (*render)(struct work *work, struct answer *answer); /* after success; failures are answered by routes/routes.c */
+    void (*render)(struct work *work,
+                   struct answer *answer); /* after success; failures are answered by routes/routes.c */
     int64_t id;
     struct job_watch watch;  /* of a POST /rehearse that waits */
     struct request *request; /* for render alone: then the connection is there, before it may not be */

@@ -14,8 +14,8 @@
 #include "server/common/clock.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/routes/routes.h"
 #include "server/model/sample_json.h"
+#include "server/routes/routes.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u

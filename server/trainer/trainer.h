@@ -25,9 +25,9 @@
 #define CONVD_SERVER_TRAINER_TRAINER_H
 
 #include "core/core.h"
-#include "server/trainer/jobs.h"
 #include "server/model/model.h"
 #include "server/model/revision_cache.h"
+#include "server/trainer/jobs.h"
 #include "server/trainer/rebuild.h"
 #include "server/trainer/rehearsal_plan.h"
 #include "store/store.h"

@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/cli/client.h"
-#include "server/common/json.h"
 #include "server/cli/progress.h"
+#include "server/common/json.h"
 #include "store/store.h"
 
 #define STEP_US 100000 /* how often progress is told, and a wish to stop is heard */

@@ -5,8 +5,8 @@
 
 #include "server/cli/cli.h"
 #include "server/cli/io.h"
-#include "server/model/snapshot_diff.h"
 #include "server/cli/progress.h"
+#include "server/model/snapshot_diff.h"
 #include "store/store.h"
 
 #define STEP_US 100000 /* how often progress is told, and a wish to stop is heard */

@@ -8,9 +8,9 @@
 #include "server/cli/batch.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
+#include "server/cli/progress.h"
 #include "server/cli/remote.h"
 #include "server/common/json.h"
-#include "server/cli/progress.h"
 
 #define BATCH         256u
 #define TABLE_CLASSES 40 /* more would be wider than any terminal */

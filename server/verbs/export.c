@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/cli/client.h"
 #include "server/formats/npz.h"
 #include "server/formats/onnx.h"
 #include "server/formats/safetensors.h"

@@ -7,9 +7,9 @@
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/remote.h"
+#include "server/common/json.h"
 #include "server/image/file_kind.h"
 #include "server/image/image.h"
-#include "server/common/json.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 

@@ -9,9 +9,9 @@
 #include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
+#include "server/cli/progress.h"
 #include "server/cli/remote.h"
 #include "server/image/input_png.h"
-#include "server/cli/progress.h"
 #include "server/trainer/rebuild.h"
 
 #define LIMIT_DEFAULT 20

@@ -8,11 +8,11 @@
 #include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
+#include "server/cli/progress.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/cli/progress.h"
-#include "server/trainer/rebuild.h"
 #include "server/model/sample_json.h"
+#include "server/trainer/rebuild.h"
 
 #define CHUNK_US 100000u /* how often progress is told, and a wish to stop is heard */
 

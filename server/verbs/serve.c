@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/daemon/daemon.h"
 #include "server/common/worker_team.h"
+#include "server/daemon/daemon.h"
 
 /* Where each flag goes. The defaults are daemon_config_default()'s: --help reads them from there too. */
 enum width { TEXT, SWITCH, WIDE, WORD, PLAIN }; /* const char *, bool, uint64_t, uint32_t, unsigned */

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/verbs/diff.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/remote.h"
-#include "server/model/snapshot_diff.h"
 #include "server/common/json.h"
+#include "server/model/snapshot_diff.h"
+#include "server/verbs/diff.h"
 #include "store/replay/edits.h"
 #include "store/store.h"
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "core/jitter.h"
-#include "server/cli/cli.h"
 #include "server/cli/batch.h"
+#include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/common/json.h"

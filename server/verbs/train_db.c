@@ -10,14 +10,14 @@
  */
 #include <string.h>
 
-#include "server/cli/cli.h"
 #include "server/cli/batch.h"
+#include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/verbs/train.h"
-#include "server/common/clock.h"
 #include "server/cli/progress.h"
+#include "server/common/clock.h"
 #include "server/trainer/trainer.h"
+#include "server/verbs/train.h"
 
 #define GROUP_US       200000   /* a commit at least this often: a slow disk's sync costs a few per cent         */
 #define CHUNK_US       100000   /* of a rehearsal: an interrupt waits for its end                                */

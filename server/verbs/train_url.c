@@ -17,8 +17,8 @@
 #include "server/cli/batch.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/cli/remote.h"
 #include "server/cli/progress.h"
+#include "server/cli/remote.h"
 
 #define LOOK_NS        200000000L /* between two looks at a job */
 #define PATH_BYTES_MAX 4000u      /* of the request line: the daemon reads longer ones, too, but not without end */

@@ -5,8 +5,8 @@
 
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/common/json.h"
 #include "server/cli/progress.h"
+#include "server/common/json.h"
 #include "store/store.h"
 
 static const struct cli_flag flags[] = {

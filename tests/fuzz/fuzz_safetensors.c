@@ -21,7 +21,8 @@ static void make(struct safetensors *file)
         shape->stride = 1;
     if (!file->has_width || !file->has_height)
         return;
-    const uint32_t n_0 = shape->n_0; /* what was left out is filled in: formats/safetensors.h says what must be compared then */
+    const uint32_t n_0 =
+        shape->n_0; /* what was left out is filled in: formats/safetensors.h says what must be compared then */
     if (shape_check(shape, create->as.create.n_classes, &err) != 0) {
         must_tell(&err);
         return;

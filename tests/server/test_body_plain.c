@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/payload/body.h"
 #include "server/common/text.h"
+#include "server/payload/body.h"
 
 static struct image_limits limits = {.pixels_max = 1000};
 

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "server/cli/cli.h"
+#include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
-#include "server/cli/client.h"
 #include "server/cli/progress.h"
 
 static const struct cli_flag flags[] = {

@@ -18,9 +18,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "server/routes/feed.h"
 #include "server/http/http.h"
 #include "server/image/image.h"
+#include "server/routes/feed.h"
 #include "server/routes/routes.h"
 #include "store/replay/edits.h"
 #include "tests/oom.h"

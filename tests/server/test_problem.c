@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/message/response.h"
 #include "server/common/json.h"
 #include "server/message/problem.h"
+#include "server/message/response.h"
 
 static bool is_server_code(enum err_code code)
 {
