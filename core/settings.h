@@ -74,10 +74,10 @@ enum setting {
 enum setting_type { SETTING_FLOAT, SETTING_U32, SETTING_U64, SETTING_WORD };
 
 struct setting_info {
-    const char *name; /* "rate": the name in JSON, in the log and, after "--", on the command line */
-    const char *help; /* one line for --help and the README's table                               */
-    enum setting_type type;
+    const char *name;         /* "rate": the name in JSON, in the log and, after "--", on the command line */
+    const char *help;         /* one line for --help and the README's table                               */
     size_t offset;            /* of the member in struct settings                                         */
+    enum setting_type type;   /* of the member                                                            */
     bool tunable;             /* false: fixed when the model is made                                      */
     double low, high;         /* allowed range of a number, both ends included                            */
     const char *const *words; /* NULL for a number; else the allowed words, ended by NULL                  */

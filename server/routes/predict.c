@@ -5,6 +5,7 @@
  * ?explain=1 (model/explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (model/revision_cache.h) may have to wait
  * for the trainer to make that state again.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,7 @@ static int take_wish(struct wish *wish, const struct request *request, struct er
 static uint64_t bytes_of_one(const struct learner *learner, uint64_t n_told)
 {
     uint64_t n = 0;
+    assert(learner->n_classes > 0);
     for (uint32_t i = 0; i < learner->n_classes; i++)
         n += strlen(learner->labels[i]) + 15;
     return n * n_told / learner->n_classes + LABEL_BYTES_MAX;
