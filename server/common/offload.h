@@ -2,7 +2,7 @@
  *
  * An HTTP thread serves many connections: whatever it does for one of them, the others wait for. So it does itself what takes a fraction
  * of a millisecond, and hands over what takes longer: many images, large pictures, large JSON. The connection sleeps meanwhile
- * (routes/routes.h: call_offload()). Threads of the pool have a lower priority than those that serve, and are a few, so that any number of
+ * (routes/call.h: call_offload()). Threads of the pool have a lower priority than those that serve, and are a few, so that any number of
  * heavy requests takes processors, but not the answers, from the others.
  *
  * Two lengths of task wait in one queue, in order of arrival. One thread takes short ones only, so that a crowd of long ones (seconds each)

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "server/routes/feed.h"
+#include "server/routes/handlers.h"
 #include "server/routes/openapi.h"
-#include "server/routes/routes.h"
 
 /* Alive: this thread answers. Whether the trainer does is the watchdog's to find out, and readiness's to say. */
 void route_healthz(const struct call *call)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "server/common/clock.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define STEP_US    2000 /* of one turn */
 #define COPIES_MAX 2u

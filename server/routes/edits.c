@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "server/common/label_take.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 static void accepted(struct work *work, struct answer *answer)
 {

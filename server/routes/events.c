@@ -1,6 +1,6 @@
 /* routes/feed.c - GET /events: routes/feed.h as text/event-stream. */
 #include "server/routes/feed.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define SECONDS_MAX ((uint64_t)366 * 24 * 3600)
 

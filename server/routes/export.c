@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "server/image/input_png.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define CHUNK_BYTES ((size_t)256 << 10) /* of images, read at a time */
 #define EXPORTS_MAX 4u

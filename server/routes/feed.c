@@ -10,7 +10,7 @@
 
 #include "server/common/clock.h"
 #include "server/common/text.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define FILL_BYTES 8192u /* a reader takes as many events at a time as begin within so much */
 #define WAIT_MS    2000  /* after which a client that was cut off comes back                */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "server/common/clock.h"
-#include "server/routes/routes.h"
+#include "server/routes/call.h"
 
 /* A thread makes 8 to 40 of them in a nanosecond. */
 #define LIGHT_PIXELS          20000u /* of a picture that is drawn: half a millisecond */

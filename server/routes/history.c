@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define POINTS_DEFAULT 200u
 #define POINTS_MAX     1000u

@@ -10,7 +10,7 @@
 #include <strings.h>
 
 #include "server/common/clock.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 /* ---- a job in JSON ---- */
 

@@ -8,7 +8,7 @@
 #include "server/formats/onnx.h"
 #include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define CLASSES_LIGHT    100u
 #define PARAMETERS_LIGHT (1u << 20) /* whose digest takes a millisecond */

@@ -9,7 +9,7 @@
 
 #include "server/common/clock.h"
 #include "server/payload/oip.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 /* Batch sizes that are told apart; requests of further sizes are in the totals alone. */
 #define BATCH_SIZES_MAX 64u

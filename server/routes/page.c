@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 #include "server/routes/web.h"
 
 static const struct web_file *find(const char *name)

@@ -13,7 +13,7 @@
 #include "server/common/rank.h"
 #include "server/image/image.h"
 #include "server/model/explain.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 /* One for each thread, made at its first prediction, made anew when classes have come that it has no room for. */
 struct scratch {

@@ -15,7 +15,7 @@
 #include "server/common/label_take.h"
 #include "server/image/image.h"
 #include "server/image/input_png.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u

@@ -6,7 +6,7 @@
 #include "server/common/clock.h"
 #include "server/formats/safetensors.h"
 #include "server/model/snapshot_diff.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 #define DIFF_STEP_US 2000 /* of one turn */
 #define VIEWS_MAX    4u   /* states of snapshots, each as large as the model: a comparison holds two, a file one */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 
 static void write_answer(struct text *text, const struct job *job)
 {

@@ -413,7 +413,7 @@ def test_a_problem_has_every_documented_member_somewhere(seen: Seen):
 
 def routes_of_the_source() -> dict[str, tuple[set[str], set[str]]]:
     """The table of server/routes/routes.c: path -> methods, parameters of the query."""
-    source = (ROOT / "server" / "routes.c").read_text()
+    source = (ROOT / "server" / "routes" / "routes.c").read_text()
     rows = re.findall(r"^    \{\.path = .*?\},$(?=\n    \{|\n\};)", source, re.MULTILINE | re.DOTALL)
     assert len(rows) == source.count("{.path = ")
     table = {}

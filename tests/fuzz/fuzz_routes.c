@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "server/routes/feed.h"
-#include "server/routes/routes.h"
+#include "server/routes/handlers.h"
 #include "tests/fuzz/fuzz.h"
 
 #define LIFE 500 /* requests, and then a new model: its log, classes and snapshots would grow for ever */
