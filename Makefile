@@ -62,7 +62,8 @@ RUN       := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)
 endif
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
 STORE_LIBS = $(shell $(PKG) --libs sqlite3) $(CORE_LIBS)
-SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES))
+# Without optimization sqrtf() is a call.
+SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) $(if $(filter debug,$(VARIANT)),-lm)
 CHECK_LIBS = $(shell $(PKG) --libs check)
 PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES))
 

@@ -13,7 +13,7 @@
 #include "core/core.h"
 
 /* label_take - out: the label in normal form C, and zeros behind it; without U+FE0E and U+FE0F, which say only whether a character is to
- * be drawn as a picture, and which some keyboards leave out. `bytes` need not be terminated. Allocates nothing; 10 ns for ASCII.
+ * be drawn as a picture, and which some keyboards leave out. `bytes` need not be terminated. Allocates nothing.
  * Errors: those of label_check(), whose places are those in the normal form. */
 int label_take(char out[LABEL_BYTES_MAX + 1], const char *bytes, size_t n_bytes, struct err *err);
 
