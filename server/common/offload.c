@@ -62,7 +62,8 @@ static void *offload_thread(void *context)
     (void)pthread_mutex_lock(&offload->lock);
     const bool short_only = offload->n_seats++ == 0;
     for (;;) {
-        struct offload_task *task = take(offload, short_only);
+        /* At a stop the queue is offload_stop()'s: what is taken now would not be told that it is cancelled. */
+        struct offload_task *task = offload->stopping ? NULL : take(offload, short_only);
         if (task != NULL) {
             (void)pthread_mutex_unlock(&offload->lock);
             if (!cancelled(&task->cancel))

@@ -93,7 +93,7 @@ def test_the_version_is_that_of_the_program(pages):
 
 
 def test_a_page_names_every_signal_and_variable_that_the_daemon_reads(texts):
-    source = "".join(p.read_text() for p in sorted((ROOT / "server").glob("*.c")))
+    source = "".join(p.read_text() for p in sorted((ROOT / "server").rglob("*.c")))
     signals = set(re.findall(r"sigaddset\(\S+ (SIG\w+)\)", source))
     assert {"SIGTERM", "SIGHUP"} <= signals
     variables = set(re.findall(r'getenv\("(\w+)"\)', source))
