@@ -28,6 +28,7 @@
 #include "server/http/listen.h"
 #include "server/http/tls.h"
 #include "server/image/image.h"
+#include "server/payload/oip.h"
 #include "server/routes/feed.h"
 #include "server/routes/routes.h"
 
@@ -282,6 +283,7 @@ static int start(struct daemon *daemon, struct err *err)
         .guard = guard,
         .certificate = daemon->tls.certificate,
         .key = daemon->tls.key,
+        .oip = oip_owns,
         .context = daemon->routes,
         .authorize = routes_authorize,
         .handle = routes_handle,

@@ -5,7 +5,6 @@
 #include "server/http/headers.h"
 #include "server/http/internal.h"
 #include "server/message/problem.h"
-#include "server/payload/oip.h"
 
 void *http_request_line(void *context, const char *uri, struct MHD_Connection *mhd)
 {
@@ -35,7 +34,7 @@ static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const
 static int take_target(struct http_connection *connection, struct err *err)
 {
     int status = request_target(&connection->request, connection->target.bytes, err);
-    connection->answer.oip = status == 0 && oip_owns(connection->request.path);
+    connection->answer.oip = status == 0 && connection->http->config.oip(connection->request.path);
     return status;
 }
 

@@ -69,29 +69,7 @@ struct http_pending {
 
 void http_pending_done(struct http_pending *pending);
 
-/* A body that comes piece by piece: answer.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
- * a request is one for each piece: a client that does not take a piece within it is cut. So is one that takes less than 16 KB a second on
- * the whole, unless the stream is endless: there are few places for such answers, and others wait for one. */
-struct http_stream {
-    /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
-     * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
-    long (*read)(struct http_stream *stream, char *bytes, size_t room);
-    /* The last call, in the HTTP thread; also of one that was never read (HEAD). Wakes are fine as long as its memory is there. */
-    void (*free)(struct http_stream *stream);
-    bool endless;  /* it ends when the daemon stops         */
-    uint64_t size; /* bytes that will come; 0: nobody knows */
-
-    /* http's own */
-    struct http_connection *connection;
-    bool slept;
-    atomic_bool gone; /* its client is */
-    atomic_int state;
-};
-
-#define HTTP_STREAM_END    (-1L)
-#define HTTP_STREAM_BROKEN (-2L)
-
-/* http_stream_wake - any thread: read() is worth a call. */
+/* http_stream_wake - any thread: read() of an answer's stream (message/response.h) is worth a call. */
 void http_stream_wake(struct http_stream *stream);
 
 struct http_config {
@@ -106,6 +84,8 @@ struct http_config {
     struct guard guard;
     const char *certificate, *key; /* PEM, for TLS on all TCP sockets; NULL: none. Live until http_stop()  */
 
+    /* Whether problems of that path carry the Open Inference Protocol's `error` as well. */
+    bool (*oip)(const char *path);
     void *context; /* of the four below */
     /* Asked in a pool thread when the headers are there and sound, before any body is: 0, or -1 with the refusal in answer. */
     int (*authorize)(void *context, struct request *request, struct answer *answer);

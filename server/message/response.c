@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/http/http.h"
-
 static void drop_stream(struct answer *answer)
 {
     if (answer->stream != NULL)

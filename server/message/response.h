@@ -2,12 +2,14 @@
  *
  * The body is `text` (memory that the connection uses again and again) or, where `blob` is set, a malloc'ed block that the
  * answer owns, or, where `fixed` is set, bytes that live as long as the program,
- * or, where `stream` is set, what that gives piece by piece (http/http.h). Everything is text in UTF-8 or bytes; the content type says which.
+ * or, where `stream` is set, what that gives piece by piece. Everything is text in UTF-8 or bytes; the content type says which.
  */
 #ifndef CONVD_SERVER_MESSAGE_RESPONSE_H
 #define CONVD_SERVER_MESSAGE_RESPONSE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -25,7 +27,27 @@
 /* What caches may do: predictions and problems are never stored; what has an ETag may be, and is revalidated. */
 enum answer_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
 
-struct http_stream; /* http/http.h */
+/* A body that comes piece by piece: answer.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
+ * a request is one for each piece: a client that does not take a piece within it is cut. So is one that takes less than 16 KB a second on
+ * the whole, unless the stream is endless: there are few places for such answers, and others wait for one. */
+struct http_stream {
+    /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
+     * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
+    long (*read)(struct http_stream *stream, char *bytes, size_t room);
+    /* The last call, in the HTTP thread; also of one that was never read (HEAD). Wakes are fine as long as its memory is there. */
+    void (*free)(struct http_stream *stream);
+    bool endless;  /* it ends when the daemon stops         */
+    uint64_t size; /* bytes that will come; 0: nobody knows */
+
+    /* http's own */
+    struct http_connection *connection;
+    bool slept;
+    atomic_bool gone; /* its client is */
+    atomic_int state;
+};
+
+#define HTTP_STREAM_END    (-1L)
+#define HTTP_STREAM_BROKEN (-2L)
 
 struct answer {
     unsigned status;

@@ -20,6 +20,7 @@
 
 #include "server/http/http.h"
 #include "server/image/image.h"
+#include "server/payload/oip.h"
 #include "server/routes/feed.h"
 #include "server/routes/routes.h"
 #include "store/replay/edits.h"
@@ -116,6 +117,7 @@ static int service_start(struct service *s, struct err *err)
         .request_seconds = 20,
         .body_bytes = 1 << 20,
         .guard = {.loopback_only = true},
+        .oip = oip_owns,
         .context = s->routes,
         .authorize = routes_authorize,
         .handle = routes_handle,
