@@ -1,5 +1,5 @@
-/* main.c - the program is its command line: see cli/cli.h */
-#include "server/cli/cli.h"
+/* main.c - the program is its command line: see verbs/verbs.h */
+#include "server/verbs/verbs.h"
 
 int main(int argc, char **argv)
 {

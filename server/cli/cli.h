@@ -1,29 +1,25 @@
 /* cli.h - the command line: `convd VERB [FLAGS] [OPERANDS]`.
  *
- * A verb is one struct in a file of its own (verbs/train.c); cli/cli.c has the list of them, --help and the way from an error
- * to an exit code. What is a result goes to stdout, all else (progress, warnings, errors) to stderr, so that the output
- * of every verb can be piped. Errors are one line, "convd VERB: what was wrong"; usage errors add where to look.
+ * What all verbs share; the verbs and the table of them are above, in verbs/verbs.h. What is a result goes to stdout, all else
+ * (progress, warnings, errors) to stderr, so that the output of every verb can be piped. Errors are one line,
+ * "convd VERB: what was wrong"; usage errors add where to look.
  *
  * Offline verbs open the database themselves and so need a daemon on it to be down; with --url they ask the daemon.
  *
- * In reading order: cli/flags.h (parsing), cli/offline.h (what offline verbs share), cli/client.h and cli/remote.h (what
- * verbs with --url share), cli/progress.h, then the verbs.
+ * In reading order: cli/flags.h (parsing), cli/exit.h (exit codes), cli/cli.c (help and the run of one verb), cli/io.h (files, printing,
+ * signals), cli/progress.h, cli/offline.h and cli/batch.h (what offline verbs share), cli/client.h and cli/remote.h (what verbs with --url
+ * share).
  */
 #ifndef CONVD_SERVER_CLI_CLI_H
 #define CONVD_SERVER_CLI_CLI_H
 
-#include "core/core.h"
-#include "server/cli/flags.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
 
-/* What scripts can tell apart. --help prints this table; it is part of the contract. */
-enum cli_exit {
-    CLI_OK = 0,
-    CLI_FAILED = 1,        /* an input file, a label, a request that was refused     */
-    CLI_USAGE = 2,         /* the command line                                      */
-    CLI_DATABASE = 3,      /* missing, foreign, locked, read-only, full or corrupt  */
-    CLI_NETWORK = 4,       /* the daemon cannot be reached, or the port not be had   */
-    CLI_INTERRUPTED = 130, /* SIGINT or SIGTERM; what was done by then is kept      */
-};
+#include "core/core.h"
+#include "server/cli/exit.h"
+#include "server/cli/flags.h"
 
 struct cli_verb {
     const char *name;
@@ -43,18 +39,13 @@ struct cli_verb {
     int (*run)(const struct cli_args *args, struct err *err);
 };
 
-extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_samples,
-    cli_snapshots, cli_verify, cli_backup;
+/* cli_print_help - `convd VERB --help`. cli_report - the one line on stderr, and where to look when it is the command line that was wrong;
+ * verb: NULL where none was found. */
+void cli_print_help(FILE *out, const struct cli_verb *verb);
+void cli_report(const char *verb, const struct err *err);
 
-/* cli_main - everything that main() does. Returns the exit code. */
-int cli_main(int argc, char **argv);
-
-/* cli_verb_find - the verb with that name, or NULL; cli_verb_nth - the n-th in the order of --help, NULL past the end. */
-const struct cli_verb *cli_verb_find(const char *name);
-const struct cli_verb *cli_verb_nth(size_t n);
-
-/* cli_exit_code - the one table from error code to exit code. */
-enum cli_exit cli_exit_code(enum err_code code);
+/* cli_run - the verb with that command line (argv[0] is its name): parses, runs, reports. Returns the exit code. */
+int cli_run(const struct cli_verb *verb, int argc, char **argv);
 
 /* Rows that several verbs' tables share; a verb with --url asks cli_url() for it, which sees to its two companions. */
 #define CLI_FLAG_DB                                                                                                    \

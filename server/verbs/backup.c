@@ -1,6 +1,4 @@
 /* backup.c - convd backup: a copy of the database, offline or from a daemon that goes on meanwhile. */
-#include "server/cli/cli.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +12,7 @@
 #include "server/cli/offline.h"
 #include "server/cli/progress.h"
 #include "server/common/json.h"
+#include "server/verbs/verbs.h"
 #include "store/store.h"
 
 #define STEP_US 100000 /* how often progress is told, and a wish to stop is heard */

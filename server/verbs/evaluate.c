@@ -1,6 +1,4 @@
 /* evaluate.c - convd evaluate: how well the model knows labelled images that it does not learn from. */
-#include "server/cli/cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 #include "server/cli/progress.h"
 #include "server/cli/remote.h"
 #include "server/common/json.h"
+#include "server/verbs/verbs.h"
 
 #define BATCH         256u
 #define TABLE_CLASSES 40 /* more would be wider than any terminal */

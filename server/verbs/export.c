@@ -1,6 +1,4 @@
 /* export.c - convd export: the model as a file in one of several formats, its kernels as a picture. */
-#include "server/cli/cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 #include "server/formats/onnx.h"
 #include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
+#include "server/verbs/verbs.h"
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,

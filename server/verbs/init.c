@@ -1,6 +1,4 @@
 /* init.c - convd init: makes a database with a new model, drawn from a seed or taken from a safetensors file. */
-#include "server/cli/cli.h"
-
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +8,7 @@
 #include "server/common/json.h"
 #include "server/common/label_take.h"
 #include "server/formats/safetensors.h"
+#include "server/verbs/verbs.h"
 #include "store/store.h"
 
 #define FILE_BYTES_MAX ((size_t)1200 << 20) /* SHAPE_PARAMETERS_MAX floats and the header */

@@ -1,6 +1,4 @@
 /* predict.c - convd predict: pictures in, labels out. */
-#include "server/cli/cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +8,7 @@
 #include "server/common/json.h"
 #include "server/image/file_kind.h"
 #include "server/image/image.h"
+#include "server/verbs/verbs.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20)
 

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/progress.h"
 #include "server/cli/remote.h"
 #include "server/image/input_png.h"
 #include "server/trainer/rebuild.h"
+#include "server/verbs/verbs.h"
 
 #define LIMIT_DEFAULT 20
 #define LIMIT_MAX     500

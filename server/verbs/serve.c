@@ -1,6 +1,4 @@
 /* serve.c - convd serve: flags into a struct daemon_config, and nothing more. */
-#include "server/cli/cli.h"
-
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,6 +6,7 @@
 
 #include "server/common/worker_team.h"
 #include "server/daemon/daemon.h"
+#include "server/verbs/verbs.h"
 
 /* Where each flag goes. The defaults are daemon_config_default()'s: --help reads them from there too. */
 enum width { TEXT, SWITCH, WIDE, WORD, PLAIN }; /* const char *, bool, uint64_t, uint32_t, unsigned */

@@ -3,8 +3,6 @@
  * Offline, the answers are built as the documents that the daemon's /snapshots gives, so that --json is the same from both
  * and there is one way of printing.
  */
-#include "server/cli/cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include "server/common/json.h"
 #include "server/model/snapshot_diff.h"
 #include "server/verbs/diff.h"
+#include "server/verbs/verbs.h"
 #include "store/replay/edits.h"
 #include "store/store.h"
 

@@ -6,11 +6,11 @@
 
 #include "core/jitter.h"
 #include "server/cli/batch.h"
-#include "server/cli/cli.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/common/json.h"
 #include "server/common/worker_team.h"
+#include "server/verbs/verbs.h"
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,

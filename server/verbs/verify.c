@@ -1,12 +1,11 @@
 /* verify.c - convd verify: is what the database holds what was learned? */
-#include "server/cli/cli.h"
-
 #include <stdio.h>
 
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/progress.h"
 #include "server/common/json.h"
+#include "server/verbs/verbs.h"
 #include "store/store.h"
 
 static const struct cli_flag flags[] = {

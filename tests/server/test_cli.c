@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/cli/cli.h"
 #include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
 #include "server/cli/progress.h"
+#include "server/verbs/verbs.h"
 
 static const struct cli_flag flags[] = {
     {.name = "file", .kind = CLI_TEXT, .argument = "FILE", .fallback = "default.db", .help = "text"},

@@ -1,0 +1,91 @@
+/* verbs.c - see verbs/verbs.h */
+#include "server/verbs/verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_verb *const verbs[] = {&cli_serve,  &cli_init,    &cli_train,     &cli_predict, &cli_evaluate,
+                                               &cli_export, &cli_samples, &cli_snapshots, &cli_verify,  &cli_backup};
+
+#define N_VERBS (sizeof verbs / sizeof *verbs)
+
+const struct cli_verb *cli_verb_nth(size_t n)
+{
+    return n < N_VERBS ? verbs[n] : NULL;
+}
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+    for (size_t i = 0; i < N_VERBS; i++)
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+static void print_overview(FILE *out)
+{
+    (void)fputs("convd keeps one image classifier, which learns while it serves\n"
+                "\n"
+                "usage: convd VERB [FLAGS] [OPERANDS]\n"
+                "       convd VERB --help | convd help VERB | convd --version\n"
+                "\n"
+                "verbs:\n",
+                out);
+    for (size_t i = 0; i < N_VERBS; i++)
+        (void)fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->purpose);
+    (void)fputs("\n"
+                "first steps:\n"
+                "  convd serve --db digits.db\n"
+                "  convd train --url http://127.0.0.1:8080 train-images.idx.gz train-labels.idx.gz\n"
+                "  curl --data-binary @7.png http://127.0.0.1:8080/predict\n"
+                "\n",
+                out);
+    (void)fputs(cli_exit_codes, out);
+}
+
+static int usage(const char *word)
+{
+    struct err err = {0};
+    err_set(&err, ERR_USAGE, "unknown %s \"%.60s\"", word[0] == '-' ? "flag" : "verb", word);
+    cli_report(NULL, &err);
+    return CLI_USAGE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview(stderr);
+        return CLI_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
+        (void)printf("convd %s, arithmetic %s on %s\n", CONVD_VERSION, ARITHMETIC_VERSION,
+                     arith_name(arith_choose(NULL)));
+        return CLI_OK;
+    }
+    bool help = strcmp(word, "help") == 0;
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || (help && argc == 2)) {
+        print_overview(stdout);
+        return CLI_OK;
+    }
+    const struct cli_verb *verb = cli_verb_find(help ? argv[2] : word);
+    if (verb == NULL)
+        return usage(help ? argv[2] : word);
+    if (help) {
+        cli_print_help(stdout, verb);
+        return CLI_OK;
+    }
+    return cli_run(verb, argc - 1, argv + 1);
+}
+
+int cli_main(int argc, char **argv)
+{
+    int status = dispatch(argc, argv);
+    /* A full disk or a closed pipe behind stdout must not look like success. */
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        (void)fprintf(stderr, "convd: cannot write the output: %s\n", strerror(errno));
+        return status == CLI_OK ? CLI_FAILED : status;
+    }
+    return status;
+}
