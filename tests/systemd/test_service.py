@@ -126,7 +126,7 @@ def test_a_killed_daemon_starts_again_on_a_new_socket_with_what_it_acknowledged(
     first = start(db, notify)
     notify.expect("READY=1")
     for label in range(3):
-        assert first.get(f"/train?label={label}", bytes([label * 80]) * 784)[0] == 200
+        assert first.get(f"/train?label={label}", bytes(783) + bytes([1 + label * 80]))[0] == 200
     digest = json.loads(first.get("/model")[1])["digest"]
     first.process.kill()
     first.process.wait()
