@@ -14,7 +14,7 @@
  *   meanings      what the numbers of classes stood for, all along the log
  *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
  *   keys          idempotency
- *   ground        from where on the log is this arithmetic's
+ *   baseline_read from where on the log is this arithmetic's; baseline: taking it over
  *   snapshots     a state written and read whole
  *   pools         the images that a state remembers, by their ids
  *   thin          which snapshots may go
@@ -285,13 +285,16 @@ int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct 
 int keys_open(struct store *store, struct err *err);
 int keys_forget(struct store *store, uint64_t event, struct err *err);
 
-/* ---- store/replay/baseline.c: from where on the log is this arithmetic's ---- */
+/* ---- store/log/baseline_read.c: from where on the log is this arithmetic's ---- */
 
 /* ground_read - store->ground, from the create event and the last ground event. Errors: ERR_DB_CORRUPT, .. */
 int ground_read(struct store *store, struct err *err);
 /* ground_is_ours - whether the log ends in this convd's arithmetic; ground_refuses - ERR_GONE where that revision is before it. */
 bool ground_is_ours(const struct store *store);
 int ground_refuses(const struct store *store, uint64_t revision, struct err *err);
+
+/* ---- store/replay/baseline.c ---- */
+
 /* ground_take - this state, which another arithmetic's snapshot of revision `from` and the log after it gave, is what goes on: ground
  * event and pinned snapshot, in one transaction. The learner's revision becomes the event's. */
 int ground_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);

@@ -127,6 +127,11 @@ int edit_spans_read(struct store *store, struct err *err)
     return status == 0 ? columns_read(store, err) : status;
 }
 
+bool store_edits_any(const struct store *store)
+{
+    return store->n_spans > 0;
+}
+
 bool edits_any(const struct store *store)
 {
     return store->n_spans > 0 || store->overlay != NULL;

@@ -61,11 +61,6 @@ static size_t count_pinned(const struct store_snapshot *list, size_t n, int64_t 
     return n_pinned;
 }
 
-bool store_edits_any(const struct store *store)
-{
-    return store->n_spans > 0;
-}
-
 int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err)
 {
     struct store_snapshot *list = NULL;
