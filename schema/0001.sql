@@ -7,6 +7,7 @@
 --   SELECT revision, kind, datetime(created_us / 1000000, 'unixepoch'), body FROM event;
 --   SELECT label_text, count(*), avg(label = predicted) FROM labelled_sample GROUP BY label_text;
 --   SELECT name, rows, columns, length(data) FROM tensor WHERE snapshot = (SELECT max(id) FROM snapshot);
+-- docs/file-format.md has the bytes of every hash and blob, so that other programs can read the file.
 -- Do not change rows: each event's chain is a hash over it and all before it, and convd refuses a log that does not match.
 --
 -- ASCII only, since the text is embedded into the program.
@@ -73,7 +74,7 @@ CREATE TABLE snapshot (
     revision   INTEGER NOT NULL REFERENCES event, -- the state after this event
     step       INTEGER NOT NULL,                  -- samples learned from, rehearsals included
     created_us INTEGER NOT NULL,                  -- microseconds since 1970, UTC
-    reason     TEXT    NOT NULL,                  -- create, interval, shutdown, request, activate
+    reason     TEXT    NOT NULL,                  -- create, interval, shutdown, request, activate, edit, ground
     pinned     INTEGER NOT NULL,                  -- 1: stays; 0: thins out with age
     note       TEXT    NOT NULL,                  -- a person's words, or ''
     digest     BLOB    NOT NULL CHECK (length(digest) = 32), -- SHA-256 over the state, checked before it is used
@@ -167,7 +168,7 @@ CREATE TABLE edit_pending (
 
 -- A class that was merged into another, or deleted with its samples, never was: a replay leaves its column out from the start, also
 -- where the create event names it. Rows and bodies keep the numbers that they were written with, so numbers have
--- gaps from then on (a number is never given again), while the model's columns are counted without gaps: store/columns.c.
+-- gaps from then on (a number is never given again), while the model's columns are counted without gaps: store/log/columns.c.
 
 CREATE TABLE class_removed (
     id          INTEGER PRIMARY KEY,               -- the class's number: class.id, sample.label, body.index

@@ -1,6 +1,7 @@
 """The file of a model is what docs/file-format.md says: a reader of two hundred lines, which knows nothing of convd, finds in it what convd
 finds, and every changed byte of the log, of its edits and of the snapshot."""
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -133,6 +134,20 @@ def test_it_reads_a_replay_buffer_that_has_overflowed_and_a_thousand_outcomes(da
         life.learn(1000, "aaab")
     found = reads_the_same(daemon)
     assert found["tally"]["recent"]["samples"] == 1000 and sum(found["tally"]["confusion"][0]) > 2000
+
+
+def test_the_page_names_every_table_column_index_view_and_kind_of_event(lived: Path):
+    page = (ROOT / "docs" / "file-format.md").read_text()
+    db = sqlite3.connect(f"file:{lived}?mode=ro&immutable=1", uri=True)
+    names = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    columns = [row[1] for kind, name in names if kind == "table" for row in db.execute(f"PRAGMA table_info({name})")]
+    bodies = {(kind, member) for kind, body in db.execute("SELECT kind, body FROM event") for member in json.loads(body)}
+    assert len(names) > 15 and len(columns) > 40 and len({kind for kind, _ in bodies}) == 7
+    missing = {name for _, name in names if not re.search(rf"\b{name}\b", page)}
+    missing |= {name for name in columns if f"`{name}`" not in page}
+    missing |= {kind for kind, member in bodies if f"**{kind}**" not in page or f'"{member}":' not in page}
+    assert not missing
+    db.close()
 
 
 # ---- damage ----
