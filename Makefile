@@ -216,7 +216,7 @@ THREADED_TESTS   := $(patsubst %.c,$(BUILD)/%,$(shell grep -lE \
 check-threads: $(THREADED_TESTS:%=%.run) ## the tests of server/ that have threads: for VARIANT=tsan
 
 .PHONY: check-web page-pictures
-page-pictures: check-web ## the README's pictures of the page, anew
+page-pictures: check-web ## the documents' pictures of the page, anew
 	$(PYTHON) scripts/page-pictures
 check-web: all ## the page in Chromium; leaves pictures in build/test/web
 	CONVD=$(BUILD)/convd $(PYTHON) -m pytest -q -p no:cacheprovider tests/web
@@ -277,7 +277,7 @@ MINUTES ?= 30
 soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency
 	CONVD=$(BUILD)/convd $(PYTHON) tests/soak/soak.py --minutes $(MINUTES)
 
-# ---- bench: the figures of the README, from one run; bench/NOTES.md has what was measured ----
+# ---- bench: the figures of docs/figures.md, from one run; bench/NOTES.md has what was measured ----
 MNIST     ?= ../shared/data/mnist
 $(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
@@ -334,9 +334,9 @@ check-layers: $(CORE_OBJ) ## prove from objects and includes that each layer kee
 	scripts/check-layers . $(BUILD)
 check-banned: ## no function that convd does without
 	scripts/check-banned
-check-tour: ## README's tour names every source file
+check-tour: ## the tour in docs/source.md names every source file
 	scripts/check-tour
-check-promises: ## every test that README's table of promises names is there
+check-promises: ## every test that docs/promises.md names is there
 	scripts/check-promises
 
 # ---- installation ----
@@ -361,6 +361,7 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
 	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
 	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
 	install -d $(DESTDIR)$(DATADIR)/examples/prometheus $(DESTDIR)$(DATADIR)/examples/grafana

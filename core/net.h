@@ -93,7 +93,7 @@ struct net net_view(const struct shape *shape, uint32_t n_2, float *block);
 /* net_init - initial weights: mean 0, standard deviation 0.3/sqrt(n^k) for k, 0.7/sqrt(n^0) for w01, 1.84/sqrt(n^1) for
  * w12. Each weight is a function of (seed, tensor, row, column) alone, so that a class that is added later gets the
  * column that it would have had from the start.
- * Source of the scales: bench/experiment.c over seeds and geometries; README, "Learning". */
+ * Source of the scales: bench/experiment.c over seeds and geometries; docs/learning.md. */
 void net_init(struct net *net, uint64_t seed);
 void net_init_class(struct net *net, uint64_t seed, uint32_t class_index); /* column of w12 only */
 

@@ -22,7 +22,7 @@
 #include "core/err.h"
 #include "core/shape.h"
 
-/* D_s', the derivative of the softmax: see DESIGN in README, "the network". */
+/* D_s', the derivative of the softmax: see docs/network.md. */
 enum gradient {
     GRADIENT_DIAGONAL, /* D_s' = diag(l^2_m (1 - l^2_m)): as derived, without cross terms */
     GRADIENT_JACOBIAN, /* D_s' = diag(l^2) - l^2 l^2^T:   exact                            */
@@ -75,7 +75,7 @@ enum setting_type { SETTING_FLOAT, SETTING_U32, SETTING_U64, SETTING_WORD };
 
 struct setting_info {
     const char *name;         /* "rate": the name in JSON, in the log and, after "--", on the command line */
-    const char *help;         /* one line for --help and the README's table                               */
+    const char *help;         /* one line for --help and docs/learning.md                                 */
     size_t offset;            /* of the member in struct settings                                         */
     enum setting_type type;   /* of the member                                                            */
     bool tunable;             /* false: fixed when the model is made                                      */

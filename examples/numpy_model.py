@@ -4,7 +4,7 @@
     curl -O http://127.0.0.1:8080/model.npz
     examples/numpy_model.py model.npz examples/digits/7.png
 
-Needs numpy and Pillow, and nothing of convd but the file. The equations are those of README, "The network".
+Needs numpy and Pillow, and nothing of convd but the file. The equations are those of docs/network.md.
 """
 import json
 import sys

@@ -10,7 +10,7 @@
  *     verifies, plus replay.
  *
  * What the caller guarantees
- *   - One thread at a time uses a store (in the daemon: the trainer), and says so: store_take(). SQLite 3.40's WAL-reset race is why: README.
+ *   - One thread at a time uses a store (in the daemon: the trainer), and says so: store_take(). SQLite 3.40's WAL-reset race is why: docs/promises.md.
  *   - It numbers an event by store_next(), applies it, and appends what learner_apply() has accepted, in that order: the store
  *     does not judge events.
  *

@@ -1,6 +1,6 @@
 /* open.c - which file it is, who may have it, and how the connection is set up.
  *
- * Why the connection is set up as it is (each was measured; the README says more):
+ * Why the connection is set up as it is (each was measured; docs/promises.md says more):
  *   locking_mode EXCLUSIVE before WAL   the wal-index lives in our memory, no -shm file; nobody else can get between
  *   wal_autocheckpoint 0                a checkpoint inside a commit is the p99; the trainer does it when idle
  *   journal_size_limit 32 MB            the WAL keeps its blocks and is written over; what a huge group made of it goes

@@ -215,31 +215,31 @@ TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `s
 
 
 def test_tour_accepts_one_that_names_every_file(tree):
-    tree.write("README.md", TOUR)
+    tree.write("docs/source.md", TOUR)
     status, text = check("check-tour", tree.root)
     assert status == 0, text
 
 
 def test_tour_finds_a_file_that_it_does_not_name(tree):
-    tree.write("README.md", TOUR)
+    tree.write("docs/source.md", TOUR)
     tree.write("server/new.h", "")
-    must_fail(check("check-tour", tree.root), "server/new.h is not in README's tour")
+    must_fail(check("check-tour", tree.root), "server/new.h is not in the tour")
 
 
 def test_tour_finds_a_name_without_a_file(tree):
-    tree.write("README.md", TOUR.replace("<!-- /tour -->", "`core/gone.c` and `schema/9999.sql`\n<!-- /tour -->"))
+    tree.write("docs/source.md", TOUR.replace("<!-- /tour -->", "`core/gone.c` and `schema/9999.sql`\n<!-- /tour -->"))
     must_fail(check("check-tour", tree.root), "core/gone.c, which does not exist", "schema/9999.sql, which does not exist")
 
 
 def test_tour_counts_only_what_stands_between_its_marks(tree):
-    tree.write("README.md", TOUR.replace("`store/sqlite/db.c`, ", "") + "`store/sqlite/db.c`\n")
-    must_fail(check("check-tour", tree.root), "store/sqlite/db.c is not in README's tour")
+    tree.write("docs/source.md", TOUR.replace("`store/sqlite/db.c`, ", "") + "`store/sqlite/db.c`\n")
+    must_fail(check("check-tour", tree.root), "store/sqlite/db.c is not in the tour")
 
 
 @pytest.mark.parametrize("text", [None, "# no tour here\n"])
 def test_tour_must_be_there(tree, text):
     if text is not None:
-        tree.write("README.md", text)
+        tree.write("docs/source.md", text)
     assert check("check-tour", tree.root)[0] == 2
 
 
@@ -257,7 +257,7 @@ RUN_BY_MAIN = "START_TEST(it_holds)\n{\n}\nEND_TEST\nint main(void)\n{\n    tcas
 
 @pytest.fixture
 def promising(tree):
-    tree.write("README.md", PROMISES)
+    tree.write("docs/promises.md", PROMISES)
     tree.write("Makefile", "crash-test: all\n\ttrue\n")
     tree.write("tests/e2e/test_a.py", "def test_it():\n    pass\n")
     tree.write("tests/store/test_b.c", RUN_BY_MAIN)
@@ -274,8 +274,8 @@ def test_promises_accepts_a_table_whose_proofs_are_there(promising):
     ("tests/e2e/test_a.py", "def test_it_not():\n    pass\n", "has no test test_it"),
     ("tests/store/test_b.c", RUN_BY_MAIN.replace("it_holds", "it_breaks"), "has no test it_holds"),
     ("tests/store/test_b.c", RUN_BY_MAIN.replace("tcase_add_test", "(void)"), "does not run its test it_holds"),
-    ("README.md", PROMISES.replace("tests/store/test_b.c", "tests/store/gone.c"), "tests/store/gone.c does not exist"),
-    ("README.md", PROMISES.replace("`tests/store/test_b.c:it_holds`", "it does"), 'nothing proves "it holds"'),
+    ("docs/promises.md", PROMISES.replace("tests/store/test_b.c", "tests/store/gone.c"), "tests/store/gone.c does not exist"),
+    ("docs/promises.md", PROMISES.replace("`tests/store/test_b.c:it_holds`", "it does"), 'nothing proves "it holds"'),
 ])
 def test_promises_finds_a_proof_that_is_not_there(promising, name, text, word):
     promising.write(name, text)
@@ -284,7 +284,7 @@ def test_promises_finds_a_proof_that_is_not_there(promising, name, text, word):
 
 @pytest.mark.parametrize("text", ["# none\n", "<!-- promises -->\n| a | b | c |\n|---|---|---|\n<!-- /promises -->\n"])
 def test_promises_must_be_there(tree, text):
-    tree.write("README.md", text)
+    tree.write("docs/promises.md", text)
     assert check("check-promises", tree.root)[0] == 2
 
 

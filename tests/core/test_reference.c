@@ -313,7 +313,7 @@ END_TEST
 
 START_TEST(the_diagonal_gradient_is_not_the_derivative_of_the_loss)
 {
-    /* The honest word of the README: it leaves out the softmax's cross terms. The hidden layer sees the difference. */
+    /* What docs/network.md says of it: it leaves out the softmax's cross terms. The hidden layer sees the difference. */
     struct chance chance = {.state = 32};
     struct pair pair;
     pair_open(&pair, &chance);

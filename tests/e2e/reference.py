@@ -1,4 +1,4 @@
-"""The network once more, in float64 and as plainly as numpy allows: from the equations of README, "The network".
+"""The network once more, in float64 and as plainly as numpy allows: from the equations of docs/network.md.
 
     l^ci_p = sum_m k^i_m F_mp    l^0_p = tanh(max_i l^ci_p)    l^1 = tanh(l^0 w01)    l^2 = softmax(l^1 w12)
     e = 1/2 sum_p (l^2_p - y_p)^2

@@ -42,7 +42,7 @@ def test_help_says_what_for_how_flags_defaults_examples_and_exit_codes(verb):
     assert {"url" if verb in VERBS[2:9] else "db", "help"} <= flags
 
 
-# The flags that DESIGN, README and the units name; --help must list each.
+# The flags that DESIGN, docs/operating.md and the units name; --help must list each.
 NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",

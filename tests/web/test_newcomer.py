@@ -1,6 +1,6 @@
 """Somebody who never saw it: from what `make run` makes, two classes are drawn, taught and recognised within a minute.
 
-The pictures of the README are of this run:  scripts/page-pictures  copies them from build/test/web.
+The documents' pictures of the page are of this run:  scripts/page-pictures  copies them from build/test/web.
 """
 import math
 import subprocess
