@@ -336,6 +336,7 @@ check-banned: ## no function that convd does without
 	scripts/check-banned
 check-tour: ## the tour in docs/source.md names every source file
 	scripts/check-tour
+	scripts/check-docs
 check-promises: ## every test that docs/promises.md names is there
 	scripts/check-promises
 

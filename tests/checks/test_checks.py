@@ -243,6 +243,23 @@ def test_tour_must_be_there(tree, text):
     assert check("check-tour", tree.root)[0] == 2
 
 
+# ---- check-docs ----
+
+def test_docs_accepts_pages_that_name_what_is_there(tree):
+    tree.write("docs/a.md", "`core/thing.h` has `thing_create()`; see `store/sqlite/`, `--flag`, `GET /x`, `other`.")
+    assert check("check-docs", tree.root) == (0, "check-docs: 3 paths and functions that 1 pages name are there\n")
+
+
+@pytest.mark.parametrize("name", ["core/other.h", "store/other/", "thing_free()"])
+def test_docs_finds_what_is_not_there(tree, name):
+    tree.write("docs/a.md", f"`core/thing.h` and `{name}`")
+    assert check("check-docs", tree.root) == (1, f"check-docs: docs/a.md names {name}, which does not exist\n")
+
+
+def test_docs_does_not_call_no_pages_good(tree):
+    assert check("check-docs", tree.root)[0] == 2
+
+
 # ---- check-promises ----
 
 PROMISES = """<!-- promises -->
