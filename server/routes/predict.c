@@ -5,7 +5,6 @@
  * ?explain=1 (model/explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (model/revision_cache.h) may have to wait
  * for the trainer to make that state again.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,14 +192,16 @@ static int take_wish(struct wish *wish, const struct request *request, struct er
     return 0;
 }
 
-/* Of one image in the answer, about: "label":0.123456789, for each class that is told. */
+/* Of one image in the answer, at most about: "label":0.123456789, for each class that is told. */
 static uint64_t bytes_of_one(const struct learner *learner, uint64_t n_told)
 {
-    uint64_t n = 0;
-    assert(learner->n_classes > 0);
-    for (uint32_t i = 0; i < learner->n_classes; i++)
-        n += strlen(learner->labels[i]) + 15;
-    return n * n_told / learner->n_classes + LABEL_BYTES_MAX;
+    uint64_t all = 0, longest = 0;
+    for (uint32_t i = 0; i < learner->n_classes; i++) {
+        const uint64_t n = strlen(learner->labels[i]) + 15;
+        all += n;
+        longest = n > longest ? n : longest;
+    }
+    return (longest * n_told < all ? longest * n_told : all) + LABEL_BYTES_MAX;
 }
 
 /* Whether so much can be told, or explained, in one answer. */
