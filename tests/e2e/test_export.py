@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from .daemon import PATIENCE_S, Daemon, convd_json, read_to_end, until
+from .prometheus import metric
 
 
 def export(daemon: Daemon) -> tarfile.TarFile:
@@ -133,7 +134,7 @@ class Stalled:
         self.connection.connect(("127.0.0.1", daemon.port))
         self.connection.sendall(b"GET /samples.tar HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.ports = f"{self.connection.getsockname()[1]:04X}", f"{daemon.port:04X}"
-        self.seen, self.since = -1, 0.0
+        self.seen, self.since, self.daemon = -1, 0.0, daemon
         until(self.is_full, "the buffers are full")
 
     def buffered(self) -> int:
@@ -150,7 +151,7 @@ class Stalled:
         now, n = time.monotonic(), self.buffered()
         if n != self.seen:
             self.seen, self.since = n, now
-        return n > 0 and now - self.since > 1
+        return n > 65536 and now - self.since > 1 and metric(self.daemon, "convd_heavy_requests_running") == 0
 
     def read(self) -> tuple[list[tuple[int, str]], int, bool]:
         """(id, folder) of each whole file, the bytes of all that came, and whether the archive has its end."""

@@ -127,7 +127,7 @@ def test_pixels_of_all_pictures_of_a_request_are_limited_and_the_flag_is_named(d
     problem = daemon.post("/predict", form_of([within] * 5), FORM).problem(413, "too-large", "/images/4")
     assert "--request-pixels" in problem["detail"] and "40000" in problem["detail"]
     daemon.post("/predict", over, "image/png").problem(422, "image-limit")
-    daemon.post("/train?label=7", form_of([within] * 5), FORM).problem(413, "too-large")
+    daemon.post("/train?label=7&flat=allow", form_of([within] * 5), FORM).problem(413, "too-large")
     daemon.stop()
     daemon.flags += ["--request-pixels", "50000"]
     daemon.start()

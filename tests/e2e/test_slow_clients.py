@@ -182,7 +182,7 @@ def test_a_reader_of_events_who_leaves_frees_its_place_though_nothing_happens(da
         for reader in crowd:
             reader.close()
         started = time.monotonic()
-        until(lambda: daemon.get("/healthz").status == 200, "the end of those who left")
+        until(lambda: daemon.get("/healthz").status == 200 and metric(daemon, "convd_http_connections") <= 2, "the end of all who left")
         assert time.monotonic() - started < 14, "not when the next comment is due"
 
 
