@@ -1,4 +1,4 @@
-/* codec.h - what the two decoders and the fit give image/image.c. Private to image*.c.
+/* codec.h - what image/picture.c gives the two decoders, and they and the fit give image/image.c. Private to server/image.
  *
  * image_decode_png() and _jpeg() take *out zeroed, check the header against the limits before they take memory, and leave in *out only what
  * picture_fini() may release, whether they succeed or not. Errors: as image_decode().
@@ -36,5 +36,8 @@ int picture_turn(struct picture *picture, unsigned orientation, struct err *err)
  * over pixels_max, ERR_TOO_LARGE when all together are over pixels_all, ERR_MEMORY; or it is too heavy. */
 int picture_alloc(struct picture *out, uint32_t width, uint32_t height, uint64_t scans, struct image_limits *limits,
                   struct err *err);
+
+/* image_take_pixels - so many among those of all pictures. Errors: ERR_TOO_LARGE; or it is too heavy. */
+int image_take_pixels(struct image_limits *limits, uint64_t pixels, struct err *err);
 
 #endif
