@@ -10,7 +10,6 @@
  */
 #include <assert.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -185,18 +184,6 @@ void http_connections_fini(struct http *http)
 
 /* ---- making room ---- */
 
-void http_connection_move(struct http_connection *connection, enum http_phase phase)
-{
-    atomic_store_explicit(&connection->phase, phase, memory_order_relaxed);
-    atomic_store_explicit(&connection->moved_ms, coarse_ms(), memory_order_relaxed);
-}
-
-bool http_connection_is_gone(const struct http_connection *connection)
-{
-    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) == 1;
-}
-
 static enum rank rank_of(const struct http_connection *c, bool heard, int64_t moved, int64_t now)
 {
     const enum http_phase phase = (enum http_phase)atomic_load_explicit(&c->phase, memory_order_relaxed);
@@ -334,13 +321,6 @@ void http_connections_admit(void *context, int fd, const struct sockaddr *addres
 }
 
 /* ---- the reaper ---- */
-
-void http_connection_tell_of_end(const struct http_connection *connection)
-{
-    char byte;
-    if (recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-        (void)shutdown(connection->fd, SHUT_RD);
-}
 
 void http_connections_reap(void *context, int64_t now)
 {

@@ -1,11 +1,12 @@
 /* internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd. In reading order:
  *
- *   http              from start to stop
- *   http_connections  who comes in, who must leave: places, idleness, deadlines
- *   http_request      one request, from its line to the last byte of its answer
- *   http_pending      a request that waits
- *   http_answer       an answer as a response of libmicrohttpd
- *   http_stream       an answer that comes piece by piece
+ *   http          from start to stop
+ *   connections   who comes in, who must leave: places, idleness, deadlines
+ *   exchange      one request, from its line to the last byte of its answer
+ *   pending       a request that waits
+ *   send          an answer as a response of libmicrohttpd
+ *   stream        an answer that comes piece by piece
+ *   connection    one connection, for all of these: it has got on, its client has gone
  *
  * One struct http_connection lives as long as its socket and serves one request after the other. Of it, other threads touch only what
  * is under http->lock, and the atomics that the accept thread reads. A suspended connection cannot
@@ -95,6 +96,22 @@ struct http {
     atomic_uint_fast64_t n_now, n_total, n_refused, n_reaped, n_unheard, n_displaced, n_suspended, n_asleep;
 };
 
+/* ---- http/connection.c ---- */
+
+/* http_connection_move - it has got on, to that phase or within it. Its pool thread. */
+void http_connection_move(struct http_connection *connection, enum http_phase phase);
+
+/* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for
+ * edges and takes a short read for the end of what is there: where a client's last bytes and its FIN come together, it never
+ * learns of the FIN. Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still
+ * goes out. Its pool thread, after a piece of a body that is not whole; the accept thread for all else, with http->lock held: in
+ * the next tick during a request and shortly after, within 4 s on a connection that has been idle. */
+void http_connection_tell_of_end(const struct http_connection *connection);
+
+/* http_connection_is_gone - whether its client has closed it, or its own half of it: what libmicrohttpd does not look at while
+ * it is suspended. */
+bool http_connection_is_gone(const struct http_connection *connection);
+
 /* ---- http/connections.c ---- */
 
 /* http_connections_notify - libmicrohttpd has taken a connection in, or is about to close its socket. Pool threads. */
@@ -116,20 +133,6 @@ bool http_connections_enter(struct http *http, struct MHD_Daemon *daemon, int fd
 
 /* http_connections_fini - when libmicrohttpd has stopped. */
 void http_connections_fini(struct http *http);
-
-/* http_connection_move - it has got on, to that phase or within it. Its pool thread. */
-void http_connection_move(struct http_connection *connection, enum http_phase phase);
-
-/* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for
- * edges and takes a short read for the end of what is there: where a client's last bytes and its FIN come together, it never
- * learns of the FIN. Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still
- * goes out. Its pool thread, after a piece of a body that is not whole; the accept thread for all else, with http->lock held: in
- * the next tick during a request and shortly after, within 4 s on a connection that has been idle. */
-void http_connection_tell_of_end(const struct http_connection *connection);
-
-/* http_connection_is_gone - whether its client has closed it, or its own half of it: what libmicrohttpd does not look at while
- * it is suspended. */
-bool http_connection_is_gone(const struct http_connection *connection);
 
 /* ---- http/exchange.c: libmicrohttpd's calls, in this order; pool threads ---- */
 
