@@ -1,6 +1,7 @@
 /* body_json.c - images and samples out of JSON and NDJSON; see payload/body.h. What is plain, payload/body_pixels.c reads faster. */
 #include <string.h>
 
+#include "server/common/json.h"
 #include "server/payload/body.h"
 
 /* ---- one image ---- */

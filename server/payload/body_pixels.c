@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "server/common/json.h"
 #include "server/payload/body.h"
 
 struct plain {

@@ -32,7 +32,7 @@
 
 #include "server/common/json.h"
 #include "server/common/text.h"
-#include "server/payload/body.h"
+#include "server/payload/batch.h"
 
 #define OIP_NAME_BYTES 128u
 #define OIP_NO_HEADER  UINT64_MAX /* the body is JSON and nothing else */
