@@ -305,7 +305,7 @@ SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.
 ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))' -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
 .PHONY: lint
-lint: format-check check-layers check-banned check-tour check-promises shellcheck cppcheck tidy ## all checks on the source
+lint: format-check check-layers check-banned check-doors check-docs check-promises shellcheck cppcheck tidy ## all checks on the source
 
 .PHONY: format format-check
 format: ## lay out every C file by .clang-format
@@ -329,14 +329,16 @@ cppcheck: ## cppcheck over core, store and server
 shellcheck: ## shellcheck over the scripts
 	shellcheck $(SHELL_FILES)
 
-.PHONY: check-layers check-banned check-tour check-promises
+.PHONY: check-layers check-banned check-doors check-docs check-promises check-tour
 check-layers: $(CORE_OBJ) ## prove from objects and includes that each layer keeps to itself
 	scripts/check-layers . $(BUILD)
 check-banned: ## no function that convd does without
 	scripts/check-banned
-check-tour: ## the tour in docs/source.md names every source file
-	scripts/check-tour
+check-doors: ## each folder's door header names all files of its folder
+	scripts/check-doors
+check-docs: ## every path and function that docs/ names is there
 	scripts/check-docs
+check-tour: check-doors check-docs
 check-promises: ## every test that docs/promises.md names is there
 	scripts/check-promises
 

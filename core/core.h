@@ -10,18 +10,25 @@
  * it from the undefined symbols of the objects.
  *
  * In reading order:
- *   err.h       how failure is told
- *   shape.h     the geometry and its limits
- *   settings.h  the hyperparameters
- *   label.h     what may name a class
- *   event.h     what can happen
- *   net.h       the equations, the parameters, forward and step
- *   model/explain.h   what moved an answer
- *   draw.h      random bits by counter
- *   pool.h      the past samples that are rehearsed
- *   jitter.h    one of them, a little displaced
- *   drift.h     has what is shown to the model changed?
- *   learner.h   the state and apply()
+ *   err.{h,c}           how every function says what went wrong
+ *   shape.{h,c}         the geometry and its limits, checked once
+ *   settings.{h,c}      the hyperparameters: one table that the command line, the routes and the log all walk
+ *   label.{h,c}         what may name a class
+ *   event.h             what can happen to a model
+ *   net.{h,c}           the equations; where the parameters lie, initial weights, forward and one step; arith/ does the
+ *                       arithmetic
+ *   descent.{h,c}       the step that may be made: none that ruins the weights
+ *   explain.{h,c}       what moved an answer
+ *   draw.h              random bits by counter
+ *   pool.{h,c}          the past samples that are rehearsed
+ *   jitter.{h,c}        one of them, a little displaced
+ *   drift.{h,c}         has what is shown to the model changed?
+ *   learner.{h,c}       the state, and apply(state, event)
+ *   learner_internal.h  what the learner's files share
+ *   learner_memory.c    the memory of a state, and copies
+ *   learner_codec.c     the state as bytes, for digests and snapshots
+ *   team.h              how several threads share one step with the same bits
+ *   rest.h              what is done between two steps
  */
 #ifndef CONVD_CORE_CORE_H
 #define CONVD_CORE_CORE_H

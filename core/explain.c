@@ -1,4 +1,4 @@
-/* model/explain.c - see model/explain.h. Plain loops in one order: the same bits on every machine, without the lanes. */
+/* explain.c - see explain.h. Plain loops in one order: the same bits on every machine, without the lanes. */
 #include "core/explain.h"
 
 #include <assert.h>

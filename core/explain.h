@@ -1,4 +1,4 @@
-/* model/explain.h - what moved an answer: how much each pixel of the input counts for the probability of a class.
+/* explain.h - what moved an answer: how much each pixel of the input counts for the probability of a class.
  *
  *     s = |d l^2_c / d pixel|          c: the class
  *

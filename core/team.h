@@ -1,4 +1,4 @@
-/* common/worker_team.h - several threads that share one piece of work, as core/ sees them: an interface, since core/ has no threads.
+/* team.h - several threads that share one piece of work, as core/ sees them: an interface, since core/ has no threads.
  *
  * server/common/worker_team.h has the threads. A workspace that was given a team (net.h: workspace_share) cuts the large phases of a pass
  * into parts by what they write: positions of the convolution, chains of sums and rows of w01, kernels. No sum is

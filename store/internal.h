@@ -1,32 +1,5 @@
-/* internal.h - what the files of store/ share and nobody else sees. In reading order:
- *
- *   store/sqlite/statements.h  every SQL text
- *   db            SQLite: open, bind, step, errors
- *   chain         the hash of a row
- *   events        a row's JSON body <-> struct event: events_write, events_read
- *   log           begin, append, commit; reading the log back, each link checked
- *   classes       table class, kept as the log says
- *   samples       images by id
- *   outcomes      what was predicted of them
- *   apart         those that one revision has learned from and another has not
- *   rehearse      past samples trained on again
- *   columns       numbers of classes in the file, and columns of the model
- *   meanings      what the numbers of classes stood for, all along the log
- *   edit_rows     samples that were forgotten or relabelled: their rows, read and proved
- *   keys          idempotency
- *   baseline_read from where on the log is this arithmetic's; baseline: taking it over
- *   snapshots     a state written and read whole
- *   pools         the images that a state remembers, by their ids
- *   thin          which snapshots may go
- *   line          which events lead to a revision
- *   replay        where a state is made again from, and what an event does; recover, state_at
- *   replayer      from the one over the others, in steps
- *   edits         the past is changed: edits_check (what can be), edits_accepted (what is to be), edits (the end of it)
- *   salvage       what can be proved of a damaged file
- *   verify        everything against everything
- *   store/sqlite/file.h        a file that appears whole or not at all
- *   backup        a copy of the database, while it is used
- *   store         create, open, close
+/* internal.h - what the files of store/ share and nobody else sees. Each folder's door
+ * lists its files: store/store.h, store/sqlite/sqlite.h, store/log/log.h, store/replay/replay.h.
  */
 #ifndef CONVD_STORE_INTERNAL_H
 #define CONVD_STORE_INTERNAL_H

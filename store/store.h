@@ -18,7 +18,13 @@
  * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
  * sample's test-then-train outcome is durable with it; a failed commit throws the copy away.
  *
- * Tables: see schema/. Only the files of store/sqlite/db.h call sqlite3.
+ * Tables: see schema/. Below: sqlite/ (it alone calls sqlite3), log/ (what happened), replay/ (from there back to a state).
+ *
+ * In reading order:
+ *   store.c     create, open, close
+ *   internal.h  what the files below store/ share; schema/0001.sql has the tables
+ *   backup.c    a copy of the database, while it is used
+ *   salvage.c   what can be proved of a damaged file
  */
 #ifndef CONVD_STORE_STORE_H
 #define CONVD_STORE_STORE_H

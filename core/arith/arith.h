@@ -1,4 +1,12 @@
-/* arith.h - what one instruction set's compilation of core/arith/arith.c offers. Private to core/, and to its tests. */
+/* arith.h - what one instruction set's compilation of core/arith/arith.c offers. Private to core/, and to its tests.
+ *
+ * In reading order:
+ *   lanes.h   the vectors: 16 floats, on each instruction set
+ *   conv.h    the convolution
+ *   dense.h   dense layers
+ *   arith.c   all of it, compiled once per instruction set
+ *   choose.c  which compilation this processor runs best
+ */
 #ifndef CONVD_CORE_ARITH_ARITH_H
 #define CONVD_CORE_ARITH_ARITH_H
 

@@ -6,9 +6,16 @@
  *
  * Offline verbs open the database themselves and so need a daemon on it to be down; with --url they ask the daemon.
  *
- * In reading order: cli/flags.h (parsing), cli/exit.h (exit codes), cli/cli.c (help and the run of one verb), cli/io.h (files, printing,
- * signals), cli/progress.h, cli/offline.h and cli/batch.h (what offline verbs share), cli/client.h and cli/remote.h (what verbs with --url
- * share).
+ * In reading order:
+ *   flags.{h,c}     flags as one table: parsing, environment, --help
+ *   exit.{h,c}      exit codes
+ *   cli.c           help, and the run of one verb
+ *   io.{h,c}        files, printing, signals
+ *   progress.{h,c}  how far long work is, on stderr
+ *   offline.{h,c}   what offline verbs share: a database, opened and recovered
+ *   batch.{h,c}     labelled images, a batch at a time
+ *   client.{h,c}    HTTP to a running daemon; alone knows libcurl
+ *   remote.{h,c}    a daemon's model as verbs with --url see it
  */
 #ifndef CONVD_SERVER_CLI_CLI_H
 #define CONVD_SERVER_CLI_CLI_H

@@ -1,4 +1,4 @@
-/* store/log/log.c - see common/logger.h */
+/* logger.c - see common/logger.h */
 #include "server/common/logger.h"
 
 #include <stdarg.h>

@@ -5,6 +5,12 @@
  * SIGHUP: read the tokens again; where that fails, the log says why and the old ones stay. But SIGHUP from a terminal that
  * is gone stops. Stop (SIGTERM, SIGINT): stop listening, answer what is queued, take a snapshot, close. A second signal ends the
  * wait for slow clients.
+ *
+ * In reading order:
+ *   daemon.c           start, serve, stop
+ *   signals.{h,c}      signals, which come when the main thread asks for them
+ *   watchdog.{h,c}     tells systemd that the daemon lives, and only when it does
+ *   descriptors.{h,c}  how many connections this process has descriptors for
  */
 #ifndef CONVD_SERVER_DAEMON_DAEMON_H
 #define CONVD_SERVER_DAEMON_DAEMON_H

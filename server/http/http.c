@@ -1,4 +1,4 @@
-/* http.c - see http/http.h: from start to stop. http/internal.h says where the rest is. */
+/* http.c - see http/http.h: from start to stop. http/http.h says where the rest is. */
 #include "server/http/http.h"
 
 #include <errno.h>

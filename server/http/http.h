@@ -1,4 +1,4 @@
-/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. Its files, which http/internal.h lists, alone know libmicrohttpd.
+/* http.h - HTTP/1.1 on the wire: connections, limits, deadlines. The files of this folder alone know libmicrohttpd.
  *
  * Who does what
  *   accept thread   accepts (so that stopping to listen is one line and races with nothing) and counts connections. One too
@@ -35,6 +35,24 @@
  * pending, whose owner may still be at work on it, is freed when it is done. One that can be cancelled is never abandoned like that, so
  * that its owner may read the request and write the answer until it is done; it is cancelled as well when its client has gone, which the
  * reaper finds out: closed both ways or for writing, as nginx takes it too.
+ *
+ * In reading order:
+ *   http.c             from start to stop
+ *   internal.h         what these files share; the only header that includes microhttpd.h
+ *   listen.{h,c}       listening sockets: our own, or those that systemd passed
+ *   acceptor.{h,c}     the thread that accepts connections
+ *   connections.c      who comes in, who must leave: places, idleness, deadlines
+ *   exchange.c         one request, from its line to the last byte of its answer
+ *   headers.{h,c}      its headers, and whether their framing can be trusted
+ *   guard.{h,c}        against DNS rebinding and foreign web pages
+ *   auth.{h,c}         two bearer tokens: who may do what
+ *   body_buffer.{h,c}  its body, while it comes in
+ *   pending.c          a request that waits
+ *   send.c             an answer as a response of libmicrohttpd
+ *   stream.c           an answer that comes piece by piece
+ *   connection.c       one connection, for all of these: it has got on, its client has gone
+ *   tls.{h,c}          a certificate and its key
+ *   affinity.{h,c}     no two HTTP threads on one processor
  */
 #ifndef CONVD_SERVER_HTTP_HTTP_H
 #define CONVD_SERVER_HTTP_HTTP_H

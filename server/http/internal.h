@@ -1,12 +1,4 @@
-/* internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd. In reading order:
- *
- *   http          from start to stop
- *   connections   who comes in, who must leave: places, idleness, deadlines
- *   exchange      one request, from its line to the last byte of its answer
- *   pending       a request that waits
- *   send          an answer as a response of libmicrohttpd
- *   stream        an answer that comes piece by piece
- *   connection    one connection, for all of these: it has got on, its client has gone
+/* internal.h - what the files of http share and nobody else sees; the only header that knows libmicrohttpd.
  *
  * One struct http_connection lives as long as its socket and serves one request after the other. Of it, other threads touch only what
  * is under http->lock, and the atomics that the accept thread reads. A suspended connection cannot

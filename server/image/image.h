@@ -33,6 +33,19 @@
  *   invert   255 - v on every plane but alpha
  *
  * All in integers: no float, no rounding mode, no instruction set can change a bit. Any thread may call any of these.
+ *
+ * In reading order:
+ *   file_kind.{h,c}     what a file is, by its first bytes
+ *   image.c             who decodes a file
+ *   codec.h             what the decoders and the fit give image.c
+ *   picture.c           the memory of a picture
+ *   png.c               PNG, in and out; alone knows libspng
+ *   jpeg.c              JPEG, in; alone knows libjpeg-turbo
+ *   exif.c              which way up a picture was taken
+ *   fit.c               from a picture to the input's planes
+ *   input_png.{h,c}     an input of the network as a picture
+ *   canvas.{h,c}        a picture to draw on
+ *   kernel_sheet.{h,c}  the kernels as one picture
  */
 #ifndef CONVD_SERVER_IMAGE_IMAGE_H
 #define CONVD_SERVER_IMAGE_IMAGE_H

@@ -3,6 +3,15 @@
  * The trainer publishes; everybody else acquires. A revision is a whole, immutable learner state; it is counted, and its
  * memory is used again for a later revision when the last reader has released it. Acquiring never waits for training: it
  * takes a lock that is held for a few instructions only. No answer mixes two revisions, since an answer holds one.
+ *
+ * In reading order:
+ *   model.c                 publish, acquire, release
+ *   revision_cache.{h,c}    the model as it was: past revisions, made again from the log
+ *   prediction_cache.{h,c}  predictions that may be told the truth later
+ *   explain.{h,c}           why a prediction is what it is
+ *   explain_png.c           the same as a picture
+ *   sample_json.{h,c}       one sample of the log as JSON
+ *   snapshot_diff.{h,c}     two snapshots compared
  */
 #ifndef CONVD_SERVER_MODEL_MODEL_H
 #define CONVD_SERVER_MODEL_MODEL_H

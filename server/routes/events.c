@@ -1,4 +1,4 @@
-/* routes/feed.c - GET /events: routes/feed.h as text/event-stream. */
+/* events.c - GET /events: routes/feed.h as text/event-stream. */
 #include "server/routes/feed.h"
 #include "server/routes/handlers.h"
 

@@ -1,23 +1,29 @@
-/* routes.h - what the daemon answers: the routes and their state. In order:
+/* routes.h - what the daemon answers: the routes and their state.
  *
- *   routes/routes.c     the table, who may, dispatch, HEAD, OPTIONS, 404 and 405; calls every handler (handlers.h), and no handler calls it
- *   routes/call.c       what handlers share: bodies, problems, commands to the trainer
- *   routes/heavy.c      calls that are answered by a thread of the pool
- *   routes/predict.c    POST /predict, in the HTTP thread, on the published revision
- *   routes/train.c      POST /train, through the trainer
- *   routes/model.c      /model, /classes, /stats and the model as files
- *   routes/history.c    /stats/history
- *   routes/snapshots.c  /snapshots
- *   routes/backup.c     GET /backup
- *   routes/samples.c    /samples: look at what it was trained on
- *   routes/export.c     /samples.tar: the data set
- *   routes/predictions.c /predictions: remembered ones, and their labels
- *   routes/events.c     GET /events, on feed.c: the open streams
- *   routes/jobs.c       POST /rehearse, and /jobs
- *   routes/edits.c      DELETE and PATCH of /samples: forget, relabel
- *   routes/oip.c        /v2, the Open Inference Protocol
- *   routes/about.c      /healthz, /readyz, /metrics, / as text
- *   routes/page.c       /web, and / for browsers: the page
+ * In reading order:
+ *   routes.c       the table, who may, dispatch, HEAD, OPTIONS, 404 and 405; calls every handler (handlers.h), and no
+ *                  handler calls it
+ *   handlers.h     what answers each route
+ *   call.{h,c}     what handlers share: bodies, problems, commands to the trainer
+ *   heavy.c        calls that are answered by a thread of the pool
+ *   predict.c      POST /predict, in the HTTP thread, on the published revision
+ *   train.c        POST /train, through the trainer
+ *   model.c        /model, /classes, /stats and the model as files
+ *   history.c      /stats/history
+ *   snapshots.c    /snapshots
+ *   backup.c       GET /backup
+ *   samples.c      /samples: look at what it was trained on
+ *   export.c       /samples.tar: the data set
+ *   predictions.c  /predictions: remembered ones, and their labels
+ *   events.c       GET /events
+ *   feed.{h,c}     its open streams, and what they are told
+ *   jobs.c         POST /rehearse, and /jobs
+ *   edits.c        DELETE and PATCH of /samples: forget, relabel
+ *   oip.c          /v2, the Open Inference Protocol
+ *   about.c        /healthz, /readyz, /metrics, / as text
+ *   openapi.h      schema/openapi.json, embedded at build
+ *   page.c         /web, and / for browsers: the page
+ *   web.h          the files of web/, embedded at build
  *
  * Bodies of routes that take JSON (an unknown member is refused, 422):
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model

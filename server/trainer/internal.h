@@ -1,13 +1,4 @@
-/* internal.h - what the files of the trainer share and nobody else sees. In reading order:
- *
- *   trainer            made, asked for its parts, stopped
- *   trainer_queue      jobs wait, are taken, are completed: all that other threads touch, under the lock
- *   trainer_thread     the rounds, and between them the upkeep
- *   trainer_group      what goes into the log: jobs that share one transaction
- *   trainer_publish    what has been committed is shown and told; what has not is taken back
- *   trainer_snapshot   snapshots taken, amended, gone back to
- *   trainer_rehearsal  the long work that goes into the groups, chunk by chunk
- *   trainer_edit       the long work on the past, chunk by chunk after the rounds
+/* internal.h - what the files of the trainer share and nobody else sees.
  *
  * All of it runs in the trainer's thread, except where it says otherwise.
  */

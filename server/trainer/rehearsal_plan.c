@@ -1,4 +1,4 @@
-/* store/log/rehearsal.c - see trainer/rehearsal_plan.h */
+/* rehearsal_plan.c - see trainer/rehearsal_plan.h */
 #include "server/trainer/rehearsal_plan.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* trainer.c - see trainer/trainer.h: made, asked for its parts, stopped. trainer/internal.h says where the rest is. */
+/* trainer.c - see trainer/trainer.h: made, asked for its parts, stopped. trainer/trainer.h says where the rest is. */
 #include "server/trainer/trainer.h"
 
 #include <assert.h>

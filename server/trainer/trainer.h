@@ -20,6 +20,21 @@
  * JOB_SNAPSHOTS) has a queue of its own, of READS_MAX, and READS_US of each round, one after the other: however many read, nobody
  * who trains waits for longer than that and one turn.
  * The trainer alone owns the store; whoever wants something of the store submits a job.
+ *
+ * In reading order:
+ *   trainer.c             made, asked for its parts, stopped
+ *   internal.h            what the files of the trainer share
+ *   queue.c               jobs wait, are taken, are completed: all that other threads touch, under the lock
+ *   loop.c                the rounds, and between them the upkeep
+ *   group_commit.c        what goes into the log: jobs that share one transaction
+ *   publish.c             what has been committed is shown and told; what has not is taken back
+ *   snapshots.c           snapshots taken, amended, gone back to
+ *   jobs.{h,c}            long work, and what is told of it
+ *   rehearsal_plan.{h,c}  a rehearsal as a plan: passes cut into chunks
+ *   rehearsal.c           the long work that goes into the groups, chunk by chunk
+ *   rebuild.{h,c}         edits of the past: a replay in chunks, and its end
+ *   unlearning.c          the long work on the past, chunk by chunk after the rounds
+ *   throttle.{h,c}        predictions go first
  */
 #ifndef CONVD_SERVER_TRAINER_TRAINER_H
 #define CONVD_SERVER_TRAINER_TRAINER_H

@@ -1,4 +1,4 @@
-/* common/logger.c - the log's end: one group of events, all on the disk or none.
+/* log.c - the log's end: one group of events, all on the disk or none.
  *
  * A group is one SQLite transaction; COMMIT under WAL and synchronous=FULL returns after fdatasync of the WAL, which
  * withstands kill -9 and power loss. Any failure inside rolls the whole group back and puts revision, chain and sample

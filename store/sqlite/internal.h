@@ -1,10 +1,4 @@
 /* internal.h - what the files of db share and nobody else sees; the only header of convd that includes sqlite3.h.
- *
- *   db            what SQLite says as struct err; transactions and the WAL
- *   db_statement  prepare, bind, step, read
- *   db_open       which file it is, who may have it, and how the connection is set up
- *   db_place      whether the names still lead to the files that are open
- *   db_copy       the database into another file, while it is used
  */
 #ifndef CONVD_STORE_SQLITE_INTERNAL_H
 #define CONVD_STORE_SQLITE_INTERNAL_H

@@ -209,38 +209,48 @@ def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
     assert status == 0, said
 
 
-# ---- check-tour ----
+# ---- check-doors ----
 
-TOUR = "# x\n<!-- tour -->\n1. `core/thing.{h,c}` does; see `POST /train`\n2. `store/sqlite/db.c`, `store/sqlite/internal.h`, `server/http/http.c`, `server/http/internal.h`, `server/http/send.c`\n<!-- /tour -->\n"
-
-
-def test_tour_accepts_one_that_names_every_file(tree):
-    tree.write("docs/source.md", TOUR)
-    status, text = check("check-tour", tree.root)
-    assert status == 0, text
+DOOR = "/* http.h - the door.\n *\n * In reading order:\n *   http.c           start\n *   internal.h\n *   send.{h,c}       both\n */\n"
 
 
-def test_tour_finds_a_file_that_it_does_not_name(tree):
-    tree.write("docs/source.md", TOUR)
-    tree.write("server/new.h", "")
-    must_fail(check("check-tour", tree.root), "server/new.h is not in the tour")
+class Doors(Tree):
+    """Two folders whose files say their names, one of them with a door."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        for name in ("http.c", "internal.h", "send.h", "send.c"):
+            self.write(f"server/http/{name}", f"/* {name} - what it is */\n")
+        self.write("server/http/http.h", DOOR)
+        self.write("server/main.c", "/* main.c - alone, and without a door */\n")
 
 
-def test_tour_finds_a_name_without_a_file(tree):
-    tree.write("docs/source.md", TOUR.replace("<!-- /tour -->", "`core/gone.c` and `schema/9999.sql`\n<!-- /tour -->"))
-    must_fail(check("check-tour", tree.root), "core/gone.c, which does not exist", "schema/9999.sql, which does not exist")
+@pytest.fixture
+def doors(tmp_path) -> Doors:
+    return Doors(tmp_path)
 
 
-def test_tour_counts_only_what_stands_between_its_marks(tree):
-    tree.write("docs/source.md", TOUR.replace("`store/sqlite/db.c`, ", "") + "`store/sqlite/db.c`\n")
-    must_fail(check("check-tour", tree.root), "store/sqlite/db.c is not in the tour")
+def test_doors_accepts_one_that_names_every_file(doors):
+    status, text = check("check-doors", doors.root)
+    assert status == 0 and "2 folders name all 6 files" in text, text
 
 
-@pytest.mark.parametrize("text", [None, "# no tour here\n"])
-def test_tour_must_be_there(tree, text):
-    if text is not None:
-        tree.write("docs/source.md", text)
-    assert check("check-tour", tree.root)[0] == 2
+@pytest.mark.parametrize("name, text, word", [
+    ("server/http/new.h", "/* new.h - x */\n", "server/http/new.h is not in http.h"),
+    ("server/http/http.h", DOOR.replace("http.c ", "gone.c "), "server/http/http.h names gone.c, which does not exist"),
+    ("server/http/http.h", DOOR.replace("internal.h\n", "internal.h\n *   internal.h\n"), "server/http/http.h names internal.h twice"),
+    ("server/http/http.h", DOOR.replace(" * In reading order:\n", ""), "server/http/send.c is not in http.h"),
+    ("server/http/http.h", DOOR.replace(" *   http.c", " */\n/*\n *   http.c"), "server/http/http.c is not in http.h"),
+    ("server/http/send.c", "/* other.c - of another name */\n", 'server/http/send.c does not begin with "/* send.c - "'),
+    ("server/more.c", "/* more.c - so server/ has two files */\n", "server has no door, server.h"),
+])
+def test_doors_finds_what_is_wrong(doors, name, text, word):
+    doors.write(name, text)
+    must_fail(check("check-doors", doors.root), word)
+
+
+def test_doors_does_not_call_no_sources_good(tmp_path):
+    assert check("check-doors", tmp_path)[0] == 2
 
 
 # ---- check-docs ----

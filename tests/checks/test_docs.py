@@ -49,6 +49,11 @@ def test_prose_is_wrapped(page):
     assert long_lines(page.read_text()) == []
 
 
+def test_the_index_has_every_page():
+    linked = {a for a, _ in LINK.findall((ROOT / "docs" / "README.md").read_text())}
+    assert {page.name for page in PAGES if page.parent.name == "docs"} - {"README.md"} <= linked
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= LINES
 

@@ -1,0 +1,20 @@
+/* log.h - the door of store/log/: the log of events and what can be asked of it. store/internal.h declares what is in it.
+ *
+ * In reading order:
+ *   chain.{h,c}      the hash that ties a row to all before it
+ *   event_write.c    an event as its JSON body
+ *   event_read.c     a JSON body as its event
+ *   log.c            begin, append, commit: one group of events, all on the disk or none
+ *   reader.c         the log back from the disk, each link checked
+ *   keys.c           idempotency keys
+ *   classes.c        table class, kept as the log says
+ *   columns.c        numbers of classes in the file, and columns of the model
+ *   meanings.c       what the numbers of classes stood for, all along the log
+ *   lineage.c        which events lead to a revision
+ *   samples.c        past samples: by id, and searched for
+ *   outcomes.c       what was predicted of them
+ *   lineage_diff.c   what one revision has learned from and another has not
+ *   rehearsal.c      past samples trained on again
+ *   edit_rows.c      samples that were forgotten or relabelled: their rows, read and proved
+ *   baseline_read.c  from where on the log is this arithmetic's
+ */

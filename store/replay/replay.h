@@ -1,0 +1,16 @@
+/* replay.h - the door of store/replay/: from the log back to a state, and from an edited log to the state that takes over.
+ * store/internal.h declares what is not in a header here.
+ *
+ * In reading order:
+ *   snapshots.c      a state written and read whole
+ *   replay_buffer.c  the images that a state remembers, by their ids
+ *   retention.c      which snapshots may go
+ *   baseline.c       where another arithmetic takes the log over
+ *   replay.c         where a state is made again from, and what an event does
+ *   replayer.{h,c}   from the one over the others, in steps
+ *   edits.h          the past is changed
+ *   edits_check.c    what is to be edited: looked up, and refused where it cannot be
+ *   edits_pending.c  edits that were accepted and are not in the log yet
+ *   edits.c          the one transaction in which the edited model takes over
+ *   verify.c         everything against everything
+ */
