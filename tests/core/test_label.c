@@ -247,6 +247,7 @@ START_TEST(what_cannot_be_seen_is_refused_by_name_and_place)
         "7",
         "U+FEFF (byte order mark) at byte 0");
     BAD("7\xe2\x80\x8b", "U+200B (zero width space) at byte 1");
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): that is what is refused */
     BAD("a\xe2\x80\xae"
         "b",
         "U+202E (direction mark) at byte 1");

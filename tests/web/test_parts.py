@@ -273,7 +273,7 @@ def test_a_class_is_merged_into_another_and_one_is_deleted_when_that_is_meant(da
 
 def test_a_hundred_classes_are_found_and_chosen(daemons, open_page):
     daemon = daemons.start(daemons.init("--classes", ",".join(f"class {n}" for n in range(100))))
-    daemon.predict(bytes(64), query="?remember=1")
+    daemon.predict(bytes(range(64)), query="?remember=1")
     page = open_page(daemon)
     page.draw(SEVEN)
     until(lambda: len(page.all(".bar")) == 10, "the ten likeliest")
