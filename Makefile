@@ -330,7 +330,7 @@ shellcheck: ## shellcheck over the scripts
 	shellcheck $(SHELL_FILES)
 
 .PHONY: check-layers check-banned check-doors check-docs check-promises check-tour
-check-layers: $(CORE_OBJ) ## prove from objects and includes that each layer keeps to itself
+check-layers: $(CORE_OBJ) $(STORE_OBJ) $(SERVER_OBJ) $(BUILD)/server/main.o ## prove from objects and includes that each layer keeps to itself
 	scripts/check-layers . $(BUILD)
 check-banned: ## no function that convd does without
 	scripts/check-banned

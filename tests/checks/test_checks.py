@@ -30,6 +30,7 @@ class Tree:
         self.write("core/thing.h", HEADER)
         self.write("core/thing.c", CORE)
         self.write("store/sqlite/internal.h", '#include "core/thing.h"\n#include <sqlite3.h>\n')
+        self.write("store/sqlite/db.h", "")
         self.write("store/sqlite/db.c", '#include "store/sqlite/internal.h"\n')
         self.write("server/http/internal.h", '#include "store/sqlite/db.h"\n#include <microhttpd.h>\n')
         self.write("server/http/http.c", '#include "server/http/internal.h"\n')
@@ -41,12 +42,12 @@ class Tree:
         path.write_text(text)
 
     def layers(self) -> tuple[int, str]:
-        """Builds core as the Makefile does, and checks."""
-        objects = self.root / "build" / "core"
-        objects.mkdir(parents=True, exist_ok=True)
-        for source in sorted((self.root / "core").glob("*.c")):
+        """Builds as the Makefile does, and checks."""
+        for source in sorted(path for layer in ("core", "store", "server") for path in (self.root / layer).rglob("*.c")):
+            made = (self.root / "build" / source.relative_to(self.root)).with_suffix(".o")
+            made.parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong",
-                            f"-I{self.root}", "-c", "-o", objects / f"{source.stem}.o", source], check=True)
+                            f"-I{self.root}", "-c", "-o", made, source], check=True)
         return check("check-layers", self.root)
 
 
@@ -99,6 +100,10 @@ def test_layers_finds_a_source_that_was_not_built(tree):
     ("server/payload/body.c", "#include <cjson/cJSON.h>", ("only server/common/json.c may include <cjson/cJSON.h>",)),
     ("server/payload/body.c", "#include <curl/curl.h>", ("only server/cli/client.c may include <curl/curl.h>",)),
     ("server/payload/body.c", "#include MACRO", ("cannot read",)),
+    ("store/log/log.c", '#include "store/replay/edits.h"', ('store/log/log.c:1: "store/replay/edits.h" is of a higher folder',)),
+    ("server/http/http.c", '#include "server/payload/oip.h"', ('"server/payload/oip.h" is of a higher folder',)),
+    ("server/cli/cli.h", '#include "server/verbs/verbs.h"', ('"server/verbs/verbs.h" is of a higher folder',)),
+    ("server/attic/old.c", '#include "core/thing.h"', ("server/attic/old.c: its folder has no place",)),
     ("tests/core/test_net.c", '#include "store/store.h"', ('tests/core may not include "store/store.h"',)),
     ("tests/store/test_log.c", '#include "server/common/json.h"', ('tests/store may not include "server/common/json.h"',)),
 ])
@@ -107,6 +112,52 @@ def test_layers_finds_an_include_that_points_the_wrong_way(tree, name, line, wor
     old = (tree.root / name).read_text() if (tree.root / name).exists() else ""
     tree.write(name, line + "\n" + old)
     must_fail(check("check-layers", tree.root), *words)
+
+
+@pytest.mark.parametrize("name", ["store/later.c", "server/http/later.c"])
+def test_layers_finds_a_source_above_core_that_was_not_built(tree, name):
+    tree.layers()
+    tree.write(name, "int later;\n")
+    must_fail(check("check-layers", tree.root), name, "unproved")
+
+
+def write_calls(tree: Tree, *calls: tuple[str, str]) -> None:
+    """For each pair one file with a function of its name, which calls that of the other."""
+    for name, other in calls:
+        own, used = Path(name).stem, Path(other).stem
+        tree.write(name, f"void {own}(void);\nvoid {used}(void);\nvoid {own}(void) {{ {used}(); }}\n")
+
+
+def test_layers_finds_a_call_into_a_higher_folder(tree):
+    tree.write("store/replay/edits.c", "void edits(void);\nvoid edits(void) {}\n")
+    write_calls(tree, ("store/replay/replay.c", "store/replay/edits.c"), ("store/store.c", "store/replay/edits.c"))
+    status, text = tree.layers()
+    assert status == 0, text
+    write_calls(tree, ("store/log/log.c", "store/replay/edits.c"))
+    must_fail(tree.layers(), "store/log/log.o: edits: of store/replay/edits.o, in a higher folder")
+
+
+def test_layers_finds_a_circle_of_calls_of_more_than_two_files(tree):
+    a, b, c = "server/http/a.c", "server/http/b.c", "server/http/c.c"
+    write_calls(tree, (a, b), (b, a), (c, a))
+    status, text = tree.layers()
+    assert status == 0, text
+    write_calls(tree, (a, b), (b, c), (c, a))
+    must_fail(tree.layers(), "server/http/a.o, server/http/b.o, server/http/c.o: these call each other in a circle")
+
+
+def test_layers_finds_a_circle_of_calls_between_folders(tree):
+    write_calls(tree, ("server/http/a.c", "server/routes/b.c"), ("server/routes/b.c", "server/http/a.c"))
+    must_fail(tree.layers(), "server/http/a.o, server/routes/b.o: these call each other in a circle")
+
+
+def test_layers_does_not_look_at_objects_whose_source_is_gone(tree):
+    write_calls(tree, ("server/http/a.c", "server/routes/b.c"))
+    tree.write("server/routes/b.c", "void b(void);\nvoid b(void) {}\n")
+    must_fail(tree.layers(), "server/http/a.o: b: of server/routes/b.o")
+    (tree.root / "server/http/a.c").unlink()
+    status, text = tree.layers()
+    assert status == 0, text
 
 
 def test_layers_finds_a_second_owner_of_a_decoder(tree):
