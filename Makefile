@@ -329,7 +329,7 @@ cppcheck: ## cppcheck over core, store and server
 shellcheck: ## shellcheck over the scripts
 	shellcheck $(SHELL_FILES)
 
-.PHONY: check-layers check-banned check-doors check-docs check-promises check-tour
+.PHONY: check-layers check-banned check-doors check-docs check-promises
 check-layers: $(CORE_OBJ) $(STORE_OBJ) $(SERVER_OBJ) $(BUILD)/server/main.o ## prove from objects and includes that each layer keeps to itself
 	scripts/check-layers . $(BUILD)
 check-banned: ## no function that convd does without
@@ -338,7 +338,6 @@ check-doors: ## each folder's door header names all files of its folder
 	scripts/check-doors
 check-docs: ## every path and function that docs/ names is there
 	scripts/check-docs
-check-tour: check-doors check-docs
 check-promises: ## every test that docs/promises.md names is there
 	scripts/check-promises
 
