@@ -15,6 +15,7 @@ from .daemon import ROOT, Daemon, convd, convd_json
 from .reference import read_safetensors
 from .test_edits import edit
 from .test_rehearse import ended, rehearse
+from .test_upgrade import OTHER
 
 READER = ROOT / "tests" / "format" / "reader.py"
 FLAGS = ("--rehearsal", "2", "--jitter", "1", "--rotation", "5")
@@ -151,6 +152,21 @@ def test_the_page_names_every_table_column_index_view_and_kind_of_event(lived: P
 
 
 # ---- damage ----
+
+@pytest.mark.skipif(not OTHER.exists(), reason=f"{OTHER} is not there: make other")
+def test_it_reads_a_log_that_another_arithmetic_took_over(daemons):
+    daemon = daemons.start(daemons.init(*FLAGS))
+    Life(daemon).learn(30, "abc")
+    daemon.stop()
+    upgraded = daemons.start(daemon.db, command=[str(OTHER)])
+    Life(upgraded).learn(30, "abc")
+    upgraded.stop()
+    found = json.loads(run_reader(daemon.db).stdout)
+    verdict = json.loads(convd("verify", "--db", daemon.db, "--json", binary=OTHER).stdout)
+    assert verdict["ground"] == 3 and found["snapshot"] == 4
+    assert {name: found[name] for name in ("digest", "revision", "samples")} == {
+        name: verdict[name] for name in ("digest", "revision", "samples")}
+
 
 @pytest.fixture(scope="module")
 def lived(shared_daemons) -> Path:
