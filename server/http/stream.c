@@ -18,7 +18,10 @@ static ssize_t stream_read(void *context, uint64_t position, char *bytes, size_t
     atomic_store(&stream->state, STREAM_AWAKE);
     atomic_store_explicit(&connection->since_ms, now_ms(), memory_order_relaxed);
     http_connection_move(connection, PHASE_ANSWERED);
-    if (stream->endless && atomic_load_explicit(&http->draining, memory_order_relaxed))
+    /* A client that is gone has an orderly end, too: after an error libmicrohttpd 0.9.75 may look at the connection, which is in no
+     * epoll set since it slept, no sooner than its time-out, and its place is taken until then. */
+    if (stream->endless && (atomic_load_explicit(&http->draining, memory_order_relaxed) ||
+                            atomic_load_explicit(&stream->gone, memory_order_relaxed)))
         return MHD_CONTENT_READER_END_OF_STREAM;
     const int64_t may_last_ms = 1000 * (int64_t)http->config.request_seconds + (int64_t)(position / STREAM_LEAST_RATE);
     if (!stream->endless && (int64_t)(clock_ns() - connection->started_ns) / 1000000 > may_last_ms) {
