@@ -115,7 +115,7 @@ def test_work_ends_at_the_deadline_of_its_request_and_the_client_is_told(daemons
 def test_what_was_trained_late_is_not_trained(daemons):
     daemon = daemons.start(daemons.copy(), "--request-seconds", "1", *ENDLESS)
     step = daemon.model()["step"]
-    daemon.post("/train?label=7", flood(), FORM).problem(503, "busy")
+    daemon.post("/train?label=7&flat=allow", flood(), FORM).problem(503, "busy")
     until(lambda: running(daemon) == 0, "its end")
     assert daemon.model()["step"] == step
 
@@ -144,7 +144,7 @@ def test_scans_of_a_jpeg_count(daemons):
 @pytest.mark.parametrize("heavy", [name for name in heavy_bodies.heavy() if "16 Mpx" not in name])
 def test_a_heavy_body_has_the_answers_of_a_light_one_or_is_refused_in_words(shared_daemons, heavy):
     kind, body = heavy_bodies.heavy()[heavy]
-    daemon = shared_daemons.all[0] if shared_daemons.all else shared_daemons.start(shared_daemons.copy())
+    daemon = shared_daemons.all[0] if shared_daemons.all else shared_daemons.start(shared_daemons.copy(), *FOREVER)
     total = metric(daemon, "convd_heavy_requests_total")
     answer = daemon.post("/predict", body, kind)
     assert answer.status == 200 or answer.problem((400, 413, 415, 422))
