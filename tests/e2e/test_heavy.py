@@ -41,6 +41,9 @@ def request(method: str, path: str, headers: dict, body: bytes) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+TRAIN = "/train?label=7&flat=allow"  # the flood is one of blank pictures
+
+
 def heavy_request(n: int = 80, path: str = "/predict") -> bytes:
     return request("POST", path, {"Content-Type": FORM}, flood(n))
 
@@ -61,7 +64,7 @@ def until_at_work(daemon: Daemon) -> None:
     until(lambda: running(daemon) > 0, "a heavy request at work")
 
 
-@pytest.mark.parametrize("path", ["/predict", "/train", "/predict?explain=1"])
+@pytest.mark.parametrize("path", ["/predict", TRAIN, "/predict?explain=1"])
 def test_others_are_answered_by_the_only_http_thread_while_pictures_are_decoded(daemons, path):
     daemon = daemons.start(daemons.copy(), "--threads", "1", *FOREVER, *ENDLESS)
     with daemon.connect() as heavy:
@@ -115,7 +118,7 @@ def test_work_ends_at_the_deadline_of_its_request_and_the_client_is_told(daemons
 def test_what_was_trained_late_is_not_trained(daemons):
     daemon = daemons.start(daemons.copy(), "--request-seconds", "1", *ENDLESS)
     step = daemon.model()["step"]
-    daemon.post("/train?label=7&flat=allow", flood(), FORM).problem(503, "busy")
+    daemon.post(TRAIN, flood(), FORM).problem(503, "busy")
     until(lambda: running(daemon) == 0, "its end")
     assert daemon.model()["step"] == step
 
@@ -127,7 +130,7 @@ def test_pixels_of_all_pictures_of_a_request_are_limited_and_the_flag_is_named(d
     problem = daemon.post("/predict", form_of([within] * 5), FORM).problem(413, "too-large", "/images/4")
     assert "--request-pixels" in problem["detail"] and "40000" in problem["detail"]
     daemon.post("/predict", over, "image/png").problem(422, "image-limit")
-    daemon.post("/train?label=7&flat=allow", form_of([within] * 5), FORM).problem(413, "too-large")
+    daemon.post(TRAIN, form_of([within] * 5), FORM).problem(413, "too-large")
     daemon.stop()
     daemon.flags += ["--request-pixels", "50000"]
     daemon.start()
@@ -170,7 +173,7 @@ def test_a_stop_under_a_flood_ends_within_seconds(daemons):
     daemon = daemons.start(daemons.copy(), *FOREVER, *ENDLESS)
     crowd = [daemon.connect() for _ in range(CONNECTIONS)]
     for i, connection in enumerate(crowd):
-        connection.sendall(heavy_request(path=("/predict", "/train")[i % 2]))
+        connection.sendall(heavy_request(path=("/predict", TRAIN)[i % 2]))
     until(lambda: waiting(daemon) == CONNECTIONS - 2, "the flood")
     started = time.monotonic()
     daemon.stop()
