@@ -2,8 +2,8 @@
  *
  * A setting is a number or one of a few words. Some are fixed when the model is made (they decide what a pixel or an initial
  * weight is), the others can be tuned while it lives, each change an event. To add one: a member and a name here, a row in the
- * table of settings.c; the command line, the routes, events, snapshots, the digest and exported files then have it. What is left
- * is the code that reads it, and its line in the OpenAPI document, which a test asks for.
+ * table of settings.c; the routes, events, snapshots, the digest and exported files then have it. What is left is the code that
+ * reads it, its name among the flags of server/verbs/init.c, and its line in the OpenAPI document: tests ask for both.
  *
  * The step size decays while the model learns, slowly and not to nothing, so that it can follow what changes:
  *
