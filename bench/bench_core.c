@@ -8,6 +8,7 @@
  * interleave its rounds with the peer's:
  *
  *     forward NAME N     nanoseconds for each of N forward passes
+ *     normalized NAME N  the same with images brought to mean 0 and one deviation (normalize: std)
  *     batch NAME N       nanoseconds for each image of N forward passes over all images, net_forward_batch()
  *     step NAME N        nanoseconds for each of N steps of training: forward, backward, update
  *     fma NAME           peak rate, multiply-adds in a nanosecond, or "none" (bench/floor.h)
@@ -86,7 +87,7 @@ static int bench_init(struct bench *b, struct err *err)
     b->ws = workspace_create(&b->shape, N_CLASSES);
     b->pixels = calloc(N_IMAGES, b->shape.n_input);
     if (b->block == NULL || b->ws == NULL || b->pixels == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the network");
+        return err_memory(err, "the network");
     b->net = net_view(&b->shape, N_CLASSES, b->block);
     for (uint32_t i = 0; i < N_IMAGES; i++) {
         paint(b->pixels + (size_t)i * b->shape.n_input, b->shape.width, i);
@@ -109,14 +110,14 @@ static const uint8_t *image(const struct bench *b, unsigned long i)
 
 static void forward(struct bench *b, const struct arith *arith, unsigned long i)
 {
-    net_forward(arith, &b->net, b->settings.mean, image(b, i), b->ws);
+    net_forward(arith, &b->net, &b->settings, image(b, i), b->ws);
 }
 
 /* All images. */
 static void batch(struct bench *b, const struct arith *arith)
 {
     for (unsigned long i = 0; i < N_IMAGES; i += NET_BATCH)
-        net_forward_batch(arith, &b->net, b->settings.mean, image(b, i), NET_BATCH, b->ws);
+        net_forward_batch(arith, &b->net, &b->settings, image(b, i), NET_BATCH, b->ws);
 }
 
 static void step(struct bench *b, const struct arith *arith, unsigned long i)
@@ -250,15 +251,13 @@ static bool answer(struct bench *b, char *line)
     const struct arith *arith = words[1][0] != '\0' ? arith_choose(words[1]) : NULL;
     if (arith == NULL)
         return false;
-    if (strcmp(verb, "forward") == 0 || strcmp(verb, "step") == 0 || strcmp(verb, "batch") == 0) {
+    if (strcmp(verb, "forward") == 0 || strcmp(verb, "normalized") == 0 || strcmp(verb, "step") == 0 ||
+        strcmp(verb, "batch") == 0) {
         unsigned long n = strtoul(words[2], NULL, 10);
         if (n == 0)
             return false;
-        if (verb[0] == 'b') {
-            (void)printf("%.3f\n", time_batch(b, arith, n));
-            return true;
-        }
-        (void)printf("%.3f\n", time_network(b, verb[0] == 's', arith, n));
+        b->settings.normalize = verb[0] == 'n' ? NORMALIZE_STD : NORMALIZE_NONE;
+        (void)printf("%.3f\n", verb[0] == 'b' ? time_batch(b, arith, n) : time_network(b, verb[0] == 's', arith, n));
         return true;
     }
     if (strcmp(verb, "fma") != 0 && strcmp(verb, "read") != 0 && strcmp(verb, "update") != 0)

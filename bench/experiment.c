@@ -213,7 +213,7 @@ static struct rules rules_of_options(void)
     };
 }
 
-/* Those of a new model, as far as the options do not say otherwise. */
+/* Plain ones, of a new model's rate where the options do not say otherwise. */
 static struct settings settings_of_options(const struct shape *shape)
 {
     struct settings s = settings_new(shape);
@@ -224,6 +224,9 @@ static struct settings settings_of_options(const struct shape *shape)
     s.rehearsal = count(O_REHEARSAL);
     s.jitter = (float)number(O_JITTER);
     s.rotation = (float)number(O_ROTATION);
+    s.normalize = NORMALIZE_NONE;
+    s.rehearsal_first = s.imprint = 0;
+    s.output_rate = 1.0F;
     return s;
 }
 

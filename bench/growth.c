@@ -104,7 +104,7 @@ static int subject_init(struct subject *b, const struct geometry *g, const struc
     b->ws = workspace_create(&b->shape, N_CLASSES);
     b->pixels = malloc((size_t)N_IMAGES * b->shape.n_input);
     if (b->block == NULL || b->ws == NULL || b->pixels == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the network");
+        return err_memory(err, "the network");
     b->net = net_view(&b->shape, N_CLASSES, b->block);
     net_init(&b->net, b->settings.seed);
     for (uint32_t i = 0; i < N_IMAGES; i++)
@@ -136,7 +136,7 @@ static double pass_ns(struct subject *b, bool train, unsigned long n)
 {
     double start = cpu_ns();
     for (unsigned long i = 0; i < n; i++) {
-        net_forward(b->arith, &b->net, b->settings.mean, b->pixels + i % N_IMAGES * b->shape.n_input, b->ws);
+        net_forward(b->arith, &b->net, &b->settings, b->pixels + i % N_IMAGES * b->shape.n_input, b->ws);
         if (train)
             net_step(b->arith, &b->net, &b->settings, (uint32_t)(i % N_CLASSES), b->ws);
     }

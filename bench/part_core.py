@@ -50,7 +50,7 @@ class Rounds:
             for verb in VERBS:
                 self.time(f"torch {verb}", self.torch, verb)
         for arith in self.core.ready:
-            for verb in VERBS:
+            for verb in (*VERBS, "normalized"):
                 self.time(f"{arith} {verb}", self.core, verb, arith)
             for rate in RATES:
                 if (answer := self.core.ask(rate, arith)) != "none":
@@ -82,6 +82,8 @@ def rows(report: Report, rounds: Rounds) -> None:
             peer_name="PyTorch" if theirs else "", peer=theirs, ratio=theirs / ours if theirs else None,
             goal=goal, note="" if theirs else LACK,
         )
+    plain, normalized = rounds.undisturbed(f"{best} forward"), rounds.undisturbed(f"{best} normalized")
+    report.add("core-normalized", "  of an image that is normalized (std)", "us", normalized, "forward, plain", plain, plain / normalized)
     for verb in VERBS:
         for arith in rounds.core.ready:
             ours, floor = rounds.undisturbed(f"{arith} {verb}"), floor_us(rounds, arith, verb)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from part_serve import CONNECTIONS, DIGITS, LACK as NO_WRK, headers_and_body
-from procs import ENVIRONMENT, BenchError, Server, exchange, load, undisturbed
+from procs import ENVIRONMENT, INIT_PLAIN, BenchError, Server, exchange, load, undisturbed
 from report import Report, at_least, median
 
 PYTHON = "/usr/bin/python3"  # Debian's: the one that its packages belong to
@@ -21,8 +21,6 @@ LACK = "peer not there: install python3-fastapi python3-uvicorn python3-torch"
 N_PROOF = 32
 TOLERANCE = 1e-4
 ROUNDS = 5
-# Settings that would let a train request make other than one plain step, where this convd has them.
-PLAIN = {"rehearsal": 0, "jitter": 0, "momentum": 0, "weight_decay": 0}
 
 
 def answer(server: Server, method: str, path: str, body: bytes = b"", content_type: str = "application/octet-stream") -> dict:
@@ -114,14 +112,11 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
     with tempfile.TemporaryDirectory(dir=out) as folder:
         db, weights = Path(folder) / "model.db", Path(folder) / "model.safetensors"
         # A rate of one's own does not decay: the peer has one rate.
-        command = [build / "convd", "init", "--db", db, "--gradient", "jacobian", "--rate", "0.05"]
+        command = [build / "convd", "init", "--db", db, "--gradient", "jacobian", "--rate", "0.05", *INIT_PLAIN]
         subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
         subprocess.run([build / "convd", "export", "--db", db, "--safetensors", weights], check=True, capture_output=True, env=ENVIRONMENT)
         with Server(build / "convd", "serve", "--db", db, "--listen", "127.0.0.1:0") as ours, \
              Server(PYTHON, "-B", Path(__file__).parent / "peer_fastapi.py", weights) as peer:
-            known = answer(ours, "GET", "/model")
-            if plain := {name: value for name, value in PLAIN.items() if name in known or name in known.get("settings", {})}:
-                answer(ours, "PATCH", "/model", json.dumps(plain).encode(), "application/json")
             report.raw["peer"] = {"largest_difference": prove(ours, peer)}
             run(report, out, ours, peer, n_rounds)
             peer.stop()

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from part_serve import CONNECTIONS, LACK, arithmetic_us, digit, memory_of_connection
-from procs import ENVIRONMENT, BenchError, Server, exchange, load, undisturbed
+from procs import ENVIRONMENT, INIT_PLAIN, BenchError, Server, exchange, load, undisturbed
 from report import Report, at_least, at_most, median
 
 BATCH = 1000
@@ -27,6 +27,8 @@ OCTETS = "application/octet-stream"
 
 
 def serve(build: Path, db: Path) -> Server:
+    if not db.exists():
+        subprocess.run([build / "convd", "init", "--db", db, *INIT_PLAIN], check=True, capture_output=True, env=ENVIRONMENT)
     return Server(build / "convd", "serve", "--db", db, "--listen", "127.0.0.1:0")
 
 

@@ -15,6 +15,10 @@ HERE = Path(__file__).parent
 # A developer's own settings must not reach the daemons that are measured.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CONVD_")}
 
+# One step a sample, of the image as it is, by one rate. What a row of speed or of many passes is about.
+PLAIN = {"normalize": "none", "rehearsal": 0, "rehearsal-first": 0, "jitter": 0, "output-rate": 1, "imprint": 0}
+INIT_PLAIN = tuple(str(word) for name, value in PLAIN.items() for word in (f"--{name}", value))
+
 
 class BenchError(Exception):
     """Something that was to be measured does not work: the run fails, and says why."""

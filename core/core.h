@@ -20,29 +20,30 @@
  *   descent.{h,c}       the step that may be made: none that ruins the weights
  *   explain.{h,c}       what moved an answer
  *   draw.h              random bits by counter
- *   pool.{h,c}          the past samples that are rehearsed
- *   jitter.{h,c}        one of them, a little displaced
- *   drift.{h,c}         has what is shown to the model changed?
- *   learner.{h,c}       the state, and apply(state, event)
- *   learner_internal.h  what the learner's files share
- *   learner_memory.c    the memory of a state, and copies
- *   learner_codec.c     the state as bytes, for digests and snapshots
+ *   grow.h              a list that grows as items come
+ *   jitter.{h,c}        an image, a little displaced
  *   team.h              how several threads share one step with the same bits
- *   rest.h              what is done between two steps
+ *   yield.h             what is done between two steps
+ *
+ * core/arith/ does the arithmetic, by instruction set; core/learner/ is the fold, on all of this.
  */
 #ifndef CONVD_CORE_CORE_H
 #define CONVD_CORE_CORE_H
 
 #include "core/draw.h"
-#include "core/drift.h"
 #include "core/err.h"
 #include "core/event.h"
 #include "core/explain.h"
+#include "core/grow.h"
 #include "core/jitter.h"
 #include "core/label.h"
-#include "core/learner.h"
+#include "core/learner/calibration.h"
+#include "core/learner/drift.h"
+#include "core/learner/health.h"
+#include "core/learner/learner.h"
+#include "core/learner/novelty.h"
+#include "core/learner/replay_buffer.h"
 #include "core/net.h"
-#include "core/pool.h"
 #include "core/settings.h"
 #include "core/shape.h"
 

@@ -67,16 +67,17 @@ static void measure(struct descent *known, const struct net *net)
 }
 
 /* Adds what the step can do at most. */
-static bool bounded(struct descent *known, const struct net *net, const struct settings *settings, double loss)
+static bool bounded(struct descent *known, const struct net *net, const struct settings *settings,
+                    const struct input *x, double loss)
 {
     const struct shape *s = &net->shape;
-    const double mean = (double)settings->mean;
-    const double input = fabs(mean) > fabs(1.0 - mean) ? fabs(mean) : fabs(1.0 - mean);
+    const double least = fabs((double)x->b), most = fabs(255.0 * (double)x->a + (double)x->b);
+    const double input = least > most ? least : most;
     const double rate = ROUNDING * (double)settings->rate;
     const double d_2 = sqrt(2.0 * loss) / 2.0;
     const double d_1 = d_2 * known->w12;
     const double d_0 = d_1 * known->w01;
-    known->w12 += rate * d_2 * sqrt((double)s->n_1);
+    known->w12 += rate * (double)settings->output_rate * d_2 * sqrt((double)s->n_1);
     known->w01 += rate * d_1 * sqrt((double)s->n_0) * (s->kernels > 0 ? 1.0 : input);
     known->k += s->kernels > 0 ? rate * d_0 * sqrt((double)s->n_0 * (double)s->n_k) * input : 0.0;
     /* Comparisons that a NaN fails, too. */
@@ -121,11 +122,43 @@ bool descent_step(struct descent *known, const struct arith *arith, struct net *
     if (own.clip > 0.0F)
         own.rate = clipped_rate(arith, net, trial, settings, label, ws);
     const double loss = (double)net_loss(arith, net, ws, label);
-    if (!known->measured || !bounded(known, net, &own, loss)) {
+    if (!known->measured || !bounded(known, net, &own, &ws->input, loss)) {
         measure(known, net);
-        if (!bounded(known, net, &own, loss))
+        if (!bounded(known, net, &own, &ws->input, loss))
             return step_by_trial(known, arith, net, trial, &own, label, ws);
     }
     net_step(arith, net, &own, label, ws);
+    return true;
+}
+
+/* z_m, in one order on every machine: rows of w12 as they lie. */
+static double logit(const struct net *net, const float *l1_rows, uint32_t m)
+{
+    double z = 0.0;
+    for (uint32_t t = 0; t < net->shape.n_1; t++)
+        z += (double)l1_rows[t] * (double)net->w12[t * net->ld_2 + m];
+    return z;
+}
+
+bool descent_imprint(struct descent *known, struct net *net, uint32_t label, const struct workspace *ws)
+{
+    const uint32_t n_1 = net->shape.n_1;
+    const double own = logit(net, ws->l1_rows, label);
+    double ahead = 0.0, square = 0.0;
+    for (uint32_t m = 0; m < net->n_2; m++) {
+        const double other = m == label ? 0.0 : logit(net, ws->l1_rows, m) - own + IMPRINT_MARGIN;
+        ahead = other > ahead ? other : ahead;
+    }
+    for (uint32_t t = 0; t < n_1; t++)
+        square += (double)ws->l1_rows[t] * (double)ws->l1_rows[t];
+    if (!(ahead > 0.0 && square >= n_1 / 100.0))
+        return false;
+    const double factor = ahead / square;
+    for (uint32_t t = 0; t < n_1; t++)
+        if (!(fabs((double)net->w12[t * net->ld_2 + label]) + factor <= (double)WEIGHT_MAX))
+            return false;
+    for (uint32_t t = 0; t < n_1; t++)
+        net->w12[t * net->ld_2 + label] += (float)(factor * (double)ws->l1_rows[t]);
+    descent_forget(known);
     return true;
 }

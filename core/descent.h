@@ -8,7 +8,7 @@
  * of the two readings of the softmax's derivative,
  *
  *     |d^2| <= |r| / 2        |d^1| <= |d^2| |w12|        |d^0| <= |d^1| |w01|             (|w|: Frobenius norm)
- *     |step of w12| <= rate |d^2| sqrt(n^1)
+ *     |step of w12| <= rate output_rate |d^2| sqrt(n^1)
  *     |step of w01| <= rate |d^1| sqrt(n^0) x             x: largest size of an input of the layer; 1 behind a tanh
  *     |step of k|   <= rate |d^0| sqrt(n^0 n^k) x         x: largest size of an input
  *
@@ -50,5 +50,15 @@ bool weights_fit(const struct net *net);
  * nothing was changed. trial: memory for a second net of that shape and number of classes, 64-byte aligned, of any content. */
 bool descent_step(struct descent *known, const struct arith *arith, struct net *net, float *trial,
                   const struct settings *settings, uint32_t label, struct workspace *ws);
+
+/* descent_imprint - after net_forward() of an image of that class: where its class is not ahead of all others by a margin of 1, it
+ * becomes so (e times as likely as the likeliest other) by its column of w12 alone,
+ *
+ *     w12_m += l^1 (max_j z_j + 1 - z_m) / |l^1|^2          z = l^1 w12, m: the class, j: the others
+ *
+ * which is the smallest change that does (imprinting: Qi, Brown, Lowe 2018). False, and nothing was changed, where it is ahead, where the
+ * hidden layer hardly answers (|l^1|^2 < n^1 / 100), or where the bound would be broken. What net_forward() left is of the old weights. */
+#define IMPRINT_MARGIN 1.0
+bool descent_imprint(struct descent *known, struct net *net, uint32_t label, const struct workspace *ws);
 
 #endif

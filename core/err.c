@@ -29,6 +29,16 @@ int err_set(struct err *err, enum err_code code, const char *format, ...)
     return -1;
 }
 
+int err_memory(struct err *err, const char *format, ...)
+{
+    char what[ERR_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    return err_set(err, ERR_MEMORY, "no memory for %s", what);
+}
+
 /* Writes "<format><middle><what was there>" back into `field`, cut at its end. */
 static void put_before(char *field, size_t size, const char *middle, const char *format, va_list args)
     __attribute__((format(printf, 4, 0)));

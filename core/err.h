@@ -72,6 +72,9 @@ struct err {
  * `return err_set(err, ...)` reads well. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* err_memory - ERR_MEMORY, "no memory for <format>": err_memory(err, "%zu samples", n). Returns -1. */
+int err_memory(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* err_wrap - puts "<format>: " before the text that is there; code, detail and pointer stay. Returns -1. */
 int err_wrap(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

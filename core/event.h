@@ -22,8 +22,9 @@ enum event_kind {
     EVENT_ACTIVATE,   /* the state of an earlier revision is the live one again          */
     EVENT_EDIT,       /* samples before it were forgotten or relabelled: the fold of what is before
                        * it is another now; the event itself changes nothing              */
-    EVENT_GROUND,     /* another arithmetic goes on from here: the state that a snapshot and the log behind
+    EVENT_BASELINE,   /* another arithmetic goes on from here: the state that a snapshot and the log behind
                        * it gave is taken as it is, and what is before does not replay to the same bits */
+    EVENT_IDLE,       /* steps on the replay buffer while nothing was asked for              */
     EVENT_KIND_N
 };
 
@@ -36,7 +37,10 @@ struct sample {
     uint32_t predicted; /* argmax of l^2, lowest index on a tie                                     */
     float loss;         /* e = 1/2 sum (l^2 - y)^2                                                  */
     bool refused;       /* the step would have ruined the weights and was not made: core/descent.h     */
+    uint64_t step;      /* the model's steps after it, those on past samples that it brought included    */
 };
+
+#define IDLE_STEPS_MAX 8192u /* of one event */
 
 enum class_action { CLASS_ADD = 1, CLASS_RENAME };
 
@@ -64,13 +68,13 @@ struct event {
         struct {
             struct settings settings; /* mean and seed must be those of the model                          */
         } tune;
-        /* One chunk of a rehearsal. Let s_0 .. s_(n-1) be the samples of the live line whose ids are in the range, as they
+        /* One chunk of a rehearsal. Let s_0 .. s_(n-1) be the samples of the live lineage whose ids are in the range, as they
          * were before this event, by id. Place i of a pass is s_learner_order(seed, n, i): by rank, not by id, so that
          * the event has one meaning also in an edited log. The chunk is the places begin .. end - 1, in this order. */
         struct {
             int64_t first_id, last_id; /* the range, both ends included                                     */
-            uint64_t n;                /* samples of the live line in it                                  */
-            uint64_t seed;             /* of this pass's order, and of the jitter                           */
+            uint64_t n;                /* samples of the live lineage in it                                  */
+            uint64_t seed;             /* of this pass's order, and of the jitter; below 2^53               */
             uint64_t begin, end;       /* places, begin < end <= n                                          */
             float rate;                /* step size, in place of the setting                                */
             float jitter, rotation;    /* pixels, degrees                                                   */
@@ -79,6 +83,7 @@ struct event {
             uint64_t revision; /* whose state becomes live                                                  */
         } activate;
         struct {
+            uint64_t number;  /* that its rows have: 1, 2, ..                                              */
             uint64_t from;    /* the lowest revision that it touches                                       */
             uint32_t n;       /* samples                                                                   */
             uint8_t rows[32]; /* SHA-256 over its rows: store/replay/edits.c                                      */
@@ -88,7 +93,10 @@ struct event {
             char before[32];     /* that made the state                                                     */
             uint64_t from;       /* revision of the snapshot that it began with                             */
             uint8_t digest[32];  /* of the state                                                            */
-        } ground;
+        } baseline;
+        struct {
+            uint32_t steps; /* 1 .. IDLE_STEPS_MAX, each as those that a new sample brings: core/learner/learner.h */
+        } idle;
     } as;
 };
 

@@ -37,6 +37,26 @@ static void through_kernel(float *g_x, const struct net *net, const struct works
         }
 }
 
+/* What each pixel moves, itself and by the image's mean and standard deviation: explain.h. */
+static void through_input(float *g, const float *x, const struct input *how, uint32_t n)
+{
+    const double at_mean = (double)how->a * how->mean + (double)how->b;
+    double sum = 0.0, product = 0.0, by_mean = 0.0, by_deviation = 0.0;
+    if (how->normalize != NORMALIZE_NONE) {
+        for (uint32_t i = 0; i < n; i++) {
+            sum += (double)g[i];
+            product += (double)g[i] * ((double)x[i] - at_mean);
+        }
+        by_mean = sum / n;
+        if (how->deviation > 0.0)
+            by_deviation = product / (n * NORMALIZE_DEVIATION * NORMALIZE_DEVIATION);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const double slope = (double)how->a * ((double)g[i] - by_mean - by_deviation * ((double)x[i] - at_mean));
+        g[i] = (float)(slope < 0.0 ? -slope : slope);
+    }
+}
+
 void net_explain(const struct net *net, uint32_t class_index, float *saliency, struct workspace *ws)
 {
     const struct shape *s = &net->shape;
@@ -54,8 +74,5 @@ void net_explain(const struct net *net, uint32_t class_index, float *saliency, s
         for (uint32_t p = 0; p < s->n_0; p++)
             through_kernel(saliency, net, ws, p);
     }
-    for (uint32_t i = 0; i < s->n_input; i++) {
-        const float slope = saliency[i] / 255.0F;
-        saliency[i] = slope < 0.0F ? -slope : slope;
-    }
+    through_input(saliency, s->kernels == 0 ? ws->l0 : ws->image, &ws->input, s->n_input);
 }

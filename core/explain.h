@@ -10,7 +10,11 @@
  *     d^0 = (d^1 w01^T) D0'
  *     d l^2_c / d x_q = sum of d^0_p k^w(p)_m over all p, m with F_mp = x_q          (kernels = 0: d^1 w01^T)
  *
- * and x = pixel / 255 - mean. Only the winner w(p) of each position counts: the max passes nothing on to the others.
+ * and from x to the pixels, of which an image has n, with u = x + mean and D = NORMALIZE_DEVIATION (core/net.h)
+ *
+ *     d / d pixel_q = a (d / d x_q - [normalized] mean of d / d x - [std] u_q mean of (u d / d x) / D^2)
+ *
+ * Only the winner w(p) of each position counts: the max passes nothing on to the others.
  */
 #ifndef CONVD_CORE_EXPLAIN_H
 #define CONVD_CORE_EXPLAIN_H

@@ -93,9 +93,8 @@ static bool takes_joiner(int32_t point)
 
 static int refuse_invisible(int32_t point, size_t begin, struct err *err)
 {
-    return err_set(err, ERR_LABEL_INVALID,
-                   "the label has the invisible character U+%04X (%s) at byte %zu: leave it out", (unsigned)point,
-                   find(invisibles, sizeof invisibles / sizeof *invisibles, point)->what, begin);
+    return err_set(err, ERR_LABEL_INVALID, "the label has the invisible character U+%04X (%s) at byte %zu: remove it",
+                   (unsigned)point, find(invisibles, sizeof invisibles / sizeof *invisibles, point)->what, begin);
 }
 
 /* One code point beyond ASCII, between `before` (0: none) and what begins at `at`. */
@@ -109,8 +108,7 @@ static int check_visible(int32_t point, size_t begin, bool last, int32_t before,
     if (find(invisibles, sizeof invisibles / sizeof *invisibles, point) != NULL)
         return refuse_invisible(point, begin, err);
     if (alike)
-        return err_set(err, ERR_LABEL_INVALID,
-                       "the label has the blank U+%04X at byte %zu, which looks like an ordinary space: use that",
+        return err_set(err, ERR_LABEL_INVALID, "the label has the blank U+%04X at byte %zu: use an ordinary space",
                        (unsigned)point, begin);
     return 0;
 }
@@ -121,8 +119,7 @@ int label_check(const char *bytes, size_t n_bytes, struct err *err)
     if (n_bytes == 0)
         return err_set(err, ERR_LABEL_INVALID, "the label is empty; it must have 1 to %d bytes", LABEL_BYTES_MAX);
     if (n_bytes > LABEL_BYTES_MAX)
-        return err_set(err, ERR_LABEL_INVALID, "the label has %zu bytes, but may have at most %d", n_bytes,
-                       LABEL_BYTES_MAX);
+        return err_set(err, ERR_LABEL_INVALID, "the label is %zu bytes; the limit is %d", n_bytes, LABEL_BYTES_MAX);
     for (size_t at = 0; at < n_bytes;) {
         size_t begin = at;
         int32_t point = decode((const unsigned char *)bytes, n_bytes, &at);

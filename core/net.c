@@ -148,6 +148,7 @@ static void cut_all(struct workspace *ws, struct cutter *cutter, const struct sh
     ws->batch_l0 = cut(cutter, NET_BATCH * n_0, sizeof(float));
     ws->batch_l1 = cut(cutter, NET_BATCH * n_1, sizeof(float));
     ws->batch_l2 = cut(cutter, NET_BATCH * n_2, sizeof(float));
+    ws->vector = cut(cutter, n_1 + lanes_up(s->n_input), sizeof(int16_t));
     ws->order = cut(cutter, n_0, sizeof(uint32_t));
     ws->ends = cut(cutter, (size_t)s->kernels * 4, sizeof(uint32_t));
     ws->frame = cut(cutter, s->n_k, sizeof(uint32_t));
@@ -217,22 +218,22 @@ size_t net_largest_phase(const struct shape *s, uint32_t n_2)
 
 /* ---- the passes ---- */
 
-void net_forward(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels,
-                 struct workspace *ws)
+void net_forward(const struct arith *arith, const struct net *net, const struct settings *settings,
+                 const uint8_t *pixels, struct workspace *ws)
 {
-    arith->forward(net, mean, pixels, ws);
+    arith->forward(net, settings, pixels, ws);
 }
 
-void net_forward_batch(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels, size_t n,
-                       struct workspace *ws)
+void net_forward_batch(const struct arith *arith, const struct net *net, const struct settings *settings,
+                       const uint8_t *pixels, size_t n, struct workspace *ws)
 {
     assert(n >= 1 && n <= NET_BATCH);
     if (n == NET_BATCH) {
-        arith->forward_batch(net, mean, pixels, ws);
+        arith->forward_batch(net, settings, pixels, ws);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        arith->forward(net, mean, pixels + i * net->shape.n_input, ws);
+        arith->forward(net, settings, pixels + i * net->shape.n_input, ws);
         memcpy(ws->batch_l2 + i * net->ld_2, ws->l2, net->ld_2 * sizeof *ws->l2);
     }
 }
@@ -254,11 +255,11 @@ float net_loss(const struct arith *arith, const struct net *net, const struct wo
 void net_step(const struct arith *arith, struct net *net, const struct settings *settings, uint32_t label,
               struct workspace *ws)
 {
-    arith->descend(net, net, settings->gradient, settings->rate, label, ws);
+    arith->descend(net, net, settings->gradient, settings->rate, settings->rate * settings->output_rate, label, ws);
 }
 
 void net_gradient(const struct arith *arith, const struct net *net, enum gradient gradient, uint32_t label,
                   struct net *g, struct workspace *ws)
 {
-    arith->descend(g, net, gradient, -1.0F, label, ws);
+    arith->descend(g, net, gradient, -1.0F, -1.0F, label, ws);
 }

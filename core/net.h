@@ -1,6 +1,7 @@
 /* net.h - the network: its parameters, forward, and one step of gradient descent.
  *
- *   forward    F = frame captures of x           x = pixel / 255 - mean
+ *   forward    x = a pixel + b                   a, b by the setting `normalize`, below
+ *              F = frame captures of x
  *              l^ci_p = sum_m k^i_m F_mp
  *              l^0_p = tanh(max_i l^ci_p)        w(p) = argmax_i, the lowest index wins a tie
  *              l^1 = tanh(l^0 w01)
@@ -12,9 +13,17 @@
  *              d^1 = (d^2 w12^T) D1'             D1' = 1 - l^1^2
  *              d^0 = (d^1 w01^T) D0'             D0' = 1 - l^0^2
  *              de/dw12 = l^1 (x) d^2    de/dw01 = l^0 (x) d^1    de/dk^i_m = sum_{p: w(p) = i} d^0_p F_mp
- *   step       all three at the weights before the step; parameter -= rate * gradient
+ *   step       all three at the weights before the step; parameter -= rate * gradient, of w12 rate * output_rate * gradient
  *
  * With kernels = 0, l^0 is x itself and there is no k.
+ *
+ * What enters, v - mean with, of an image whose n pixels have mean mu and standard deviation sd,
+ *     none       v = pixel / 255
+ *     mean       v = (pixel - mu) / 255
+ *     std        v = NORMALIZE_DEVIATION (pixel - mu) / max(sd, NORMALIZE_LEAST)
+ * mu and sd over all channels together, so that a colour stays one. A flat image is all zeros, and one that is nearly flat is not
+ * blown up to noise. The sums of pixels and of their squares are integers, exact in any order; then a and b in double precision, by
+ * operations that IEEE 754 rounds correctly, each rounded once to float.
  *
  * The same bits everywhere. The arithmetic (core/arith/arith.c) is one source, written on vectors of 16 float lanes and
  * compiled once per instruction set; arith_choose() picks one. All of them give the same bits, because every sum has one
@@ -30,7 +39,6 @@
 #ifndef CONVD_CORE_NET_H
 #define CONVD_CORE_NET_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -91,8 +99,7 @@ size_t net_floats(const struct shape *shape, uint32_t n_2);
 struct net net_view(const struct shape *shape, uint32_t n_2, float *block);
 
 /* net_init - initial weights: mean 0, standard deviation 0.3/sqrt(n^k) for k, 0.7/sqrt(n^0) for w01, 1.84/sqrt(n^1) for
- * w12. Each weight is a function of (seed, tensor, row, column) alone, so that a class that is added later gets the
- * column that it would have had from the start.
+ * w12. Each weight is a function of (seed, tensor, row, column) alone.
  * Source of the scales: bench/experiment.c over seeds and geometries; docs/learning.md. */
 void net_init(struct net *net, uint64_t seed);
 void net_init_class(struct net *net, uint64_t seed, uint32_t class_index); /* column of w12 only */
@@ -101,8 +108,18 @@ void net_init_class(struct net *net, uint64_t seed, uint32_t class_index); /* co
 void net_export(const struct net *net, float *k, float *w01, float *w12);
 void net_import(struct net *net, const float *k, const float *w01, const float *w12);
 
+/* How pixels enter, x = a pixel + b, with what `normalize` needs of the image. */
+#define NORMALIZE_DEVIATION 0.3
+#define NORMALIZE_LEAST     8.0 /* grey levels */
+struct input {
+    enum normalize normalize;
+    float a, b;
+    double mean, deviation; /* mu; sd, 0 where it is below NORMALIZE_LEAST */
+};
+
 /* What forward leaves behind for backward and for explanation. One workspace serves one thread at a time. */
 struct workspace {
+    struct input input;
     float *image;     /* [channels][height][width], as x                                      */
     float *planes;    /* the image's shifted copies that the convolution reads: core/arith/arith.c       */
     float *l0;        /* [n_0], padded with zeros to a multiple of 16                          */
@@ -122,6 +139,7 @@ struct workspace {
     float *batch_l0;  /* [NET_BATCH][n_0 padded]                                              */
     float *batch_l1;  /* [NET_BATCH][ld_1]                                                    */
     float *batch_l2;  /* [NET_BATCH][ld_2]: what net_forward_batch() leaves                   */
+    int16_t *vector;  /* [ld_1 + n_input padded]: core/learner/novelty.h                      */
     uint32_t n_2_max; /* classes that it has room for                                         */
 
     struct team *team; /* borrowed; NULL: its thread works alone                               */
@@ -156,16 +174,16 @@ static inline size_t net_weight_kernels(const struct shape *s)
 /* net_largest_phase - the largest weight of a phase of a step: where it is below TEAM_LEAST no team is of use. */
 size_t net_largest_phase(const struct shape *shape, uint32_t n_2);
 
-/* net_forward - fills ws->l0, winner, l1 and l2 for one image.
+/* net_forward - fills ws->input, l0, winner, l1 and l2 for one image.
  * Shapes: pixels [channels][height][width]. Errors: none. Threads: any number, each with its own workspace. */
-void net_forward(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels,
-                 struct workspace *ws);
+void net_forward(const struct arith *arith, const struct net *net, const struct settings *settings,
+                 const uint8_t *pixels, struct workspace *ws);
 
 /* net_forward_batch - l^2 of n images, 1..NET_BATCH of them, in ws->batch_l2: the same bits as net_forward() of each, in
  * less time, since w01 is read once for all. Leaves l0, winner, l1 and l2 of ws undefined. Shapes: pixels [n][n_input]. */
 #define NET_BATCH 4u
-void net_forward_batch(const struct arith *arith, const struct net *net, float mean, const uint8_t *pixels, size_t n,
-                       struct workspace *ws);
+void net_forward_batch(const struct arith *arith, const struct net *net, const struct settings *settings,
+                       const uint8_t *pixels, size_t n, struct workspace *ws);
 
 /* net_argmax - index of the largest of l2 [n_2], lowest on a tie. */
 uint32_t net_argmax(const struct net *net, const float *l2);

@@ -9,8 +9,9 @@
 
 #include "core/jitter.h"
 
+static const char *const normalize_words[] = {"none", "mean", "std", NULL};
 static const char *const gradient_words[] = {"diagonal", "jacobian", NULL};
-static const char *const fit_words[] = {"contain", "cover", "stretch", NULL};
+static const char *const fit_words[] = {"contain", "cover", "stretch", "content", NULL};
 static const char *const invert_words[] = {"never", "always", "auto", NULL};
 
 #define AT(member) offsetof(struct settings, member)
@@ -18,26 +19,36 @@ static const char *const invert_words[] = {"never", "always", "auto", NULL};
 const struct setting_info setting_table[SETTING_N] = {
     [SETTING_RATE] = {"rate", "step size of gradient descent; set without decay_steps, it is constant", AT(rate),
                       SETTING_FLOAT, true, 0, 100, NULL},
-    [SETTING_MEAN] = {"mean", "subtracted from pixel / 255 (colour: 0.45); fixed when the model is made", AT(mean),
-                      SETTING_FLOAT, false, -1, 1, NULL},
-    [SETTING_SEED] = {"seed", "of the initial weights; fixed when the model is made", AT(seed), SETTING_U64, false, 0,
+    [SETTING_MEAN] = {"mean", "mean that is subtracted from each input value (colour: 0.45); fixed at creation",
+                      AT(mean), SETTING_FLOAT, false, -1, 1, NULL},
+    [SETTING_SEED] = {"seed", "seed of the initial weights; fixed at creation", AT(seed), SETTING_U64, false, 0,
                       9007199254740991.0, NULL},
+    [SETTING_NORMALIZE] = {"normalize", "normalization of each image: none, mean or std; fixed at creation",
+                           AT(normalize), SETTING_WORD, false, 0, 2, normalize_words},
     [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)",
                           AT(gradient), SETTING_WORD, true, 0, 1, gradient_words},
-    [SETTING_FIT] = {"fit", "pictures of another size: contain, cover or stretch", AT(fit), SETTING_WORD, true, 0, 2,
-                     fit_words},
-    [SETTING_INVERT] = {"invert", "exchange dark and light of pictures: never, always or auto", AT(invert),
-                        SETTING_WORD, true, 0, 2, invert_words},
-    [SETTING_REHEARSAL] = {"rehearsal", "steps on past samples for each new one, against forgetting", AT(rehearsal),
+    [SETTING_FIT] = {"fit", "how a picture of another size is fitted: contain, cover, stretch or content", AT(fit),
+                     SETTING_WORD, true, 0, 3, fit_words},
+    [SETTING_INVERT] = {"invert", "invert pictures: never, always or auto", AT(invert), SETTING_WORD, true, 0, 2,
+                        invert_words},
+    [SETTING_REHEARSAL] = {"rehearsal", "experience replay: steps on past samples for each new one", AT(rehearsal),
                            SETTING_U32, true, 0, 64, NULL},
-    [SETTING_JITTER] = {"jitter", "pixels that a rehearsed sample is shifted, at most", AT(jitter), SETTING_FLOAT, true,
-                        0, JITTER_SHIFT_MAX, NULL},
-    [SETTING_ROTATION] = {"rotation", "degrees that a rehearsed sample is turned, at most", AT(rotation), SETTING_FLOAT,
-                          true, 0, JITTER_DEGREES_MAX, NULL},
-    [SETTING_DECAY_STEPS] = {"decay_steps", "steps after which the step size has halved; 0: it stays", AT(decay_steps),
+    [SETTING_JITTER] = {"jitter", "largest random shift of a rehearsed sample, in pixels", AT(jitter), SETTING_FLOAT,
+                        true, 0, JITTER_SHIFT_MAX, NULL},
+    [SETTING_ROTATION] = {"rotation", "largest random rotation of a rehearsed sample, in degrees", AT(rotation),
+                          SETTING_FLOAT, true, 0, JITTER_DEGREES_MAX, NULL},
+    [SETTING_DECAY_STEPS] = {"decay_steps", "steps after which the step size has halved; 0: constant", AT(decay_steps),
                              SETTING_FLOAT, true, 0, 1e9, NULL},
     [SETTING_CLIP] = {"clip", "largest norm of a step's gradient; 0: no limit", AT(clip), SETTING_FLOAT, true, 0,
                       1000000, NULL},
+    [SETTING_IMPRINT] = {"imprint", "samples of a class added later that are imprinted; 0: none", AT(imprint),
+                         SETTING_U32, true, 0, 1000, NULL},
+    [SETTING_REHEARSAL_FIRST] = {"rehearsal_first", "rehearsal for the first samples of a class; decays to it",
+                                 AT(rehearsal_first), SETTING_U32, true, 0, 64, NULL},
+    [SETTING_OUTPUT_RATE] = {"output_rate", "factor on the rate of the last layer", AT(output_rate), SETTING_FLOAT,
+                             true, 0, 100, NULL},
+    [SETTING_REHEARSAL_IDLE] = {"rehearsal_idle", "steps on past samples for each new one, made when idle",
+                                AT(rehearsal_idle), SETTING_U32, true, 0, 1000, NULL},
 };
 
 #define DECAYS_MOST 9.0 /* a tenth is left */
@@ -48,6 +59,7 @@ struct settings settings_default(void)
         .rate = 0.05F,
         .mean = 0.13F,
         .seed = 42,
+        .output_rate = 1.0F,
         .gradient = GRADIENT_DIAGONAL,
         .fit = FIT_CONTAIN,
         .invert = INVERT_NEVER,
@@ -69,7 +81,13 @@ struct settings settings_new(const struct shape *shape)
     struct settings s = settings_default();
     s.rate = rate_for(shape);
     s.decay_steps = 60000.0F;
-    s.mean = shape->channels >= 3 ? 0.45F : 0.13F;
+    s.normalize = NORMALIZE_STD;
+    s.mean = 0.0F;
+    s.rehearsal = 8;
+    s.rehearsal_first = 64;
+    s.jitter = 1.0F;
+    s.output_rate = 0.1F;
+    s.imprint = 5;
     return s;
 }
 
@@ -81,10 +99,19 @@ float settings_rate(const struct settings *s, uint64_t step)
     return (float)((double)s->rate / (1.0 + (decays < DECAYS_MOST ? decays : DECAYS_MOST)));
 }
 
-void settings_given(struct settings *s, const bool given[SETTING_N])
+uint32_t settings_rehearsals(const struct settings *s, uint64_t seen)
+{
+    const uint64_t first = seen <= REHEARSAL_FIRST ? s->rehearsal_first
+                                                   : (s->rehearsal_first * (uint64_t)REHEARSAL_FIRST + seen / 2) / seen;
+    return s->rehearsal == 0 || first < s->rehearsal ? s->rehearsal : (uint32_t)first;
+}
+
+void settings_given(struct settings *s, const struct shape *shape, const bool given[SETTING_N])
 {
     if (given[SETTING_RATE] && !given[SETTING_DECAY_STEPS])
         s->decay_steps = 0.0F;
+    if (given[SETTING_NORMALIZE] && !given[SETTING_MEAN])
+        s->mean = s->normalize != NORMALIZE_NONE ? 0.0F : shape->channels >= 3 ? 0.45F : 0.13F;
 }
 
 static bool is_name(const char *name, const char *text)
@@ -103,7 +130,9 @@ enum setting settings_find(const char *name)
 }
 
 /* The value as a number, of whatever type it is. Words are enums, which gcc and clang keep in 32 bits. */
-_Static_assert(sizeof(enum gradient) == 4 && sizeof(enum fit) == 4 && sizeof(enum invert) == 4, "words are 32 bits");
+_Static_assert(sizeof(enum normalize) == 4 && sizeof(enum gradient) == 4 && sizeof(enum fit) == 4 &&
+                   sizeof(enum invert) == 4,
+               "words are 32 bits");
 
 double settings_get(const struct settings *s, enum setting which)
 {

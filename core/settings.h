@@ -33,6 +33,7 @@ enum fit {
     FIT_CONTAIN, /* whole picture, aspect kept, the rest filled with the picture's border colour */
     FIT_COVER,   /* aspect kept, centre cut out                                                */
     FIT_STRETCH, /* both sides scaled on their own                                             */
+    FIT_CONTENT, /* of a drawing, its ink: found, cut out, centred and scaled as MNIST's digits */
 };
 
 /* Whether dark and light are exchanged in uploaded pictures (never in raw bodies or pixel lists). */
@@ -42,24 +43,37 @@ enum invert {
     INVERT_AUTO, /* when the picture's border is lighter than mid-grey: dark ink on light paper */
 };
 
+/* What is done to each image as it enters the network: core/net.h has the equations. */
+enum normalize {
+    NORMALIZE_NONE,
+    NORMALIZE_MEAN, /* its mean becomes 0                                               */
+    NORMALIZE_STD,  /* and its standard deviation a fixed one                           */
+};
+
 struct settings {
-    float rate;    /* step size of gradient descent, one for all layers                      */
-    float mean;    /* subtracted from pixel / 255; fixed                                     */
-    uint64_t seed; /* of the initial weights; fixed; below 2^53, so that JSON holds it        */
+    float rate;               /* step size of gradient descent */
+    float mean;               /* subtracted from each value that enters; fixed                          */
+    uint64_t seed;            /* of the initial weights; fixed; below 2^53, so that JSON holds it        */
+    enum normalize normalize; /* fixed */
     enum gradient gradient;
     enum fit fit;
     enum invert invert;
-    uint32_t rehearsal; /* steps on past samples of the pool for each new one                    */
-    float jitter;       /* pixels: how far a rehearsed sample is shifted, at most                 */
-    float rotation;     /* degrees: how far it is turned, at most                                 */
-    float decay_steps;  /* steps after which the step size has halved; 0: it stays                */
-    float clip;         /* largest norm of a step's gradient: core/descent.h; 0: no limit           */
+    uint32_t rehearsal;       /* steps on past samples of the replay buffer for each new one                    */
+    uint32_t rehearsal_first; /* so many after the first samples of a class, falling to `rehearsal` */
+    uint32_t rehearsal_idle;  /* so many more for each new one while nothing is asked for */
+    float output_rate;        /* factor on the rate for w12 */
+    uint32_t imprint;         /* samples of a class that comes later which are imprinted: learner_apply()  */
+    float jitter;             /* pixels: how far a rehearsed sample is shifted, at most                 */
+    float rotation;           /* degrees: how far it is turned, at most                                 */
+    float decay_steps;        /* steps after which the step size has halved; 0: it stays                */
+    float clip;               /* largest norm of a step's gradient: core/descent.h; 0: no limit           */
 };
 
 enum setting {
     SETTING_RATE,
     SETTING_MEAN,
     SETTING_SEED,
+    SETTING_NORMALIZE,
     SETTING_GRADIENT,
     SETTING_FIT,
     SETTING_INVERT,
@@ -68,6 +82,10 @@ enum setting {
     SETTING_ROTATION,
     SETTING_DECAY_STEPS,
     SETTING_CLIP,
+    SETTING_IMPRINT,
+    SETTING_REHEARSAL_FIRST,
+    SETTING_OUTPUT_RATE,
+    SETTING_REHEARSAL_IDLE,
     SETTING_N
 };
 
@@ -94,7 +112,9 @@ struct settings settings_default(void);
  *
  *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
  *     decay_steps = 60000
- *     mean = 0.13, or 0.45 with three channels or more
+ *     normalize = std, mean = 0
+ *     rehearsal = 8, rehearsal_first = 64, jitter = 1
+ *     output_rate = 0.1, imprint = 5
  *
  * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good
  * for small ones. */
@@ -103,8 +123,18 @@ struct settings settings_new(const struct shape *shape);
 /* settings_rate - rate_t, the size of the next step after `step` steps. */
 float settings_rate(const struct settings *settings, uint64_t step);
 
-/* settings_given - after a person has set those settings: a rate without decay_steps is meant as it is, so decay_steps becomes 0. */
-void settings_given(struct settings *settings, const bool given[SETTING_N]);
+/* settings_given - after a person has set those settings: a rate without decay_steps is meant as it is, so decay_steps becomes 0; and an image
+ * that is normalized has a mean of 0, so `mean`, unless given beside `normalize`, becomes 0; for one that is not, 0.13, or 0.45 with three
+ * channels or more. */
+void settings_given(struct settings *settings, const struct shape *shape, const bool given[SETTING_N]);
+
+/* settings_rehearsals - steps on past samples after the `seen`-th sample of its class, seen at least 1:
+ *
+ *     max(rehearsal, rehearsal_first min(1, REHEARSAL_FIRST / seen))       rounded to the nearest; 0 where `rehearsal` is 0
+ *
+ * By class and not over all, so that one that comes late is learned as fast as the first. */
+#define REHEARSAL_FIRST 20u
+uint32_t settings_rehearsals(const struct settings *settings, uint64_t seen);
 
 /* settings_find - the setting with that name, or SETTING_N; "decay-steps", as a flag is spelled, is decay_steps. */
 enum setting settings_find(const char *name);

@@ -37,7 +37,7 @@ int shape_check(struct shape *s, uint32_t n_classes, struct err *err)
 
     uint64_t n_input = (uint64_t)s->width * s->height * s->channels;
     if (n_input > SHAPE_INPUT_MAX) {
-        err_set(err, ERR_LIMIT, "width x height x channels is %llu, but may be at most %u", (unsigned long long)n_input,
+        err_set(err, ERR_LIMIT, "width x height x channels is %llu; the limit is %u", (unsigned long long)n_input,
                 SHAPE_INPUT_MAX);
         return err_at(err, "/width");
     }
@@ -65,8 +65,8 @@ int shape_check(struct shape *s, uint32_t n_classes, struct err *err)
         (uint64_t)s->kernels * s->n_k + (uint64_t)s->n_0 * s->n_1 + (uint64_t)s->n_1 * (uint64_t)n_classes;
     if (parameters > SHAPE_PARAMETERS_MAX) {
         err_set(err, ERR_LIMIT,
-                "the network would have %llu parameters, but may have at most %u: fewer hidden, a larger stride "
-                "or a smaller input would fit",
+                "the network would have %llu parameters; the limit is %u: use fewer hidden units, a larger stride or a "
+                "smaller input",
                 (unsigned long long)parameters, SHAPE_PARAMETERS_MAX);
         return err_at(err, "/hidden");
     }

@@ -11,7 +11,6 @@
 #ifndef CONVD_CORE_SHAPE_H
 #define CONVD_CORE_SHAPE_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"

@@ -22,11 +22,16 @@ class Model:
             self.w01, self.w12 = file["w01"], file["w12"]
             self.metadata = json.loads(file["metadata"].item())
         self.classes = json.loads(self.metadata["classes"])
-        self.mean = np.float32(self.metadata["mean"])
+        self.mean, self.normalize = np.float32(self.metadata["mean"]), self.metadata["normalize"]
+
+    def normalized(self, image: np.ndarray) -> np.ndarray:
+        """By the setting `normalize`: as it is, or the image's mean, or its mean and standard deviation, made a fixed one."""
+        centred = image if self.normalize == "none" else image - image.mean()
+        return centred * 0.3 / max(image.std(), 8) if self.normalize == "std" else centred / 255
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """pixels: uint8 [channels][height][width]. Returns the classes' probabilities."""
-        x = pixels.astype(np.float32) / 255 - self.mean
+        x = self.normalized(pixels.astype(np.float32)) - self.mean
         if self.kernels is None:
             l0 = x.ravel()
         else:
@@ -51,7 +56,7 @@ def main() -> int:
     for path in sys.argv[2:]:
         p = model.predict(model.input_of(path))
         best = int(p.argmax())
-        print(json.dumps({"file": path, "label": model.classes[best], "confidence": float(p[best]),
+        print(json.dumps({"file": path, "label": model.classes[best], "probability": float(p[best]),
                           "probabilities": dict(zip(model.classes, map(float, p)))}, ensure_ascii=False))
     return 0
 

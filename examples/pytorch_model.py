@@ -49,11 +49,19 @@ class Model(torch.nn.Module):
         for name, tensor in tensors.items():  # kernels [N][channels][height][width] (not when N = 0), w01, w12
             self.register_parameter(name, torch.nn.Parameter(tensor))
         self.classes = json.loads(self.metadata["classes"])
-        self.mean = float(self.metadata["mean"])
+        self.mean, self.normalize = float(self.metadata["mean"]), self.metadata["normalize"]
+
+    def normalized(self, images: torch.Tensor) -> torch.Tensor:
+        """By the setting `normalize`: as they are, or each one's mean, or its mean and standard deviation, made a fixed one."""
+        sides = (1, 2, 3)
+        centred = images if self.normalize == "none" else images - images.mean(sides, keepdim=True)
+        if self.normalize != "std":
+            return centred / 255
+        return centred * 0.3 / centred.square().mean(sides, keepdim=True).sqrt().clamp(min=8)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """pixels: uint8 [n][channels][height][width]. Returns probabilities [n][classes]."""
-        x = pixels.float() / 255 - self.mean
+        x = self.normalized(pixels.float()) - self.mean
         if hasattr(self, "kernels"):
             lc = torch.nn.functional.conv2d(x, self.kernels, stride=int(self.metadata["stride"]))
             x = torch.tanh(lc.amax(dim=1))  # the max runs across kernels at each position
@@ -75,7 +83,7 @@ def main() -> int:
         answers = model(torch.stack([model.input_of(path) for path in sys.argv[2:]]))
     for path, p in zip(sys.argv[2:], answers):
         best = int(p.argmax())
-        print(json.dumps({"file": path, "label": model.classes[best], "confidence": float(p[best]),
+        print(json.dumps({"file": path, "label": model.classes[best], "probability": float(p[best]),
                           "probabilities": dict(zip(model.classes, map(float, p)))}, ensure_ascii=False))
     return 0
 

@@ -5,7 +5,8 @@
  * err.h promises: always -1. */
 #include "core/err.h"
 
-#define err_set(...)   (err_set(__VA_ARGS__), -1)
-#define err_wrap(...)  (err_wrap(__VA_ARGS__), -1)
-#define err_at(...)    (err_at(__VA_ARGS__), -1)
-#define err_under(...) (err_under(__VA_ARGS__), -1)
+#define err_set(...)    (err_set(__VA_ARGS__), -1)
+#define err_memory(...) (err_memory(__VA_ARGS__), -1)
+#define err_wrap(...)   (err_wrap(__VA_ARGS__), -1)
+#define err_at(...)     (err_at(__VA_ARGS__), -1)
+#define err_under(...)  (err_under(__VA_ARGS__), -1)

@@ -10,7 +10,7 @@
 
 #include "store/internal.h"
 
-#define STEP_PAGES 64 /* half a MB */
+#define STEP_PAGES 16 /* 128 KB, 0.1 ms: then those who want the processor more have their turn */
 
 struct store_backup {
     struct store *store;
@@ -55,13 +55,14 @@ int store_backup_begin(struct store_backup **out, struct store *store, const cha
     struct store_backup *b = calloc(1, sizeof *b);
     *out = NULL;
     if (b == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a copy");
+        return err_memory(err, "a copy");
     b->store = store;
     b->fd = -1;
     if (path != NULL && (b->path = strdup(path)) == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a path");
+        err_memory(err, "a path");
         goto out;
     }
+    (void)outcomes_show(store, NULL); /* else a start from the copy makes them again */
     if ((path != NULL && file_check_absent(path, err) != 0) ||
         (b->temporary = file_temporary(path != NULL ? path : db_path(store->db), err)) == NULL ||
         db_copy_open(&b->copy, store->db, b->temporary, err) != 0 || (path == NULL && lose_name(b, err) != 0))
@@ -93,9 +94,10 @@ int store_backup_step(struct store_backup *b, uint64_t us, struct err *err)
     const uint64_t begin = now_us();
     int status;
     assert(!b->store->in_group && b->copy != NULL);
-    do /* once at least, however late it is already */
+    do { /* once at least, however late it is already */
         status = db_copy_step(b->copy, STEP_PAGES, err);
-    while (status == 1 && now_us() - begin < us);
+        yield_now(b->store->yield);
+    } while (status == 1 && now_us() - begin < us);
     if (status != 0)
         return status;
     db_copy_close(b->copy);

@@ -4,7 +4,9 @@
 #ifndef CONVD_STORE_INTERNAL_H
 #define CONVD_STORE_INTERNAL_H
 
+#include "store/journal.h"
 #include "store/log/chain.h"
+#include "store/log/event_codec.h"
 #include "store/replay/edits.h"
 #include "store/sqlite/db.h"
 #include "store/sqlite/file.h"
@@ -15,15 +17,6 @@ struct log_end {
     uint64_t revision;
     int64_t next_sample;
     uint8_t chain[CHAIN_BYTES];
-};
-
-/* The create event as it was read, with memory of its own. */
-struct origin {
-    struct event event; /* k, w01, w12 are NULL, also where they were given                     */
-    bool given;         /* the first weights are in the pinned snapshot of revision 1           */
-    uint8_t digest[DIGEST_BYTES];
-    char arithmetic[ARITHMETIC_BYTES]; /* that it was made by */
-    char (*labels)[LABEL_BYTES_MAX + 1];
 };
 
 struct rehearsal; /* store/log/rehearsal.c's */
@@ -41,71 +34,26 @@ struct columns {
     uint32_t n_removed;
 };
 
-struct store {
-    struct db *db;
-    struct rehearsal *rehearsal; /* NULL until the first */
-    struct origin origin;
-    bool in_group;
-    struct log_end end, end_at_begin;
-    struct store_ground ground;    /* of the log, as far as it is written      */
-    char before[ARITHMETIC_BYTES]; /* that made what is before it; "": nothing is */
-    struct edit_span *spans;       /* of every edit event, in their order                              */
-    size_t n_spans;
-    struct columns columns;
-    uint64_t class_changes;      /* events of classes, and ways back, that were written                      */
-    const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
-    struct rest *rest;           /* store_rest()                                               */
-    int64_t keys_us;             /* what store/log/keys.c's clock is ahead of the system's monotonic one       */
-    bool salvaging;              /* a state whose pool cannot be proved is better than none          */
+#define OUTCOMES_MANY 512u /* a page more in each small transaction would cost a tenth of it */
+
+/* What was made of samples that are in the log, and is not in table outcome yet. */
+struct outcomes {
+    struct outcome_due {
+        int64_t sample;
+        uint64_t step;
+        uint32_t predicted; /* the class's number */
+        float loss;
+        bool refused;
+    } * rows;
+    size_t n, room;
+    size_t n_before;  /* of them before the open group                         */
+    size_t n_written; /* of them in the table, if the open group is committed  */
+    uint64_t n_due;   /* samples that were appended and have no outcome so far */
 };
-
-/* ---- store/log/event_write.c ---- */
-
-/* event_body - the JSON of an event, malloc'ed. digest: of the state after a create event, else unused. */
-int event_body(char **body, struct db *db, const struct event *event, const uint8_t digest[DIGEST_BYTES],
-               struct err *err);
-
-/* event_weights_given - whether a create event brings its first weights along. */
-bool event_weights_given(const struct event *create);
-
-/* class_action_name - the word in the JSON. */
-const char *class_action_name(enum class_action action);
-
-/* ---- store/log/event_read.c ---- */
-
-/* What the body of a train event says about its samples. */
-struct sample_run {
-    int64_t first;
-    uint32_t n;
-};
-
-/* event_parse - fills event->as from the body of a row whose kind is set (not create). A train event gets n, and *run.
- * Errors: ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. */
-int event_parse(struct event *event, struct sample_run *run, struct db *db, const char *body, size_t n_body,
-                struct err *err);
-
-/* event_parse_create - errors as event_parse(). */
-int event_parse_create(struct origin *origin, struct db *db, const char *body, size_t n_body, struct err *err);
-void origin_fini(struct origin *origin);
-
-/* event_kind_parse - 0 for a word that is none. */
-enum event_kind event_kind_parse(const char *word);
-
-/* ---- store/log/log.c: writing ---- */
-
-/* log_write - inserts the event's row and samples at the end of the log and moves the end; the group is open. */
-int log_write(struct store *store, struct event *event, const uint8_t digest[DIGEST_BYTES], struct err *err);
-
-/* log_abandon - after an error: rolls back and puts the end back. Returns -1. */
-int log_abandon(struct store *store);
-
-/* log_writable - ERR_DB_READONLY where the store was opened for reading. */
-int log_writable(const struct store *store, struct err *err);
-
-/* ---- store/log/reader.c ---- */
 
 /* What the row of a sample said about the prediction, beside the image in struct sample. */
 struct outcome_row {
+    bool known; /* it has an outcome; only the last of the log may have none        */
     uint32_t predicted;
     float loss;
     uint32_t label; /* as the row has it, EDIT_FORGET where it was forgotten      */
@@ -123,15 +71,56 @@ struct log_reader {
     size_t room;         /* samples that fit                                            */
     uint32_t n_row;      /* samples of the row, forgotten ones as well                  */
     int64_t n_samples;   /* read so far, forgotten ones as well                         */
+    int64_t n_outcomes;  /* of them that have one                                       */
+    int64_t lacking;     /* the first that has none; 0: all have                        */
+    uint64_t lacking_at; /* and its revision                                            */
+    bool whole;          /* nothing is written meanwhile: only the last may have none   */
     int64_t next_sample; /* that SAMPLES_FROM gives next; 0: it is not in use           */
 
     /* Edits. event.as.train has what is left of the event's samples, with their labels of now. */
     bool skip;                   /* a class event of a class that was removed                    */
     bool recorded;               /* rows[] is what a replay must give                           */
+    bool prove_later;            /* who reads proves the rows of edit events                    */
     const struct edits *overlay; /* to be taken as if they were in the log already; or NULL     */
     bool forgets;                /* some of them forget samples of this event:                  */
     uint8_t left[CHAIN_BYTES];   /* hash over what would be left, for table edited              */
 };
+
+struct store {
+    struct journal journal;     /* the first, so that it leads here */
+    struct log_reader follower; /* of journal.read             */
+    struct db *db;
+    struct rehearsal *rehearsal; /* NULL until the first */
+    struct origin origin;
+    bool in_group;
+    struct log_end end, end_at_begin;
+    struct outcomes outcomes;
+    struct store_baseline baseline; /* of the log, as far as it is written      */
+    char before[ARITHMETIC_BYTES];  /* that made what is before it; "": nothing is */
+    struct edit_span *spans;        /* of every edit event, in their order                              */
+    size_t n_spans;
+    struct columns columns;
+    uint64_t class_changes;      /* events of classes, and ways back, that were written                      */
+    const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
+    struct yield *yield;         /* store_yield()                                               */
+    int64_t keys_us;             /* what store/log/keys.c's clock is ahead of the system's monotonic one       */
+    bool salvaging;              /* a state whose replay buffer cannot be proved is better than none          */
+    bool recovering;             /* outcomes that the table lacks are kept for it                    */
+    enum event_kind rare;        /* of rare_event_next()                                             */
+};
+
+/* ---- store/log/log.c: writing ---- */
+
+/* log_write - inserts the event's row and samples at the end of the log and moves the end; the group is open. */
+int log_write(struct store *store, struct event *event, const uint8_t digest[DIGEST_BYTES], struct err *err);
+
+/* log_abandon - after an error: rolls back and puts the end back. Returns -1. */
+int log_abandon(struct store *store);
+
+/* log_writable - ERR_DB_READONLY where the store was opened for reading. */
+int log_writable(const struct store *store, struct err *err);
+
+/* ---- store/log/reader.c ---- */
 
 /* log_read_open - chain: of the row of revision `after`; zeros for 0. One reader at a time per store. */
 void log_read_open(struct log_reader *reader, struct store *store, uint64_t after, const uint8_t chain[CHAIN_BYTES]);
@@ -146,6 +135,31 @@ void log_read_resume(struct log_reader *reader);
 
 /* log_chain_at - the chain of a row; zeros for 0. */
 int log_chain_at(struct store *store, uint64_t revision, uint8_t chain[CHAIN_BYTES], struct err *err);
+
+/* ---- store/log/rare_events.c ---- */
+
+/* rare_events - those of a kind that is not train, first .. last in their order; one walk at a time. rare_event_next - 1: *event is the
+ * next, and why->code is ERR_NONE, or its body does not say what it should, and *why says why: what of it is damage is for a replay to find, and to
+ * name; 0: the end; -1. rare_events_end - for who stops earlier. */
+void rare_events(struct store *store, enum event_kind kind, uint64_t first, uint64_t last);
+int rare_event_next(struct store *store, struct event *event, struct err *why, struct err *err);
+void rare_events_end(struct store *store);
+
+/* ---- store/log/outcomes.c ---- */
+
+/* outcomes_reserve - memory for so many more, so that store_outcomes() cannot fail. outcomes_write - into the table, in the open transaction;
+ * outcomes_committed, outcomes_rollback - what became of it. outcomes_lack - a replay gave this event's outcomes, which the table has not.
+ * outcomes_show (log.c) - into the table, before somebody reads it; not in a group. Where that fails, the last outcomes are not seen yet. */
+int outcomes_reserve(struct store *store, uint64_t n, struct err *err);
+int outcomes_write(struct store *store, struct err *err);
+void outcomes_committed(struct store *store);
+void outcomes_rollback(struct store *store);
+int outcomes_show(struct store *store, struct err *err);
+int outcomes_lack(struct store *store, const struct event *event, struct err *err);
+
+/* ---- journal.c ---- */
+
+void journal_init(struct store *store);
 
 /* ---- store.c ---- */
 
@@ -165,21 +179,24 @@ int classes_check(struct store *store, const struct learner *learner, struct err
 /* ---- store/log/lineage.c: which events lead to a revision ---- */
 
 /* Stretches of the log, both ends included, newest first. All but the last begin with an activate event. */
-struct line {
-    struct stretch {
+struct lineage {
+    struct span {
         uint64_t first, last;
-    } * stretches;
+    } * spans;
     size_t n;
 };
 
-/* line_init - the line that leads to a revision (1 up to the last). Owns: the caller; line_fini(), also after failure. */
-int line_init(struct line *line, struct store *store, uint64_t revision, struct err *err);
-/* line_find - the same, but where a damaged activate event does not say where it goes, the line ends there, at a stretch that
- * does not begin with revision 1: enough for who starts from a snapshot that is on it. line_check() tells: ERR_DB_CORRUPT. */
-int line_find(struct line *line, struct store *store, uint64_t revision, struct err *err);
-int line_check(const struct line *line, struct err *err);
-void line_fini(struct line *line);
-bool line_has(const struct line *line, uint64_t revision);
+/* lineage_init - the lineage that leads to a revision (1 up to the last). Owns: the caller; lineage_fini(), also after failure. */
+int lineage_init(struct lineage *lineage, struct store *store, uint64_t revision, struct err *err);
+/* lineage_find - the same, but where a damaged activate event does not say where it goes, the lineage ends there, at a span that
+ * does not begin with revision 1: enough for who starts from a snapshot that is on it. lineage_check() tells: ERR_DB_CORRUPT. */
+int lineage_find(struct lineage *lineage, struct store *store, uint64_t revision, struct err *err);
+int lineage_check(const struct lineage *lineage, struct err *err);
+void lineage_fini(struct lineage *lineage);
+bool lineage_has(const struct lineage *lineage, uint64_t revision);
+/* lineage_turn - the last activate event at or before a revision; 0: none. Two revisions with the same one are on one lineage.
+ * Errors: ERR_DB_CORRUPT (a damaged index), ERR_STORAGE. */
+int lineage_turn(uint64_t *turn, struct db *db, uint64_t revision, struct err *err);
 
 /* ---- store/log/samples.c ---- */
 
@@ -188,9 +205,8 @@ bool line_has(const struct line *line, uint64_t revision);
 int sample_read(struct store *store, int64_t id, uint64_t *revision, uint32_t *label, uint8_t *pixels, size_t n_input,
                 struct err *err);
 
-/* samples_of_stretch - the ids of its samples, those that were forgotten as well; *low is 0, or above *high, where there are none. */
-int samples_of_stretch(int64_t *low, int64_t *high, struct store *store, const struct stretch *stretch,
-                       struct err *err);
+/* samples_of_span - the ids of its samples, those that were forgotten as well; *low is 0, or above *high, where there are none. */
+int samples_of_span(int64_t *low, int64_t *high, struct store *store, const struct span *span, struct err *err);
 
 /* ---- store/log/columns.c: numbers of classes in the file, and columns of the model ---- */
 
@@ -216,7 +232,7 @@ struct meanings;
 /* meanings_open - reads all class events, 3 us each. Errors: ERR_STORAGE, ERR_MEMORY. Owns: the caller; meanings_close(), also after
  * failure; NULL is fine. meanings_check - whether this edit may bring its class along, and those before it: ERR_CONFLICT. Costs some ns
  * a class, and the first time for each class some ns a class event. */
-int meanings_open(struct meanings **out, struct store *store, const struct line *line, struct err *err);
+int meanings_open(struct meanings **out, struct store *store, const struct lineage *lineage, struct err *err);
 int meanings_check(struct meanings *meanings, const struct store *store, const struct edit *edit, struct err *err);
 void meanings_close(struct meanings *meanings);
 
@@ -242,35 +258,54 @@ uint32_t edits_apply(const struct edits *edits, int64_t id, uint32_t label);
 void edit_bind_into(struct db *db, enum statement which, int place, uint32_t into);
 uint32_t edit_into(const struct db *db, enum statement which, int column);
 
-/* edit_hash - over the rows of one edit event: in table edit, by sample, in table edited, by revision, and in table class_removed.
- *     SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten); then for each: revision (8), hash (32);
- *              then for a class: all ones (8), id (4), merged_into (4; all ones: deleted) )
- * edit_prove - compares the rows of an edit event with its body. edit_prove_range - of those in that range of revisions.
+/* The hash over the rows of one edit event, which grows with them: in table edit, by sample, in table edited, by revision, and in table
+ * class_removed.
+ *     SHA-256( SHA-256( for each: sample (8), was (4), label (4; all ones: forgotten) ),
+ *              SHA-256( for each: revision (8), hash (32) ),
+ *              SHA-256( for a class: all ones (8), id (4), merged_into (4; all ones: deleted) ) ) */
+struct edit_hash {
+    struct sha256_ctx edits, edited, removed;
+};
+void edit_hash_init(struct edit_hash *hash);
+void edit_hash_add(struct edit_hash *hash, int64_t sample, uint32_t was, uint32_t label);
+void edit_hash_add_edited(struct edit_hash *hash, uint64_t revision, const uint8_t left[CHAIN_BYTES]);
+void edit_hash_add_removed(struct edit_hash *hash, uint32_t removed, uint32_t into);
+void edit_hash_end(struct edit_hash *hash, uint8_t out[CHAIN_BYTES]);
+
+/* Compares the rows of an edit event with its body: edit_prove() at once, or in pieces, 2 us a row: edit_proof_init() of an event that was read,
+ * edit_proof_find() of one by its revision, then edit_proof_step(), n rows of each table; 1: there may be more; 0: they are right.
  * Errors: ERR_DB_CORRUPT, naming the revision. */
-void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct edited *edited, size_t n_edited);
 int edit_prove(struct store *store, const struct event *event, struct err *err);
-int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err);
+struct edit_proof {
+    struct event event;
+    struct edit_hash hash;
+    uint64_t n;               /* rows of table edit so far          */
+    int64_t sample, revision; /* the last rows of edit, and of edited */
+};
+void edit_proof_init(struct edit_proof *proof, const struct event *event);
+int edit_proof_find(struct edit_proof *proof, struct store *store, uint64_t revision, struct err *err);
+int edit_proof_step(struct edit_proof *proof, struct store *store, size_t n, struct err *err);
 
 /* ---- store/log/keys.c ---- */
 
-/* keys_open - the clock of the keys goes on. keys_forget - in the group of an edit event, whose rows are there: of keys whose requests
- * brought what it forgets, the fingerprints go as well; one of a prediction (unprintable: routes/predictions.c) has no image in it. */
+/* keys_open - the clock of the keys goes on. keys_forget - of the keys of that event, of which an image was forgotten, the fingerprints
+ * go as well; one of a prediction (unprintable: routes/predictions.c) has no image in it. */
 int keys_open(struct store *store, struct err *err);
-int keys_forget(struct store *store, uint64_t event, struct err *err);
+int keys_forget(struct store *store, uint64_t revision, struct err *err);
 
 /* ---- store/log/baseline_read.c: from where on the log is this arithmetic's ---- */
 
-/* ground_read - store->ground, from the create event and the last ground event. Errors: ERR_DB_CORRUPT, .. */
-int ground_read(struct store *store, struct err *err);
-/* ground_is_ours - whether the log ends in this convd's arithmetic; ground_refuses - ERR_GONE where that revision is before it. */
-bool ground_is_ours(const struct store *store);
-int ground_refuses(const struct store *store, uint64_t revision, struct err *err);
+/* baseline_read - store->baseline, from the create event and the last baseline event. Errors: ERR_DB_CORRUPT, .. */
+int baseline_read(struct store *store, struct err *err);
+/* baseline_is_ours - whether the log ends in this convd's arithmetic; baseline_refuses - ERR_GONE where that revision is before it. */
+bool baseline_is_ours(const struct store *store);
+int baseline_refuses(const struct store *store, uint64_t revision, struct err *err);
 
 /* ---- store/replay/baseline.c ---- */
 
-/* ground_take - this state, which another arithmetic's snapshot of revision `from` and the log after it gave, is what goes on: ground
+/* baseline_take - this state, which another arithmetic's snapshot of revision `from` and the log after it gave, is what goes on: baseline
  * event and pinned snapshot, in one transaction. The learner's revision becomes the event's. */
-int ground_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);
+int baseline_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);
 
 /* ---- store/log/rehearsal.c ---- */
 
@@ -285,7 +320,7 @@ void rehearsal_free(struct rehearsal *rehearsal);
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err);
 /* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. The images of
- * its pool are not there yet: nothing may be learned before pool_read(). */
+ * its replay buffer are not there yet: nothing may be learned before replay_buffer_read(). */
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
 
 /* snapshot_read_any - the same, whatever arithmetic has made it: for comparing, and for going on from it. */
@@ -297,9 +332,9 @@ int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const s
 
 /* ---- store/replay/replay_buffer.c ---- */
 
-/* pool_read - brings the images of the pool of a state that snapshot_read() gave, from table sample, by id. Errors: ERR_DB_CORRUPT
+/* replay_buffer_read - brings the images of the replay buffer of a state that snapshot_read() gave, from table sample, by id. Errors: ERR_DB_CORRUPT
  * where they are not what the state's digest covers. Costs 3 us an image. */
-int pool_read(struct learner *learner, struct store *store, struct err *err);
+int replay_buffer_read(struct learner *learner, struct store *store, struct err *err);
 
 /* ---- store/replay/replayer.c ---- */
 
@@ -307,17 +342,26 @@ struct store_replayer;
 /* replayer_edited - the train events that the replay's edits forget something of, by revision. */
 const struct edited *replayer_edited(const struct store_replayer *replayer, size_t *n);
 
+/* How much of what the replay's edits will leave is written down: store_edits_stage(). */
+struct edit_stage {
+    uint64_t number;       /* of the rows; 0: it has not begun                */
+    size_t n, n_edited;    /* rows that are there, in the order of the lists  */
+    struct edit_hash hash; /* over them                                       */
+};
+struct edit_stage *replayer_stage(struct store_replayer *replayer);
+
 /* ---- store/replay/replay.c ---- */
 
 /* replay_origin - the state of revision 1, from nothing but the log (and, for given weights, their pinned snapshot). */
 int replay_origin(struct learner **out, struct store *store, const struct arith *arith, struct err *err);
-/* replay_start - the newest good snapshot on the line of revision `ground` or before, or the origin. *after: the revision whose row
- * need not be read again. *pool_unproved (only while salvaging): the images that it remembers are damaged, and so it must
+/* replay_start - the newest good snapshot on the lineage of revision `upto` or before, or the origin. *after: the revision whose row
+ * need not be read again. *buffer_unproved (only while salvaging): the images that it remembers are damaged, and so it must
  * not learn. Errors: ERR_DB_CORRUPT (there is none, not even the origin), ERR_STORAGE, ERR_MEMORY. */
-int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, struct store *store,
-                 const struct line *line, uint64_t ground, const struct arith *arith, struct store_recovery *report,
+int replay_start(struct learner **out, uint64_t *after, bool *buffer_unproved, struct store *store,
+                 const struct lineage *lineage, uint64_t upto, const struct arith *arith, struct store_recovery *report,
                  struct err *err);
-/* replay_state_at - as store_state_at(); fills *report, whose `good` holds after an error as well. */
+/* replay_state_at - the state as of that revision, 1 up to the last: newest good snapshot at or before it, plus replay. Fills *report,
+ * whose `good` holds after an error as well. Errors: those of store_recover(). */
 int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
                     store_progress *progress, void *context, struct store_recovery *report, struct err *err);
 /* replay_check_end - ERR_DB_CORRUPT where a snapshot or a sample knows of a later revision than the log has. */

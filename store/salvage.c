@@ -4,7 +4,7 @@
  * every row after it, each link made anew. The first row that does not fit is where proof ends, so the state before it is
  * what can be served; the rows behind it may be whole, but nothing says so.
  *
- * The line of events is looked up before the rows are read, and may have been misled by the bad row (an activate event
+ * The lineage of events is looked up before the rows are read, and may have been misled by the bad row (an activate event
  * that was none): so the state is asked for again, as of the last good row, until no bad row is on the way. Each turn
  * ends at a lower revision, mostly there are two.
  */
@@ -73,7 +73,7 @@ static int try_shapes(struct learner **out, struct salvage *s, struct err *err)
     size_t n = 0;
     int status = store_snapshots(s->store, &list, &n, err);
     if (status == 0)
-        status = err_set(err, ERR_DB_CORRUPT, "there is no snapshot to start from");
+        status = err_set(err, ERR_DB_CORRUPT, "no snapshot is intact");
     for (size_t i = n; status != 0 && i-- > 0;) {
         struct shape *shape = &s->store->origin.event.as.create.shape;
         struct err why = {0};
@@ -125,7 +125,8 @@ int store_salvage(struct store **out, const char *path, const struct arith *arit
     *learner = NULL;
     s.store = calloc(1, sizeof *s.store);
     if (s.store == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a store");
+        return err_memory(err, "a store");
+    journal_init(s.store);
     s.store->salvaging = true;
     if (db_open(&s.store->db, path, DB_READ, err) != 0 || salvage(learner, &s, err) != 0) {
         store_close(s.store);

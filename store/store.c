@@ -11,21 +11,20 @@
 int store_read_origin(struct store *store, struct err *err)
 {
     struct db *db = store->db;
-    char *body = NULL;
-    store->ground = (struct store_ground){1, ARITHMETIC_VERSION}; /* where nothing says, a snapshot of ours will do */
+    size_t n_body;
+    store->baseline =
+        (struct store_baseline){1, ARITHMETIC_VERSION}; /* where nothing says, a snapshot of ours will do */
     int status = db_step(db, SQL_EVENT_FIRST, err);
     if (status < 0)
         return -1;
     bool found = status == 1 && strcmp(db_text(db, SQL_EVENT_FIRST, 0, NULL), event_kind_name(EVENT_CREATE)) == 0;
-    status = found ? db_text_dup(&body, db, SQL_EVENT_FIRST, 1, err)
-                   : err_set(err, ERR_DB_CORRUPT, "it should be there and create the model");
+    const char *body = db_text(db, SQL_EVENT_FIRST, 1, &n_body);
+    status = found ? origin_decode(&store->origin, body, n_body, err)
+                   : err_set(err, ERR_DB_CORRUPT, "the create event is missing");
     db_reset(db, SQL_EVENT_FIRST);
-    if (status == 0)
-        status = event_parse_create(&store->origin, db, body, strlen(body), err);
-    free(body);
     if (status != 0)
         return err_wrap(err, "%s: revision 1", db_path(db));
-    return ground_read(store, err);
+    return baseline_read(store, err);
 }
 
 /* One more than the last id that was ever given: ids of samples that are gone are not given again. */
@@ -34,7 +33,6 @@ static int read_next_sample(struct store *store, struct err *err)
     struct db *db = store->db;
     struct event event = {.kind = EVENT_TRAIN};
     struct sample_run run = {0};
-    struct err why = {0};
     size_t n_body;
     store->end.next_sample = 1;
     int status = db_step(db, SQL_SAMPLE_LAST, err);
@@ -45,14 +43,9 @@ static int read_next_sample(struct store *store, struct err *err)
         status = db_step(db, SQL_TRAIN_LAST, err);
     if (status == 1) {
         const char *body = db_text(db, SQL_TRAIN_LAST, 0, &n_body);
-        status = event_parse(&event, &run, db, body, n_body, &why);
-        if (status == 0 && run.first + run.n > store->end.next_sample)
-            store->end.next_sample = run.first + run.n;
         /* A damaged body is for the replay to find, and to name. */
-        if (status != 0 && why.code == ERR_DB_CORRUPT)
-            status = 0;
-        else if (status != 0 && err != NULL)
-            *err = why;
+        if (event_decode(&event, &run, body, n_body, NULL) == 0 && run.first + run.n > store->end.next_sample)
+            store->end.next_sample = run.first + run.n;
     }
     db_reset(db, SQL_TRAIN_LAST);
     return status < 0 ? -1 : 0;
@@ -82,7 +75,8 @@ int store_open(struct store **out, const char *path, bool read_only, struct err 
     *out = NULL;
     struct store *store = calloc(1, sizeof *store);
     if (store == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a store");
+        return err_memory(err, "a store");
+    journal_init(store);
     if (db_open(&store->db, path, read_only ? DB_READ : DB_WRITE, err) != 0 || store_read_origin(store, err) != 0 ||
         store_read_end(store, err) != 0 || edit_spans_read(store, err) != 0 || keys_open(store, err) != 0) {
         store_close(store);
@@ -102,6 +96,9 @@ void store_close(struct store *store)
     if (store == NULL)
         return;
     store_rollback(store);
+    (void)outcomes_show(store, NULL); /* else the next start makes them again */
+    free(store->outcomes.rows);
+    log_read_close(&store->follower);
     rehearsal_free(store->rehearsal);
     free(store->spans);
     db_close(store->db);
@@ -116,7 +113,7 @@ static int fill(const char *temporary, const struct event *create, const struct 
 {
     uint8_t digest[DIGEST_BYTES];
     struct event event = *create;
-    struct store store = {.origin = {.event = *create}, .end = {.next_sample = 1}, .ground = {1, ARITHMETIC_VERSION}};
+    struct store store = {.origin = {.event = *create}, .end = {.next_sample = 1}, .baseline = {1, ARITHMETIC_VERSION}};
     store.origin.event.as.create.shape = learner->shape; /* with the derived members */
     event.revision = 1;
     learner_digest(learner, digest);
@@ -165,9 +162,9 @@ int store_create(struct store **out, const char *path, const struct event *creat
 
 /* ---- upkeep ---- */
 
-void store_rest(struct store *store, struct rest *rest)
+void store_yield(struct store *store, struct yield *yield)
 {
-    store->rest = rest;
+    store->yield = yield;
 }
 
 uint64_t store_wal_bytes(struct store *store)

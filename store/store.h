@@ -11,16 +11,13 @@
  *
  * What the caller guarantees
  *   - One thread at a time uses a store (in the daemon: the trainer), and says so: store_take(). SQLite 3.40's WAL-reset race is why: docs/promises.md.
- *   - It numbers an event by store_next(), applies it, and appends what learner_apply() has accepted, in that order: the store
- *     does not judge events.
- *
- * The order in the daemon: apply to the trainer's own copy, append (with the predictions and losses that the fold gave),
- * commit, publish, answer. Applying first means that the log never holds an event that the fold refuses, and that each
- * sample's test-then-train outcome is durable with it; a failed commit throws the copy away.
+ *   - It checks an event (learner_check()), numbers it by store_next(), appends it, commits, then applies it, and tells what came of it
+ *     by store_outcomes(), in that order: the store does not judge events. docs/architecture.md says why in that order.
  *
  * Tables: see schema/. Below: sqlite/ (it alone calls sqlite3), log/ (what happened), replay/ (from there back to a state).
  *
  * In reading order:
+ *   journal.{h,c}  the seam: what the log is for whoever appends to it
  *   store.c     create, open, close
  *   internal.h  what the files below store/ share; schema/0001.sql has the tables
  *   backup.c    a copy of the database, while it is used
@@ -57,8 +54,8 @@ int store_create(struct store **out, const char *path, const struct event *creat
  * ERR_DB_READONLY, ERR_DB_CORRUPT, ERR_STORAGE_FULL, ERR_STORAGE. */
 int store_open(struct store **out, const char *path, bool read_only, struct err *err);
 
-/* store_rest - to be taken while much is written, and between the steps of a replayer that is opened from now on. Borrowed; NULL: none. */
-void store_rest(struct store *store, struct rest *rest);
+/* store_yield - to be taken while much is written, and between the steps of a replayer that is opened from now on. Borrowed; NULL: none. */
+void store_yield(struct store *store, struct yield *yield);
 
 /* store_take - the store is the calling thread's from now on, and whose it was is done with it. Who opens it has it. A call by any other
  * thread, store_close() and the closing of what was opened on it among them, ends the process. */
@@ -79,12 +76,15 @@ int store_begin(struct store *store, struct err *err);
  * to the next one. */
 void store_next(const struct store *store, struct event *event);
 
-/* store_append - writes one event of kind train, class, tune, rehearse or activate as the next revision. event->revision
+/* store_append - writes one event of kind train, class, tune, rehearse, idle or activate as the next revision. event->revision
  * must be store_revision() + 1, the ids those of store_next(). */
 int store_append(struct store *store, struct event *event, struct err *err);
 int store_commit(struct store *store, struct err *err);
+/* store_outcomes - what the fold made of that event's samples (predicted, loss, refused, step), once it was applied. It is in the table
+ * before a snapshot is, and as soon as it is read. */
+void store_outcomes(struct store *store, const struct event *event);
 /* store_classes - table class becomes the learner's: after an activate event, where an edit may have brought classes along that no
- * event of the line adds. In the open group. */
+ * event of the lineage adds. In the open group. */
 int store_classes(struct store *store, const struct learner *learner, struct err *err);
 void store_rollback(struct store *store);
 
@@ -109,7 +109,6 @@ struct store_key {
     char key[STORE_KEY_BYTES_MAX + 1];
     uint8_t fingerprint[32]; /* SHA-256 of the request: what the key stands for; zeros: an image of it was forgotten */
     uint64_t revision;       /* of the event that the request became              */
-    char *answer;            /* the first answer's body; malloc'ed by find: caller frees  */
 };
 
 /* store_put_key - in the open group, so that key and event are durable together. */
@@ -122,6 +121,20 @@ bool store_key_is(const struct store_key *key, const uint8_t fingerprint[32]);
  * was open for writing (what passed between the newest key and a close is not counted), and all but the newest `keep`. In a transaction
  * of its own or in the open group. 1: some were, there may be more; 0: none; -1. */
 int store_expire_keys(struct store *store, int64_t age_us, uint64_t keep, struct err *err);
+
+/* What a train event came to, without what was forgotten since. */
+struct store_trained {
+    uint32_t n; /* samples, forgotten ones as well */
+    int64_t first_id, last_id;
+    uint64_t step;    /* of the model, after it        */
+    uint32_t correct; /* predicted right before their steps */
+    uint32_t refused; /* whose steps were not made     */
+    double loss;      /* mean; NaN where none is left  */
+};
+
+/* store_trained - of the train event of that revision, as table outcome has it. Not in a group. Costs 1 us a sample.
+ * Errors: ERR_DB_CORRUPT (it has not all of it), ERR_STORAGE, ERR_STORAGE_FULL (what waits could not be written). */
+int store_trained(struct store *store, uint64_t revision, struct store_trained *out, struct err *err);
 
 /* ---- snapshots ---- */
 
@@ -148,35 +161,35 @@ int store_snapshots(struct store *store, struct store_snapshot **list, size_t *n
 int store_snapshot_find(struct store *store, int64_t id, struct store_snapshot *out, struct err *err);
 /* store_snapshot_drop - ERR_NOT_FOUND; ERR_CONFLICT where it is pinned or the last one that recovery could start from. */
 int store_snapshot_drop(struct store *store, int64_t id, struct err *err);
-/* store_snapshot_amend - pins it or lets it go (*pinned), and gives it another note; NULL: as it is. *out is it afterwards. Survives a
+/* store_snapshot_update - pins it or lets it go (*pinned), and gives it another note; NULL: as it is. *out is it afterwards. Survives a
  * power cut when it returns. Errors: ERR_NOT_FOUND; ERR_CONFLICT: the snapshot of the creation stays pinned, since given
  * weights are in it alone. */
-int store_snapshot_amend(struct store *store, int64_t id, const bool *pinned, const char *note,
-                         struct store_snapshot *out, struct err *err);
+int store_snapshot_update(struct store *store, int64_t id, const bool *pinned, const char *note,
+                          struct store_snapshot *out, struct err *err);
 /* store_snapshot_load - the state of that snapshot, after checking digest. Errors: ERR_NOT_FOUND, ERR_DB_CORRUPT. */
 int store_snapshot_load(struct store *store, int64_t id, const struct arith *arith, struct learner **out,
                         struct err *err);
-/* store_snapshot_view - the same, but it can only predict: no image of its pool is read. */
+/* store_snapshot_view - the same, but it can only predict: no image of its replay buffer is read. */
 int store_snapshot_view(struct store *store, int64_t id, struct learner **out, struct err *err);
-/* store_snapshots_thin - drops old unpinned ones: keeps the newest `keep`, and beyond them one per power of two of age in revisions. */
-int store_snapshots_thin(struct store *store, unsigned keep, struct err *err);
+/* store_snapshots_prune - drops old unpinned ones: keeps the newest `keep`, and beyond them one per power of two of age in revisions. */
+int store_snapshots_prune(struct store *store, unsigned keep, struct err *err);
 
 /* ---- reading back ---- */
 
 /* From which revision on the log is one arithmetic's: what is before does not replay to the same bits. */
-struct store_ground {
-    uint64_t revision;                 /* of the ground event, which has a pinned snapshot; 1: the whole log */
+struct store_baseline {
+    uint64_t revision;                 /* of the baseline event, which has a pinned snapshot; 1: the whole log */
     char arithmetic[ARITHMETIC_BYTES]; /* that the log ends in                                              */
 };
 
-/* store_ground - as the log says; store_recover() moves it where another arithmetic has made the log's end. */
-struct store_ground store_ground(const struct store *store);
+/* store_baseline - as the log says; store_recover() moves it where another arithmetic has made the log's end. */
+struct store_baseline store_baseline(const struct store *store);
 
 struct store_recovery {
     int64_t snapshot;             /* that recovery started from; 0: from the create event        */
     uint64_t snapshot_revision;   /* of it                                                       */
     uint64_t events, samples;     /* replayed                                                    */
-    unsigned passed_over;         /* snapshots whose digest did not verify                       */
+    unsigned skipped;             /* snapshots whose digest did not verify                       */
     char warning[ERR_TEXT_BYTES]; /* the last such, or ""                                      */
     char
         before[ARITHMETIC_BYTES]; /* the arithmetic that made what recovery began with, where it is not ours; else "" */
@@ -184,8 +197,8 @@ struct store_recovery {
 };
 
 /* store_recover - the state as of the last event. arith NULL: the best.
- * Where another version of the arithmetic has made the log, the newest snapshot is the ground: the rows after it are folded by ours, to
- * a state that has learned from every sample but not with the same bits, and (if the store can be written) a ground event and a
+ * Where another version of the arithmetic has made the log, the newest snapshot is the baseline: the rows after it are folded by ours, to
+ * a state that has learned from every sample but not with the same bits, and (if the store can be written) a baseline event and a
  * pinned snapshot make that state the one that the log goes on from.
  * Errors: ERR_DB_CORRUPT (names the first bad row), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
@@ -198,11 +211,6 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
  * Errors: ERR_DB_CORRUPT (nothing can be proved), and those of store_open() and store_recover(). *out as from store_open(). */
 int store_salvage(struct store **out, const char *path, const struct arith *arith, store_progress *progress,
                   void *context, struct learner **learner, struct store_recovery *report, struct err *err);
-
-/* store_state_at - the state as of that revision: newest good snapshot at or before it, plus replay.
- * Activate events are followed: what counts is the line of events that leads to the revision. ERR_GONE: it is before the ground. */
-int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
-                   struct err *err);
 
 /* store_sample - one sample of the log: label (of now, after edits) and pixels (n_input bytes into `pixels`). 1 found, 0 not, or
  * forgotten, -1 error. */
@@ -222,7 +230,7 @@ struct store_sample_row {
     bool live;                 /* false: going back to an earlier revision left it behind   */
 };
 
-/* Which samples of the live line, and how far the search has come. */
+/* Which samples of the live lineage, and how far the search has come. */
 struct store_search {
     int64_t label, predicted; /* class index, -1: any                                            */
     int wrong;                /* 1: label is not predicted; 0: it is; -1: either                 */
@@ -242,16 +250,16 @@ int store_search(struct store *store, struct store_search *search, struct store_
 int store_sample_row(struct store *store, int64_t id, struct store_sample_row *row, uint8_t *pixels, size_t n_input,
                      struct err *err);
 
-/* store_export - the next samples of the live line with ids from *next to `last`, oldest first, with their images: rows [room], pixels
+/* store_export - the next samples of the live lineage with ids from *next to `last`, oldest first, with their images: rows [room], pixels
  * [room][n_input]; *n: how many. *next goes on; 0: that was all. Errors: ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. */
 int store_export(struct store *store, int64_t *next, int64_t last, struct store_sample_row *rows, uint8_t *pixels,
                  size_t n_input, size_t room, size_t *n, struct err *err);
 
-/* store_live_samples - how many samples the live line has, without those that were forgotten. Costs some index look-ups, and 0.2 us
+/* store_live_samples - how many samples the live lineage has, without those that were forgotten. Costs some index look-ups, and 0.2 us
  * for each that was. Errors: ERR_STORAGE, ERR_MEMORY. */
 int store_live_samples(struct store *store, uint64_t *n, struct err *err);
 
-/* Outcomes of a part of the live line. */
+/* Outcomes of a part of the live lineage. */
 struct store_window {
     uint64_t first, last; /* which: numbers in the order of training, from 1, of what was not forgotten */
     uint64_t n, correct;  /* out: samples, and those predicted right                           */
@@ -266,39 +274,51 @@ int store_windows(struct store *store, struct store_window *windows, size_t n, s
 
 /* The samples that one of two revisions has learned from and the other has not, newest first; as they are now: with the labels that
  * edits gave them, and without those that were forgotten. Where one revision lies on the other's line, they came between. */
-struct store_apart;
+struct store_lineage_diff;
 
-struct store_apart_sample {
+struct store_lineage_diff_sample {
     int64_t id;
-    uint32_t label; /* index of its class on the line that has it       */
+    uint32_t label; /* index of its class on the lineage that has it       */
     bool of_b;      /* b has learned from it, else a                     */
 };
 
-/* store_apart_open - Errors: ERR_NOT_FOUND (no such revision), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. Owns: the caller;
- * store_apart_close(), NULL is fine. store_apart_both - each of them has events that the other has not: neither lies on the
+/* store_lineage_diff_open - Errors: ERR_NOT_FOUND (no such revision), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY. Owns: the caller;
+ * store_lineage_diff_close(), NULL is fine. store_lineage_diff_both - each of them has events that the other has not: neither lies on the
  * other's line. */
-int store_apart_open(struct store_apart **out, struct store *store, uint64_t a, uint64_t b, struct err *err);
-bool store_apart_both(const struct store_apart *apart);
+int store_lineage_diff_open(struct store_lineage_diff **out, struct store *store, uint64_t a, uint64_t b,
+                            struct err *err);
+bool store_lineage_diff_both(const struct store_lineage_diff *lineage_diff);
 
-/* store_apart_next - 1: the next one, with its n_input bytes in `pixels`; 0: that was all; -1. Lets go of the database between two
+/* store_lineage_diff_next - 1: the next one, with its n_input bytes in `pixels`; 0: that was all; -1. Lets go of the database between two
  * calls: the store may be used for other things. Costs 5 us. */
-int store_apart_next(struct store_apart *apart, struct store_apart_sample *sample, uint8_t *pixels, size_t n_input,
-                     struct err *err);
-void store_apart_close(struct store_apart *apart);
+int store_lineage_diff_next(struct store_lineage_diff *lineage_diff, struct store_lineage_diff_sample *sample,
+                            uint8_t *pixels, size_t n_input, struct err *err);
+void store_lineage_diff_close(struct store_lineage_diff *lineage_diff);
 
 /* ---- rehearsals ---- */
 
-/* store_rehearsable - how many samples of the live line have ids from *first_id to *last_id, as of the log's end; narrows the
+/* store_rehearsable - how many samples of the live lineage have ids from *first_id to *last_id, as of the log's end; narrows the
  * range to the first and last of them (n 0: leaves it). What a rehearse event needs to know. Reads one index: 60,000 samples
  * in 10 ms, but remembers the answer, which stays true until the next activate event. */
 int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, uint64_t *n, struct err *err);
 
-/* store_rehearse - applies a rehearse event to `learner`: one step on each of its places' samples, in order. Replay uses the
- * same function. Sets the learner's revision. `progress` is told steps of this event.
- * After an error the learner has seen a part of them: throw it away. Errors: ERR_DB_CORRUPT (also where the live line
- * has not `n` samples in the range), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
-int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
-                   void *context, struct err *err);
+/* What a rehearse event trains on, place after place. Zeros to begin with; rehearse_pictures_free(). */
+struct rehearse_pictures {
+    uint32_t *labels; /* columns; EDIT_FORGET: the place is empty */
+    uint8_t *pixels;  /* [n_input] each                           */
+    size_t room;
+};
+
+/* store_rehearse_read - what the event needs of the log, so that store_rehearse_apply() cannot fail once the event is in it: one step on
+ * each of its places' samples, in order; sets the learner's revision. store_rehearse - both, as a replay does.
+ * Errors: ERR_DB_CORRUPT (also where the live lineage has not `n` samples in the range), ERR_STORAGE, ERR_MEMORY; then the
+ * learner has seen a part of them: throw it away. */
+int store_rehearse_read(struct rehearse_pictures *pictures, struct store *store, const struct learner *learner,
+                        const struct event *event, struct err *err);
+int store_rehearse_apply(struct learner *learner, const struct event *event, const struct rehearse_pictures *pictures,
+                         struct err *err);
+int store_rehearse(struct store *store, struct learner *learner, const struct event *event, struct err *err);
+void rehearse_pictures_free(struct rehearse_pictures *pictures);
 
 /* store_rehearse_memory - how many bytes of pictures may stay in memory from one chunk to the next (default: 4 MiB). Taken
  * as needed; store_rehearse_end() gives them back, and forgets which samples are live. */
@@ -308,8 +328,8 @@ void store_rehearse_end(struct store *store);
 struct store_verdict {
     uint64_t revision, step, events, samples; /* walked */
     unsigned snapshots;                       /* compared */
-    uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing, or from the ground */
-    uint64_t ground;                          /* revision from which on everything was replayed: 1, or the ground's */
+    uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing, or from the baseline */
+    uint64_t baseline;                        /* revision from which on everything was replayed: 1, or the baseline's */
     char before[ARITHMETIC_BYTES];            /* that made what is before it: only the chain of that was proved */
 };
 

@@ -29,6 +29,11 @@ unsigned long oom_disarm(void)
     return atomic_load(&refused);
 }
 
+bool oom_struck(void)
+{
+    return atomic_load(&refused) > 0;
+}
+
 long oom_live(void)
 {
     return atomic_load(&live);
@@ -51,7 +56,7 @@ static bool strikes(void)
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's and the C library's names */
 
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#ifdef OOM_WRAPPED
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);

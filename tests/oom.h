@@ -14,6 +14,9 @@ void oom_arm(unsigned long n, bool for_good);
 /* oom_disarm - allocations succeed again. Returns how many were refused. */
 unsigned long oom_disarm(void);
 
+/* oom_struck - whether an allocation was refused since oom_arm(). */
+bool oom_struck(void);
+
 /* oom_live - blocks that are allocated now; always 0 in sanitized builds, which look for leaks themselves. */
 long oom_live(void);
 

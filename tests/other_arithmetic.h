@@ -1,5 +1,5 @@
 /* other_arithmetic.h - included before all else, it makes a convd of another arithmetic: a multiply-add that rounds twice. For the tests of
- * upgrades alone; see `other` in the Makefile. Where the processor has no such instruction, only the name is another. */
+ * upgrades alone; see `other` in make/build.mk. Where the processor has no such instruction, only the name is another. */
 #ifndef CONVD_TESTS_OTHER_ARITHMETIC_H
 #define CONVD_TESTS_OTHER_ARITHMETIC_H
 

@@ -17,7 +17,7 @@ function stored() {
 
 export class Problem extends Error {
   constructor(status, document) {
-    super(document.detail ?? document.title ?? `the daemon answered ${status}`);
+    super(document.detail ?? document.title ?? `convd responded with status ${status}`);
     this.status = status; // 0: nothing came back
     this.type = document.type;
   }
@@ -51,7 +51,7 @@ export async function request(method, path, { body, headers, signal } = {}) {
       response = await fetch(path, { method, body, headers: authorized(headers), signal });
     } catch (error) {
       if (error.name === 'AbortError') throw error;
-      throw new Problem(0, { detail: 'The daemon does not answer.' });
+      throw new Problem(0, { detail: 'convd does not respond.' });
     }
     if (response.ok) return response;
     const document = await response.json().catch(() => ({}));

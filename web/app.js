@@ -5,11 +5,11 @@ import { onToken, Problem } from './api.js';
 import { button, count, el, percent } from './dom.js';
 import { can, learnContract, learned, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
-import { Past } from './past.js';
-import { Seen } from './seen.js';
+import { History } from './history.js';
+import { Labelling } from './labelling.js';
+import { Samples } from './samples.js';
 import { Stats } from './stats.js';
 import { Try } from './try.js';
-import { Unsure } from './unsure.js';
 
 const main = document.getElementById('main');
 const notices = document.getElementById('notices');
@@ -48,9 +48,9 @@ on('problem', (problem) => {
 });
 
 const WHY = {
-  needed: 'This daemon wants a token.',
-  wrong: 'That token is not known here.',
-  writing: 'This changes the model: it needs the writing token.',
+  needed: 'convd needs a token.',
+  wrong: 'This token is not valid. Check it, and try again.',
+  writing: 'Changing the model needs the writing token.',
 };
 
 onToken((why) => new Promise((resolve, reject) => {
@@ -59,8 +59,8 @@ onToken((why) => new Promise((resolve, reject) => {
     event.preventDefault();
     form.remove();
     resolve(field.value.trim());
-  } } }, el('p', {}, WHY[why]), el('div', { class: 'row' }, field, el('button', { class: 'main' }, 'Use it'),
-    why === 'writing' && button('Not now', () => {
+  } } }, el('p', {}, WHY[why]), el('div', { class: 'row' }, field, el('button', { class: 'main' }, 'Use token'),
+    why === 'writing' && button('Cancel', () => {
       form.remove();
       reject(new Problem(403, { detail: 'Nothing was changed.' }));
     }, { class: 'quiet' })));
@@ -70,7 +70,7 @@ onToken((why) => new Promise((resolve, reject) => {
 
 // ---- the line at the top ----
 
-const WORK = { rehearse: 'rehearsing', rebuild: 'rebuilding' };
+const WORK = { rehearse: 'rehearsing', idle: 'still thinking', rebuild: 'rebuilding' };
 const LINKS = { live: 'live', polling: 'live', lost: 'lost' };
 const dot = document.getElementById('dot');
 const status = document.getElementById('status');
@@ -78,9 +78,9 @@ let link = null;
 
 function tellStatus() {
   dot.className = `dot ${LINKS[link] ?? ''}`;
-  if (link === 'lost') status.textContent = 'The daemon does not answer';
+  if (link === 'lost') status.textContent = 'convd does not respond';
   else if (job) status.textContent = `${WORK[job.kind] ?? job.kind}: ${percent(job.progress)}`;
-  else if (state.model) status.replaceChildren(`learned from ${count(state.model.step)}`, el('span', { class: 'wide' }, state.model.step === 1 ? ' sample' : ' samples'));
+  else if (state.model) status.replaceChildren(count(state.model.step), el('span', { class: 'wide' }, ' training'), state.model.step === 1 ? ' step' : ' steps');
   status.title = state.model ? `revision ${count(state.model.revision)}, ${state.model.width} × ${state.model.height} pixels` : '';
 }
 
@@ -127,7 +127,7 @@ const theme = document.getElementById('theme');
 function showTheme() {
   const now = document.documentElement.dataset.theme ?? 'auto';
   theme.textContent = { auto: 'Auto', light: 'Light', dark: 'Dark' }[now];
-  theme.setAttribute('aria-label', `Theme: ${now}. Change it`);
+  theme.setAttribute('aria-label', `Theme: ${now}. Click to change it`);
   return now;
 }
 
@@ -161,9 +161,9 @@ async function start() {
   notices.querySelector('.wrong')?.remove();
   add('try', Try, true);
   add('stats', Stats, true);
-  add('seen', Seen, can('GET', '/samples'));
-  add('unsure', Unsure, can('GET', '/predictions'));
-  add('past', Past, true);
+  add('samples', Samples, can('GET', '/samples'));
+  add('labelling', Labelling, can('GET', '/predictions'));
+  add('history', History, true);
   window.addEventListener('hashchange', show);
   show();
   follow();

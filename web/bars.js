@@ -10,7 +10,7 @@ const MOVED = 0.005; // less than that is no change to see
 export class Bars {
   constructor(teach) {
     this.teach = teach;
-    this.list = el('ol', { class: 'bars', 'aria-label': 'Classes: press one to teach it' });
+    this.list = el('ol', { class: 'bars', 'aria-label': 'Classes: click one to teach it' });
     this.search = el('input', { type: 'search', placeholder: 'Find a class', 'aria-label': 'Find a class', hidden: true,
       on: { input: () => this.paint() } });
     this.node = el('div', { class: 'bars-box' }, this.search, this.list);

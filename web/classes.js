@@ -19,13 +19,13 @@ export function openClass(label, seen) {
   function confirm(words, yes, body, done, query = '') {
     said.textContent = words;
     const sure = button(yes, () => edit(body, done, query), { class: 'danger' });
-    ask.replaceChildren(sure, button('Leave it', begin, { class: 'quiet' }));
+    ask.replaceChildren(sure, button('Cancel', begin, { class: 'quiet' }));
     sure.focus();
   }
 
   async function edit(body, done, query) {
     for (const control of dialog.querySelectorAll('button.danger, select')) control.disabled = true;
-    said.textContent = 'The model is being rebuilt…';
+    said.textContent = 'Rebuilding the model…';
     try {
       const response = await request('PATCH', `/classes${query}`, { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
       if (response.status === 202) {
@@ -39,7 +39,7 @@ export function openClass(label, seen) {
     } catch (problem) {
       into.disabled = false;
       if (problem.status === CONFLICT && query === '' && problem.message.includes('drop_pinned'))
-        confirm('A pinned snapshot has learned from it, and cannot stay.', 'Go on, and drop pinned snapshots', body, done, '?drop_pinned=1');
+        confirm('A pinned snapshot has learned from these samples, so it has to be deleted, too.', 'Continue, and delete pinned snapshots', body, done, '?drop_pinned=1');
       else begin(problem.message);
     }
   }
@@ -47,18 +47,18 @@ export function openClass(label, seen) {
   function begin(words) {
     said.textContent = typeof words === 'string' ? words : '';
     const merge = others.length === 0 ? [] : [
-      el('label', { for: 'merge-into' }, 'It is the same as'), into,
-      button('Merge', () => confirm(`All that was taught as ${label} becomes ${into.value}, and ${label} is no class any more.`,
-        `Merge ${label} into ${into.value}`, { from: label, into: into.value }, `${label} is a part of ${into.value} now.`)),
+      el('label', { for: 'merge-into' }, 'Merge into'), into,
+      button('Merge', () => confirm(`All samples of ${label} become ${into.value}, and the class ${label} is deleted.`,
+        `Merge ${label} into ${into.value}`, { from: label, into: into.value }, `${label} was merged into ${into.value}.`)),
     ];
     ask.replaceChildren(...merge,
-      button('Delete', () => confirm(`${label} goes${seen > 0 ? `, with what taught it: ${plural(seen, 'sample')}` : ''}.`,
-        `Delete ${label} for good`, { delete: label }, `${label} is gone.`), { class: 'danger' }));
+      button('Delete', () => confirm(`The class ${label} is deleted${seen > 0 ? `, and its ${plural(seen, 'sample')} forgotten` : ''}.`,
+        `Delete ${label} permanently`, { delete: label }, `${label} was deleted.`), { class: 'danger' }));
   }
 
   const dialog = el('dialog', { class: 'near', 'aria-labelledby': 'near-title' },
     el('div', { class: 'between' }, el('h2', { id: 'near-title' }, `Class ${label}`), button('Close', close, { class: 'quiet' })),
-    el('p', { class: 'soft' }, 'The model becomes exactly what it would be had this always been so.'),
+    el('p', { class: 'soft' }, 'Exact unlearning: the model becomes what it would be, had this always been so.'),
     el('div', { class: 'near-edit' }, said, ask));
   begin();
   dialog.addEventListener('close', () => dialog.remove());

@@ -18,22 +18,22 @@ const row = (title, ...cells) => el('tr', {}, el('th', { scope: 'row' }, title),
 
 function sides(a, b, diff) {
   const name = (s) => s.note || `snapshot ${s.id}`;
-  const both = diff?.samples.n > 0 && row(`On ${plural(diff.samples.n, 'sample')} new to one`, percent(diff.a.accuracy), percent(diff.b.accuracy), points(diff.a.accuracy, diff.b.accuracy));
+  const both = diff?.samples.n > 0 && row(`Accuracy on ${plural(diff.samples.n, 'sample')} that only one has learned`, percent(diff.a.accuracy), percent(diff.b.accuracy), points(diff.a.accuracy, diff.b.accuracy));
   return el('div', { class: 'scroll' }, el('table', { class: 'plain' },
     el('thead', {}, el('tr', {}, el('td'), [name(a), name(b), 'difference'].map((t) => el('th', { scope: 'col', class: 'n' }, t)))),
-    el('tbody', {}, row('Right until then', percent(a.accuracy), percent(b.accuracy), points(a.accuracy, b.accuracy)), both,
+    el('tbody', {}, row('Accuracy', percent(a.accuracy), percent(b.accuracy), points(a.accuracy, b.accuracy)), both,
       row('Samples', count(a.samples), count(b.samples), signed(b.samples - a.samples)),
       row('Steps', count(a.step), count(b.step), signed(b.step - a.step)))));
 }
 
 function words({ samples, disagree, tensors, classes }) {
   const far = tensors.map((t) => `${t.name} ${t.relative === null ? '–' : `${(100 * t.relative).toPrecision(2)} %`}`).join(', ');
-  const moved = classes.filter((c) => c.changed > 0).slice(0, CLASSES).map((c) => `${c.label} (${c.left} left it, ${c.came} came)`).join(', ');
+  const moved = classes.filter((c) => c.changed > 0).slice(0, CLASSES).map((c) => `${c.label} (−${c.left}, +${c.came})`).join(', ');
   return [
-    el('p', {}, samples.n === 0 ? 'Neither has learned from a sample that the other has not.'
-      : `Of ${plural(samples.n, 'sample')} that only one of them has learned from${samples.more ? ' (the newest)' : ''}, they disagree on ${count(disagree)}.`),
+    el('p', {}, samples.n === 0 ? 'Both have learned from the same samples.'
+      : `Their predictions differ for ${count(disagree)} of the ${plural(samples.n, 'sample')} that only one has learned${samples.more ? ' (the newest)' : ''}.`),
     moved !== '' && el('p', {}, `Most changed: ${moved}.`),
-    el('p', { class: 'soft' }, `Weights apart, as a part of their length: ${far}.`),
+    el('p', { class: 'soft' }, `Relative distance of the weights: ${far}.`),
   ].filter(Boolean);
 }
 
@@ -42,5 +42,5 @@ let asked = 0;
 export async function showDifference(node, a, b) {
   const mine = ++asked;
   const diff = can('GET', '/snapshots/{id}/diff/{other}') ? await get(`/snapshots/${a.id}/diff/${b.id}`) : null;
-  if (mine === asked) node.replaceChildren(el('h2', {}, 'Compared'), sides(a, b, diff), ...(diff ? words(diff) : []));
+  if (mine === asked) node.replaceChildren(el('h2', {}, 'Comparison'), sides(a, b, diff), ...(diff ? words(diff) : []));
 }

@@ -7,12 +7,12 @@ import { css, heat, textOn } from './colours.js';
 const TABLE_UP_TO = 30; // of more classes only the commonest mistakes are listed
 const LISTED = 20;
 
-const link = (label, predicted) => `#seen?label=${encodeURIComponent(label)}&predicted=${encodeURIComponent(predicted)}`;
+const link = (label, predicted) => `#samples?label=${encodeURIComponent(label)}&predicted=${encodeURIComponent(predicted)}`;
 
 function cell(label, predicted, n, total) {
   const share = total > 0 ? n / total : 0;
   const right = label === predicted;
-  const words = `${count(n)} of ${count(total)} ${label}: said ${predicted}`;
+  const words = `${count(n)} of ${count(total)} ${label}: predicted ${predicted}`;
   const node = el('td', { class: right ? 'right' : null, title: words });
   if (n === 0) return node;
   const inside = can('GET', '/samples') ? el('a', { href: link(label, predicted), 'aria-label': words }, count(n)) : el('span', {}, count(n));
@@ -39,7 +39,7 @@ function list(labels, confusion) {
   const found = confusion.flatMap((row, i) => row.map((n, j) => ({ n, i, j }))).filter(({ n, i, j }) => n > 0 && i !== j);
   found.sort((a, b) => b.n - a.n);
   return el('ol', { class: 'mistakes' }, found.slice(0, LISTED).map(({ n, i, j }) => el('li', {},
-    el('a', { href: link(labels[i], labels[j]) }, `${labels[i]} taken for ${labels[j]}`), ` ${count(n)} times`)));
+    el('a', { href: link(labels[i], labels[j]) }, `${labels[i]} predicted as ${labels[j]}`), ` ${count(n)} times`)));
 }
 
 export const confusionView = (labels, confusion) => (labels.length <= TABLE_UP_TO ? table : list)(labels, confusion);

@@ -22,7 +22,7 @@ export async function readPicture(file) {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Error(`${file.name || 'That'} is not a picture that this browser can read.`);
+    throw new Error(`${file.name || 'The file'} is not a picture that this browser can read. Use a PNG or JPEG file.`);
   }
   const big = Math.max(bitmap.width, bitmap.height) > 2 * SIDE_MAX;
   return { bitmap, blob: file.type === 'image/png' && !big ? file : await asPng(bitmap) };

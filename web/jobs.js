@@ -10,7 +10,7 @@ export async function followJob(id, progress = () => {}) {
     const job = await get(`/jobs/${id}`);
     progress(job);
     if (job.state === 'done') return job;
-    if (job.state === 'failed' || job.state === 'cancelled') throw new Error(job.error ?? `The work was ${job.state}.`);
+    if (job.state === 'failed' || job.state === 'cancelled') throw new Error(job.error ?? `The job ${job.state === 'failed' ? 'failed' : 'was cancelled'}.`);
     await new Promise((resolve) => setTimeout(resolve, ASK_MS));
   }
 }

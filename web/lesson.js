@@ -12,12 +12,12 @@ const best = (answer) => `${answer.label}, ${percent(answer.confidence)}`;
 
 function told(label, before, after) {
   const [was, is] = [before.probabilities[label] ?? 0, after.probabilities[label] ?? 0];
-  if (after.label === label && before.label === label) return `It was right: ${percent(was)}, now ${percent(is)}.`;
-  if (after.label === label) return `It said ${best(before)}. Now it says ${best(after)}.`;
-  return `It still says ${best(after)}; ${label} went from ${percent(was)} to ${percent(is)}. Teach it again, or draw another.`;
+  if (after.label === label && before.label === label) return `The prediction was right: ${percent(was)}, now ${percent(is)}.`;
+  if (after.label === label) return `The prediction was ${best(before)}; now it is ${best(after)}.`;
+  return `The prediction is still ${best(after)}; ${label} went from ${percent(was)} to ${percent(is)}. Teach it again, or draw another.`;
 }
 
-export const FLAT = 'The network sees one colour all over: there is nothing in this picture to tell it by, and nothing to learn.';
+export const FLAT = 'The network sees only one colour in this picture, so there is nothing to learn. Use another picture.';
 
 export class Lessons {
   constructor() {
@@ -69,7 +69,7 @@ export class Lessons {
       if (job) await followJob(job.id, (j) => (undo.textContent = `${Math.round(100 * j.progress)} %`));
       item.remove();
       this.node.hidden = this.list.childElementCount === 0;
-      announce('Undone: the model is as if it had never seen that.');
+      announce('Undone: the model is as if it had never learned from that sample.');
       await refresh();
       tell('taught');
     } catch (problem) {

@@ -1,6 +1,6 @@
 // pad.js - the sheet that one draws on: by pen, finger or mouse; by keys; or a picture is laid on it.
 //
-//   arrows move the pen (with Shift further), Space lowers and lifts it, Backspace takes the last line back, Delete clears
+//   arrows move the pen (with Shift further), Space lowers and lifts it, Backspace undoes the last line, Delete clears
 
 import { Ink, trace } from './ink.js';
 import { el } from './dom.js';
@@ -16,7 +16,7 @@ export class Pad {
     this.hint = el('p', { class: 'pad-hint', 'aria-hidden': 'true' }, 'Draw here');
     this.node = el('div', { class: 'pad' }, this.canvas, this.hint);
     this.keys = el('p', { id: 'pad-keys', class: 'unseen' },
-      'Arrow keys move the pen, Space lowers and lifts it, Backspace takes the last line back, Delete clears.');
+      'Arrow keys move the pen, Space lowers and lifts it, Backspace undoes the last line, Delete clears.');
     this.node.append(this.keys);
     this.cursor = null; // of the keys: {x, y, down}
     this.listen();

@@ -45,7 +45,7 @@ export function openSample(sample, changed) {
 
   async function edit(method, body, words) {
     relabel.disabled = forget.disabled = true;
-    progress.textContent = 'The model is being rebuilt without it…';
+    progress.textContent = 'Rebuilding the model…';
     try {
       const headers = body ? { 'Content-Type': 'application/json' } : {};
       const response = await request(method, `/samples/${sample.id}`, { body: body && JSON.stringify(body), headers });
@@ -66,9 +66,9 @@ export function openSample(sample, changed) {
 
   const choice = labelChoice(sample.label, () => (relabel.disabled = choice.value === sample.label), { id: 'relabel' });
   relabel = button('Relabel', () => edit('PATCH', { label: choice.value }, `Sample ${sample.id} is ${choice.value} now.`), { disabled: true });
-  forget = button('Forget it', () => edit('DELETE', null, `Sample ${sample.id} is forgotten.`), { class: 'danger' });
+  forget = button('Forget', () => edit('DELETE', null, `Sample ${sample.id} was forgotten.`), { class: 'danger' });
   const facts = [
-    ['Label', sample.label ?? 'a class that is gone'], ['It said', sample.predicted ?? 'a class that is gone'], ['Loss', decimal(sample.loss)],
+    ['Label', sample.label ?? 'a deleted class'], ['Predicted', sample.predicted ?? 'a deleted class'], ['Loss', decimal(sample.loss)],
     ['Learned', when(sample.created)], ['Revision', sample.revision],
   ];
   const dialog = el('dialog', { class: 'near', 'aria-labelledby': 'near-title' },
@@ -76,8 +76,8 @@ export function openSample(sample, changed) {
     el('div', { class: 'near-row' }, picture(`/samples/${sample.id}/image`, `Sample ${sample.id}, ${sample.label}`),
       el('dl', { class: 'facts' }, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
     can('PATCH', '/samples/{id}') && el('div', { class: 'near-edit' },
-      el('label', { class: 'field', for: 'relabel' }, 'It really is'), el('div', { class: 'row' }, choice, relabel, forget),
-      el('p', { class: 'small soft' }, 'Either way the model becomes exactly what it would be had this always been so.')),
+      el('label', { class: 'field', for: 'relabel' }, 'Correct label'), el('div', { class: 'row' }, choice, relabel, forget),
+      el('p', { class: 'small soft' }, 'Exact unlearning: the model becomes what it would be, had this always been so.')),
     progress);
   dialog.addEventListener('close', () => dialog.remove());
   dialog.addEventListener('click', (event) => event.target === dialog && close());

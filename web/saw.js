@@ -52,16 +52,16 @@ export class Saw {
   constructor() {
     this.input = plain(1, 1, 'The input of the network');
     this.winners = plain(1, 1, 'Which kernel won at each position');
-    this.saliency = plain(1, 1, 'Where the input moves the answer most');
+    this.saliency = plain(1, 1, 'Where the input changes the prediction most');
     this.chips = el('ol', { class: 'kernels' });
     this.figures = {
-      winners: this.figure(this.winners, 'Who won where', 'each position in the colour of its strongest kernel'),
-      saliency: this.figure(this.saliency, 'Where it looked', 'pixels that would change the answer most'),
+      winners: this.figure(this.winners, 'Winning kernels', 'each position in the colour of its strongest kernel'),
+      saliency: this.figure(this.saliency, 'Saliency', 'pixels that would change the prediction most'),
     };
-    this.kernelBox = el('div', { class: 'kernel-box' }, el('h3', {}, 'The kernels'),
-      el('p', { class: 'small soft' }, 'with their share of the positions; point at one to see only its own'), this.chips);
+    this.kernelBox = el('div', { class: 'kernel-box' }, el('h3', {}, 'Kernels'),
+      el('p', { class: 'small soft' }, 'with the share of positions that each wins; point at one to see only these'), this.chips);
     this.node = el('section', { class: 'card saw', hidden: true }, el('h2', {}, 'What the network saw'),
-      el('div', { class: 'saw-row' }, this.figure(this.input, 'Its input', 'centred and scaled, like all that it learned from'),
+      el('div', { class: 'saw-row' }, this.figure(this.input, 'Input', 'centred and scaled, as every sample is'),
         this.figures.winners, this.figures.saliency, this.kernelBox));
     this.only = null;
     this.explain = null;

@@ -1,4 +1,4 @@
-// stats.js - How well it does: every sample was predicted before it was learned from, so learning is the test.
+// stats.js - Statistics: each sample is predicted before it is learned from, so training is the test.
 
 import { get } from './api.js';
 import { button, count, decimal, el, percent, plural, repaint, roughly } from './dom.js';
@@ -10,26 +10,40 @@ import { confusionView } from './confusion.js';
 const POINTS = 60;
 const WAIT_MS = 800; // news are looked at so often at most
 
+function meter(value, words) {
+  const bar = el('i');
+  bar.style.width = `${100 * (value ?? 0)}%`;
+  return el('td', {}, el('span', { class: 'meter', title: words }, bar), el('span', { class: 'meter-value' }, percent(value)));
+}
+
+function table(titles, numbers, rows) {
+  return el('table', { class: 'plain' },
+    el('thead', {}, el('tr', {}, titles.map((t) => el('th', { scope: 'col', class: numbers.includes(t) ? 'n' : null }, t)))),
+    el('tbody', {}, rows));
+}
+
 function figure(title, value, note) {
   return el('div', { class: 'card figure' }, el('p', { class: 'small soft' }, title), el('p', { class: 'number' }, value), el('p', { class: 'small soft' }, note));
 }
 
 export class Stats {
   constructor() {
-    this.title = 'How well it does';
+    this.title = 'Statistics';
     this.figures = el('div', { class: 'figures' });
-    this.accuracy = new Chart({ label: 'Share of right answers over the samples', sayX: count, sayY: percent, tickY: roughly });
+    this.warnings = el('ul', { class: 'card warnings', 'aria-label': 'Warnings', hidden: true });
+    this.accuracy = new Chart({ label: 'Accuracy over the samples', sayX: count, sayY: percent, tickY: roughly });
     this.loss = new Chart({ label: 'Loss over the samples', sayX: count, sayY: decimal, tickY: (y) => String(+y.toFixed(3)) });
     this.charts = el('div', { class: 'two', hidden: true },
-      el('section', { class: 'card' }, el('h2', {}, 'Right answers'), this.accuracy.node),
+      el('section', { class: 'card' }, el('h2', {}, 'Accuracy'), this.accuracy.node),
       el('section', { class: 'card' }, el('h2', {}, 'Loss'), this.loss.node));
+    this.confidence = el('section', { class: 'card' });
     this.confusion = el('section', { class: 'card' });
     this.classes = el('section', { class: 'card' });
-    this.body = el('div', { class: 'stack' }, this.figures, this.charts, el('div', { class: 'tables' }, this.confusion, this.classes));
-    this.nothing = el('p', { class: 'hint', hidden: true }, 'It has not seen a sample yet: teach it one.');
+    this.body = el('div', { class: 'stack' }, this.figures, this.warnings, this.charts, el('div', { class: 'tables' }, this.confusion, this.classes, this.confidence));
+    this.nothing = el('p', { class: 'hint', hidden: true }, 'There are no samples yet. Teach one in Try.');
     this.node = el('section', { class: 'place' },
-      el('header', {}, el('h1', {}, 'How well it does'),
-        el('p', {}, 'Every sample is predicted before it is learned from: these are answers to images that it had not seen.')),
+      el('header', {}, el('h1', {}, 'Statistics'),
+        el('p', {}, 'Prequential (test-then-train) evaluation: each sample is predicted before the model learns from it.')),
       this.nothing, this.body);
     this.timer = null;
     on('model', () => this.soon());
@@ -67,18 +81,22 @@ export class Stats {
     if (stats.samples === 0) return;
     const { recent, drift } = stats;
     this.figures.replaceChildren(
-      figure('Right lately', percent(recent.accuracy), `of the last ${plural(recent.samples, 'sample')}`),
-      figure('Right overall', percent(stats.accuracy), `of ${plural(stats.samples, 'sample')}`),
-      figure('Loss lately', decimal(recent.loss), `${decimal(stats.loss)} overall`),
+      figure('Recent accuracy', percent(recent.accuracy), `of the last ${plural(recent.samples, 'sample')}`),
+      figure('Accuracy', percent(stats.accuracy), `of ${plural(stats.samples, 'sample')}`),
+      figure('Recent loss', decimal(recent.loss), `${decimal(stats.loss)} overall`),
       drift ? figure('Drift', drift.alarms === 0 ? 'none' : plural(drift.alarms, 'alarm'),
-        drift.alarms === 0 ? `${drift.detector} watches` : `the last at sample ${count(drift.last_alarm_sample)}`)
-        : figure('Steps', count(stats.step), 'of learning, overall'));
+        drift.alarms === 0 ? `detector: ${drift.detector}` : `the last at sample ${count(drift.last_alarm_sample)}`)
+        : figure('Steps', count(stats.step), 'of training, in total'));
+    const warnings = stats.warnings ?? [];
+    this.warnings.hidden = warnings.length === 0;
+    this.warnings.replaceChildren(...warnings.map((w) => el('li', {}, el('p', {}, w.text), el('p', { class: 'small soft' }, `since sample ${count(w.since)}`))));
     this.paintCharts();
     const labels = stats.classes.map((c) => c.label);
-    this.confusion.replaceChildren(el('h2', {}, 'What it took for what'),
-      el('p', { class: 'hint' }, `Rows: what it was. Columns: what it said. The stronger the colour, the more often.${can('GET', '/samples') ? ' A press shows the samples.' : ''}`),
+    this.confusion.replaceChildren(el('h2', {}, 'Confusion matrix'),
+      el('p', { class: 'hint' }, `Rows are labels, columns are predictions. A stronger colour means more samples.${can('GET', '/samples') ? ' Click a cell to see its samples.' : ''}`),
       confusionView(labels, stats.confusion));
     this.paintClasses();
+    this.paintConfidence();
   }
 
   paintCharts() {
@@ -88,7 +106,7 @@ export class Stats {
     const { drift } = this.stats;
     const first = points[0].samples;
     const alarms = (drift?.recent_alarms ?? []).filter((x) => x >= first && x <= points.at(-1).samples);
-    const marks = alarms.map((x) => ({ x, text: `drift, at sample ${count(x)}` }));
+    const marks = alarms.map((x) => ({ x, text: `drift at sample ${count(x)}` }));
     const lowest = Math.min(...points.map((p) => p.accuracy));
     const range = { marks, high: 1, low: lowest > 0.85 ? 0.8 : lowest > 0.6 ? 0.5 : 0 };
     this.accuracy.show(points.map((p) => ({ x: p.samples, y: p.accuracy, text: `after ${count(p.samples)} samples` })), range);
@@ -97,18 +115,24 @@ export class Stats {
 
   paintClasses() {
     const { classes } = this.stats;
-    const meter = (value, words) => {
-      const bar = el('i');
-      bar.style.width = `${100 * (value ?? 0)}%`;
-      return el('td', {}, el('span', { class: 'meter', title: words }, bar), el('span', { class: 'meter-value' }, percent(value)));
-    };
     const name = (c) => button(c.label, () => openClass(c.label, c.seen), { class: 'link', 'aria-label': `${c.label}: merge or delete` });
     const share = (part, all) => (all === 0 ? null : part / all);
-    this.classes.replaceChildren(el('h2', {}, 'Class by class'), el('p', { class: 'hint' }, 'A press merges one into another, or deletes it.'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' },
-      el('table', { class: 'plain' },
-        el('thead', {}, el('tr', {}, ['Class', 'Seen', 'Found', 'Right when said'].map((t) => el('th', { scope: 'col', class: t === 'Seen' ? 'n' : null }, t)))),
-        el('tbody', {}, classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, name(c)), el('td', { class: 'n' }, count(c.seen)),
-          meter(share(c.correct, c.seen), `${count(c.correct)} of ${count(c.seen)} ${c.label} were recognised`),
-          meter(share(c.correct, c.predicted), `of ${count(c.predicted)} times that it said ${c.label}, ${count(c.correct)} were right`)))))));
+    this.classes.replaceChildren(el('h2', {}, 'Classes'), el('p', { class: 'hint' }, 'Click a class to merge or delete it.'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Classes' },
+      table(['Class', 'Samples', 'Recall', 'Precision'], ['Samples'], classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, name(c)), el('td', { class: 'n' }, count(c.seen)),
+        meter(share(c.correct, c.seen), `${count(c.correct)} of ${count(c.seen)} samples of ${c.label} were predicted right`),
+        meter(share(c.correct, c.predicted), `${count(c.correct)} of ${count(c.predicted)} predictions of ${c.label} were right`))))));
+  }
+
+  paintConfidence() {
+    const { calibration } = this.stats;
+    const { sure } = calibration;
+    this.confidence.replaceChildren(el('h2', {}, 'Confidence'),
+      el('p', { class: 'hint' }, `How often predictions were right, by confidence: of ${plural(calibration.outcomes, 'recent sample')}. The two differ by ${percent(calibration.expected_calibration_error)} on average.`),
+      el('p', {}, sure.confidence === null ? `At no confidence ${percent(sure.right)} were right yet.`
+        : `At ${percent(sure.confidence)} or more, ${percent(sure.right)} were right: ${percent(sure.share)} of the samples.`),
+      el('div', { class: 'scroll narrow', tabindex: 0, role: 'region', 'aria-label': 'Confidence' },
+        table(['Confidence', 'Samples', 'Right'], ['Samples'], calibration.reliability.filter((b) => b.outcomes > 0).map((b) => el('tr', {},
+          el('th', { scope: 'row' }, percent(b.confidence)), el('td', { class: 'n' }, count(b.outcomes)),
+          meter(b.right, `${percent(b.right)} of them were right`))))));
   }
 }

@@ -15,7 +15,11 @@ const REHEARSED = 8; // against forgetting, and so that a new class is learned f
 const EXPLAINED_AT_ONCE = 1 << 14; // numbers of an input: the explanation of a larger one comes when the pen has rested
 const EXPLAINED_AT_ALL = 1 << 20; // the daemon's limit
 const THUMB = 88;
+const UNKNOWN = 0.05; // known below which an image is like nothing that was taught
 const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
+
+// null: nothing can be said
+const isUnknown = ({ known }) => typeof known === 'number' && known < UNKNOWN;
 
 export class Try {
   constructor() {
@@ -52,7 +56,7 @@ export class Try {
     const tools = intake(this.pad.node, () => !this.node.hidden, (files) => this.take(files));
     this.node = el('section', { class: 'place try' },
       el('header', {}, el('h1', {}, 'Try and teach'),
-        el('p', {}, 'Draw, and see what it says. Where it is wrong, press what it really is: it has learned that before you lift your finger.')),
+        el('p', {}, 'Draw something. If the prediction is wrong, click the right class: the model learns at once.')),
       this.paper,
       el('div', { class: 'desk' },
         el('div', { class: 'sheet' }, this.pad.node,
@@ -60,7 +64,7 @@ export class Try {
           el('div', { class: 'checks' }, el('label', { class: 'check' }, this.fit, 'Centre and scale, as in MNIST'),
             el('label', { class: 'check' }, this.rehearse, `Rehearse ${REHEARSED} past samples with each lesson`))),
         el('div', { class: 'answers card' }, this.verdict, this.advice, this.bars.node,
-          el('div', { class: 'newclass' }, el('label', { for: 'new-class', class: 'small soft' }, 'Something else?'),
+          el('div', { class: 'newclass' }, el('label', { for: 'new-class', class: 'small soft' }, 'Another class?'),
             el('div', { class: 'row' }, this.name, this.add)))),
       this.lessons.node, this.saw.node);
   }
@@ -108,22 +112,22 @@ export class Try {
     }
     this.pad.show(this.picture.bitmap);
     const { channels, settings } = state.model;
-    this.paper.hidden = !(channels === 1 && settings.invert === 'never' && isLight(this.picture.bitmap));
-    if (!this.paper.hidden) this.offerInvert();
+    this.paper.hidden = !(channels === 1 && settings.fit !== 'content' && settings.invert === 'never' && isLight(this.picture.bitmap));
+    if (!this.paper.hidden) this.offerContent();
   }
 
-  offerInvert() {
-    const yes = button('Set invert to auto', async () => {
+  offerContent() {
+    const yes = button('Set fit to content', async () => {
       try {
-        await send('PATCH', '/model', { invert: 'auto' });
+        await send('PATCH', '/model', { fit: 'content' });
         this.paper.hidden = true;
         await refresh();
-        this.ask();
+        this.changed();
       } catch (problem) {
         tell('problem', problem);
       }
     });
-    this.paper.replaceChildren(el('p', {}, 'This picture is dark on light; the model reads light on dark. It can turn such pictures over by itself.'), yes);
+    this.paper.replaceChildren(el('p', {}, 'This picture is dark on light, and the model expects light on dark. With fit set to content, convd cuts drawings out of their paper, light on dark, and centres them.'), yes);
   }
 
   body() {
@@ -148,7 +152,14 @@ export class Try {
   // ---- predictions: one at a time, always of the newest ----
 
   predict(bytes, explain = this.explains(EXPLAINED_AT_ONCE)) {
-    return post(explain ? '/predict?explain=1' : '/predict', bytes);
+    const query = [explain && 'explain=1', this.asksKnown() && 'known=1'].filter(Boolean).join('&');
+    return post(query ? `/predict?${query}` : '/predict', bytes);
+  }
+
+  // Whether the daemon says how near an image is to what was taught, and the input is not so large that this takes long.
+  asksKnown() {
+    const { width, height, channels } = state.model;
+    return can('POST', '/predict', 'known') && width * height * channels <= EXPLAINED_AT_ONCE;
   }
 
   // Whether the daemon explains, and the input is not larger than that.
@@ -184,7 +195,7 @@ export class Try {
   }
 
   async settled(answer) {
-    announce(`It says ${answer.label}, ${percent(answer.confidence)}`);
+    announce(`Prediction: ${answer.label}, ${percent(answer.confidence)}${isUnknown(answer) ? '; not like anything that was taught' : ''}`);
     if (answer.explain || !this.explains(EXPLAINED_AT_ALL)) return;
     const whole = await this.predict(this.body(), true);
     if (answer !== this.answer) return;
@@ -196,11 +207,11 @@ export class Try {
     const { answer } = this;
     this.bars.show(answer?.probabilities ?? null, this.before, !this.pad.empty);
     this.verdict.classList.toggle('waiting', !answer);
-    if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'It says'), el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
+    if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'Prediction'), el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
     else this.verdict.replaceChildren(el('strong', {}, '?'));
     this.advice.textContent = answer?.flat ? FLAT : answer
-      ? 'Press the class that it really is.'
-      : `It knows ${plural(labels().length, 'class', 'classes')}. Draw something, or give it a picture.`;
+      ? `${isUnknown(answer) ? 'This is not like anything that was taught: the prediction is the nearest class. ' : ''}Click the right class to teach it.`
+      : `The model knows ${plural(labels().length, 'class', 'classes')}. Draw something, or choose a picture.`;
     this.saw.show(answer?.explain ?? null).catch((problem) => tell('problem', problem));
   }
 

@@ -58,7 +58,7 @@ struct trial *trial_create(const struct event *create, const struct rules *rules
     *t = (struct trial){.rules = rules, .images = images, .learner = l};
     t->block = aligned_alloc(64, 2 * n * sizeof *t->block);
     if (t->block == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for a trial");
+        err_memory(err, "a trial");
         trial_free(t);
         return NULL;
     }
@@ -151,7 +151,7 @@ double trial_test(struct trial *t, const struct images *images, uint32_t low, ui
     for (uint32_t i = 0; i < images->n; i++) {
         if (images->labels[i] < low || images->labels[i] > high)
             continue;
-        net_forward(l->arith, &l->net, l->settings.mean, images->pixels + (size_t)i * l->shape.n_input, l->ws);
+        net_forward(l->arith, &l->net, &l->settings, images->pixels + (size_t)i * l->shape.n_input, l->ws);
         right += net_argmax(&l->net, l->ws->l2) == images->labels[i];
         n++;
     }

@@ -32,7 +32,7 @@ struct trial *trial_create(const struct event *create, const struct rules *rules
                            uint64_t seed, struct err *err);
 void trial_free(struct trial *trial);
 
-/* trial_learn - image i is new: predicted, learned from, put into the pool, and others rehearsed. Whether it was predicted rightly. */
+/* trial_learn - image i is new: predicted, learned from, put into the buffer, and others rehearsed. Whether it was predicted rightly. */
 bool trial_learn(struct trial *trial, uint32_t i);
 
 /* trial_again - one more step on image i, displaced, at that rate. */

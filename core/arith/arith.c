@@ -1,7 +1,7 @@
-/* arith.c - the arithmetic: one source, compiled once per instruction set (Makefile: ARITHS), with the same bits from each.
+/* arith.c - the arithmetic: one source, compiled once per instruction set (make/build.mk: ARITHS), with the same bits from each.
  *
- * net.h has the equations and the order of every sum; core/arith/lanes.h has the vector. This file, core/arith/conv.h and core/arith/dense.h are about doing
- * it fast without touching either. Here: the order of things, the last layer, and who works alone and who with a team.
+ * net.h has the equations and the order of every sum; core/arith/lanes.h has the vector. This file, core/arith/input.h, core/arith/conv.h and core/arith/dense.h
+ * are about doing it fast without touching either. Here: the order of things, the last layer, and who works alone and who with a team.
  *
  * A phase is given to the team only where its weight reaches ws->team_least: a small one never waits for a thread.
  */
@@ -9,6 +9,7 @@
 
 #include "core/arith/conv.h"
 #include "core/arith/dense.h"
+#include "core/arith/input.h"
 #include "core/arith/lanes.h"
 #include "core/team.h"
 
@@ -63,16 +64,17 @@ static void share(struct team *team, void (*task)(void *, unsigned, unsigned), v
         task(context, 0, 1);
 }
 
-static void layer_0(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+static void layer_0(const struct net *net, const struct settings *settings, const uint8_t *pixels, struct workspace *ws)
 {
     const struct shape *s = &net->shape;
     const size_t rows_0 = lanes_up(s->n_0);
+    ws->input = input_of(settings, pixels, s->n_input);
     if (s->kernels == 0) {
-        input(ws->l0, pixels, s->n_input, mean);
+        input(ws->l0, pixels, s->n_input, &ws->input);
     } else {
         struct conv_pass pass = {.net = net, .ws = ws};
         const size_t n_planes = (size_t)s->kernel_width * s->n_input;
-        input(ws->image, pixels, s->n_input, mean);
+        input(ws->image, pixels, s->n_input, &ws->input);
         share(team_for(ws, n_planes), planes_part, &pass); /* a copied float weighs no less than a multiply-add */
         share(team_for(ws, net_weight_conv(s)), convolve_part, &pass);
         memset(ws->winner + s->n_0, 0, (rows_0 - s->n_0) * sizeof *ws->winner);
@@ -86,9 +88,9 @@ static void tanh_forward(float *l, size_t n)
         lanes_store(l + j, lanes_tanh(lanes_load(l + j)));
 }
 
-static void forward(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+static void forward(const struct net *net, const struct settings *settings, const uint8_t *pixels, struct workspace *ws)
 {
-    layer_0(net, mean, pixels, ws);
+    layer_0(net, settings, pixels, ws);
     to_rows(ws->l0_rows, ws->l0, net->shape.n_0);
     dense_forward(ws->l1, ws->chains, ws->l0_rows, net->w01, net->shape.n_0, net->ld_1,
                   team_for(ws, net->shape.n_0 * net->ld_1));
@@ -99,13 +101,14 @@ static void forward(const struct net *net, float mean, const uint8_t *pixels, st
     softmax(ws->l2, net->n_2, net->ld_2);
 }
 
-static void forward_batch(const struct net *net, float mean, const uint8_t *pixels, struct workspace *ws)
+static void forward_batch(const struct net *net, const struct settings *settings, const uint8_t *pixels,
+                          struct workspace *ws)
 {
     const size_t ld_0 = lanes_up(net->shape.n_0);
     for (size_t b = 0; b < NET_BATCH; b++) {
         struct workspace one = *ws;
         one.l0 = ws->batch_l0 + b * ld_0;
-        layer_0(net, mean, pixels + b * net->shape.n_input, &one);
+        layer_0(net, settings, pixels + b * net->shape.n_input, &one);
     }
     dense_batch(ws->batch_l1, ws->batch_l0, net->w01, net->shape.n_0, ld_0, net->ld_1);
     tanh_forward(ws->batch_l1, NET_BATCH * net->ld_1);
@@ -155,15 +158,15 @@ static void scaled(float *u, const float *d, float factor, size_t n)
         lanes_store(u + j, lanes_mul(lanes_load(d + j), f));
 }
 
-static void descend(struct net *dst, const struct net *net, enum gradient gradient, float rate, uint32_t label,
-                    struct workspace *ws)
+static void descend(struct net *dst, const struct net *net, enum gradient gradient, float rate, float rate_w12,
+                    uint32_t label, struct workspace *ws)
 {
     const struct shape *s = &net->shape;
     const bool from_zero = dst->w01 != net->w01;
     const size_t rows_0 = lanes_up(s->n_0);
 
     softmax_backward(ws->d2, ws->l2, net->ld_2, label, gradient);
-    scaled(ws->u, ws->d2, -rate, net->ld_2);
+    scaled(ws->u, ws->d2, -rate_w12, net->ld_2);
     struct dense_gradient w12 = {
         .g_x = ws->g_rows, .dst = dst->w12, .w = net->w12, .x = ws->l1_rows, .d = ws->d2, .u = ws->u};
     w12.n_in = s->n_1, w12.ld = net->ld_2, w12.want_g_x = true, w12.from_zero = from_zero;
@@ -185,6 +188,18 @@ static void descend(struct net *dst, const struct net *net, enum gradient gradie
     struct conv_pass kernels = {.dst = dst, .net = net, .ws = ws, .rate = rate, .from_zero = from_zero};
     sort_by_winner(ws, s->n_0, s->kernels);
     share(team_for(ws, net_weight_kernels(s)), kernels_part, &kernels);
+}
+
+/* ---- dot products ---- */
+
+static void dots(int32_t *y, const int16_t *w, const int16_t *x, size_t n, size_t ld)
+{
+    for (size_t r = 0; r < n; r++, w += ld) {
+        int32_t sum = 0;
+        for (size_t j = 0; j < ld; j++)
+            sum += w[j] * x[j];
+        y[r] = sum;
+    }
 }
 
 /* ---- for tests ---- */
@@ -216,6 +231,7 @@ const struct arith ARITH_SYMBOL = {
     .forward_batch = forward_batch,
     .loss = loss,
     .descend = descend,
+    .dots = dots,
     .exp16 = exp16,
     .tanh16 = tanh16,
     .max16 = max16,

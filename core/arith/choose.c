@@ -1,6 +1,6 @@
 /* choose.c - which compilation of core/arith/arith.c this processor runs best; the only place that asks what it can do.
  *
- * The Makefile says which were compiled in, by -DHAVE_arith_<symbol>=1. */
+ * make/build.mk says which were compiled in, by -DHAVE_arith_<symbol>=1. */
 #include "core/arith/arith.h"
 
 #include <string.h>

@@ -29,22 +29,6 @@
 #define CONV_VECTORS 1
 #endif
 
-/* ---- input ---- */
-
-/* x[i] = fma(pixel, 1/255, -mean); writes up to the next multiple of 16. */
-static void input(float *x, const uint8_t *pixels, size_t n, float mean)
-{
-    const struct f16 scale = lanes_set1(1.0F / 255.0F), shift = lanes_set1(-mean);
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        lanes_store(x + i, lanes_fma(lanes_from_bytes(pixels + i), scale, shift));
-    if (i < n) {
-        uint8_t rest[LANES] = {0};
-        memcpy(rest, pixels + i, n - i);
-        lanes_store(x + i, lanes_fma(lanes_from_bytes(rest), scale, shift));
-    }
-}
-
 /* What the phases of the convolution share. */
 struct conv_pass {
     struct net *dst; /* backward only */

@@ -13,7 +13,6 @@
 #define CONVD_CORE_ARITH_LANES_H
 
 #include <float.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

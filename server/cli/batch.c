@@ -23,7 +23,7 @@ int cli_batch_init(struct cli_batch *batch, const struct shape *shape, uint32_t 
     if (batch->samples != NULL && batch->pixels != NULL)
         return 0;
     cli_batch_fini(batch);
-    return err_set(err, ERR_MEMORY, "not enough memory for %u images of %u bytes", wanted, shape->n_input);
+    return err_memory(err, "%u images of %u bytes", wanted, shape->n_input);
 }
 
 void cli_batch_fini(struct cli_batch *batch)
@@ -51,7 +51,7 @@ int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struc
         }
         int index = cli_labels_find(labels, label);
         if (index < 0)
-            return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.64s\"", label);
+            return err_set(err, ERR_LABEL_UNKNOWN, "unknown label \"%.64s\"", label);
         batch->samples[batch->n++] = (struct sample){.label = (uint32_t)index, .pixels = pixels};
         batch->taken++;
     }
@@ -64,21 +64,33 @@ uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *da
     return length < batch->limit ? length : batch->limit;
 }
 
-void cli_skipped_add(struct json *root, const struct dataset *dataset)
+int cli_dataset_open(struct dataset **out, const struct cli_args *args, struct err *err)
 {
-    if (dataset == NULL)
-        return;
-    json_add_number(root, "skipped", (double)dataset_skipped(dataset)->files);
-    json_add_number(root, "hidden", (double)dataset_skipped(dataset)->hidden);
+    if (args->n_operands > 1 && cli_on(args, "strict"))
+        return err_set(err, ERR_USAGE, "--strict is for a folder: IDX files are checked when they are opened");
+    if (dataset_open(out, args->operands, args->n_operands, cli_count(args, "image-pixels"), err) != 0)
+        return -1;
+    if (dataset_length(*out) > 0)
+        return 0;
+    dataset_close(*out);
+    *out = NULL;
+    return err_set(err, ERR_FILE, "there is no image in %.200s", args->operands[0]);
 }
 
-void cli_skipped_tell(const struct dataset *dataset)
+void cli_skipped_add(struct json_writer *json, const struct dataset_skipped *skipped)
 {
-    if (dataset == NULL || dataset_skipped(dataset)->files == 0)
+    if (skipped == NULL)
         return;
-    const struct dataset_skipped *skipped = dataset_skipped(dataset);
+    json_write_u64(json, "skipped", skipped->files);
+    json_write_u64(json, "hidden", skipped->hidden);
+}
+
+void cli_skipped_print(const struct dataset_skipped *skipped)
+{
+    if (skipped == NULL || skipped->files == 0)
+        return;
     const uint64_t n_named = skipped->files < DATASET_SKIPPED_NAMED ? skipped->files : DATASET_SKIPPED_NAMED;
-    (void)fprintf(stderr, "convd: %llu file%s skipped (and %llu hidden); --strict ends at the first:\n",
+    (void)fprintf(stderr, "convd: %llu file%s skipped (and %llu hidden); --strict fails at the first:\n",
                   (unsigned long long)skipped->files, skipped->files == 1 ? " was" : "s were",
                   (unsigned long long)skipped->hidden);
     for (uint64_t i = 0; i < n_named; i++)

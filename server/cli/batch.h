@@ -7,7 +7,7 @@
 
 #include "core/core.h"
 #include "server/cli/offline.h"
-#include "server/common/json.h"
+#include "server/common/json_write.h"
 #include "server/formats/dataset.h"
 
 struct cli_batch {
@@ -16,8 +16,8 @@ struct cli_batch {
     uint8_t *pixels;        /* [n][n_input]                                        */
     uint32_t n_input;
     uint64_t taken, limit; /* images so far, of at most how many                   */
-    bool no_flat;          /* a flat image (image/image.h) is passed over, and counted   */
-    uint64_t flat;         /* that were passed over                                */
+    bool no_flat;          /* a flat image (image/image.h) is skipped, and counted   */
+    uint64_t flat;         /* that were skipped                                */
 };
 
 /* cli_batch_init - for at most `wanted` images at a time (fewer where the input is so large that they would take more than
@@ -33,16 +33,18 @@ int cli_batch_fill(struct cli_batch *batch, struct dataset *dataset, const struc
 /* cli_batch_total - how many images will come in all. */
 uint64_t cli_batch_total(const struct cli_batch *batch, const struct dataset *dataset);
 
-/* CLI_FLAG_STRICT - for the verbs that take a folder: dataset_look()'s. */
-#define CLI_FLAG_STRICT                                                                                                \
-    {                                                                                                                  \
-        .name = "strict", .kind = CLI_SWITCH,                                                                          \
-        .help = "read every file of a folder first, and end at one that is no picture"                                 \
-    }
+/* cli_dataset_open - the operands, which hold an image at least. Errors: those of dataset_open(); ERR_USAGE: --strict, which is
+ * for folders, beside IDX files. */
+int cli_dataset_open(struct dataset **out, const struct cli_args *args, struct err *err);
 
-/* cli_skipped_tell - what was passed over in a folder, on stderr; nothing where all were pictures. cli_skipped_add - the members "skipped"
- * and "hidden" of a result. dataset: NULL is fine. */
-void cli_skipped_tell(const struct dataset *dataset);
-void cli_skipped_add(struct json *root, const struct dataset *dataset);
+/* CLI_FLAG_STRICT - for the verbs that take a folder of classes: dataset_look()'s. */
+/* clang-format off */
+#define CLI_FLAG_STRICT {FLAG_SWITCH("strict", "check every file of a folder first, and fail at one that is not a picture")}
+/* clang-format on */
+
+/* cli_skipped_print - what was skipped in a folder, on stderr; nothing where all were pictures. cli_skipped_add - the members "skipped"
+ * and "hidden" of a result. skipped: NULL is fine. */
+void cli_skipped_print(const struct dataset_skipped *skipped);
+void cli_skipped_add(struct json_writer *json, const struct dataset_skipped *skipped);
 
 #endif

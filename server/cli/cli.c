@@ -14,7 +14,7 @@ static void print_flag(FILE *out, const struct cli_verb *verb, const struct cli_
     char text[128];
     if (flag->fallback != NULL)
         (void)fprintf(out, " (default %s)", flag->fallback);
-    else if (verb->fallback != NULL && verb->fallback(flag->name, text, sizeof text))
+    else if (verb->fallback != NULL && verb->fallback(flag, text, sizeof text))
         (void)fprintf(out, " (default %s)", text);
     (void)fputc('\n', out);
 }
@@ -34,7 +34,7 @@ void cli_print_help(FILE *out, const struct cli_verb *verb)
     (void)fputs("\nflags:\n", out);
     for (const struct cli_flag *flag = verb->flags; flag->name != NULL; flag++)
         print_flag(out, verb, flag, width);
-    (void)fprintf(out, "  %-*s  this text\n", width, "--help");
+    (void)fprintf(out, "  %-*s  print this help\n", width, "--help");
     if (verb->environment)
         (void)fputs("\nEvery flag can be given in the environment too: --queue-samples N as CONVD_QUEUE_SAMPLES=N, a\n"
                     "flag without argument as CONVD_...=1. The command line wins.\n",
@@ -61,7 +61,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv)
         return CLI_OK;
     }
     if (status == 0 && args.n_operands > verb->operands_max)
-        status = err_set(&err, ERR_USAGE, "\"%.80s\" is too much: usage is convd %s [FLAGS]%s%s",
+        status = err_set(&err, ERR_USAGE, "unexpected operand \"%.80s\": usage is convd %s [FLAGS]%s%s",
                          args.operands[verb->operands_max], verb->name, verb->operands[0] != '\0' ? " " : "",
                          verb->operands);
     if (status == 0 && args.n_operands < verb->operands_min)

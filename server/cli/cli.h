@@ -12,10 +12,11 @@
  *   cli.c           help, and the run of one verb
  *   io.{h,c}        files, printing, signals
  *   progress.{h,c}  how far long work is, on stderr
- *   offline.{h,c}   what offline verbs share: a database, opened and recovered
+ *   offline.{h,c}   what offline verbs share: a database, opened and recovered, and a trainer for who writes
  *   batch.{h,c}     labelled images, a batch at a time
  *   client.{h,c}    HTTP to a running daemon; alone knows libcurl
  *   remote.{h,c}    a daemon's model as verbs with --url see it
+ *   follow.{h,c}    long work, watched until its end
  */
 #ifndef CONVD_SERVER_CLI_CLI_H
 #define CONVD_SERVER_CLI_CLI_H
@@ -40,7 +41,7 @@ struct cli_verb {
 
     /* For flags whose default is known elsewhere (a struct of defaults): writes it for --help and returns true. May be
      * NULL. Such flags are not filled in by cli_parse(): the verb looks at cli_given(). */
-    bool (*fallback)(const char *flag, char *text, size_t size);
+    bool (*fallback)(const struct cli_flag *flag, char *text, size_t size);
 
     /* Returns an exit code, or -1 with *err filled. */
     int (*run)(const struct cli_args *args, struct err *err);
@@ -55,40 +56,18 @@ void cli_report(const char *verb, const struct err *err);
 int cli_run(const struct cli_verb *verb, int argc, char **argv);
 
 /* Rows that several verbs' tables share; a verb with --url asks cli_url() for it, which sees to its two companions. */
-#define CLI_FLAG_DB                                                                                                    \
-    {                                                                                                                  \
-        .name = "db", .kind = CLI_TEXT, .argument = "FILE", .fallback = "convd.db",                                    \
-        .help = "database file of the model"                                                                           \
-    }
-#define CLI_FLAG_URL                                                                                                   \
-    {.name = "url",                                                                                                    \
-     .kind = CLI_TEXT,                                                                                                 \
-     .argument = "URL",                                                                                                \
-     .help = "ask the daemon there (or at unix:/PATH) instead of opening a database"},                                 \
-        {.name = "token-file",                                                                                         \
-         .kind = CLI_TEXT,                                                                                             \
-         .argument = "FILE",                                                                                           \
-         .help = "with --url: the token to show; else CONVD_TOKEN, or CONVD_TOKEN_FILE"},                              \
-    {                                                                                                                  \
-        .name = "ca", .kind = CLI_TEXT, .argument = "FILE",                                                            \
-        .help = "with --url https://: certificates that may vouch for the daemon (default: the system's)"              \
-    }
-#define CLI_FLAG_JSON                                                                                                  \
-    {                                                                                                                  \
-        .name = "json", .kind = CLI_SWITCH, .help = "print the result as JSON"                                         \
-    }
-#define CLI_FLAG_QUIET                                                                                                 \
-    {                                                                                                                  \
-        .name = "quiet", .kind = CLI_SWITCH, .help = "no progress on stderr"                                           \
-    }
-#define CLI_FLAG_ARITH                                                                                                 \
-    {                                                                                                                  \
-        .name = "arith", .kind = CLI_TEXT, .argument = "NAME",                                                         \
-        .help = "instruction set: x86-64-v4, x86-64-v3, aarch64 or portable; all give the same bits"                   \
-    }
-#define CLI_FLAG_END                                                                                                   \
-    {                                                                                                                  \
-        .name = NULL                                                                                                   \
-    }
+/* clang-format off */
+#define CLI_FLAG_DB    {FLAG_TEXT("db", "FILE", "convd.db", "database file of the model")}
+#define CLI_FLAG_URL                                                                                                                \
+    {FLAG_TEXT("url", "URL", NULL, "use the daemon at this URL (or unix:/PATH) instead of a database")},                             \
+    {FLAG_TEXT("token-file", "FILE", NULL, "with --url: file with the token; else CONVD_TOKEN, or CONVD_TOKEN_FILE")},               \
+    {FLAG_TEXT("ca", "FILE", NULL, "with --url https://: certificates of the authorities to trust (default: the system's)")}
+#define CLI_FLAG_JSON  {FLAG_SWITCH("json", "print the result as JSON")}
+#define CLI_FLAG_QUIET {FLAG_SWITCH("quiet", "no progress on stderr")}
+#define CLI_FLAG_IMAGE_PIXELS {FLAG_COUNT("image-pixels", "N", "16777216", 1, UINT32_MAX, "largest picture, decoded")}
+#define CLI_FLAG_ARITH                                                                                                              \
+    {FLAG_TEXT("arith", "NAME", NULL, "instruction set: x86-64-v4, x86-64-v3, aarch64 or portable; all give the same bits")}
+#define CLI_FLAG_END   {.name = NULL}
+/* clang-format on */
 
 #endif

@@ -31,7 +31,7 @@ struct client {
     unsigned patience_seconds;
     const volatile sig_atomic_t *stop;
     bool may_break; /* the request under way is safe: a wish to stop breaks it off at once */
-    bool reached;   /* an answer came once: later failures may be a restart */
+    bool reached;   /* a response came once: later failures may be a restart */
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -71,7 +71,7 @@ int client_open(struct client **out, const char *url, unsigned patience_seconds,
         return err_set(err, ERR_USAGE, "--url is \"%.80s\", but must begin with http://, https:// or unix:/", url);
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for a client");
+        return err_memory(err, "a client");
     client->patience_seconds = patience_seconds;
     client->stop = stop;
     client->curl = curl_easy_init();
@@ -79,7 +79,7 @@ int client_open(struct client **out, const char *url, unsigned patience_seconds,
     client->socket = path != NULL ? strdup(path) : NULL;
     if (client->curl == NULL || client->url == NULL || (path != NULL && client->socket == NULL)) {
         client_close(client);
-        return err_set(err, ERR_MEMORY, "not enough memory for a client");
+        return err_memory(err, "a client");
     }
     for (size_t n = strlen(client->url); n > 0 && client->url[n - 1] == '/'; n--)
         client->url[n - 1] = '\0';
@@ -108,12 +108,12 @@ static bool told_to_stop(const struct client *client)
     return client->stop != NULL && *client->stop != 0;
 }
 
-static size_t write_bytes(struct received *answer, const char *bytes, size_t n)
+static size_t write_bytes(struct received *response, const char *bytes, size_t n)
 {
     for (size_t done = 0; done < n;) {
-        ssize_t put = write(*answer->into, bytes + done, n - done);
+        ssize_t put = write(*response->into, bytes + done, n - done);
         if (put < 0 && errno != EINTR) {
-            answer->write_error = errno;
+            response->write_error = errno;
             return 0; /* curl ends with CURLE_WRITE_ERROR */
         }
         done += put > 0 ? (size_t)put : 0;
@@ -123,27 +123,27 @@ static size_t write_bytes(struct received *answer, const char *bytes, size_t n)
 
 static size_t take_bytes(char *bytes, size_t one, size_t n, void *context)
 {
-    struct received *answer = context;
+    struct received *response = context;
     long status = 0;
     (void)one; /* always 1 */
-    if (answer->into != NULL && curl_easy_getinfo(answer->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+    if (response->into != NULL && curl_easy_getinfo(response->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
         status >= 200 && status < 300)
-        return write_bytes(answer, bytes, n);
-    if (n > REPLY_BYTES_MAX - answer->n) {
-        answer->too_large = true;
+        return write_bytes(response, bytes, n);
+    if (n > REPLY_BYTES_MAX - response->n) {
+        response->too_large = true;
         return 0;
     }
-    if (answer->n + n + 1 > answer->capacity) {
-        size_t capacity = 2 * (answer->n + n + 1);
-        char *larger = realloc(answer->bytes, capacity);
+    if (response->n + n + 1 > response->capacity) {
+        size_t capacity = 2 * (response->n + n + 1);
+        char *larger = realloc(response->bytes, capacity);
         if (larger == NULL)
             return 0;
-        answer->bytes = larger;
-        answer->capacity = capacity;
+        response->bytes = larger;
+        response->capacity = capacity;
     }
-    memcpy(answer->bytes + answer->n, bytes, n);
-    answer->n += n;
-    answer->bytes[answer->n] = '\0';
+    memcpy(response->bytes + response->n, bytes, n);
+    response->n += n;
+    response->bytes[response->n] = '\0';
     return n;
 }
 
@@ -167,9 +167,9 @@ static bool add_header(struct curl_slist **list, const char *line)
     return true;
 }
 
-/* One attempt. Returns curl's code; *status and *wait_ms (what Retry-After asks for, 0: nothing) where an answer came. */
+/* One attempt. Returns curl's code; *status and *wait_ms (what Retry-After asks for, 0: nothing) where a response came. */
 static CURLcode attempt(struct client *client, const struct client_request *request, const char *url,
-                        struct received *answer, long *status, unsigned *wait_ms)
+                        struct received *response, long *status, unsigned *wait_ms)
 {
     CURL *curl = client->curl;
     struct curl_slist *headers = NULL;
@@ -204,7 +204,7 @@ static CURLcode attempt(struct client *client, const struct client_request *requ
     (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, response);
     (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_stop);
     (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client);
@@ -237,15 +237,15 @@ static enum err_code code_of_problem(const struct json *problem, long status)
     return status >= 500 ? ERR_NETWORK : ERR_VALUE;
 }
 
-/* The daemon's answer as our error; what is not a problem document is told by its status alone. */
-static int tell_problem(const struct received *answer, const struct client_request *request, long status,
-                        struct err *err)
+/* The daemon's response as our error; what is not a problem document is told by its status alone. */
+static int set_problem(const struct received *response, const struct client_request *request, long status,
+                       struct err *err)
 {
-    struct json *root = answer->n > 0 ? json_parse(answer->bytes, answer->n, NULL) : NULL;
+    struct json *root = response->n > 0 ? json_parse(response->bytes, response->n, NULL) : NULL;
     if (root == NULL || json_type(root) != JSON_OBJECT) {
         json_free(root);
-        return err_set(err, status >= 500 ? ERR_NETWORK : ERR_VALUE, "%s %.60s was answered with status %ld",
-                       request->method, request->path, status);
+        return err_set(err, status >= 500 ? ERR_NETWORK : ERR_VALUE, "%s %.60s: status %ld", request->method,
+                       request->path, status);
     }
     const char *title = json_string(json_get(root, "title"));
     const char *detail = json_string(json_get(root, "detail"));
@@ -293,36 +293,36 @@ static int send_to(struct client *client, const struct client_request *request, 
     unsigned pause_ms = FIRST_WAIT_MS;
     const off_t begin = request->into != NULL ? lseek(*request->into, 0, SEEK_CUR) : 0;
     for (;;) {
-        struct received answer = {.curl = client->curl, .into = request->into};
+        struct received response = {.curl = client->curl, .into = request->into};
         if (request->into != NULL &&
             (ftruncate(*request->into, begin) != 0 || lseek(*request->into, begin, SEEK_SET) < 0))
-            return err_set(err, ERR_FILE, "cannot write the answer: %s", strerrordesc_np(errno));
+            return err_set(err, ERR_FILE, "cannot write the response: %s", strerrordesc_np(errno));
         long status = 0;
         unsigned asked_ms = 0;
-        CURLcode code = attempt(client, request, url, &answer, &status, &asked_ms);
+        CURLcode code = attempt(client, request, url, &response, &status, &asked_ms);
         client->reached = client->reached || code == CURLE_OK;
         if (code == CURLE_OK && status >= 200 && status < 300) {
-            /* an empty answer gets its zero too */
-            if (answer.bytes == NULL && (answer.bytes = calloc(1, 1)) == NULL)
-                return err_set(err, ERR_MEMORY, "not enough memory for the answer");
-            *out = (struct client_reply){.status = (int)status, .body = answer.bytes, .n_body = answer.n};
+            /* an empty response gets its zero too */
+            if (response.bytes == NULL && (response.bytes = calloc(1, 1)) == NULL)
+                return err_memory(err, "the response");
+            *out = (struct client_reply){.status = (int)status, .body = response.bytes, .n_body = response.n};
             return 0;
         }
         bool again = repeatable && client->reached && (code != CURLE_OK || wants_again(status, asked_ms)) &&
                      code != CURLE_OUT_OF_MEMORY && code != CURLE_WRITE_ERROR && code != CURLE_URL_MALFORMAT;
         if (code == CURLE_OK)
-            tell_problem(&answer, request, status, err);
+            set_problem(&response, request, status, err);
         else if (told_to_stop(client))
             err_set(err, ERR_STOPPING, "stopped");
-        else if (answer.write_error != 0)
-            err_set(err, answer.write_error == ENOSPC ? ERR_STORAGE_FULL : ERR_FILE, "cannot write the answer: %s",
-                    strerrordesc_np(answer.write_error));
-        else if (answer.too_large)
-            err_set(err, ERR_NETWORK, "%.120s: the answer is larger than %zu bytes", url, REPLY_BYTES_MAX);
+        else if (response.write_error != 0)
+            err_set(err, response.write_error == ENOSPC ? ERR_STORAGE_FULL : ERR_FILE, "cannot write the response: %s",
+                    strerrordesc_np(response.write_error));
+        else if (response.too_large)
+            err_set(err, ERR_NETWORK, "%.120s: the response is larger than %zu bytes", url, REPLY_BYTES_MAX);
         else
             err_set(err, ERR_NETWORK, "%.120s: %.160s", url,
                     client->curl_error[0] != '\0' ? client->curl_error : curl_easy_strerror(code));
-        free(answer.bytes);
+        free(response.bytes);
 
         unsigned wait_ms = asked_ms > pause_ms ? asked_ms : pause_ms;
         if (!again || told_to_stop(client) || now_seconds() + wait_ms / 1e3 > deadline)
@@ -340,7 +340,7 @@ int client_send(struct client *client, const struct client_request *request, str
     size_t size = strlen(client->url) + strlen(request->path) + 1;
     char *url = malloc(size);
     if (url == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for a request");
+        return err_memory(err, "a request");
     (void)snprintf(url, size, "%s%s", client->url, request->path);
     int status = send_to(client, request, url, out, err);
     free(url);

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "core/err.h"
 
@@ -37,7 +36,7 @@ struct client_request {
     const char *key; /* Idempotency-Key, or NULL                                 */
     bool safe;       /* changes nothing: may be repeated                         */
     const int
-        *into; /* a file that takes the body of a good answer, from where it was on: it is cut back to there before a
+        *into; /* a file that takes the body of a good response, from where it was on: it is cut back to there before a
                       * repetition; NULL: the body goes to memory                 */
 };
 

@@ -225,3 +225,45 @@ double cli_number(const struct cli_args *args, const char *name)
 {
     return find(args, name)->number;
 }
+
+void cli_fill(void *into, const struct cli_args *args)
+{
+    for (size_t i = 0; args->flags[i].name != NULL; i++) {
+        const struct cli_flag *flag = &args->flags[i];
+        const struct cli_value *value = &args->values[i];
+        const uint32_t word = (uint32_t)value->count;
+        const bool on = value->count != 0;
+        const void *from = &value->count;
+        if (flag->bytes == 0 || !value->given)
+            continue;
+        if (flag->kind == CLI_TEXT)
+            from = &value->text;
+        else if (flag->kind == CLI_SWITCH)
+            from = &on;
+        else if (flag->bytes == sizeof word)
+            from = &word;
+        assert(from != &word || value->count <= UINT32_MAX);
+        memcpy((char *)into + flag->at, from, flag->bytes);
+    }
+}
+
+bool cli_default(char *text, size_t size, const struct cli_flag *flag, const void *from)
+{
+    const char *at = (const char *)from + flag->at, *string = NULL;
+    uint32_t word = 0;
+    uint64_t wide = 0;
+    if (flag->bytes == 0 || flag->kind == CLI_SWITCH)
+        return false;
+    if (flag->kind == CLI_TEXT) {
+        memcpy(&string, at, sizeof string);
+        (void)snprintf(text, size, "%s", string != NULL ? string : "");
+        return string != NULL;
+    }
+    if (flag->bytes == sizeof wide)
+        memcpy(&wide, at, sizeof wide);
+    else
+        memcpy(&word, at, sizeof word);
+    wide += word;
+    (void)snprintf(text, size, "%llu", (unsigned long long)wide);
+    return true;
+}

@@ -33,7 +33,21 @@ struct cli_flag {
     const char *fallback; /* value when not given; NULL: none, or see cli_verb.fallback              */
     double low, high;     /* of counts, bytes and numbers                                            */
     const char *help;     /* one line; NULL: as the settings' table says                             */
+    size_t at, bytes;     /* the member of a struct that it sets: cli_fill(); bytes = 0: none        */
 };
+
+/* Rows of a table. a_argument: what help calls it; a_fallback may be NULL. FLAG_INTO - the member that it sets. */
+/* clang-format off */
+#define FLAG_SWITCH(a_name, a_help)                       .name = a_name, .kind = CLI_SWITCH, .help = a_help
+#define FLAG_TEXT(a_name, a_argument, a_fallback, a_help) .name = a_name, .kind = CLI_TEXT, .argument = a_argument, \
+                                                          .fallback = a_fallback, .help = a_help
+#define FLAG_RANGE(a_kind, a_name, a_argument, a_fallback, a_low, a_high, a_help) \
+    .name = a_name, .kind = a_kind, .argument = a_argument, .fallback = a_fallback, .low = a_low, .high = a_high, .help = a_help
+#define FLAG_COUNT(...)                                   FLAG_RANGE(CLI_COUNT, __VA_ARGS__)
+#define FLAG_BYTES(...)                                   FLAG_RANGE(CLI_BYTES, __VA_ARGS__)
+#define FLAG_NUMBER(...)                                  FLAG_RANGE(CLI_NUMBER, __VA_ARGS__)
+#define FLAG_INTO(a_struct, a_member)                     .at = offsetof(a_struct, a_member), .bytes = sizeof((a_struct *)0)->a_member
+/* clang-format on */
 
 struct cli_value {
     bool given; /* on the command line or in the environment */
@@ -62,6 +76,11 @@ bool cli_on(const struct cli_args *args, const char *name);
 const char *cli_text(const struct cli_args *args, const char *name); /* NULL: not given, no fallback */
 uint64_t cli_count(const struct cli_args *args, const char *name);
 double cli_number(const struct cli_args *args, const char *name);
+
+/* cli_fill - writes the flags that were given into the members of *into that their rows name: const char * for a text, bool for a switch,
+ * uint32_t or uint64_t for a count. cli_default - what a member of *from says, for --help; false where it is no default to tell of. */
+void cli_fill(void *into, const struct cli_args *args);
+bool cli_default(char *text, size_t size, const struct cli_flag *flag, const void *from);
 
 /* cli_flag_argument, cli_flag_help - what help says of it; of a setting, from core/settings.h. argument NULL: it takes none. */
 const char *cli_flag_argument(const struct cli_flag *flag);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "store/sqlite/file.h"
@@ -38,7 +37,7 @@ static int read_all(uint8_t **bytes, size_t *n_bytes, int fd, const char *path, 
             uint8_t *larger = realloc(block, wanted);
             if (larger == NULL) {
                 free(block);
-                return err_set(err, ERR_MEMORY, "not enough memory to read %.200s", path);
+                return err_memory(err, "reading %.200s", path);
             }
             block = larger;
             capacity = wanted;
@@ -116,7 +115,7 @@ int cli_output_open(struct cli_output *out, const char *name, bool force, struct
     if (file_check_no_database(out->path, err) != 0)
         return -1;
     if (!force && lstat(name, &there) == 0)
-        return err_set(err, ERR_CONFLICT, "%.200s is there already: --force writes over it, or give another name",
+        return err_set(err, ERR_CONFLICT, "%.200s exists already: overwrite it with --force, or give another name",
                        name);
     return 0;
 }
@@ -161,33 +160,38 @@ int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t 
     return status;
 }
 
+int cli_json(struct json **root, struct text *text, struct err *err)
+{
+    *root = NULL;
+    if (text->failed)
+        err_memory(err, "the response");
+    else
+        *root = json_parse(text->bytes, text->n, err);
+    text_free(text);
+    return *root != NULL ? 0 : -1;
+}
+
 int cli_print_json(struct json *root, struct err *err)
 {
-    char *text = json_print(root, true);
+    char *text = json_print(root);
     json_free(root);
     if (text == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for the answer");
+        return err_memory(err, "the response");
     (void)puts(text);
     free(text);
     return 0;
 }
 
-char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES])
+int cli_print_object(struct json_writer *json, struct err *err)
 {
-    for (size_t i = 0; i < DIGEST_BYTES; i++)
-        (void)snprintf(text + 2 * i, 3, "%02x", digest[i]);
-    return text;
+    struct json *root = NULL;
+    json_write_end(json);
+    return cli_json(&root, json->text, err) == 0 ? cli_print_json(root, err) : -1;
 }
 
-char *cli_time(char text[48], int64_t us)
+char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES])
 {
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm parts;
-    char date[32];
-    if (gmtime_r(&seconds, &parts) == NULL || strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
-        (void)snprintf(text, 48, "%lld us", (long long)us);
-    else
-        (void)snprintf(text, 48, "%s.%06dZ", date, (int)(us % 1000000));
+    text_print_hex(text, digest, DIGEST_BYTES);
     return text;
 }
 

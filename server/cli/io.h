@@ -9,6 +9,7 @@
 
 #include "core/core.h"
 #include "server/common/json.h"
+#include "server/common/json_write.h"
 
 /* cli_read - the whole file, or stdin for "-", malloc'ed. Errors: ERR_FILE (detail: errno; also when larger than
  * `bytes_max`), ERR_MEMORY. */
@@ -23,10 +24,9 @@ struct cli_output {
 };
 
 /* CLI_FLAG_FORCE - what --force means, for the flags of a verb. */
-#define CLI_FLAG_FORCE                                                                                                 \
-    {                                                                                                                  \
-        .name = "force", .kind = CLI_SWITCH, .help = "write over a file that is there; a database never is"            \
-    }
+/* clang-format off */
+#define CLI_FLAG_FORCE {FLAG_SWITCH("force", "overwrite an existing file; never a database")}
+/* clang-format on */
 
 /* cli_output_open - decides where it goes, and writes nothing: "-" or /dev/stdout, a pipe or a device, or a file, which must not be
  * there unless `force` is given, and may not be an SQLite database or a part of one either way. Before this process opens its own
@@ -39,14 +39,17 @@ void cli_output_fini(struct cli_output *out); /* a zeroed one is fine */
  * full disk or a crash leaves what was there before; one that came meanwhile is not written over. Errors: ERR_CONFLICT, ERR_FILE. */
 int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t n_bytes, struct err *err);
 
+/* cli_json - the text as a document, which json_free() releases; frees the text. Errors: ERR_MEMORY, those of json_parse(). */
+int cli_json(struct json **root, struct text *text, struct err *err);
+
+/* cli_print_object - ends the object that was begun with json_write_begin(), prints it and frees its text. As cli_print_json(). */
+int cli_print_object(struct json_writer *json, struct err *err);
+
 /* cli_print_json - prints and frees the document (also on error). Errors: ERR_MEMORY; writing is checked by cli_main(). */
 int cli_print_json(struct json *root, struct err *err);
 
 /* cli_hex - the digest as 64 digits and a zero; returns `text`. */
 char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES]);
-
-/* cli_time - "2026-01-31T12:00:00.250000Z" (RFC 3339, UTC) of microseconds since 1970; returns `text`. */
-char *cli_time(char text[48], int64_t us);
 
 /* cli_stop_watch - from now on SIGINT and SIGTERM only set the flag that cli_stop() reads; a second one kills.
  * cli_stop_flag() is that flag, for libraries that wait. */

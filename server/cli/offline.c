@@ -1,6 +1,8 @@
 /* offline.c - see cli/offline.h */
 #include "server/cli/offline.h"
 
+#include <limits.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +10,13 @@
 #include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/progress.h"
+#include "server/common/logger.h"
 #include "server/common/worker_team.h"
 #include "server/http/auth.h"
 
 #define LABELS_NAMED 5 /* in an error's text */
+#define PICTURES_BYTES                                                                                                 \
+    ((size_t)64 << 20) /* of past samples in memory while they are rehearsed: all of 60,000 of 28x28 */
 
 static bool has_flag(const struct cli_args *args, const char *name)
 {
@@ -69,11 +74,11 @@ int cli_url(const char **url, const struct cli_args *args, struct err *err)
 {
     *url = cli_text(args, "url");
     if (*url != NULL && cli_given(args, "db"))
-        return err_set(err, ERR_USAGE, "--db and --url cannot both be given: either a database or a daemon is asked");
+        return err_set(err, ERR_USAGE, "--db and --url exclude each other: use a database or a daemon");
     if (*url != NULL)
         return set_access(args, err);
     if (cli_given(args, "token-file") || cli_given(args, "ca"))
-        return err_set(err, ERR_USAGE, "--token-file and --ca go with --url: there is no daemon to show a token to");
+        return err_set(err, ERR_USAGE, "--token-file and --ca need --url");
     return 0;
 }
 
@@ -83,6 +88,31 @@ int cli_show_or_stop(void *progress, uint64_t done, uint64_t total)
     shown->total = total;
     progress_update(shown, done, NULL);
     return cli_stop() ? 1 : 0;
+}
+
+/* With nobody else to serve: the queue has no bound, --train-threads share the steps, and keys are as they were when it ends. */
+static int start_trainer(struct offline *offline, const struct cli_args *args, struct err *err)
+{
+    struct trainer_config config = trainer_config_default();
+    struct learner *learner = offline->learner;
+    config.queue_samples = config.queue_bytes = UINT64_MAX;
+    config.key_seconds = UINT_MAX;
+    config.alone = true;
+    if (store_rehearse_memory(offline->store, PICTURES_BYTES, err) != 0)
+        return -1;
+    if (has_flag(args, "train-threads")) {
+        const unsigned wanted = (unsigned)cli_count(args, "train-threads");
+        if (team_create_for(&offline->team, &learner->shape, learner->n_classes, wanted, err) != 0)
+            return -1;
+        workspace_share(learner->ws, offline->team, TEAM_LEAST);
+    }
+    logger_set_level(LOG_LINE_ERROR);
+    offline->trainer = trainer_create(offline->store, learner, &config, err);
+    if (offline->trainer == NULL)
+        return -1;
+    offline->store = NULL;
+    offline->learner = NULL;
+    return 0;
 }
 
 int offline_open(struct offline *out, const struct cli_args *args, bool read_only, struct err *err)
@@ -105,31 +135,65 @@ int offline_open(struct offline *out, const struct cli_args *args, bool read_onl
     }
     if (report.before[0] != '\0')
         (void)fprintf(stderr,
-                      "convd: %s: the log was made by arithmetic %s, and this is " ARITHMETIC_VERSION
-                      ": the snapshot of revision %llu is its ground\n",
+                      "convd: %s: the log is of arithmetic %s, and this convd has " ARITHMETIC_VERSION
+                      ": the snapshot of revision %llu is its baseline\n",
                       path, report.before, (unsigned long long)report.snapshot_revision);
-    if (report.passed_over > 0)
-        (void)fprintf(stderr, "convd: warning: %s: %u snapshot%s passed over: %s\n", path, report.passed_over,
-                      report.passed_over == 1 ? "" : "s", report.warning);
+    if (report.skipped > 0)
+        (void)fprintf(stderr, "convd: warning: %s: %u snapshot%s skipped: %s\n", path, report.skipped,
+                      report.skipped == 1 ? "" : "s", report.warning);
+    if (!read_only && start_trainer(out, args, err) != 0) {
+        offline_close(out);
+        return -1;
+    }
     return 0;
+}
+
+static void command_done(struct command *command)
+{
+    (void)sem_post(command->context);
+}
+
+int offline_do(struct offline *offline, struct command *commands, size_t n, struct err *err)
+{
+    sem_t done;
+    size_t sent = 0;
+    int status = 0;
+    (void)sem_init(&done, 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        commands[i].done = command_done;
+        commands[i].context = &done;
+        status = status == 0 ? trainer_submit(offline->trainer, &commands[i], err) : -1;
+        if (status != 0)
+            commands[i].status = -1; /* else it is the trainer's by now */
+        sent += status == 0;
+    }
+    for (size_t i = 0; i < sent;)
+        i += sem_wait(&done) == 0; /* else it was a signal: what is submitted is in the trainer's hands */
+    (void)sem_destroy(&done);
+    for (size_t i = 0; i < sent; i++)
+        if (commands[i].status != 0) {
+            *err = commands[i].err;
+            return -1;
+        }
+    return status;
+}
+
+int offline_stop(struct offline *offline, struct err *err)
+{
+    const int status = trainer_stop(offline->trainer, err);
+    trainer_free(offline->trainer);
+    offline->trainer = NULL;
+    return status;
 }
 
 void offline_close(struct offline *offline)
 {
+    if (offline->trainer != NULL)
+        (void)offline_stop(offline, NULL);
     learner_free(offline->learner);
     team_free(offline->team);
     store_close(offline->store);
     *offline = (struct offline){0};
-}
-
-int offline_share(struct offline *offline, const struct cli_args *args, struct err *err)
-{
-    const struct learner *learner = offline->learner;
-    const unsigned wanted = (unsigned)cli_count(args, "train-threads");
-    if (team_create_for(&offline->team, &learner->shape, learner->n_classes, wanted, err) != 0)
-        return -1;
-    workspace_share(learner->ws, offline->team, TEAM_LEAST);
-    return 0;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -143,7 +207,7 @@ int cli_labels_init(struct cli_labels *labels, const char (*names)[LABEL_BYTES_M
 {
     *labels = (struct cli_labels){.n = n, .rows = calloc(n + 1, sizeof *labels->rows)};
     if (labels->rows == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for %zu labels", n);
+        return err_memory(err, "%zu labels", n);
     for (size_t i = 0; i < n; i++)
         labels->rows[i] = (struct cli_label){.label = names[i], .index = (uint32_t)i};
     qsort(labels->rows, n, sizeof *labels->rows, compare_rows);
@@ -183,5 +247,5 @@ int cli_labels_cover(const struct cli_labels *labels, const struct dataset *data
     char more[32] = "";
     if (unknown > LABELS_NAMED)
         (void)snprintf(more, sizeof more, " and %zu more", unknown - LABELS_NAMED);
-    return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class %s%s%s", names, more, advice);
+    return err_set(err, ERR_LABEL_UNKNOWN, "unknown label %s%s%s", names, more, advice);
 }

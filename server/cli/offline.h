@@ -1,4 +1,8 @@
-/* offline.h - what offline verbs share: a database that is opened and recovered, and labels found quickly. */
+/* offline.h - what offline verbs share: a database that is opened and recovered, and labels found quickly.
+ *
+ * Who only reads has the store and the state. Who writes has a trainer (trainer/trainer.h) in this process instead, and gives it the
+ * commands that a daemon's requests make: there is one way into the log.
+ */
 #ifndef CONVD_SERVER_CLI_OFFLINE_H
 #define CONVD_SERVER_CLI_OFFLINE_H
 
@@ -8,21 +12,27 @@
 
 #include "server/cli/flags.h"
 #include "server/formats/dataset.h"
+#include "server/trainer/trainer.h"
 #include "store/store.h"
 
 struct offline {
     struct store *store;
-    struct learner *learner; /* the state as of the last event */
-    struct team *team;       /* of offline_share(), else NULL  */
+    struct learner *learner; /* the state as of the last event           */
+    struct trainer *trainer; /* of who writes: has taken over the two     */
+    struct team *team;       /* that shares the steps of a large model   */
 };
 
 /* offline_open - opens --db and recovers its state, with progress on stderr unless --quiet is given; a snapshot that had
- * to be passed over is a warning there. Errors: those of store_open() and store_recover(); ERR_USAGE (--arith). */
+ * to be skipped is a warning there. Errors: those of store_open() and store_recover(); ERR_USAGE (--arith). */
 int offline_open(struct offline *out, const struct cli_args *args, bool read_only, struct err *err);
 void offline_close(struct offline *offline); /* a zeroed one is fine */
 
-/* offline_share - training shares the steps of a large model among --train-threads. Errors: ERR_MEMORY. */
-int offline_share(struct offline *offline, const struct cli_args *args, struct err *err);
+/* offline_do - commands [n], from the first being submitted until all of them are done. Errors: those of trainer_submit(), and that of the
+ * first which failed; `status` says which were done. */
+int offline_do(struct offline *offline, struct command *commands, size_t n, struct err *err);
+
+/* offline_stop - of who writes: all that was asked for is done, and a snapshot taken. Then offline_close(). Errors: trainer_stop()'s. */
+int offline_stop(struct offline *offline, struct err *err);
 
 /* cli_show_or_stop - a store_progress (store.h): draws `progress`, a struct progress, and stops the work after SIGINT or
  * SIGTERM where cli_stop_watch() was called. */

@@ -2,7 +2,6 @@
 #include "server/cli/progress.h"
 
 #include <assert.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "server/common/clock.h"

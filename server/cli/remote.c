@@ -7,20 +7,20 @@
 
 #include "server/cli/io.h"
 
-#define SLICE_MAX     256u
-#define SLICE_BYTES   (1u << 20)
-#define ANSWER_VALUES 200000u /* probabilities in one answer; JSON_VALUES_MAX is five times as much */
+#define SLICE_MAX       256u
+#define SLICE_BYTES     (1u << 20)
+#define RESPONSE_VALUES 200000u /* probabilities in one response; JSON_VALUES_MAX is five times as much */
 
 static int not_convd(const char *what, struct err *err)
 {
-    return err_set(err, ERR_NETWORK, "the answer has no \"%s\": is a convd of this version there?", what);
+    return err_set(err, ERR_NETWORK, "the response has no \"%s\": is the daemon a convd of this version?", what);
 }
 
 int remote_parse(struct json **root, const struct client_reply *reply, struct err *err)
 {
     struct err why = {0};
     *root = json_parse(reply->body, reply->n_body, &why);
-    return *root != NULL ? 0 : err_set(err, ERR_NETWORK, "the answer is not JSON: %.200s", why.text);
+    return *root != NULL ? 0 : err_set(err, ERR_NETWORK, "the response is not JSON: %.200s", why.text);
 }
 
 int remote_json(struct json **root, struct client *client, const char *method, const char *path, const char *body,
@@ -43,12 +43,7 @@ int remote_json(struct json **root, struct client *client, const char *method, c
 
 int remote_count(uint64_t *out, const struct json *object, const char *name, struct err *err)
 {
-    const struct json *member = json_get(object, name);
-    double number = member != NULL && json_type(member) == JSON_NUMBER ? json_number(member) : -1;
-    if (!(number >= 0 && number < 9007199254740992.0)) /* 2^53 */
-        return not_convd(name, err);
-    *out = (uint64_t)number;
-    return 0;
+    return json_whole(out, json_get(object, name), 0, JSON_WHOLE_MAX) ? 0 : not_convd(name, err);
 }
 
 /* ---- GET /model ---- */
@@ -107,7 +102,7 @@ static int read_labels(struct remote *remote, const struct json *model, struct e
         return not_convd("classes", err);
     char(*labels)[LABEL_BYTES_MAX + 1] = calloc(n, sizeof *labels);
     if (labels == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for %zu labels", n);
+        return err_memory(err, "%zu labels", n);
     size_t i = 0;
     for (const struct json *c = json_first(classes); c != NULL; c = json_next(c), i++) {
         const char *label = json_string(c);
@@ -169,8 +164,8 @@ void remote_close(struct remote *remote)
 uint32_t remote_slice(const struct remote *remote)
 {
     uint32_t by_bytes = SLICE_BYTES / remote->shape.n_input;
-    uint32_t by_answer = ANSWER_VALUES / (uint32_t)remote->n_labels; /* at least 195: SHAPE_CLASSES_MAX */
-    uint32_t slice = by_bytes < by_answer ? by_bytes : by_answer;
+    uint32_t by_response = RESPONSE_VALUES / (uint32_t)remote->n_labels; /* at least 195: SHAPE_CLASSES_MAX */
+    uint32_t slice = by_bytes < by_response ? by_bytes : by_response;
     return slice < 1 ? 1 : slice > SLICE_MAX ? SLICE_MAX : slice;
 }
 

@@ -37,15 +37,14 @@ static inline int cancel_err(const struct cancel *cancel, struct err *err)
 {
     switch ((enum cancel_reason)atomic_load(&cancel->reason)) {
     case CANCEL_STOPPING:
-        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+        return err_set(err, ERR_STOPPING, "convd is stopping");
     case CANCEL_GONE:
-        return err_set(err, ERR_BUSY, "the client left before this was done");
+        return err_set(err, ERR_BUSY, "the client left before the request was done");
     case CANCEL_LATE:
     case CANCEL_NONE:
         break;
     }
-    return err_set(err, ERR_BUSY,
-                   "this was not done within the time that a request has: send less in one, or try later");
+    return err_set(err, ERR_BUSY, "the request took longer than its time limit: send less at once, or try later");
 }
 
 #endif

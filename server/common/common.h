@@ -2,8 +2,9 @@
  *
  * In reading order:
  *   text.{h,c}         a buffer of bytes that grows
- *   json.{h,c}         reading and writing JSON; alone knows cJSON
+ *   json.{h,c}         reading JSON; alone knows cJSON
  *   json_number.c      a number as text
+ *   json_write.{h,c}   writing JSON, member by member
  *   json_scan.{h,c}    is this JSON? What stands between the network and cJSON
  *   label_take.{h,c}   the one way in for a label; alone knows utf8proc
  *   rank.{h,c}         the classes of one prediction, best first

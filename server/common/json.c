@@ -3,9 +3,6 @@
  * cJSON by itself takes trailing garbage, control characters as white space, "01", invalid UTF-8, and recurses a
  * thousand levels deep; json_scan() has refused all that before cJSON_Parse sees a byte. (cJSON also notes the place of
  * its last error in a static variable; nobody reads it, and after the scan there is no error but want of memory.)
- *
- * A failed allocation while building marks the parent by the type cJSON_Invalid, which cJSON_Print refuses to print: so
- * the error travels to json_print() without a flag of its own.
  */
 #include "server/common/json.h"
 
@@ -45,7 +42,7 @@ static int check_names(const cJSON *object, struct err *err)
     const char *few[32];
     const char **names = n <= 32 ? few : malloc(n * sizeof *names);
     if (names == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory");
+        return err_memory(err, "%zu names", n);
     size_t i = 0;
     for (const cJSON *m = object->child; m != NULL; m = m->next)
         names[i++] = m->string;
@@ -53,7 +50,7 @@ static int check_names(const cJSON *object, struct err *err)
     int status = 0;
     for (i = 1; i < n && status == 0; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
-            status = err_set(err, ERR_SYNTAX, "the member \"%.60s\" is there twice", names[i]);
+            status = err_set(err, ERR_SYNTAX, "the member \"%.60s\" is given twice", names[i]);
     if (names != few)
         free(names);
     return status;
@@ -102,7 +99,7 @@ struct json *json_parse(const char *bytes, size_t n_bytes, struct err *err)
         return NULL;
     cJSON *root = cJSON_ParseWithLength(bytes, n_bytes);
     if (root == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a JSON text of %zu bytes", n_bytes);
+        err_memory(err, "a JSON text of %zu bytes", n_bytes);
         return NULL;
     }
     if (check_tree(root, err) != 0) {
@@ -124,7 +121,6 @@ enum json_type json_type(const struct json *value)
     case cJSON_True:
         return JSON_BOOL;
     case cJSON_Number:
-    case cJSON_Raw: /* how json_add_number() stores one */
         return JSON_NUMBER;
     case cJSON_String:
         return JSON_STRING;
@@ -192,6 +188,15 @@ double json_number(const struct json *value)
     return cJSON_IsNumber(node(value)) ? node(value)->valuedouble : 0.0;
 }
 
+bool json_whole(uint64_t *out, const struct json *value, uint64_t low, uint64_t high)
+{
+    const double number = cJSON_IsNumber(node(value)) ? node(value)->valuedouble : -1;
+    if (!(number >= (double)low && number <= (double)high) || number != (double)(uint64_t)number)
+        return false;
+    *out = (uint64_t)number;
+    return true;
+}
+
 bool json_bool(const struct json *value)
 {
     return cJSON_IsTrue(node(value)) != 0;
@@ -202,107 +207,7 @@ const char *json_string(const struct json *value)
     return cJSON_IsString(node(value)) ? node(value)->valuestring : NULL;
 }
 
-/* ---- building ---- */
-
-struct json *json_object(void)
+char *json_print(const struct json *root)
 {
-    return view(cJSON_CreateObject());
-}
-
-struct json *json_array(void)
-{
-    return view(cJSON_CreateArray());
-}
-
-/* Hangs the item under its parent, which then owns it; returns it. Whatever fails spoils the parent. */
-static struct json *add(struct json *parent, const char *name, cJSON *item)
-{
-    cJSON *p = (cJSON *)parent;
-    if (p == NULL) {
-        cJSON_Delete(item);
-        return NULL;
-    }
-    if (item != NULL && (name == NULL ? cJSON_AddItemToArray(p, item) : cJSON_AddItemToObject(p, name, item)))
-        return view(item);
-    cJSON_Delete(item);
-    p->type = cJSON_Invalid;
-    return NULL;
-}
-
-struct json *json_add_object(struct json *parent, const char *name)
-{
-    return add(parent, name, cJSON_CreateObject());
-}
-
-struct json *json_add_array(struct json *parent, const char *name)
-{
-    return add(parent, name, cJSON_CreateArray());
-}
-
-static bool is_utf8(const char *text, size_t n)
-{
-    for (size_t at = 0; at < n;) {
-        size_t length = json_utf8(text + at, n - at);
-        if (length == 0)
-            return false;
-        at += length;
-    }
-    return true;
-}
-
-/* A copy with U+FFFD for every byte that begins no character; NULL: out of memory. */
-static char *repaired(const char *text, size_t n)
-{
-    char *copy = n < SIZE_MAX / 3 ? malloc(3 * n + 1) : NULL;
-    if (copy == NULL)
-        return NULL;
-    size_t to = 0;
-    for (size_t at = 0; at < n;) {
-        size_t length = json_utf8(text + at, n - at);
-        memcpy(copy + to, length == 0 ? "\xEF\xBF\xBD" : text + at, length == 0 ? 3 : length);
-        to += length == 0 ? 3 : length;
-        at += length == 0 ? 1 : length;
-    }
-    copy[to] = '\0';
-    return copy;
-}
-
-void json_add_string(struct json *parent, const char *name, const char *text)
-{
-    if (text == NULL) {
-        json_add_null(parent, name);
-        return;
-    }
-    size_t n = strlen(text);
-    if (is_utf8(text, n)) {
-        add(parent, name, cJSON_CreateString(text));
-        return;
-    }
-    char *copy = repaired(text, n);
-    add(parent, name, copy == NULL ? NULL : cJSON_CreateString(copy));
-    free(copy);
-}
-
-void json_add_number(struct json *parent, const char *name, double number)
-{
-    char text[JSON_NUMBER_BYTES];
-    json_number_print(text, number);
-    add(parent, name, cJSON_CreateRaw(text));
-}
-
-void json_add_bool(struct json *parent, const char *name, bool value)
-{
-    add(parent, name, cJSON_CreateBool(value));
-}
-
-void json_add_null(struct json *parent, const char *name)
-{
-    add(parent, name, cJSON_CreateNull());
-}
-
-char *json_print(const struct json *root, bool pretty)
-{
-    if (root == NULL)
-        return NULL;
-    return pretty ? cJSON_Print(node(root)) : cJSON_PrintUnformatted(node(root));
+    return cJSON_Print(node(root));
 }

@@ -1,11 +1,11 @@
-/* json.h - reading and writing JSON, over cJSON, which only common/json.c includes.
+/* json.h - reading JSON, over cJSON, which only common/json.c includes.
  *
  * Reading is strict and bounded. json_scan() first proves that the bytes are one RFC 8259 text and nothing more, valid
  * UTF-8, nested at most JSON_DEPTH_MAX deep, with at most JSON_VALUES_MAX values; only then does cJSON, which is
  * lenient and recursive, see them. After it, duplicate keys and numbers that are not finite are refused, so that a
  * document has one reading. `struct json` is a borrowed view into a document; it lives as long as the document.
  *
- * Any thread may read or build documents, each its own.
+ * Writing is common/json_write.h. Any thread may read documents, each its own.
  */
 #ifndef CONVD_SERVER_COMMON_JSON_H
 #define CONVD_SERVER_COMMON_JSON_H
@@ -46,21 +46,13 @@ bool json_bool(const struct json *value);                          /* false for 
 const char *json_string(const struct json *value);                 /* zero-terminated UTF-8; NULL for other types.
                                                                     * "\u0000" is refused at parse           */
 
-/* Building. All take ownership of nothing but what they make; a NULL anywhere (out of memory) makes the text NULL, so
- * that only json_print()'s result needs a look. `name` NULL: parent is an array. */
-struct json *json_object(void);
-struct json *json_array(void);
-struct json *json_add_object(struct json *parent, const char *name);
-struct json *json_add_array(struct json *parent, const char *name);
+/* json_whole - whether the value is a whole number from low to high, which then is in *out; high is at most JSON_WHOLE_MAX, 2^53: up to
+ * there a double has them all. */
+#define JSON_WHOLE_MAX (UINT64_C(1) << 53)
+bool json_whole(uint64_t *out, const struct json *value, uint64_t low, uint64_t high);
 
-/* json_add_string - NULL becomes null. What is not UTF-8 (a message that was cut within a character) becomes U+FFFD. */
-void json_add_string(struct json *parent, const char *name, const char *text);
-void json_add_number(struct json *parent, const char *name, double number); /* as json_number_print() */
-void json_add_bool(struct json *parent, const char *name, bool value);
-void json_add_null(struct json *parent, const char *name);
-
-/* json_print - malloc'ed, zero-terminated text, or NULL; does not free the document. pretty: indented, for people. */
-char *json_print(const struct json *root, bool pretty);
+/* json_print - indented, for people: malloc'ed, zero-terminated text, or NULL: out of memory. */
+char *json_print(const struct json *root);
 
 /* json_number_print - the number as JSON writes it, whatever the locale; returns the length without the final zero.
  *

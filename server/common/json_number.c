@@ -1,12 +1,11 @@
 /* json_number.c - a number as text: see json_number_print() in common/json.h.
  *
- * printf with %g would do, but not when an answer has ten probabilities and a prediction takes 13 us: the shortest of
+ * printf with %g would do, but not when a response has ten probabilities and a prediction takes 13 us: the shortest of
  * 6 to 9 digits costs four rounds of printf and strtof, ten times as much. In the range that matters the digits come
  * from one product of doubles by an exact power of ten instead.
  */
 #include "server/common/json.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,7 +74,7 @@ size_t json_number_print(char text[JSON_NUMBER_BYTES], double number)
     }
     double a = fabs(number);
     bool negative = number < 0;
-    if (a <= 9007199254740992.0 && a == (double)(uint64_t)a)
+    if (a <= (double)JSON_WHOLE_MAX && a == (double)(uint64_t)a)
         return (size_t)snprintf(text, JSON_NUMBER_BYTES, "%s%llu", negative ? "-" : "", (unsigned long long)a);
     if (a < 1e-13 || a >= 1e9)
         return put_slow(text, negative, a);

@@ -141,7 +141,7 @@ static int scan_escape(struct scan *s)
     if (scan_hex4(s, &code) != 0)
         return -1;
     if (code == 0)
-        return fail(s, "\\u0000 is not taken in strings");
+        return fail(s, "\\u0000 is not allowed in strings");
     if (code >= 0xDC00 && code <= 0xDFFF)
         return fail(s, "a low surrogate without its high one");
     if (code >= 0xD800 && code <= 0xDBFF) {
@@ -162,7 +162,7 @@ static int scan_string(struct scan *s)
     for (;;) {
         int c = peek(s);
         if (c < 0)
-            return fail(s, "it ends within a string");
+            return fail(s, "the text ends within a string");
         if (c < 0x20)
             return fail(s, "a control character in a string must be escaped");
         if (c == '"') {
@@ -253,7 +253,7 @@ static int scan_value(struct scan *s, unsigned depth)
     case 'n':
         return scan_word(s, "null");
     case -1:
-        return fail(s, "it ends before a value");
+        return fail(s, "the text ends before a value");
     default:
         if (c == '-' || (c >= '0' && c <= '9'))
             return scan_number(s);

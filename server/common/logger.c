@@ -12,7 +12,7 @@
 static bool under_journald;
 static atomic_int lowest = LOG_LINE_INFO;
 
-void log_open(void)
+void logger_open(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat status;
@@ -22,33 +22,33 @@ void log_open(void)
                      fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
-void log_set_level(enum log_priority level)
+void logger_set_level(enum logger_priority level)
 {
     atomic_store_explicit(&lowest, (int)level, memory_order_relaxed);
 }
 
-bool log_takes(enum log_priority priority)
+bool logger_takes(enum logger_priority priority)
 {
     return (int)priority <= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
 
-int log_level_parse(enum log_priority *level, const char *word, struct err *err)
+int logger_level_parse(enum logger_priority *level, const char *word, struct err *err)
 {
     static const char *const words[] = {"error", "warning", "notice", "info", "debug"};
     for (int i = 0; i < 5; i++) {
         if (strcmp(words[i], word) == 0) {
-            *level = (enum log_priority)(LOG_LINE_ERROR + i);
+            *level = (enum logger_priority)(LOG_LINE_ERROR + i);
             return 0;
         }
     }
     return err_set(err, ERR_USAGE, "--log-level is \"%.40s\", but must be error, warning, notice, info or debug", word);
 }
 
-void log_line(enum log_priority priority, const char *format, ...)
+void logger_line(enum logger_priority priority, const char *format, ...)
 {
     char line[1024];
     size_t used = 0;
-    if (!log_takes(priority))
+    if (!logger_takes(priority))
         return;
     if (under_journald)
         used = (size_t)snprintf(line, sizeof line, "<%d>", (int)priority);

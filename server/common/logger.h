@@ -11,7 +11,7 @@
 #include "core/err.h"
 
 /* syslog's numbers: less is more important. DEBUG has one line for each request. */
-enum log_priority {
+enum logger_priority {
     LOG_LINE_ERROR = 3,
     LOG_LINE_WARNING = 4,
     LOG_LINE_NOTICE = 5,
@@ -19,16 +19,16 @@ enum log_priority {
     LOG_LINE_DEBUG = 7
 };
 
-/* log_open - looks at JOURNAL_STREAM; call once, before threads. */
-void log_open(void);
+/* logger_open - looks at JOURNAL_STREAM; call once, before threads. */
+void logger_open(void);
 
-/* log_set_level - the least important priority that is still written; LOG_LINE_INFO before. log_takes - whether one is. */
-void log_set_level(enum log_priority level);
-bool log_takes(enum log_priority priority);
+/* logger_set_level - the least important priority that is still written; LOG_LINE_INFO before. logger_takes - whether one is. */
+void logger_set_level(enum logger_priority level);
+bool logger_takes(enum logger_priority priority);
 
-/* log_level_parse - "error", "warning", "notice", "info" or "debug". Errors: ERR_USAGE, which lists them. */
-int log_level_parse(enum log_priority *level, const char *word, struct err *err);
+/* logger_level_parse - "error", "warning", "notice", "info" or "debug". Errors: ERR_USAGE, which lists them. */
+int logger_level_parse(enum logger_priority *level, const char *word, struct err *err);
 
-void log_line(enum log_priority priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void logger_line(enum logger_priority priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -90,7 +90,7 @@ struct offload *offload_create(unsigned threads, struct err *err)
     assert(threads >= 2);
     struct offload *offload = calloc(1, sizeof *offload + threads * sizeof *offload->threads);
     if (offload == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for %u threads", threads);
+        err_memory(err, "%u threads", threads);
         return NULL;
     }
     (void)pthread_mutex_init(&offload->lock, NULL);
@@ -117,10 +117,10 @@ int offload_submit(struct offload *offload, struct offload_task *task, struct er
     int status = 0;
     (void)pthread_mutex_lock(&offload->lock);
     if (offload->stopping) {
-        status = err_set(err, ERR_STOPPING, "the daemon is stopping");
+        status = err_set(err, ERR_STOPPING, "convd is stopping");
     } else if (offload->counts.waiting >= OFFLOAD_QUEUE_MAX) {
         offload->counts.refused++;
-        status = err_set(err, ERR_BUSY, "%u heavy requests wait already: try again later", OFFLOAD_QUEUE_MAX);
+        status = err_set(err, ERR_BUSY, "%u heavy requests wait, the limit: try again later", OFFLOAD_QUEUE_MAX);
     } else {
         task->queued = true;
         list_add(&offload->queue, task);

@@ -3,7 +3,7 @@
  * An HTTP thread serves many connections: whatever it does for one of them, the others wait for. So it does itself what takes a fraction
  * of a millisecond, and hands over what takes longer: many images, large pictures, large JSON. The connection sleeps meanwhile
  * (routes/call.h: call_offload()). Threads of the pool have a lower priority than those that serve, and are a few, so that any number of
- * heavy requests takes processors, but not the answers, from the others.
+ * heavy requests takes processors, but not the responses, from the others.
  *
  * Two lengths of task wait in one queue, in order of arrival. One thread takes short ones only, so that a crowd of long ones (seconds each)
  * does not keep those of some milliseconds waiting. The queue is bounded by number; the bodies that wait in it are bounded by http/body_buffer.h.

@@ -1,7 +1,6 @@
 /* text.c - see common/text.h */
 #include "server/common/text.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -99,6 +98,16 @@ size_t text_print_u64(char to[TEXT_U64_BYTES], uint64_t number)
     } while (number != 0);
     memcpy(to, digits + at, sizeof digits - at);
     return sizeof digits - at;
+}
+
+void text_print_hex(char *to, const uint8_t *bytes, size_t n_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n_bytes; i++) {
+        to[2 * i] = digits[bytes[i] >> 4];
+        to[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    to[2 * n_bytes] = '\0';
 }
 
 void text_add_u64(struct text *text, uint64_t number)

@@ -38,6 +38,9 @@ void text_add_u64(struct text *text, uint64_t number);
 #define TEXT_U64_BYTES 20u
 size_t text_print_u64(char to[TEXT_U64_BYTES], uint64_t number);
 
+/* text_print_hex - two digits for each byte, and a zero. */
+void text_print_hex(char *to, const uint8_t *bytes, size_t n_bytes);
+
 /* text_add_fixed9 - a finite number from 0 to 1e9 with nine decimals ("0.054321000"): exact to half a unit of 1e-9, by integer
  * arithmetic, in a tenth of printf's time. Negative, larger or not finite numbers: what "%.9g" gives, or null. */
 void text_add_fixed9(struct text *text, double number);

@@ -170,7 +170,7 @@ struct team *team_create(unsigned n, struct err *err)
     assert(n >= 2 && n <= TEAM_MEMBERS_MAX);
     struct threads *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
     if (t == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for %u threads", n);
+        err_memory(err, "%u threads", n);
         return NULL;
     }
     *t = (struct threads){.team = {.n = n, .run = run}, .alone_next = ALONE_MIN};

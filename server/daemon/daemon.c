@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -35,7 +34,7 @@
 /* At a stop, which takes no longer than five seconds whatever clients do. */
 #define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */
 #define DRAIN_MS 1500 /* for all others, beyond that                                      */
-#define FLUSH_MS 1000 /* for the answers that the trainer's stop set free                 */
+#define FLUSH_MS 1000 /* for the responses that the trainer's stop set free                 */
 #define LOOK_MS  250  /* how often the main thread looks round */
 
 struct daemon {
@@ -60,8 +59,8 @@ struct daemon {
     unsigned n_places;
     bool terminal; /* stderr was one at the start */
     struct watchdog watchdog;
-    enum log_priority level; /* of the log, as configured */
-    int64_t told_ms;         /* when recovery last told of its progress */
+    enum logger_priority level; /* of the log, as configured */
+    int64_t told_ms;            /* when recovery last told of its progress */
 };
 
 struct daemon_config daemon_config_default(void)
@@ -100,7 +99,7 @@ static int make_default_model(struct daemon *daemon, struct err *err)
     daemon->learner = learner_create(&create, daemon->arith, 0, err);
     if (daemon->learner == NULL || store_create(&daemon->store, daemon->config->db, &create, daemon->learner, err) != 0)
         return -1;
-    log_line(LOG_LINE_NOTICE, "made a default model in %s: 28 x 28 grey, classes 0 to 9", daemon->config->db);
+    logger_line(LOG_LINE_NOTICE, "created a default model in %s: 28 x 28 grey, classes 0 to 9", daemon->config->db);
     return 0;
 }
 
@@ -126,10 +125,9 @@ static int salvage(struct daemon *daemon, struct store_recovery *report, struct 
     if (store_salvage(&daemon->store, daemon->config->db, daemon->arith, recovering, daemon, &daemon->learner, report,
                       err) != 0)
         return -1;
-    log_line(LOG_LINE_ERROR, "the log is damaged: %s", daemon->damage.text);
-    log_line(LOG_LINE_ERROR,
-             "training is off; predictions are answered as of revision %llu, the last that can be proved",
-             (unsigned long long)daemon->learner->revision);
+    logger_line(LOG_LINE_ERROR, "the log is damaged: %s", daemon->damage.text);
+    logger_line(LOG_LINE_ERROR, "training is off; predictions are of revision %llu, the last that can be proved",
+                (unsigned long long)daemon->learner->revision);
     return 0;
 }
 
@@ -146,19 +144,19 @@ static int open_model(struct daemon *daemon, struct err *err)
         status = salvage(daemon, &report, err);
     if (status != 0)
         return -1;
-    if (report.passed_over > 0)
-        log_line(LOG_LINE_WARNING, "passed over %u damaged snapshot%s: %s", report.passed_over,
-                 report.passed_over == 1 ? "" : "s", report.warning);
+    if (report.skipped > 0)
+        logger_line(LOG_LINE_WARNING, "skipped %u damaged snapshot%s: %s", report.skipped,
+                    report.skipped == 1 ? "" : "s", report.warning);
     if (report.before[0] != '\0')
-        log_line(LOG_LINE_NOTICE,
-                 "the log was made by arithmetic %s, and this is " ARITHMETIC_VERSION
-                 ": the snapshot of revision %llu is its ground. All samples are learned, but what is before revision "
-                 "%llu does not replay to the same bits any more",
-                 report.before, (unsigned long long)report.snapshot_revision,
-                 (unsigned long long)store_ground(daemon->store).revision);
-    log_line(LOG_LINE_INFO, "%s: revision %llu, step %llu; replayed %llu events, %llu samples", db,
-             (unsigned long long)daemon->learner->revision, (unsigned long long)daemon->learner->step,
-             (unsigned long long)report.events, (unsigned long long)report.samples);
+        logger_line(LOG_LINE_NOTICE,
+                    "the log is of arithmetic %s, and this convd has " ARITHMETIC_VERSION
+                    ": the snapshot of revision %llu is its baseline. All samples are learned, but the log before "
+                    "revision %llu no longer replays to the same bits",
+                    report.before, (unsigned long long)report.snapshot_revision,
+                    (unsigned long long)store_baseline(daemon->store).revision);
+    logger_line(LOG_LINE_INFO, "%s: revision %llu, step %llu; replayed %llu events, %llu samples", db,
+                (unsigned long long)daemon->learner->revision, (unsigned long long)daemon->learner->step,
+                (unsigned long long)report.events, (unsigned long long)report.samples);
     return 0;
 }
 
@@ -172,7 +170,7 @@ static int open_sockets(struct daemon *daemon, struct err *err)
     if (n < 0)
         return err_set(err, ERR_NETWORK, "the sockets passed by systemd cannot be used: %s", strerror(-n));
     if (n > (int)ACCEPTOR_SOCKETS_MAX)
-        return err_set(err, ERR_NETWORK, "systemd passed %d sockets; at most %u are served", n, ACCEPTOR_SOCKETS_MAX);
+        return err_set(err, ERR_NETWORK, "systemd passed %d sockets; the limit is %u", n, ACCEPTOR_SOCKETS_MAX);
     for (int i = 0; i < n; i++) {
         int fd = SD_LISTEN_FDS_START + i;
         if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
@@ -205,8 +203,9 @@ static int look_at_sockets(struct daemon *daemon, struct guard *guard, struct er
         daemon->n_places++;
     }
     if (clear && auth_on(daemon->auth))
-        log_line(LOG_LINE_WARNING, "tokens and pictures travel in clear beyond this machine: --tls-cert and --tls-key, "
-                                   "or a proxy that speaks TLS, would hide them");
+        logger_line(
+            LOG_LINE_WARNING,
+            "tokens and pictures leave this machine unencrypted: use --tls-cert and --tls-key, or a proxy with TLS");
     return 0;
 }
 
@@ -217,13 +216,14 @@ static int share_descriptors(const struct daemon_config *config, struct http_con
     if (descriptors_share(&http->connections, &http->spare, config->threads, err) != 0)
         return -1;
     if (http->connections < config->connections)
-        log_line(LOG_LINE_WARNING,
-                 "at most %u connections at a time, not %u: this process may not have more files open (ulimit -n, "
-                 "LimitNOFILE=)",
-                 http->connections, config->connections);
+        logger_line(
+            LOG_LINE_WARNING,
+            "the limit of connections is %u, not %u, because of the limit of open files: raise that (ulimit -n, "
+            "LimitNOFILE=)",
+            http->connections, config->connections);
     else
-        log_line(LOG_LINE_INFO, "at most %u connections at a time; libmicrohttpd %s", http->connections,
-                 http_library());
+        logger_line(LOG_LINE_INFO, "the limit of connections is %u; libmicrohttpd %s", http->connections,
+                    http_library());
     return 0;
 }
 
@@ -233,19 +233,18 @@ static int start(struct daemon *daemon, struct err *err)
     if (open_model(daemon, err) != 0)
         return -1;
     struct trainer_config trainer = config->trainer;
-    trainer.render_answer = train_render_answer;
     daemon->events = events_create(config->event_readers, err);
     if (daemon->events == NULL)
         return -1;
-    trainer.note = events_note;
-    trainer.note_context = daemon->events;
+    trainer.notify = events_notify;
+    trainer.notify_context = daemon->events;
     trainer.training_off = daemon->damage.code == ERR_NONE ? NULL : daemon->damage.text;
     struct learner *learner = daemon->learner;
     if (team_create_for(&daemon->team, &learner->shape, learner->n_classes, config->train_threads, err) != 0)
         return -1;
     workspace_share(learner->ws, daemon->team, TEAM_LEAST);
     trainer.threads = config->threads + (daemon->team != NULL ? daemon->team->n : 1);
-    const uint64_t ground = store_ground(daemon->store).revision; /* stays while we serve */
+    const uint64_t baseline = store_baseline(daemon->store).revision; /* stays while we serve */
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;
@@ -261,11 +260,11 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes->offload = daemon->offload;
     if (config->request_pixels > 0)
         daemon->routes->request_pixels = config->request_pixels;
-    daemon->routes->ground = ground;
+    daemon->routes->baseline = baseline;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     daemon->routes->events = daemon->events;
-    daemon->routes->remember = remember_create(config->remember, config->remember_seconds, err);
-    if (daemon->routes->remember == NULL)
+    daemon->routes->prediction_cache = prediction_cache_create(config->remember, config->remember_seconds, err);
+    if (daemon->routes->prediction_cache == NULL)
         return -1;
     v2_name(daemon->routes->v2, config->db);
     daemon->routes->tls = daemon->tls.certificate != NULL;
@@ -307,23 +306,23 @@ static void reload(struct daemon *daemon)
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld%06ld", (long long)now.tv_sec, now.tv_nsec / 1000);
     if (!auth_on(daemon->auth))
-        log_line(LOG_LINE_NOTICE, "SIGHUP: there are no tokens to read again; restart to set some");
+        logger_line(LOG_LINE_NOTICE, "SIGHUP: there are no tokens to reload; restart convd to set some");
     else if (auth_reload(daemon->auth, &err) == 0)
-        log_line(LOG_LINE_NOTICE, "SIGHUP: the tokens have been read again");
+        logger_line(LOG_LINE_NOTICE, "SIGHUP: tokens reloaded");
     else
-        log_line(LOG_LINE_ERROR, "SIGHUP: the tokens stay as they were: %s", err.text);
+        logger_line(LOG_LINE_ERROR, "SIGHUP: tokens not reloaded, the old ones stay: %s", err.text);
     (void)sd_notify(0, "READY=1");
 }
 
 /* Said at both levels, so that a person sees that the signal came. */
-static void change_level(enum log_priority level)
+static void change_level(enum logger_priority level)
 {
     const bool more = level == LOG_LINE_DEBUG;
     if (!more)
-        log_line(LOG_LINE_NOTICE, "SIGUSR2: logging as configured");
-    log_set_level(level);
+        logger_line(LOG_LINE_NOTICE, "SIGUSR2: logging as configured");
+    logger_set_level(level);
     if (more)
-        log_line(LOG_LINE_NOTICE, "SIGUSR1: logging each request, until SIGUSR2");
+        logger_line(LOG_LINE_NOTICE, "SIGUSR1: logging each request, until SIGUSR2");
 }
 
 static int serve(struct daemon *daemon, struct err *err)
@@ -350,14 +349,14 @@ static int serve(struct daemon *daemon, struct err *err)
         /* After a failed sync the kernel may have dropped what was not yet on the disk: only a restart, which reads what is
          * really there, tells. */
         if (trainer_stats(daemon->trainer).storage_failed)
-            status =
-                err_set(err, ERR_STORAGE, "a write to the disk failed: stopping, so that the next start can verify");
+            status = err_set(err, ERR_STORAGE,
+                             "a write to the disk failed: stopping, so that the next start reads what is on the disk");
     }
     if (signal != 0)
-        log_line(LOG_LINE_NOTICE, "%s: stopping",
-                 signal == SIGTERM  ? "SIGTERM"
-                 : signal == SIGHUP ? "SIGHUP"
-                                    : "SIGINT");
+        logger_line(LOG_LINE_NOTICE, "%s: stopping",
+                    signal == SIGTERM  ? "SIGTERM"
+                    : signal == SIGHUP ? "SIGHUP"
+                                       : "SIGINT");
     return status;
 }
 
@@ -420,9 +419,9 @@ static int prepare(struct daemon *daemon, struct err *err)
 int daemon_run(const struct daemon_config *config, struct err *err)
 {
     struct daemon daemon = {.config = config};
-    if (log_level_parse(&daemon.level, config->log_level, err) != 0)
+    if (logger_level_parse(&daemon.level, config->log_level, err) != 0)
         return -1;
-    log_open();
+    logger_open();
     /* Few arenas, and large blocks from the kernel and back to it: resident memory stays what is in use. */
     (void)mallopt(M_ARENA_MAX, 2);
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
@@ -430,7 +429,7 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     sigset_t before;
     signals_block(&before);
 
-    log_set_level(daemon.level);
+    logger_set_level(daemon.level);
     watchdog_clear(&daemon.watchdog);
     daemon.terminal = isatty(STDERR_FILENO) != 0;
     int status = prepare(&daemon, err);
@@ -440,7 +439,7 @@ int daemon_run(const struct daemon_config *config, struct err *err)
         status = serve(&daemon, err);
     struct err stop_err = {0};
     if (stop(&daemon, &stop_err) != 0) {
-        log_line(LOG_LINE_WARNING, "the snapshot at the end failed (the log is complete): %s", stop_err.text);
+        logger_line(LOG_LINE_WARNING, "the snapshot at shutdown failed (the log is complete): %s", stop_err.text);
         if (status == 0 && err != NULL)
             *err = stop_err;
         status = -1;

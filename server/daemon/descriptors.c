@@ -35,8 +35,8 @@ int descriptors_share(unsigned *connections, unsigned *spare, unsigned threads, 
     *spare = left / 4 < SPARE_MAX ? (unsigned)(left / 4) + 1 : SPARE_MAX;
     if (left <= *spare)
         return err_set(err, ERR_USAGE,
-                       "this process may have only %llu files open, which is not enough for a single connection: raise "
-                       "its limit (ulimit -n, LimitNOFILE=) to %llu or more",
+                       "the limit of open files is %llu, too low for a single connection: raise it (ulimit -n, "
+                       "LimitNOFILE=) to %llu or more",
                        (unsigned long long)limit.rlim_cur, (unsigned long long)used + 8);
     if (left - *spare < *connections)
         *connections = (unsigned)(left - *spare);

@@ -2,7 +2,6 @@
 #include "server/daemon/watchdog.h"
 
 #include <fcntl.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>

@@ -1,7 +1,6 @@
 /* dataset.c - see formats/dataset.h: which kind, whose turn, which labels. */
 #include "server/formats/dataset.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@ struct dataset {
     char (*label_texts)[4]; /* the IDX labels' */
     const char **labels;
     size_t n_labels;
-    bool *dropped; /* of each file of the folder: it is passed over; NULL: none is, each must be a picture */
+    bool *dropped; /* of each file of the folder: it is skipped; NULL: none is, each must be a picture */
     struct dataset_skipped skipped;
 };
 
@@ -55,7 +54,7 @@ static int collect_idx_labels(struct dataset *d, struct err *err)
     d->label_texts = calloc(256, sizeof *d->label_texts);
     d->labels = calloc(256, sizeof *d->labels);
     if (d->label_texts == NULL || d->labels == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for labels");
+        return err_memory(err, "labels");
     for (unsigned v = 0; v < 256; v++) {
         if (!seen[v])
             continue;
@@ -69,7 +68,7 @@ static int collect_folder_labels(struct dataset *d, struct err *err)
 {
     d->labels = calloc(d->folder.n_classes, sizeof *d->labels);
     if (d->labels == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for labels");
+        return err_memory(err, "labels");
     for (size_t i = 0; i < d->folder.n_classes; i++)
         if (i == 0 || strcmp(d->folder.classes[i].label, d->folder.classes[i - 1].label) != 0)
             d->labels[d->n_labels++] = d->folder.classes[i].label;
@@ -98,7 +97,7 @@ static int open_pairs(struct dataset *d, const char *const *files, size_t n_file
 {
     d->pairs = calloc(n_files / 2, sizeof *d->pairs);
     if (d->pairs == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for %zu files", n_files);
+        return err_memory(err, "%zu files", n_files);
     for (; d->n_pairs < n_files / 2; d->n_pairs++) {
         struct idx_pair *pair = &d->pairs[d->n_pairs];
         if (idx_pair_open(pair, files[2 * d->n_pairs], files[2 * d->n_pairs + 1], err) != 0)
@@ -108,7 +107,7 @@ static int open_pairs(struct dataset *d, const char *const *files, size_t n_file
     return collect_idx_labels(d, err);
 }
 
-int dataset_open(struct dataset **out, const char *const *files, size_t n_files, struct err *err)
+int dataset_open(struct dataset **out, const char *const *files, size_t n_files, uint64_t pixels_max, struct err *err)
 {
     if (n_files != 1 && (n_files == 0 || n_files % 2 != 0))
         return err_set(err, ERR_FILE,
@@ -116,7 +115,8 @@ int dataset_open(struct dataset **out, const char *const *files, size_t n_files,
                        n_files);
     struct dataset *d = calloc(1, sizeof *d);
     if (d == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a dataset");
+        return err_memory(err, "a dataset");
+    d->folder.pixels_max = pixels_max;
     if ((n_files == 1 ? open_folder(d, files[0], err) : open_pairs(d, files, n_files, err)) != 0) {
         dataset_close(d);
         return -1;
@@ -148,7 +148,14 @@ uint64_t dataset_length(const struct dataset *d)
 
 const struct dataset_skipped *dataset_skipped(const struct dataset *d)
 {
-    return &d->skipped;
+    return d != NULL ? &d->skipped : NULL;
+}
+
+void dataset_skip(struct dataset_skipped *skipped, const struct err *why)
+{
+    if (skipped->files < DATASET_SKIPPED_NAMED)
+        memcpy(skipped->first[skipped->files], why->text, sizeof why->text);
+    skipped->files++;
 }
 
 size_t dataset_labels(const struct dataset *d, const char *const **labels)
@@ -157,7 +164,7 @@ size_t dataset_labels(const struct dataset *d, const char *const **labels)
     return d->n_labels;
 }
 
-/* Image i of the folder. 1: there it is; 0: it is passed over; -1. */
+/* Image i of the folder. 1: there it is; 0: it is skipped; -1. */
 static int read_picture(struct dataset *d, uint64_t i, const struct shape *shape, const struct settings *settings,
                         uint8_t *input, const char **label, struct err *err)
 {
@@ -172,9 +179,7 @@ static int read_picture(struct dataset *d, uint64_t i, const struct shape *shape
         return -1;
     }
     d->dropped[i] = true;
-    if (d->skipped.files < DATASET_SKIPPED_NAMED)
-        memcpy(d->skipped.first[d->skipped.files], why.text, sizeof why.text);
-    d->skipped.files++;
+    dataset_skip(&d->skipped, &why);
     return 0;
 }
 
@@ -202,7 +207,7 @@ int dataset_look(struct dataset *d, const struct shape *shape, const struct sett
     bool *found = calloc(d->folder.n_classes, sizeof *found);
     d->dropped = strict ? NULL : calloc((size_t)d->length, sizeof *d->dropped);
     if (input == NULL || found == NULL || (!strict && d->dropped == NULL))
-        status = err_set(err, ERR_MEMORY, "out of memory for a look at the pictures");
+        status = err_memory(err, "checking the pictures");
     for (uint64_t i = 0; i < d->length && status >= 0; i++) {
         const char *label;
         bool *of_class = &found[d->folder.items[i].class_];
@@ -238,12 +243,4 @@ int dataset_next(struct dataset *d, const struct shape *shape, const struct sett
     if (d->pair == d->n_pairs)
         return 0;
     return idx_pair_get(&d->pairs[d->pair], d->next++, shape, settings, input, label, err) == 0 ? 1 : -1;
-}
-
-int dataset_rewind(struct dataset *d, struct err *err)
-{
-    (void)err;
-    d->pair = 0;
-    d->next = 0;
-    return 0;
 }

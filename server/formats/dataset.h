@@ -9,10 +9,10 @@
  *           from it.
  *   folder  one sub-folder per class, named as its label, with PNG and JPEG files (told by content), fitted and
  *           inverted by the settings. Files come in the order of their names (by bytes), one of each class in turn, so
- *           that an online learner does not see one class after another; a class that runs out is passed over. Names
+ *           that an online learner does not see one class after another; a class that runs out is skipped. Names
  *           that begin with a dot, and Thumbs.db and its like, are hidden: counted, and not looked at; nor are files
  *           beside the sub-folders and folders inside them. Symbolic links are followed. Any other file in a sub-folder
- *           must be a picture, or is passed over: see dataset_look().
+ *           must be a picture, or is skipped: see dataset_look().
  *
  * One thread at a time.
  */
@@ -27,13 +27,13 @@
 
 struct dataset;
 
-/* dataset_open - files: one folder, or 2, 4, .. IDX files. Owns: the caller, who calls dataset_close() (NULL is fine).
+/* dataset_open - files: one folder, or 2, 4, .. IDX files; pixels_max: of a picture (image/image.h). Owns: the caller, who calls dataset_close() (NULL is fine).
  * Errors: ERR_FILE (missing, not IDX, truncated, longer than it says, no pair, folder without pictures, sub-folder
  * whose name can be no label; names the file), ERR_MEMORY. *out is written on success only. */
-int dataset_open(struct dataset **out, const char *const *files, size_t n_files, struct err *err);
+int dataset_open(struct dataset **out, const char *const *files, size_t n_files, uint64_t pixels_max, struct err *err);
 void dataset_close(struct dataset *dataset);
 
-/* dataset_length - images in one pass, as far as is known: less what was passed over so far; 0 for IDX files that hold none. */
+/* dataset_length - images in one pass, as far as is known: less what was skipped so far; 0 for IDX files that hold none. */
 uint64_t dataset_length(const struct dataset *dataset);
 
 /* dataset_labels - the distinct labels, sorted (numbers by value, then text by bytes); owned by the dataset. */
@@ -55,16 +55,16 @@ struct dataset_skipped {
 int dataset_look(struct dataset *dataset, const struct shape *shape, const struct settings *settings, bool strict,
                  struct err *err);
 
-/* dataset_skipped - so far; the hidden ones from the start. */
+/* dataset_skipped - so far; the hidden ones from the start. NULL of a NULL. */
 const struct dataset_skipped *dataset_skipped(const struct dataset *dataset);
+
+/* dataset_skip - one more of `files`; why: names it. */
+void dataset_skip(struct dataset_skipped *skipped, const struct err *why);
 
 /* dataset_next - fills input [shape.n_input], and *label (valid until the next call).
  * 1: one more; 0: the end; -1: error, which names the file: those of image_to_input(), ERR_FILE. After an error the
  * next call goes on with the next image. */
 int dataset_next(struct dataset *dataset, const struct shape *shape, const struct settings *settings, uint8_t *input,
                  const char **label, struct err *err);
-
-/* dataset_rewind - starts again, with the same images in the same order. Cannot fail; returns 0. */
-int dataset_rewind(struct dataset *dataset, struct err *err);
 
 #endif

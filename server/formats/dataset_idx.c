@@ -37,7 +37,7 @@ static int explain(gzFile file, const char *path, struct err *err)
     if (code == Z_ERRNO)
         return err_set(err, ERR_FILE, "cannot read %.200s: %s", path, strerror(errno));
     if (code == Z_MEM_ERROR)
-        return err_set(err, ERR_MEMORY, "out of memory for reading %.200s", path);
+        return err_memory(err, "reading %.200s", path);
     if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
         return err_set(err, ERR_FILE, "%.200s is corrupt: %.60s", path, text);
     return err_set(err, ERR_FILE, "%.200s is truncated", path);
@@ -89,13 +89,13 @@ static int read_header(struct idx *idx, gzFile file, const char *path, struct er
 static int read_values(struct idx *idx, gzFile file, const char *path, struct err *err)
 {
     if (idx->n_values > SIZE_MAX / 2)
-        return err_set(err, ERR_MEMORY, "out of memory for %.200s", path);
+        return err_memory(err, "%.200s", path);
     const size_t n = (size_t)idx->n_values;
     size_t size = n < STEP_BYTES ? n : STEP_BYTES;
     for (size_t at = 0; at < n || idx->values == NULL; at = size, size = n - size < size ? n : 2 * size) {
         uint8_t *values = realloc(idx->values, size == 0 ? 1 : size);
         if (values == NULL)
-            return err_set(err, ERR_MEMORY, "out of memory for %zu bytes of %.200s", size, path);
+            return err_memory(err, "%zu bytes of %.200s", size, path);
         idx->values = values;
         if (read_bytes(file, values + at, size - at, path, err) != 0)
             return -1;
@@ -129,12 +129,12 @@ static int take_images(struct idx_pair *pair, struct idx *idx, const char *path,
                    width = idx->side[idx->n_sides - 1];
     if (channels > CHANNELS_MAX || width * height > IMAGE_PIXELS_MAX_DEFAULT)
         return err_set(err, ERR_FILE,
-                       "%.200s holds images of %llu x %llu x %llu, but at most %u pixels of %u channels are taken",
-                       path, (unsigned long long)width, (unsigned long long)height, (unsigned long long)channels,
+                       "%.200s holds images of %llu x %llu x %llu, ; the limit is %u pixels and %u channels", path,
+                       (unsigned long long)width, (unsigned long long)height, (unsigned long long)channels,
                        IMAGE_PIXELS_MAX_DEFAULT, CHANNELS_MAX);
     pair->path = strdup(path);
     if (pair->path == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for %.200s", path);
+        return err_memory(err, "%.200s", path);
     pair->width = (uint32_t)width;
     pair->height = (uint32_t)height;
     pair->channels = (uint32_t)channels;
@@ -215,10 +215,10 @@ int idx_pair_get(struct idx_pair *pair, uint64_t i, const struct shape *shape, c
     }
     if (pair->channels > 4)
         return err_set(err, ERR_VALUE,
-                       "%.200s: images of %u channels are taken only at the input's very size and channels", pair->path,
+                       "%.200s: images of %u channels must have the size and channels of the model's input", pair->path,
                        pair->channels);
     if (pair->rgba == NULL && (pair->rgba = malloc(n_plane * 4)) == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for an image of %.200s", pair->path);
+        return err_memory(err, "an image of %.200s", pair->path);
     to_picture(pair->rgba, pixels, n_plane, pair->channels);
     const struct picture picture = {.width = pair->width, .height = pair->height, .rgba = pair->rgba};
     if (image_fit(input, shape, settings->fit, INVERT_NEVER, &picture, err) != 0)

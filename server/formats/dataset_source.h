@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "server/formats/dataset.h"
+#include "server/formats/folder.h"
 
 /* One pair of IDX files. */
 struct idx_pair {
@@ -30,16 +31,16 @@ int idx_pair_get(struct idx_pair *pair, uint64_t i, const struct shape *shape, c
 struct class_folder {
     char *path;
     struct class_files {
-        char *folder; /* the sub-folder's name */
         char label[LABEL_BYTES_MAX + 1];
-        char **names;
-        size_t n_names, size;
-    } * classes; /* in byte order of the labels, several of one label where the names differ in form; without files: dropped */
+        struct folder_files files;
+    } * classes; /* in byte order of the labels, several of one label where the names differ in form */
     size_t n_classes, size;
     struct class_item {
         uint32_t class_, name;
     } * items; /* [length] in the order in which they come */
     uint64_t length, hidden;
+    uint64_t pixels_max; /* of a picture; set before it is opened */
+    bool fresh;          /* while it is listed: the sub-folder that the walk is in has no file yet */
 };
 
 int class_folder_open(struct class_folder *folder, const char *path, struct err *err);

@@ -7,6 +7,7 @@
  *   npz.{h,c}           for numpy
  *   onnx.{h,c}          for ONNX Runtime: the whole network
  *   dataset.{h,c}       labelled images from files, one at a time
+ *   folder.{h,c}        the files of a folder, but for what is hidden
  *   dataset_source.h    the two kinds of dataset
  *   dataset_idx.c       a pair of IDX files
  *   dataset_folder.c    a folder with one sub-folder per class

@@ -10,10 +10,14 @@
 #include <stdbool.h>
 
 #include "core/core.h"
-#include "server/common/json.h"
+#include "server/common/json_write.h"
 
-/* metadata_add - adds them to `object` as strings. false: out of memory; json_print() of the document would tell as well. */
-bool metadata_add(struct json *object, const struct learner *learner);
+/* metadata_each - calls `add` for each of them. false: out of memory, and some were left out. */
+bool metadata_each(const struct learner *learner, void (*add)(void *context, const char *name, const char *text),
+                   void *context);
+
+/* metadata_write - as members, which are strings. As above. */
+bool metadata_write(struct json_writer *json, const struct learner *learner);
 
 /* floats_to_little_endian - in place: a float of this machine becomes four bytes, the lowest first, as all three formats
  * have it. No instruction on a little-endian machine. */

@@ -149,28 +149,29 @@ int npz_encode(uint8_t **bytes, size_t *n_bytes, const struct learner *learner, 
     size_t n_k = (size_t)s->kernels * s->n_k, n_01 = (size_t)s->n_0 * s->n_1;
     size_t n = n_k + n_01 + (size_t)s->n_1 * learner->n_classes;
     struct archive archive = {0};
-    struct json *metadata = json_object();
-    char *text = metadata_add(metadata, learner) ? json_print(metadata, false) : NULL;
+    struct text metadata = {0};
+    struct json_writer json = json_write_begin(&metadata);
+    const bool whole = metadata_write(&json, learner);
+    json_write_end(&json);
     float *parameters = malloc(n * sizeof *parameters);
     char *file = NULL;
-    if (text != NULL && parameters != NULL &&
-        text_reserve(&archive.out, n * sizeof *parameters + strlen(text) + 4096)) {
+    if (whole && !metadata.failed && parameters != NULL &&
+        text_reserve(&archive.out, n * sizeof *parameters + metadata.n + 4096)) {
         char descr[24];
         net_export(&learner->net, parameters, parameters + n_k, parameters + n_k + n_01);
         floats_to_little_endian(parameters, n);
         add_parameters(&archive, learner, parameters);
-        (void)snprintf(descr, sizeof descr, "|S%zu", strlen(text));
-        add(&archive, "metadata.npy", descr, "()", text, strlen(text));
+        (void)snprintf(descr, sizeof descr, "|S%zu", metadata.n);
+        add(&archive, "metadata.npy", descr, "()", metadata.bytes, metadata.n);
         finish(&archive);
         *n_bytes = archive.out.n;
         file = text_take(&archive.out);
     }
     free(parameters);
-    free(text);
-    json_free(metadata);
+    text_free(&metadata);
     text_free(&archive.out);
     if (file == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for an npz file");
+        return err_memory(err, "an npz file");
     *bytes = (uint8_t *)file;
     return 0;
 }

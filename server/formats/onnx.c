@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/common/json.h"
 #include "server/common/text.h"
 #include "server/formats/metadata.h"
 
@@ -104,7 +103,7 @@ static int put_parameters(struct text *out, const struct learner *learner, struc
     float *k = malloc((n_k + n_01 + n_12) * sizeof *k);
     if (k == NULL || !text_reserve(out, (n_k + n_01 + n_12) * sizeof *k + 16384)) {
         free(k);
-        return err_set(err, ERR_MEMORY, "out of memory for an ONNX file");
+        return err_memory(err, "an ONNX file");
     }
     float *w01 = k + n_k, *w12 = w01 + n_01;
     net_export(&learner->net, k, w01, w12);
@@ -115,7 +114,12 @@ static int put_parameters(struct text *out, const struct learner *learner, struc
                    n_k * sizeof *k);
     put_tensor(out, "w01", FLOAT, (const uint64_t[]){s->n_0, s->n_1}, 2, w01, n_01 * sizeof *k);
     put_tensor(out, "w12", FLOAT, (const uint64_t[]){s->n_1, learner->n_classes}, 2, w12, n_12 * sizeof *k);
-    put_scalar(out, "per_255", 1.0F / 255);
+    if (learner->settings.normalize == NORMALIZE_STD) {
+        put_scalar(out, "least", (float)NORMALIZE_LEAST);
+        put_scalar(out, "unit", (float)NORMALIZE_DEVIATION);
+    } else {
+        put_scalar(out, "unit", 1.0F / 255);
+    }
     put_scalar(out, "mean", learner->settings.mean);
     put_target(out, s->n_0);
     free(k);
@@ -153,13 +157,42 @@ static void put_attribute(struct text *out, const char *name, enum attribute_typ
     message_close(out, attribute);
 }
 
-static void put_nodes(struct text *out, const struct shape *s)
+/* The mean over all but the batch, kept as [batch, 1, 1, 1]. */
+static void put_image_mean(struct text *out, const char *output, const char *input)
+{
+    size_t node = node_open(out, "ReduceMean", output, input, NULL);
+    put_attribute(out, "axes", ATTRIBUTE_INTS, (const uint64_t[]){1, 2, 3}, 3);
+    put_attribute(out, "keepdims", ATTRIBUTE_INT, (const uint64_t[]){1}, 1);
+    message_close(out, node);
+}
+
+/* x of "value": the equations of core/net.h. */
+static void put_input(struct text *out, enum normalize normalize)
+{
+    const char *from = "value";
+    if (normalize != NORMALIZE_NONE) {
+        put_image_mean(out, "image_mean", from);
+        put_node(out, "Sub", "centred", from, "image_mean");
+        from = "centred";
+    }
+    if (normalize == NORMALIZE_STD) {
+        put_node(out, "Mul", "squares", from, from);
+        put_image_mean(out, "variance", "squares");
+        put_node(out, "Sqrt", "deviation", "variance", NULL);
+        put_node(out, "Max", "divisor", "deviation", "least");
+        put_node(out, "Div", "standard", from, "divisor");
+        from = "standard";
+    }
+    put_node(out, "Mul", "scaled", from, "unit");
+    put_node(out, "Sub", "x", "scaled", "mean");
+}
+
+static void put_nodes(struct text *out, const struct shape *s, enum normalize normalize)
 {
     size_t node = node_open(out, "Cast", "value", "pixels", NULL);
     put_attribute(out, "to", ATTRIBUTE_INT, (const uint64_t[]){FLOAT}, 1);
     message_close(out, node);
-    put_node(out, "Mul", "scaled", "value", "per_255");
-    put_node(out, "Sub", "x", "scaled", "mean");
+    put_input(out, normalize);
     if (s->kernels > 0) {
         node = node_open(out, "Conv", "lc", "x", "kernels");
         put_attribute(out, "kernel_shape", ATTRIBUTE_INTS, (const uint64_t[]){s->kernel_height, s->kernel_width}, 2);
@@ -210,7 +243,7 @@ static int put_graph(struct text *out, const struct learner *learner, struct err
 {
     const struct shape *s = &learner->shape;
     size_t graph = message_open(out, 7); /* ModelProto.graph */
-    put_nodes(out, s);
+    put_nodes(out, s, learner->settings.normalize);
     put_string(out, 2, "convd");
     if (put_parameters(out, learner, err) != 0)
         return -1;
@@ -220,18 +253,14 @@ static int put_graph(struct text *out, const struct learner *learner, struct err
     return 0;
 }
 
-static int put_metadata(struct text *out, const struct learner *learner, struct err *err)
+/* ModelProto.metadata_props */
+static void put_property(void *context, const char *name, const char *text)
 {
-    struct json *metadata = json_object();
-    bool whole = metadata_add(metadata, learner);
-    for (const struct json *entry = json_first(metadata); entry != NULL; entry = json_next(entry)) {
-        size_t property = message_open(out, 14); /* ModelProto.metadata_props */
-        put_string(out, 1, json_name(entry));
-        put_string(out, 2, json_string(entry));
-        message_close(out, property);
-    }
-    json_free(metadata);
-    return whole ? 0 : err_set(err, ERR_MEMORY, "out of memory for an ONNX file");
+    struct text *out = context;
+    size_t property = message_open(out, 14);
+    put_string(out, 1, name);
+    put_string(out, 2, text);
+    message_close(out, property);
 }
 
 int onnx_encode(uint8_t **bytes, size_t *n_bytes, const struct learner *learner, struct err *err)
@@ -246,16 +275,11 @@ int onnx_encode(uint8_t **bytes, size_t *n_bytes, const struct learner *learner,
     put_number(&out, 2, OPSET_VERSION);
     message_close(&out, opset);
     int status = put_graph(&out, learner, err);
-    if (status == 0)
-        status = put_metadata(&out, learner, err);
-    size_t n = out.n;
-    char *file = status == 0 ? text_take(&out) : NULL;
-    if (status == 0 && file == NULL)
-        status = err_set(err, ERR_MEMORY, "out of memory for an ONNX file");
+    const bool whole = metadata_each(learner, put_property, &out);
+    *n_bytes = out.n;
+    *bytes = status == 0 && whole ? (uint8_t *)text_take(&out) : NULL;
     text_free(&out);
-    if (status != 0)
-        return -1;
-    *bytes = (uint8_t *)file;
-    *n_bytes = n;
-    return 0;
+    if (status == 0 && *bytes == NULL)
+        status = err_memory(err, "an ONNX file");
+    return status;
 }

@@ -34,7 +34,7 @@ struct safetensors {
 };
 
 /* safetensors_decode - reads all that safetensors_encode() writes, and files by others with those tensors and no more.
- * Metadata that convd does not know is passed over; `out` keeps nothing of `bytes`.
+ * Metadata that convd does not know is skipped; `out` keeps nothing of `bytes`.
  * Errors: ERR_FILE: header too long or not JSON, offsets that overlap, leave holes or leave the file, dtype other than
  * F32, tensors that are missing or unknown, shapes over convd's limits or that do not fit each other or the metadata,
  * values that are not finite, labels that are none; names the tensor. ERR_MEMORY. *out is written on success only. */

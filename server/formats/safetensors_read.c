@@ -31,18 +31,6 @@ struct file {
     struct tensor tensor[N_TENSORS];
 };
 
-/* A whole number from low to high, which is below 2^53. */
-static bool whole(uint64_t *out, const struct json *value, uint64_t low, uint64_t high)
-{
-    if (value == NULL || json_type(value) != JSON_NUMBER)
-        return false;
-    double number = json_number(value);
-    if (!(number >= (double)low && number <= (double)high) || number != (double)(uint64_t)number)
-        return false;
-    *out = (uint64_t)number;
-    return true;
-}
-
 /* ---- tensors ---- */
 
 static int read_shape(struct tensor *t, const struct json *shape, struct err *err)
@@ -54,7 +42,7 @@ static int read_shape(struct tensor *t, const struct json *shape, struct err *er
     for (const struct json *v = json_first(shape); v != NULL; v = json_next(v), i++) {
         uint64_t side;
         /* Two factors below 2^29 cannot overflow, and the product is bounded before the next one comes. */
-        if (!whole(&side, v, 1, SHAPE_PARAMETERS_MAX) || (t->floats *= side) > SHAPE_PARAMETERS_MAX)
+        if (!json_whole(&side, v, 1, SHAPE_PARAMETERS_MAX) || (t->floats *= side) > SHAPE_PARAMETERS_MAX)
             return err_set(err, ERR_FILE, "the tensor %s must have sides of at least 1 and at most %u values", t->name,
                            SHAPE_PARAMETERS_MAX);
         t->side[i] = (uint32_t)side;
@@ -73,8 +61,9 @@ static int read_tensor(struct tensor *t, const struct json *value, size_t n_data
         return -1;
     const struct json *offsets = json_get(value, "data_offsets");
     uint64_t end;
-    if (offsets == NULL || json_length(offsets) != 2 || !whole(&t->begin, json_first(offsets), 0, (uint64_t)1 << 52) ||
-        !whole(&end, json_next(json_first(offsets)), 0, (uint64_t)1 << 52))
+    if (offsets == NULL || json_length(offsets) != 2 ||
+        !json_whole(&t->begin, json_first(offsets), 0, JSON_WHOLE_MAX) ||
+        !json_whole(&end, json_next(json_first(offsets)), 0, JSON_WHOLE_MAX))
         return err_set(err, ERR_FILE, "the tensor %s has no two data_offsets", t->name);
     if (end > n_data)
         return err_set(err, ERR_FILE, "the tensor %s ends at byte %llu of %zu bytes of data: the file is truncated",
@@ -124,7 +113,7 @@ static int read_tensors(struct file *f, const struct json *root, struct err *err
             if (strcmp(json_name(m), f->tensor[i].name) == 0)
                 t = &f->tensor[i];
         if (t == NULL)
-            return err_set(err, ERR_FILE, "the tensor \"%.60s\" is none of kernels, w01 and w12", json_name(m));
+            return err_set(err, ERR_FILE, "unknown tensor \"%.60s\": expected kernels, w01 and w12", json_name(m));
         if (read_tensor(t, m, f->n_data, err) != 0)
             return -1;
     }
@@ -136,11 +125,11 @@ static int read_tensors(struct file *f, const struct json *root, struct err *err
     if (w01->side[1] != w12->side[0])
         return err_set(err, ERR_FILE, "the tensor w12 has %u rows, but w01 has %u columns", w12->side[0], w01->side[1]);
     if (w12->side[1] > SHAPE_CLASSES_MAX)
-        return err_set(err, ERR_FILE, "the tensor w12 has %u columns, but a model may have at most %u classes",
-                       w12->side[1], SHAPE_CLASSES_MAX);
+        return err_set(err, ERR_FILE, "the tensor w12 has %u columns; the limit is %u classes", w12->side[1],
+                       SHAPE_CLASSES_MAX);
     if (k->there && (k->side[0] > SHAPE_KERNELS_MAX || k->side[1] > SHAPE_CHANNELS_MAX ||
                      k->side[2] > SHAPE_KERNEL_SIDE_MAX || k->side[3] > SHAPE_KERNEL_SIDE_MAX))
-        return err_set(err, ERR_FILE, "the tensor kernels is %u x %u x %u x %u, but may be at most %u x %u x %u x %u",
+        return err_set(err, ERR_FILE, "the tensor kernels is %u x %u x %u x %u; the limit is %u x %u x %u x %u",
                        k->side[0], k->side[1], k->side[2], k->side[3], SHAPE_KERNELS_MAX, SHAPE_CHANNELS_MAX,
                        SHAPE_KERNEL_SIDE_MAX, SHAPE_KERNEL_SIDE_MAX);
     return 0;
@@ -172,7 +161,7 @@ static int read_side(uint32_t *out, const struct json *metadata, const char *nam
     char *end = NULL;
     unsigned long number = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
     if (number < 1 || number > most || *end != '\0')
-        return err_set(err, ERR_FILE, "the metadata say %s \"%.20s\", but it must be from 1 to %u", name, text, most);
+        return err_set(err, ERR_FILE, "the metadata has %s \"%.20s\", but it must be from 1 to %u", name, text, most);
     *out = (uint32_t)number;
     return 1;
 }
@@ -193,8 +182,7 @@ static int read_labels(char (*labels)[LABEL_BYTES_MAX + 1], uint32_t n, const st
     }
     int status = -1;
     if (json_type(list) != JSON_ARRAY || json_length(list) != n) {
-        err_set(err, ERR_FILE, "the metadata name %zu classes, but the tensor w12 has %u columns", json_length(list),
-                n);
+        err_set(err, ERR_FILE, "the metadata has %zu classes, but the tensor w12 has %u columns", json_length(list), n);
         goto out;
     }
     uint32_t i = 0;
@@ -207,7 +195,7 @@ static int read_labels(char (*labels)[LABEL_BYTES_MAX + 1], uint32_t n, const st
         }
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(labels[j], labels[i]) == 0) {
-                err_set(err, ERR_FILE, "the metadata name the class \"%s\" twice", labels[i]);
+                err_set(err, ERR_FILE, "the metadata has the class \"%s\" twice", labels[i]);
                 goto out;
             }
     }
@@ -253,7 +241,7 @@ static int read_geometry(struct safetensors *out, const struct file *f, const st
     if (depth < 0)
         return -1;
     if (k->there && depth == 1 && channels != s->channels)
-        return err_set(err, ERR_FILE, "the metadata say %u channels, but the tensor kernels has %u", channels,
+        return err_set(err, ERR_FILE, "the metadata has %u channels, but the tensor kernels has %u", channels,
                        s->channels);
     if (!k->there)
         s->channels = channels;
@@ -334,7 +322,7 @@ int safetensors_decode(struct safetensors *out, const uint8_t *bytes, size_t n_b
     const size_t n_floats = f.n_data / 4; /* check_cover() */
     float *values = malloc(n_floats * sizeof *values + (size_t)n_classes * (LABEL_BYTES_MAX + 1));
     if (values == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for %zu parameters", n_floats);
+        err_memory(err, "%zu parameters", n_floats);
         goto out;
     }
     file.memory = values;

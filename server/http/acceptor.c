@@ -119,7 +119,7 @@ static void *run(void *context)
         struct pollfd polled[1 + ACCEPTOR_SOCKETS_MAX + ACCEPTOR_LINGERERS_MAX];
         nfds_t n = 0;
         polled[n++] = (struct pollfd){.fd = acceptor->wake, .events = POLLIN};
-        for (unsigned i = 0; i < acceptor->n_fds; i++) /* a negative fd is passed over by poll */
+        for (unsigned i = 0; i < acceptor->n_fds; i++) /* a negative fd is skipped by poll */
             polled[n++] = (struct pollfd){.fd = room ? acceptor->fds[i] : -1, .events = POLLIN};
         pthread_mutex_lock(&acceptor->lock);
         for (unsigned i = 0; i < acceptor->n_lingerers; i++)
@@ -153,11 +153,10 @@ int acceptor_start(struct acceptor **out, const int *fds, unsigned n_fds, const 
                    struct err *err)
 {
     if (n_fds == 0 || n_fds > ACCEPTOR_SOCKETS_MAX)
-        return err_set(err, ERR_NETWORK, "%u listening sockets: at least one and at most %u can be served", n_fds,
-                       ACCEPTOR_SOCKETS_MAX);
+        return err_set(err, ERR_NETWORK, "%u listening sockets; the limits are 1 and %u", n_fds, ACCEPTOR_SOCKETS_MAX);
     struct acceptor *acceptor = calloc(1, sizeof *acceptor);
     if (acceptor == NULL)
-        return err_set(err, ERR_MEMORY, "no memory to listen");
+        return err_memory(err, "listening");
     acceptor->calls = *calls;
     acceptor->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (acceptor->wake < 0) {

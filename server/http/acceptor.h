@@ -41,7 +41,7 @@ int acceptor_start(struct acceptor **out, const int *fds, unsigned n_fds, const 
                    struct err *err);
 
 /* acceptor_linger - reads and drops what comes on fd until its end, two seconds or 64 MiB, then closes it: closing at once
- * would send a reset, and the client might never see the answer that told it why. Any thread; owns fd. */
+ * would send a reset, and the client might never see the response that told it why. Any thread; owns fd. */
 void acceptor_linger(struct acceptor *acceptor, int fd);
 
 /* acceptor_deafen - closes the listening sockets; returns when that is done. */

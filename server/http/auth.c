@@ -45,15 +45,15 @@ int token_check(const char *text, const char *where, struct err *err)
     size_t n = strlen(text);
     if (n < TOKEN_BYTES_MIN)
         return err_set(err, ERR_USAGE,
-                       "%.120s: a token of %zu characters can be guessed; at least %u are needed: openssl rand -hex 32 "
+                       "%.120s: a token of %zu characters can be guessed; the minimum is %u: openssl rand -hex 32 "
                        "makes a good one",
                        where, n, TOKEN_BYTES_MIN);
     if (n > TOKEN_BYTES_MAX)
         return err_set(err, ERR_USAGE, "%.120s: the token is longer than %u characters", where, TOKEN_BYTES_MAX);
     if (!is_token(text, n))
         return err_set(err, ERR_USAGE,
-                       "%.120s: a token is of letters, digits and - . _ ~ + / only (= at its end): openssl rand -hex "
-                       "32 makes a good one",
+                       "%.120s: a token can have letters, digits and - . _ ~ + / only (= at its end): openssl rand "
+                       "-hex 32 makes a good one",
                        where);
     return 0;
 }
@@ -127,8 +127,8 @@ static int read_tokens(struct token tokens[N_TOKENS], char *const paths[N_TOKENS
     if (tokens[READING].set && tokens[WRITING].set &&
         memeql_sec(tokens[READING].digest, tokens[WRITING].digest, SHA256_DIGEST_SIZE))
         return err_set(err, ERR_USAGE,
-                       "%.100s and %.100s hold the same token: who may read could change the model; make them differ, "
-                       "or give %s alone",
+                       "%.100s and %.100s hold the same token, so every reader could change the model: use two tokens, "
+                       "or %s alone",
                        paths[READING], paths[WRITING], flags[WRITING]);
     return 0;
 }
@@ -148,7 +148,7 @@ static int find_file(char **out, enum which which, const char *flag, struct err 
         flag = path;
     }
     *out = strdup(flag);
-    return *out != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory for the tokens");
+    return *out != NULL ? 0 : err_memory(err, "the tokens");
 }
 
 /* ---- from start to stop ---- */
@@ -158,7 +158,7 @@ int auth_open(struct auth **out, const char *read_file, const char *write_file, 
     struct auth *auth = calloc(1, sizeof *auth);
     *out = NULL;
     if (auth == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the tokens");
+        return err_memory(err, "the tokens");
     pthread_rwlock_init(&auth->lock, NULL);
     if (find_file(&auth->paths[READING], READING, read_file, err) != 0 ||
         find_file(&auth->paths[WRITING], WRITING, write_file, err) != 0 ||
@@ -226,29 +226,27 @@ enum access auth_grant(struct auth *auth, const char *authorization)
     return writes ? ACCESS_WRITE : reads ? ACCESS_READ : ACCESS_NONE;
 }
 
-int auth_check(struct auth *auth, enum access needed, struct request *request, struct answer *answer)
+int auth_check(struct auth *auth, enum access needed, struct request *request, struct response *response)
 {
-    static const struct problem too_little = {ERR_FORBIDDEN, 403, "Not with this token", NULL};
+    static const struct problem too_little = {ERR_FORBIDDEN, 403, "Writing token needed", NULL};
     struct err err;
     request->granted = auth_grant(auth, request->authorization);
     if (request->granted >= needed)
         return 0;
     if (request->granted == ACCESS_READ) {
-        err_set(&err, ERR_FORBIDDEN, "this token is for reading; %s %.80s needs the writing one",
+        err_set(&err, ERR_FORBIDDEN, "this token is for reading; %s %.80s needs the writing token",
                 method_name(request->method), request->path);
-        answer_problem_row(answer, &too_little, &err);
-        answer->challenge = "Bearer realm=\"convd\", error=\"insufficient_scope\"";
+        response_problem_row(response, &too_little, &err);
+        response->challenge = "Bearer realm=\"convd\", error=\"insufficient_scope\"";
     } else if (request->authorization == NULL) {
-        err_set(&err, ERR_UNAUTHORIZED, "a token is needed: send it as \"Authorization: Bearer TOKEN\"");
-        answer_problem(answer, &err);
-        answer->challenge = "Bearer realm=\"convd\"";
+        response_error(response, ERR_UNAUTHORIZED, "a token is needed: send it as \"Authorization: Bearer TOKEN\"");
+        response->challenge = "Bearer realm=\"convd\"";
     } else {
-        err_set(&err, ERR_UNAUTHORIZED,
-                bearer(request->authorization) == NULL
-                    ? "a bearer token is needed: send it as \"Authorization: Bearer TOKEN\""
-                    : "this token is not known here");
-        answer_problem(answer, &err);
-        answer->challenge = "Bearer realm=\"convd\", error=\"invalid_token\"";
+        response_error(response, ERR_UNAUTHORIZED,
+                       bearer(request->authorization) == NULL
+                           ? "a bearer token is needed: send it as \"Authorization: Bearer TOKEN\""
+                           : "the token is not valid");
+        response->challenge = "Bearer realm=\"convd\", error=\"invalid_token\"";
     }
     return -1;
 }

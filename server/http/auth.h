@@ -45,9 +45,9 @@ int auth_reload(struct auth *auth, struct err *err);
 /* auth_grant - what an Authorization header (NULL: none came) gives its sender. Any thread; costs two SHA-256 at most. */
 enum access auth_grant(struct auth *auth, const char *authorization);
 
-/* auth_check - sets request->granted; 0 where that is at least what is needed. -1: *answer says 401 (no token, or one
+/* auth_check - sets request->granted; 0 where that is at least what is needed. -1: *response says 401 (no token, or one
  * that is not known) or 403 (the reading token, where the writing one is needed), both with WWW-Authenticate. */
-int auth_check(struct auth *auth, enum access needed, struct request *request, struct answer *answer);
+int auth_check(struct auth *auth, enum access needed, struct request *request, struct response *response);
 
 /* token_check - whether text is fit for one; where: what it is called in the error. Errors: ERR_USAGE. */
 int token_check(const char *text, const char *where, struct err *err);

@@ -140,9 +140,10 @@ bool http_body_add(struct http_body *body, struct http_bodies *bodies, const cha
 int http_body_check(const struct http_body *body, const struct http_bodies *bodies, struct err *err)
 {
     if (body->too_large)
-        return err_set(err, ERR_TOO_LARGE, "the body is larger than %llu bytes", (unsigned long long)bodies->limit);
+        return err_set(err, ERR_TOO_LARGE, "the body is too large; the limit is %llu bytes",
+                       (unsigned long long)bodies->limit);
     if (body->failed != ERR_NONE)
-        return err_set(err, body->failed, "too many large requests at once; try again");
+        return err_set(err, body->failed, "too many large requests at once: try again later");
     return 0;
 }
 

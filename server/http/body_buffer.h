@@ -27,7 +27,7 @@ struct http_bodies {
     uint64_t limit;                     /* of one body                                                     */
     uint64_t budget;                    /* of all large ones together: 64 MiB, or four times the limit     */
     atomic_uint_fast64_t n_bytes;       /* that are charged to it                             */
-    atomic_uint_fast64_t n_reply_bytes; /* of large answers that are being sent               */
+    atomic_uint_fast64_t n_reply_bytes; /* of large responses that are being sent               */
     pthread_mutex_t lock;               /* of what follows                                    */
     struct text spares[HTTP_BODY_SPARES_MAX];
     unsigned n_spares, n_spares_max;
@@ -42,7 +42,7 @@ struct http_body {
 
 #define HTTP_REPLY_BUDGET_BYTES ((uint64_t)128 << 20)
 
-/* http_reply_charge - an answer that holds so many bytes may be sent: together they stay within the budget, and one that is larger than all
+/* http_reply_charge - a response that holds so many bytes may be sent: together they stay within the budget, and one that is larger than all
  * of it goes alone. false: it may not now. http_reply_end - it was sent, or its client is gone. */
 bool http_reply_charge(struct http_bodies *bodies, uint64_t bytes);
 void http_reply_end(struct http_bodies *bodies, uint64_t bytes);

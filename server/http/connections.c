@@ -6,12 +6,13 @@
  * closed it is one of the spare descriptors. Only where all of those are in use does accepting wait.
  *
  * Those that arrive are never displaced, since they may have said all that they came to say: a flood that did it faster than they are
- * taken in would end in nobody being heard.
+ * taken in would end in nobody being heard. For the same reason those that wait for us to read what they said leave last.
  */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,10 +27,10 @@
 
 /* In this order they leave for new ones; among equals, whoever has got nowhere for longest. */
 enum rank {
-    RANK_UNHEARD, /* had no answer yet, and stands still; or is one of a crowd of such, with more than half of the places */
+    RANK_UNHEARD, /* had no response yet, and stands still; or is one of a crowd of such, with more than half of the places */
     RANK_IDLE,    /* between two requests                                                                        */
     RANK_HALF,    /* stands still in the middle of one                                                           */
-    RANK_STUCK,   /* its client does not take its answer                                                         */
+    RANK_STUCK,   /* its client does not take its response                                                         */
     RANK_FRESH,   /* has just come, or is in the middle of a request and gets on                                 */
     RANK_TRUSTED, /* between two requests, of a client that has a valid token                                    */
     RANK_STAYS    /* at work, being answered, with a valid token in a request                                    */
@@ -159,8 +160,8 @@ static void connection_close(struct http_connection *connection)
     text_free(&connection->target);
     http_body_fini(&connection->body, &http->bodies);
     http_reply_end(&http->bodies, connection->reply_bytes);
-    answer_free(&connection->answer);
-    http_answer_forget(connection);
+    response_free(&connection->response);
+    http_response_forget(connection);
     free(connection);
 }
 
@@ -218,7 +219,7 @@ static void displace(struct http_connection *connection)
     (void)shutdown(connection->fd, SHUT_RDWR);
 }
 
-/* A client that has its answer and has closed the connection may come again before the pool thread has got to see that. */
+/* A client that has its response and has closed the connection may come again before the pool thread has got to see that. */
 static bool displace_one_that_is_gone(struct http *http)
 {
     struct http_connection *c = http->connections;
@@ -231,12 +232,35 @@ static bool displace_one_that_is_gone(struct http *http)
     return c != NULL;
 }
 
-/* Lets `n` leave, or as many as there are, and some more of the same rank. Returns how many. Accept thread only; http->lock. */
+/* It has spoken, and its pool thread has not come to read it. */
+static bool is_unread(const struct http_connection *connection)
+{
+    const int phase = atomic_load_explicit(&connection->phase, memory_order_relaxed);
+    int n = 0;
+    return (phase == PHASE_IDLE || phase == PHASE_BODY) && ioctl(connection->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* Of those, in their order, `n` that are unread, or that are not; and `more` of the first one's rank. Returns how many. */
+static unsigned displace_some(const struct http_victim *victims, unsigned n_victims, bool unread, unsigned n,
+                              unsigned more)
+{
+    unsigned n_displaced = 0;
+    for (unsigned v = 0;
+         v < n_victims && (n_displaced < n || (n_displaced < more && victims[v].rank == victims[0].rank)); v++)
+        if (!victims[v].connection->leaves && is_unread(victims[v].connection) == unread) {
+            displace(victims[v].connection);
+            n_displaced++;
+        }
+    return n_displaced;
+}
+
+/* Lets `n` leave, or as many as there are, and some more of the same rank; whoever waits for us to read only where nobody else does.
+ * Returns how many. Accept thread only; http->lock. */
 static unsigned make_room(struct http *http, unsigned n)
 {
     const int64_t now = coarse_ms();
     struct http_victim *victims = http->victims;
-    unsigned n_all = 0, n_victims = 0, n_unheard = http->n_arriving, i = 0;
+    unsigned n_all = 0, n_victims = 0, n_unheard = http->n_arriving;
     for (struct http_connection *c = http->connections; c != NULL; c = c->next) {
         const int64_t moved = atomic_load_explicit(&c->moved_ms, memory_order_relaxed);
         const bool heard = atomic_load_explicit(&c->heard, memory_order_relaxed);
@@ -254,9 +278,10 @@ static unsigned make_room(struct http *http, unsigned n)
             victims[n_victims++].rank = crowd ? RANK_UNHEARD : victims[v].rank;
         }
     qsort(victims, n_victims, sizeof *victims, compare_victims);
-    for (; i < n_victims && (i < n || (i < http->places / AT_ONCE && victims[i].rank == victims[0].rank)); i++)
-        displace(victims[i].connection);
-    return i > 0 || !displace_one_that_is_gone(http) ? i : 1;
+    unsigned n_displaced = displace_some(victims, n_victims, false, n, http->places / AT_ONCE);
+    if (n_displaced < n)
+        n_displaced += displace_some(victims, n_victims, true, n - n_displaced, 0);
+    return n_displaced > 0 || !displace_one_that_is_gone(http) ? n_displaced : 1;
 }
 
 /* Whether there is a place for one more; where there is none, somebody leaves. */

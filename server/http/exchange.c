@@ -1,4 +1,4 @@
-/* exchange.c - one request, from its line to the last byte of its answer. */
+/* exchange.c - one request, from its line to the last byte of its response. */
 #include <string.h>
 
 #include "server/common/clock.h"
@@ -34,27 +34,27 @@ static enum MHD_Result header_seen(void *context, enum MHD_ValueKind kind, const
 static int take_target(struct http_connection *connection, struct err *err)
 {
     int status = request_target(&connection->request, connection->target.bytes, err);
-    connection->answer.oip = status == 0 && connection->http->config.oip(connection->request.path);
+    connection->response.oip = status == 0 && connection->http->config.oip(connection->request.path);
     return status;
 }
 
-/* What can be said of a request before its body comes; -1: the answer says what is wrong. */
+/* What can be said of a request before its body comes; -1: the response says what is wrong. */
 static int check_request(struct http_connection *connection, const struct http_headers *headers)
 {
     struct http *http = connection->http;
     struct err err;
     if (take_target(connection, &err) == 0 &&
         guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
-        if (http->config.authorize(http->config.context, &connection->request, &connection->answer) != 0)
+        if (http->config.authorize(http->config.context, &connection->request, &connection->response) != 0)
             return -1;
         if (http->config.tokens && connection->request.granted != ACCESS_NONE)
             atomic_store_explicit(&connection->trusted, true, memory_order_relaxed);
         if (headers->content_length <= http->config.body_bytes)
             return 0;
-        err_set(&err, ERR_TOO_LARGE, "the body is of %llu bytes; at most %llu are taken",
+        err_set(&err, ERR_TOO_LARGE, "the body is %llu bytes; the limit is %llu",
                 (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
     }
-    answer_problem(&connection->answer, &err);
+    response_problem(&connection->response, &err);
     return -1;
 }
 
@@ -65,13 +65,12 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     struct err err;
     connection->request = (struct request){.method = method_parse(method), .body = &connection->body.text};
-    answer_reset(&connection->answer);
+    response_reset(&connection->response);
     connection->id_given = request_id_choose(connection->id, &connection->http->ids, NULL);
-    connection->request.id = connection->answer.request_id = connection->id;
+    connection->request.id = connection->response.request_id = connection->id;
     if (connection->target.failed) {
-        err_set(&err, ERR_MEMORY, "no memory for the request line");
-        answer_problem(&connection->answer, &err);
-        return http_answer_refuse(connection, true);
+        response_error(&connection->response, ERR_MEMORY, "no memory for the request line");
+        return http_response_refuse(connection, true);
     }
     http_headers_line(&headers, method, connection->target.bytes, connection->line_target, connection->target.n - 1,
                       version);
@@ -81,20 +80,20 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
         connection->id_given = request_id_choose(connection->id, &connection->http->ids, connection->request.given_id);
     if (http_headers_check(&headers, strcmp(version, "HTTP/1.0") != 0, &err) != 0) {
         static const struct problem not_implemented = {ERR_SYNTAX, 501, "Transfer coding not supported", NULL};
-        answer_problem_row(&connection->answer, headers.unknown_coding ? &not_implemented : problem_find(err.code),
-                           &err);
-        return http_answer_refuse(connection, true); /* nothing is known of where this request ends */
+        response_problem_row(&connection->response, headers.unknown_coding ? &not_implemented : problem_find(err.code),
+                             &err);
+        return http_response_refuse(connection, true); /* nothing is known of where this request ends */
     }
     if (check_request(connection, &headers) != 0) {
         if (headers.chunked || headers.content_length > 0)
-            return http_answer_refuse(connection, true);
-        /* no body: the connection is as good as before, so libmicrohttpd may call again for the answer */
+            return http_response_refuse(connection, true);
+        /* no body: the connection is as good as before, so libmicrohttpd may call again for the response */
         http_connection_move(connection, PHASE_ANSWERED);
         return MHD_YES;
     }
     /* Of chunks libmicrohttpd takes several spellings that others read otherwise, and shows none of it: so nothing that
      * follows a chunked body is ever taken for a request. */
-    connection->answer.close = headers.chunked;
+    connection->response.close = headers.chunked;
     http_body_begin(&connection->body, &connection->http->bodies, headers.content_length);
     connection->body_bytes = headers.content_length;
     http_connection_move(connection, PHASE_BODY);
@@ -108,12 +107,12 @@ static enum MHD_Result complete_request(struct http_connection *connection)
     struct err err;
     http_connection_move(connection, PHASE_AT_WORK);
     if (http_body_check(&connection->body, &http->bodies, &err) != 0) {
-        answer_problem(&connection->answer, &err);
+        response_problem(&connection->response, &err);
     } else {
-        http->config.handle(http->config.context, &connection->request, &connection->answer, &pending);
+        http->config.handle(http->config.context, &connection->request, &connection->response, &pending);
     }
     if (pending == NULL)
-        return http_answer_send(connection);
+        return http_response_send(connection);
     http_pending_suspend(connection, pending);
     return MHD_YES;
 }
@@ -122,9 +121,9 @@ static enum MHD_Result resume(struct http_connection *connection)
 {
     struct http *http = connection->http;
     struct http_pending *pending = http_pending_take(connection);
-    http_connection_move(connection, PHASE_AT_WORK); /* it is taken, whatever becomes of the answer */
+    http_connection_move(connection, PHASE_AT_WORK); /* it is taken, whatever becomes of the response */
     if (pending != NULL) {
-        pending->finish(pending, &connection->answer);
+        pending->finish(pending, &connection->response);
         struct http_pending *next = pending->next;
         pending->free(pending);
         if (next != NULL) {
@@ -132,14 +131,13 @@ static enum MHD_Result resume(struct http_connection *connection)
             return MHD_YES;
         }
     } else {
-        struct err err;
-        err_set(&err, ERR_BUSY,
-                "this was not done within %u seconds, and may still be: look at GET /model, or retry with the same "
-                "Idempotency-Key",
-                http->config.request_seconds);
-        answer_problem(&connection->answer, &err);
+        response_error(
+            &connection->response, ERR_BUSY,
+            "the request took longer than %u seconds, and may still succeed: check GET /model, or retry with "
+            "the same Idempotency-Key",
+            http->config.request_seconds);
     }
-    return http_answer_send(connection);
+    return http_response_send(connection);
 }
 
 enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
@@ -165,7 +163,7 @@ enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, con
     case PHASE_PENDING:
         return resume(connection);
     case PHASE_ANSWERED:
-        return http_answer_send(connection);
+        return http_response_send(connection);
     case PHASE_IDLE:
     case PHASE_AT_WORK:
         break;
@@ -183,7 +181,7 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
     struct http *http = connection->http;
     uint64_t now = clock_ns();
     if (connection->phase == PHASE_ANSWERED) {
-        http->config.completed(http->config.context, &connection->request, connection->answer.status,
+        http->config.completed(http->config.context, &connection->request, connection->response.status,
                                now - connection->started_ns);
         atomic_store_explicit(&connection->heard, true, memory_order_relaxed);
     }
@@ -198,7 +196,7 @@ void http_request_completed(void *context, struct MHD_Connection *mhd, void **re
     if (connection->stream != NULL)
         http_stream_end(connection->stream);
     http_body_end(&connection->body, &http->bodies);
-    answer_rest(&connection->answer);
+    response_rest(&connection->response);
     http_reply_end(&http->bodies, connection->reply_bytes);
     connection->reply_bytes = 0;
     atomic_store_explicit(&connection->since_ms, (int64_t)(now / 1000000u), memory_order_relaxed);

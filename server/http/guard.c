@@ -71,15 +71,13 @@ int guard_check(const struct guard *guard, bool local, const struct request *req
 {
     if (guard->loopback_only && !local && request->host != NULL && !host_is_loopback(request->host))
         return err_set(err, ERR_FORBIDDEN,
-                       "this daemon listens on loopback and does not answer for the host \"%.80s\"; use localhost "
-                       "or 127.0.0.1",
+                       "convd listens on loopback and does not serve the host \"%.80s\": use localhost or 127.0.0.1",
                        request->host);
     if (request->origin != NULL && !same_origin(request->origin, request->host, guard->tls && !local))
         return err_set(err, ERR_FORBIDDEN, "requests from pages of another origin (%.80s) are refused",
                        request->origin);
     if (request->fetch_site != NULL && !is(request->fetch_site, "same-origin") && !is(request->fetch_site, "none") &&
         !opens_page(request))
-        return err_set(err, ERR_FORBIDDEN,
-                       "requests from pages of another site are refused, but for links to / as a page of its own");
+        return err_set(err, ERR_FORBIDDEN, "requests from pages of another site are refused, except links to /");
     return 0;
 }

@@ -9,7 +9,7 @@
  *   Sec-Fetch-Site   where present, must be same-origin or none. One thing alone may come from another site: that somebody follows a
  *            link to the page (GET /, as a document of its own, says Sec-Fetch-Mode and -Dest).
  *
- * That holds for every method. A foreign page cannot read the answer to its GET, but <img src="http://127.0.0.1:8080/backup"> would
+ * That holds for every method. A foreign page cannot read the response to its GET, but <img src="http://127.0.0.1:8080/backup"> would
  * have the whole database copied as often as it likes.
  *
  * What comes over a UNIX socket comes from no browser, but perhaps from a proxy, which puts its own name into Host: Host is

@@ -153,14 +153,15 @@ int http_headers_check(const struct http_headers *headers, bool http_1_1, struct
         return err_set(err, ERR_SYNTAX, "Content-Length is not a number");
     if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1 ||
         headers->n_authorization > 1)
-        return err_set(err, ERR_SYNTAX, "Content-Length, Transfer-Encoding, Host and Authorization may be given once");
+        return err_set(err, ERR_SYNTAX,
+                       "Content-Length, Transfer-Encoding, Host and Authorization can be given only once");
     if (headers->n_content_length > 0 && headers->n_transfer_encoding > 0)
         return err_set(err, ERR_SYNTAX, "Content-Length and Transfer-Encoding exclude each other");
     if (!http_1_1 && headers->n_transfer_encoding > 0)
-        return err_set(err, ERR_SYNTAX, "HTTP/1.0 knows no Transfer-Encoding");
+        return err_set(err, ERR_SYNTAX, "HTTP/1.0 has no Transfer-Encoding");
     if (http_1_1 && headers->n_host == 0)
         return err_set(err, ERR_SYNTAX, "HTTP/1.1 needs a Host header");
     if (headers->unknown_coding)
-        return err_set(err, ERR_SYNTAX, "of the transfer codings, only chunked is understood");
+        return err_set(err, ERR_SYNTAX, "the only supported transfer coding is chunked");
     return 0;
 }

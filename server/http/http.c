@@ -37,7 +37,7 @@ __attribute__((format(printf, 2, 0))) static void library_says(void *context, co
     line[strcspn(line, "\n")] = '\0';
     if (strncmp(line, refusal, sizeof refusal - 1) == 0)
         atomic_fetch_add(&http->n_unheard, 1);
-    log_line(LOG_LINE_DEBUG, "libmicrohttpd: %s", line);
+    logger_line(LOG_LINE_DEBUG, "libmicrohttpd: %s", line);
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http, unsigned threads, bool tls)
@@ -79,7 +79,7 @@ int http_start(struct http **out, const struct http_config *config, struct err *
 {
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the HTTP server");
+        return err_memory(err, "the HTTP server");
     http->config = *config;
     affinity_init(&http->affinity, config->threads);
     request_ids_init(&http->ids);
@@ -106,7 +106,7 @@ int http_start(struct http **out, const struct http_config *config, struct err *
     };
     int status = 0;
     if (http->victims == NULL)
-        status = err_set(err, ERR_MEMORY, "no memory for the HTTP server");
+        status = err_memory(err, "the HTTP server");
     else if (http->daemon == NULL || (tls && http->local == NULL))
         status = err_set(err, ERR_NETWORK, "cannot start the HTTP server: %s", strerror(errno));
     else

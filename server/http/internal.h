@@ -20,14 +20,14 @@ enum http_phase { PHASE_IDLE, PHASE_LINE, PHASE_BODY, PHASE_AT_WORK, PHASE_PENDI
 enum http_pending_state { PENDING_WAITS, PENDING_DONE, PENDING_ABANDONED };
 enum http_stream_state { STREAM_AWAKE, STREAM_ASLEEP, STREAM_WOKEN };
 
-/* A response of libmicrohttpd is a dozen small allocations. The last one of a connection serves again for an answer with the same
+/* A response of libmicrohttpd is a dozen small allocations. The last one of a connection serves again for a response with the same
  * headers, in the same place and of the same length, whatever its bytes are: they are read when they are sent. */
 struct http_kept {
     struct MHD_Response *response; /* NULL: none */
     const char *bytes, *type;
     size_t n;
-    enum answer_cache cache;
-    char etag[sizeof((struct answer *)NULL)->etag];
+    enum response_cache cache;
+    char etag[sizeof((struct response *)NULL)->etag];
 };
 
 struct http_connection {
@@ -40,10 +40,10 @@ struct http_connection {
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */
     _Atomic int64_t moved_ms;                /* when it last got on: its phase changed, a piece came or went */
     atomic_int phase;                        /* enum http_phase: http_connection_move() */
-    atomic_bool heard;                       /* it had an answer */
+    atomic_bool heard;                       /* it had a response */
     atomic_bool trusted;                     /* it had a valid token */
     bool leaves;                             /* http->lock: make_room() has shut it down */
-    bool told;                               /* http->lock: its pending is cancelled */
+    bool cancelled;                          /* http->lock: its pending is cancelled */
     uint64_t started_ns;
     struct text target;
     const char *line_target; /* libmicrohttpd's, of which target is a copy */
@@ -52,7 +52,7 @@ struct http_connection {
     char id[REQUEST_ID_BYTES_MAX + 1];
     bool id_given; /* by the client */
     struct request request;
-    struct answer answer;
+    struct response response;
     uint64_t reply_bytes; /* charged for it */
     struct http_kept kept;
     struct http_pending *pending; /* http->lock */
@@ -95,7 +95,7 @@ void http_connection_move(struct http_connection *connection, enum http_phase ph
 
 /* http_connection_tell_of_end - where its client has said the last and all of that was read, libmicrohttpd is told. It waits for
  * edges and takes a short read for the end of what is there: where a client's last bytes and its FIN come together, it never
- * learns of the FIN. Shutting down what is closed already is another edge; nothing that came is lost by that, and an answer still
+ * learns of the FIN. Shutting down what is closed already is another edge; nothing that came is lost by that, and a response still
  * goes out. Its pool thread, after a piece of a body that is not whole; the accept thread for all else, with http->lock held: in
  * the next tick during a request and shortly after, within 4 s on a connection that has been idle. */
 void http_connection_tell_of_end(const struct http_connection *connection);
@@ -133,12 +133,12 @@ void *http_request_line(void *context, const char *uri, struct MHD_Connection *m
 
 /* http_request_step - 1st call, headers are there: framing and guard are checked; a bad one is refused here and now
  *                     next calls: pieces of the body
- *                     last call: the body is whole: handle(). Either the answer is queued, or the connection is suspended and
+ *                     last call: the body is whole: handle(). Either the response is queued, or the connection is suspended and
  *                     the pending started; it is then called once more after http_pending_done() */
 enum MHD_Result http_request_step(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
                                   const char *version, const char *bytes, size_t *n_bytes, void **request_context);
 
-/* http_request_completed - the last byte of the answer is out, or the client is gone: ready for the next request. */
+/* http_request_completed - the last byte of the response is out, or the client is gone: ready for the next request. */
 void http_request_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                             enum MHD_RequestTerminationCode code);
 
@@ -151,7 +151,7 @@ void http_pending_suspend(struct http_connection *connection, struct http_pendin
 struct http_pending *http_pending_take(struct http_connection *connection);
 
 /* http_pending_give_up - the reaper's: the connection is resumed without its pending, whose owner frees it when it is done; or the
- * pending is cancelled, where it can be. With http->lock held. false: too late, it is done, or is told already. */
+ * pending is cancelled, where it can be. With http->lock held. false: too late, it is done, or was cancelled before. */
 bool http_pending_give_up(struct http_connection *connection);
 
 /* http_pending_look - the reaper's: cancels what is done for a client that has gone. With http->lock held. */
@@ -159,22 +159,22 @@ void http_pending_look(struct http_connection *connection);
 
 /* ---- http/send.c ---- */
 
-/* http_answer_send - queues the connection's answer. MHD_NO closes the connection without one: what is left when even the
+/* http_response_send - queues the connection's response. MHD_NO closes the connection without one: what is left when even the
  * answer finds no memory. */
-enum MHD_Result http_answer_send(struct http_connection *connection);
+enum MHD_Result http_response_send(struct http_connection *connection);
 
-/* http_answer_refuse - to a request whose body was not read: the connection cannot be used again, and must linger. */
-enum MHD_Result http_answer_refuse(struct http_connection *connection, bool has_body);
+/* http_response_refuse - to a request whose body was not read: the connection cannot be used again, and must linger. */
+enum MHD_Result http_response_refuse(struct http_connection *connection, bool has_body);
 
-/* http_answer_forget - the response that was kept. */
-void http_answer_forget(struct http_connection *connection);
+/* http_response_forget - the response that was kept. */
+void http_response_forget(struct http_connection *connection);
 
 /* ---- http/stream.c ---- */
 
-/* http_stream_response - of answer.stream, which is the response's then. NULL: out of memory. */
+/* http_stream_response - of response.stream, which is the response's then. NULL: out of memory. */
 struct MHD_Response *http_stream_response(struct http_connection *connection);
 
-/* http_stream_end - the answer has been sent, or cannot be. */
+/* http_stream_end - the response has been sent, or cannot be. */
 void http_stream_end(struct http_stream *stream);
 
 /* http_stream_sleeps - there is nothing to send. */

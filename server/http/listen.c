@@ -29,9 +29,8 @@ static bool is_loopback(const struct sockaddr_storage *address)
 static int refuse_anywhere(const char *where, struct err *err)
 {
     return err_set(err, ERR_USAGE,
-                   "%.80s is not a loopback address: whoever reaches it could train and change the model; listen on "
-                   "127.0.0.1, set tokens (--write-token-file, --read-token-file), or say --listen-anywhere if that "
-                   "is meant",
+                   "%.80s is not a loopback address, so anyone could train and change the model: listen on 127.0.0.1, "
+                   "set tokens (--write-token-file, --read-token-file), or allow it with --listen-anywhere",
                    where);
 }
 
@@ -57,10 +56,9 @@ static int parse_one(struct listen_address *out, const char *text, bool anywhere
         return parse_path(out, text + strlen(unix_prefix), strlen(text + strlen(unix_prefix)), err);
     if (n_port == 0 || n_port > 5 || strspn(digits, "0123456789") != n_port || n_host >= sizeof host ||
         (!bracketed && memchr(text, ':', n_host) != NULL) || strtoul(digits, NULL, 10) > UINT16_MAX)
-        return err_set(err, ERR_USAGE,
-                       "\"%.80s\" is not an address to listen on: 127.0.0.1:8080, [::1]:8080 or unix:/run/convd.sock "
-                       "would be",
-                       text);
+        return err_set(
+            err, ERR_USAGE,
+            "\"%.80s\" is not an address to listen on: use 127.0.0.1:8080, [::1]:8080 or unix:/run/convd.sock", text);
     memcpy(port, digits, n_port + 1);
     if (n_host > 0) {
         memcpy(host, text + (bracketed ? 1 : 0), n_host - (bracketed ? 2 : 0));
@@ -85,7 +83,7 @@ int listen_parse(struct listen_address *out, unsigned *n_out, unsigned n_max, co
         char one[512];
         size_t n = strcspn(at, ",");
         if (*n_out == n_max)
-            return err_set(err, ERR_USAGE, "at most %u addresses can be listened on", n_max);
+            return err_set(err, ERR_USAGE, "too many addresses to listen on; the limit is %u", n_max);
         if (n >= sizeof one)
             return err_set(err, ERR_USAGE, "\"%.80s\" is not an address to listen on: it is too long", at);
         memcpy(one, at, n);
@@ -103,7 +101,7 @@ int listen_parse_mode(mode_t *out, const char *text, struct err *err)
 {
     size_t n = strlen(text);
     if (n < 3 || n > 4 || strspn(text, "01234567") != n || (n == 4 && text[0] != '0'))
-        return err_set(err, ERR_USAGE, "\"%.40s\" is not a mode of a socket: 0660 or 0600 would be", text);
+        return err_set(err, ERR_USAGE, "\"%.40s\" is not a mode of a socket: use 0660 or 0600", text);
     *out = (mode_t)strtoul(text, NULL, 8);
     return 0;
 }
@@ -145,9 +143,9 @@ static int bind_path(int fd, struct listen_address *address, mode_t mode, struct
     struct stat about;
     if (lstat(path, &about) == 0) {
         if (!S_ISSOCK(about.st_mode))
-            return err_set(err, ERR_NETWORK, "cannot listen on unix:%s: something that is no socket is there", path);
+            return err_set(err, ERR_NETWORK, "cannot listen on unix:%s: the path exists and is not a socket", path);
         if (is_answered(address))
-            return err_set(err, ERR_NETWORK, "cannot listen on unix:%s: another program does", path);
+            return err_set(err, ERR_NETWORK, "cannot listen on unix:%s: another program listens there", path);
         (void)unlink(path); /* left by one that died; where it cannot be removed, bind() says why */
     }
     /* Linux makes the file with the mode of the socket's own inode, less the umask: closed from the first moment on. */
@@ -174,7 +172,8 @@ static int bind_tcp(int fd, const struct listen_address *address, struct err *er
     char host[INET6_ADDRSTRLEN + 2];
     const unsigned port = address_host(host, &address->address);
     return err_set(err, ERR_NETWORK, "cannot listen on %s:%u: %s%s", host, port, strerror(why),
-                   why == EADDRINUSE ? "; another program does; choose another port, or 0 for a free one" : "");
+                   why == EADDRINUSE ? "; another program listens there: choose another port, or 0 for a free one"
+                                     : "");
 }
 
 int listen_open(int *out, struct listen_address *address, mode_t mode, struct err *err)

@@ -13,7 +13,7 @@ void http_pending_suspend(struct http_connection *connection, struct http_pendin
     MHD_suspend_connection(connection->mhd);
     pthread_mutex_lock(&http->lock);
     connection->pending = pending;
-    connection->told = false;
+    connection->cancelled = false;
     pthread_mutex_unlock(&http->lock);
     pending->start(pending); /* from here on it may be resumed at any time */
 }
@@ -40,12 +40,12 @@ void http_pending_done(struct http_pending *pending)
         pending->free(pending);
 }
 
-static bool tell(struct http_connection *connection, enum cancel_reason reason)
+static bool cancel_once(struct http_connection *connection, enum cancel_reason reason)
 {
     struct http_pending *pending = connection->pending;
-    if (connection->told)
+    if (connection->cancelled)
         return false;
-    connection->told = true;
+    connection->cancelled = true;
     pending->cancel(pending, reason);
     return true;
 }
@@ -53,7 +53,7 @@ static bool tell(struct http_connection *connection, enum cancel_reason reason)
 bool http_pending_give_up(struct http_connection *connection)
 {
     if (connection->pending->cancel != NULL)
-        return tell(connection, CANCEL_LATE);
+        return cancel_once(connection, CANCEL_LATE);
     int waits = PENDING_WAITS;
     if (!atomic_compare_exchange_strong(&connection->pending->state, &waits, PENDING_ABANDONED))
         return false;
@@ -65,5 +65,5 @@ bool http_pending_give_up(struct http_connection *connection)
 void http_pending_look(struct http_connection *connection)
 {
     if (connection->pending->cancel != NULL && http_connection_is_gone(connection))
-        (void)tell(connection, CANCEL_GONE);
+        (void)cancel_once(connection, CANCEL_GONE);
 }

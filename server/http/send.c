@@ -1,4 +1,4 @@
-/* send.c - an answer as a response of libmicrohttpd: its headers, its bytes, and the response that serves again. */
+/* send.c - a response as a response of libmicrohttpd: its headers, its bytes, and the response that serves again. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,75 +12,74 @@
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "             \
     "require-trusted-types-for 'script'; trusted-types 'none'"
 
-static bool add(struct MHD_Response *response, const char *name, const char *value)
+static bool add(struct MHD_Response *mhd, const char *name, const char *value)
 {
-    return MHD_add_response_header(response, name, value) == MHD_YES;
+    return MHD_add_response_header(mhd, name, value) == MHD_YES;
 }
 
-/* tells_id: the answer says which request it is of. */
-static bool add_headers(struct MHD_Response *response, const struct answer *answer, bool tells_id)
+/* tells_id: the response says which request it is of. */
+static bool add_headers(struct MHD_Response *mhd, const struct response *response, bool tells_id)
 {
     char number[24];
-    bool ok = add(response, "Cache-Control", answer->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
-    if (answer->status != 204 && answer->status != 304)
-        ok = ok && add(response, "Content-Type", answer->type) && add(response, "X-Content-Type-Options", "nosniff");
+    bool ok = add(mhd, "Cache-Control", response->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
+    if (response->status != 204 && response->status != 304)
+        ok = ok && add(mhd, "Content-Type", response->type) && add(mhd, "X-Content-Type-Options", "nosniff");
     if (tells_id)
-        ok = ok && add(response, "X-Request-Id", answer->request_id);
-    if (answer->etag[0] != '\0')
-        ok = ok && add(response, "ETag", answer->etag);
-    if (answer->location[0] != '\0')
-        ok = ok && add(response, "Location", answer->location);
-    if (answer->allow[0] != '\0')
-        ok = ok && add(response, "Allow", answer->allow);
-    if (answer->challenge != NULL)
-        ok = ok && add(response, "WWW-Authenticate", answer->challenge);
-    if (answer->disposition != NULL)
-        ok = ok && add(response, "Content-Disposition", answer->disposition);
-    if (answer->encoding != NULL)
-        ok = ok && add(response, "Content-Encoding", answer->encoding);
-    if (answer->vary != NULL)
-        ok = ok && add(response, "Vary", answer->vary);
-    if (answer->page)
-        ok = ok && add(response, "Content-Security-Policy", PAGE_POLICY) &&
-             add(response, "Referrer-Policy", "no-referrer") &&
-             add(response, "Cross-Origin-Opener-Policy", "same-origin");
-    if (answer->retry_after != 0) {
-        (void)snprintf(number, sizeof number, "%u", answer->retry_after);
-        ok = ok && add(response, "Retry-After", number);
+        ok = ok && add(mhd, "X-Request-Id", response->request_id);
+    if (response->etag[0] != '\0')
+        ok = ok && add(mhd, "ETag", response->etag);
+    if (response->location[0] != '\0')
+        ok = ok && add(mhd, "Location", response->location);
+    if (response->allow[0] != '\0')
+        ok = ok && add(mhd, "Allow", response->allow);
+    if (response->challenge != NULL)
+        ok = ok && add(mhd, "WWW-Authenticate", response->challenge);
+    if (response->disposition != NULL)
+        ok = ok && add(mhd, "Content-Disposition", response->disposition);
+    if (response->encoding != NULL)
+        ok = ok && add(mhd, "Content-Encoding", response->encoding);
+    if (response->vary != NULL)
+        ok = ok && add(mhd, "Vary", response->vary);
+    if (response->page)
+        ok = ok && add(mhd, "Content-Security-Policy", PAGE_POLICY) && add(mhd, "Referrer-Policy", "no-referrer") &&
+             add(mhd, "Cross-Origin-Opener-Policy", "same-origin");
+    if (response->retry_after != 0) {
+        (void)snprintf(number, sizeof number, "%u", response->retry_after);
+        ok = ok && add(mhd, "Retry-After", number);
     }
-    if (answer->n_json != 0) {
-        (void)snprintf(number, sizeof number, "%zu", answer->n_json);
-        ok = ok && add(response, "Inference-Header-Content-Length", number);
+    if (response->n_json != 0) {
+        (void)snprintf(number, sizeof number, "%zu", response->n_json);
+        ok = ok && add(mhd, "Inference-Header-Content-Length", number);
     }
-    if (answer->close)
-        ok = ok && add(response, "Connection", "close");
+    if (response->close)
+        ok = ok && add(mhd, "Connection", "close");
     return ok;
 }
 
 /* Whether it has no headers but those that struct http_kept remembers. */
-static bool is_common(const struct answer *answer)
+static bool is_common(const struct response *response)
 {
-    return answer->status == 200 && answer->blob == NULL && answer->fixed == NULL && answer->vary == NULL &&
-           answer->stream == NULL && answer->location[0] == '\0' && answer->allow[0] == '\0' &&
-           answer->disposition == NULL && answer->retry_after == 0 && answer->n_json == 0 && !answer->close;
+    return response->status == 200 && response->blob == NULL && response->fixed == NULL && response->vary == NULL &&
+           response->stream == NULL && response->location[0] == '\0' && response->allow[0] == '\0' &&
+           response->disposition == NULL && response->retry_after == 0 && response->n_json == 0 && !response->close;
 }
 
-static bool serves_again(const struct http_kept *kept, const struct answer *answer)
+static bool serves_again(const struct http_kept *kept, const struct response *response)
 {
-    return kept->response != NULL && kept->n == answer->text.n && kept->bytes == answer->text.bytes &&
-           kept->type == answer->type && kept->cache == answer->cache && strcmp(kept->etag, answer->etag) == 0;
+    return kept->response != NULL && kept->n == response->text.n && kept->bytes == response->text.bytes &&
+           kept->type == response->type && kept->cache == response->cache && strcmp(kept->etag, response->etag) == 0;
 }
 
 /* Takes the response over. */
-static void keep(struct http_kept *kept, struct MHD_Response *response, const struct answer *answer)
+static void keep(struct http_kept *kept, struct MHD_Response *mhd, const struct response *response)
 {
     if (kept->response != NULL)
         MHD_destroy_response(kept->response);
-    *kept = (struct http_kept){response, answer->text.bytes, answer->type, answer->text.n, answer->cache, ""};
-    memcpy(kept->etag, answer->etag, sizeof kept->etag);
+    *kept = (struct http_kept){mhd, response->text.bytes, response->type, response->text.n, response->cache, ""};
+    memcpy(kept->etag, response->etag, sizeof kept->etag);
 }
 
-void http_answer_forget(struct http_connection *connection)
+void http_response_forget(struct http_connection *connection)
 {
     if (connection->kept.response != NULL)
         MHD_destroy_response(connection->kept.response);
@@ -90,71 +89,70 @@ void http_answer_forget(struct http_connection *connection)
 /* A large one is counted until it has been sent: clients that do not read would hold any amount of memory. */
 static void charge(struct http_connection *connection)
 {
-    struct answer *answer = &connection->answer;
-    const uint64_t bytes = answer_bytes(answer);
+    struct response *response = &connection->response;
+    const uint64_t bytes = response_bytes(response);
     struct err err;
     if (bytes == 0 || http_reply_charge(&connection->http->bodies, bytes)) {
         connection->reply_bytes = bytes;
         return;
     }
-    err_set(&err, ERR_BUSY,
-            "too many large answers are being sent at once, and this would be one of %llu bytes: try again",
+    err_set(&err, ERR_BUSY, "too many large responses are being sent, and this one is %llu bytes: try again later",
             (unsigned long long)bytes);
-    answer_rest(answer);
-    answer_problem(answer, &err);
+    response_rest(response);
+    response_problem(response, &err);
 }
 
-enum MHD_Result http_answer_send(struct http_connection *connection)
+enum MHD_Result http_response_send(struct http_connection *connection)
 {
-    struct answer *answer = &connection->answer;
+    struct response *response = &connection->response;
     if (connection->reply_bytes == 0)
         charge(connection);
     if (atomic_load_explicit(&connection->http->draining, memory_order_relaxed))
-        answer->close = true;
-    if (answer->status == 204 || answer->status == 304)
-        text_clear(&answer->text);
+        response->close = true;
+    if (response->status == 204 || response->status == 304)
+        text_clear(&response->text);
     /* To a client that gave one, with whatever went wrong, and while the log has it: else it would tell nobody anything, and
      * cost each prediction its response that serves again. */
-    const bool tells_id = connection->id_given || answer->status >= 400 || log_takes(LOG_LINE_DEBUG);
-    const bool common = !tells_id && is_common(answer);
-    if (common && serves_again(&connection->kept, answer)) {
+    const bool tells_id = connection->id_given || response->status >= 400 || logger_takes(LOG_LINE_DEBUG);
+    const bool common = !tells_id && is_common(response);
+    if (common && serves_again(&connection->kept, response)) {
         http_connection_move(connection, PHASE_ANSWERED);
-        return MHD_queue_response(connection->mhd, answer->status, connection->kept.response);
+        return MHD_queue_response(connection->mhd, response->status, connection->kept.response);
     }
-    struct MHD_Response *response = NULL;
-    if (answer->blob != NULL) {
-        response = MHD_create_response_from_buffer(answer->n_blob, answer->blob, MHD_RESPMEM_MUST_FREE);
-        if (response != NULL)
-            answer->blob = NULL; /* the response's now */
-    } else if (answer->stream != NULL) {
-        response = http_stream_response(connection);
-    } else if (answer->fixed != NULL) {
-        response = MHD_create_response_from_buffer(answer->n_fixed, (void *)(uintptr_t)answer->fixed, /* only read */
-                                                   MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *mhd = NULL;
+    if (response->blob != NULL) {
+        mhd = MHD_create_response_from_buffer(response->n_blob, response->blob, MHD_RESPMEM_MUST_FREE);
+        if (mhd != NULL)
+            response->blob = NULL; /* the response's now */
+    } else if (response->stream != NULL) {
+        mhd = http_stream_response(connection);
+    } else if (response->fixed != NULL) {
+        mhd = MHD_create_response_from_buffer(response->n_fixed, (void *)(uintptr_t)response->fixed, /* only read */
+                                              MHD_RESPMEM_PERSISTENT);
     } else {
         /* Not copied: the text is the connection's, and is not touched before http_request_completed. */
-        response = MHD_create_response_from_buffer(answer->text.n, answer->text.bytes, MHD_RESPMEM_PERSISTENT);
+        mhd = MHD_create_response_from_buffer(response->text.n, response->text.bytes, MHD_RESPMEM_PERSISTENT);
     }
-    if (response == NULL)
+    if (mhd == NULL)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
     http_connection_move(connection, PHASE_ANSWERED);
-    if (add_headers(response, answer, tells_id))
-        result = MHD_queue_response(connection->mhd, answer->status, response);
+    if (add_headers(mhd, response, tells_id))
+        result = MHD_queue_response(connection->mhd, response->status, mhd);
     if (common && result == MHD_YES)
-        keep(&connection->kept, response, answer);
+        keep(&connection->kept, mhd, response);
     else
-        MHD_destroy_response(response);
+        MHD_destroy_response(mhd);
     return result;
 }
 
-enum MHD_Result http_answer_refuse(struct http_connection *connection, bool has_body)
+enum MHD_Result http_response_refuse(struct http_connection *connection, bool has_body)
 {
-    connection->answer.close = true;
+    connection->response.close = true;
     if (has_body) {
         int fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 3);
         if (fd >= 0)
             acceptor_linger(connection->http->acceptor, fd);
     }
-    return http_answer_send(connection);
+    return http_response_send(connection);
 }

@@ -1,4 +1,4 @@
-/* stream.c - an answer that comes piece by piece; its connection sleeps while there is nothing. */
+/* stream.c - a response that comes piece by piece; its connection sleeps while there is nothing. */
 #include "server/common/clock.h"
 #include "server/http/internal.h"
 
@@ -63,7 +63,7 @@ void http_stream_end(struct http_stream *stream)
     stream->slept = false;
 }
 
-/* libmicrohttpd does this before http_request_completed() where the client has gone, and after it where the answer is whole. */
+/* libmicrohttpd does this before http_request_completed() where the client has gone, and after it where the response is whole. */
 static void stream_free(void *context)
 {
     struct http_stream *stream = context;
@@ -74,7 +74,7 @@ static void stream_free(void *context)
 
 struct MHD_Response *http_stream_response(struct http_connection *connection)
 {
-    struct http_stream *stream = connection->answer.stream;
+    struct http_stream *stream = connection->response.stream;
     atomic_store(&stream->state, STREAM_AWAKE);
     atomic_store(&stream->gone, false);
     struct MHD_Response *response =
@@ -83,11 +83,11 @@ struct MHD_Response *http_stream_response(struct http_connection *connection)
             : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, stream_read, stream, stream_free);
     if (response == NULL)
         return NULL;
-    /* libmicrohttpd 0.9.75 sends the last chunk to HEAD, too, where its client looks for the next answer. Without chunks there is
-     * none; the connection ends with such an answer. */
+    /* libmicrohttpd 0.9.75 sends the last chunk to HEAD, too, where its client looks for the next response. Without chunks there is
+     * none; the connection ends with such a response. */
     if (stream->size == 0 && connection->request.method == METHOD_HEAD)
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
-    connection->answer.stream = NULL; /* the response's now */
+    connection->response.stream = NULL; /* the response's now */
     stream->connection = connection;
     pthread_mutex_lock(&connection->http->lock);
     connection->stream = stream;

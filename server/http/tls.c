@@ -38,7 +38,7 @@ static int read_pem(char **out, const char *path, const char *what, bool secret,
     size = (size_t)about.st_size;
     text = malloc(size + 1);
     if (text == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for the %s", what);
+        err_memory(err, "the %s", what);
         goto out;
     }
     while (n < size) {
@@ -68,9 +68,9 @@ static void warn_of_dates(gnutls_x509_crt_t certificate, const char *path)
 {
     time_t now = time(NULL);
     if (now < gnutls_x509_crt_get_activation_time(certificate))
-        log_line(LOG_LINE_WARNING, "the certificate in %s is not valid yet: clients will refuse it", path);
+        logger_line(LOG_LINE_WARNING, "the certificate in %s is not valid yet: clients will refuse it", path);
     if (now > gnutls_x509_crt_get_expiration_time(certificate))
-        log_line(LOG_LINE_WARNING, "the certificate in %s has expired: clients will refuse it", path);
+        logger_line(LOG_LINE_WARNING, "the certificate in %s has expired: clients will refuse it", path);
 }
 
 static int check_certificate(char *pem, const char *path, struct err *err)
@@ -97,7 +97,7 @@ static int check_pair(const struct tls *tls, const char *certificate_file, const
     if (check_certificate(tls->certificate, certificate_file, err) != 0)
         return -1;
     if (gnutls_certificate_allocate_credentials(&both) < 0)
-        return err_set(err, ERR_MEMORY, "no memory for the certificate");
+        return err_memory(err, "the certificate");
     int status = gnutls_certificate_set_x509_key_mem2(both, &certificate, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
     gnutls_certificate_free_credentials(both);
     if (status >= 0)
@@ -106,7 +106,7 @@ static int check_pair(const struct tls *tls, const char *certificate_file, const
         return err_set(err, ERR_USAGE, "the key in %.100s is not that of the certificate in %.100s", key_file,
                        certificate_file);
     if (status == GNUTLS_E_DECRYPTION_FAILED)
-        return err_set(err, ERR_USAGE, "the key in %.120s is encrypted; nobody is there to type its password: %s",
+        return err_set(err, ERR_USAGE, "the key in %.120s is encrypted, and convd cannot ask for its password: %s",
                        key_file, "openssl pkey -in KEY -out PLAIN decrypts it");
     return err_set(err, ERR_USAGE, "%.120s is not a private key in PEM form: %s", key_file, gnutls_strerror(status));
 }
@@ -135,7 +135,7 @@ void tls_close(struct tls *tls)
     *tls = (struct tls){0};
 }
 
-/* The answer is for the caller to see: a quick one must not be read as part of the handshake. */
+/* The response is for the caller to see: a quick one must not be read as part of the handshake. */
 static ssize_t read_nothing(gnutls_transport_ptr_t session, void *bytes, size_t n)
 {
     (void)bytes, (void)n;

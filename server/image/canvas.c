@@ -69,7 +69,7 @@ static void draw_glyph(struct canvas *canvas, uint32_t x, uint32_t y, const stru
                 canvas_fill(canvas, x + u * CANVAS_DOT, y + v * CANVAS_DOT, CANVAS_DOT, CANVAS_DOT, colour);
 }
 
-void canvas_text(struct canvas *canvas, uint32_t x, uint32_t y, const char *text, struct colour colour)
+static void draw_text(struct canvas *canvas, uint32_t x, uint32_t y, const char *text, struct colour colour)
 {
     for (; *text != '\0'; text++, x += GLYPH_ADVANCE * CANVAS_DOT)
         for (size_t i = 0; i < sizeof font / sizeof *font; i++)
@@ -87,7 +87,7 @@ void canvas_text_centred(struct canvas *canvas, uint32_t x, uint32_t width, uint
                          struct colour colour)
 {
     const uint32_t w = canvas_text_width(text);
-    canvas_text(canvas, w < width ? x + (width - w) / 2 : x, y, text, colour);
+    draw_text(canvas, w < width ? x + (width - w) / 2 : x, y, text, colour);
 }
 
 /* Three straight pieces on each side of white. */

@@ -19,12 +19,10 @@ void canvas_fill(struct canvas *canvas, uint32_t x, uint32_t y, uint32_t width, 
 #define CANVAS_DOT         2u /* pixels of a dot's side */
 #define CANVAS_TEXT_HEIGHT (7 * CANVAS_DOT)
 
-/* canvas_text - the text with its upper left corner at x, y. The font has digits, + - . , % and the small letters that
- * are used; anything else is a space. canvas_text_width: its width in pixels. */
-void canvas_text(struct canvas *canvas, uint32_t x, uint32_t y, const char *text, struct colour colour);
+/* canvas_text_width - of the text, in pixels. The font has digits, + - . , % and the small letters that are used; anything else is a space. */
 uint32_t canvas_text_width(const char *text);
 
-/* canvas_text_centred - in the middle of that width; one that is wider begins at x. */
+/* canvas_text_centred - in the middle of that width, its upper edge at y; one that is wider begins at x. */
 void canvas_text_centred(struct canvas *canvas, uint32_t x, uint32_t width, uint32_t y, const char *text,
                          struct colour colour);
 

@@ -110,7 +110,7 @@ int picture_turn(struct picture *picture, unsigned orientation, struct err *err)
     const struct turn turn = turn_of(orientation, picture->width, picture->height);
     uint8_t *upright = malloc((size_t)w * h * 4);
     if (upright == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for turning a picture of %u x %u pixels", w, h);
+        return err_memory(err, "turning a picture of %u x %u pixels", w, h);
     for (uint32_t top = 0; top < h; top += TILE)
         for (uint32_t left = 0; left < w; left += TILE)
             for (uint32_t y = top; y < h && y < top + TILE; y++)

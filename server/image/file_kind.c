@@ -57,11 +57,12 @@ static bool ftyp_agrees(const uint8_t *bytes, size_t n_bytes)
 
 /* ---- signatures ---- */
 
-#define MAGICK "convert it first, for instance with ImageMagick: convert IN OUT.png"
-#define HEIF   "convert it first, for instance: heif-convert IN OUT.png"
-#define DJXL   "convert it first, for instance: djxl IN OUT.png"
-#define UNPACK "unpack it, and send the pictures in it"
-#define PAGE   "an error page, perhaps, that was saved in a picture's place"
+#define MAGICK       "convert it first, for instance with ImageMagick: convert IN OUT.png"
+#define MAGICK_FIRST "convert it first, for instance with ImageMagick: convert 'IN[0]' OUT.png"
+#define HEIF         "convert it first, for instance (Debian: libheif-examples): heif-convert IN OUT.png"
+#define DJXL         "convert it first, for instance: djxl IN OUT.png"
+#define UNPACK       "unpack it, and send the pictures in it"
+#define PAGE         "perhaps an error page that was saved instead of a picture"
 
 /* Of n bytes at a place; sure by themselves, or where `agrees` says so, or never. The first that holds is taken. */
 struct signature {
@@ -81,9 +82,9 @@ struct signature {
 static const struct signature signatures[] = {
     {MAGIC(0, "\x89PNG", FILE_PNG), true, NULL, "a PNG", NULL},
     {MAGIC(0, "\xFF\xD8\xFF", FILE_JPEG), false, jpeg_agrees, "a JPEG", NULL},
-    {SURE(0, "GIF87a"), "a GIF", MAGICK},
-    {SURE(0, "GIF89a"), "a GIF", MAGICK},
-    {SURE(8, "WEBP"), "a WebP", MAGICK},
+    {SURE(0, "GIF87a"), "a GIF", MAGICK_FIRST},
+    {SURE(0, "GIF89a"), "a GIF", MAGICK_FIRST},
+    {MAGIC(8, "WEBP", FILE_WEBP), true, NULL, "a WebP", MAGICK},
     {WEAK(0, "BM", bmp_agrees), "a BMP", MAGICK},
     {SURE(0, "II*\0"), "a TIFF", MAGICK},
     {SURE(0, "MM\0*"), "a TIFF", MAGICK},
@@ -93,7 +94,7 @@ static const struct signature signatures[] = {
     {SURE(4, "ftyphe"), "a HEIC", HEIF},
     {SURE(4, "ftypmif1"), "a HEIF", HEIF},
     {SURE(4, "ftypmsf1"), "a HEIF", HEIF},
-    {WEAK(4, "ftyp", ftyp_agrees), "a film", "send a picture of it"},
+    {WEAK(4, "ftyp", ftyp_agrees), "a video", "send a picture of it"},
     {SURE(0, "\0\0\0\x0CJXL \r\n\x87\n"), "a JPEG XL", DJXL},
     {WEAK(0, "\xFF\x0A", NULL), "a JPEG XL", DJXL},
     {SURE(0, "\0\0\0\x0CjP  \r\n\x87\n"), "a JPEG 2000", MAGICK},
@@ -116,7 +117,7 @@ static const struct signature signatures[] = {
              "ELF"),
      "a program", NULL},
     {SURE(0, "OggS"), "an Ogg file", NULL},
-    {SURE(0, "\x1A\x45\xDF\xA3"), "a film", "send a picture of it"},
+    {SURE(0, "\x1A\x45\xDF\xA3"), "a video", "send a picture of it"},
 };
 
 static bool has(const uint8_t *bytes, size_t n_bytes, const struct signature *s)
@@ -136,7 +137,7 @@ static const struct {
     {"<body", "HTML", PAGE},
     {"<!--", "HTML or XML", PAGE},
     {"<svg", "an SVG", "convert it first, for instance: rsvg-convert -o OUT.png IN.svg"},
-    {"<?xml", "XML", "an SVG, perhaps: rsvg-convert -o OUT.png IN.svg"},
+    {"<?xml", "XML", "perhaps an SVG: rsvg-convert -o OUT.png IN.svg"},
 };
 
 static size_t skip_white(const uint8_t *bytes, size_t n_bytes, size_t at)
@@ -239,4 +240,22 @@ struct file_kind file_kind(const uint8_t *bytes, size_t n_bytes)
                                       s->advice};
     }
     return text_kind(bytes, n_bytes);
+}
+
+#if HAVE_WEBP
+const char file_pictures[] = "PNG, JPEG or WebP";
+#else
+const char file_pictures[] = "PNG or JPEG";
+#endif
+
+bool file_is_picture(struct file_kind kind)
+{
+    return kind.format == FILE_PNG || kind.format == FILE_JPEG || (HAVE_WEBP && kind.format == FILE_WEBP);
+}
+
+int file_refuse(struct file_kind kind, struct err *err)
+{
+    return err_set(err, ERR_MEDIA_TYPE, "not a %s%s%s%s%s", file_pictures, kind.name != NULL ? ": it looks like " : "",
+                   kind.name != NULL ? kind.name : "", kind.advice != NULL ? "; " : "",
+                   kind.advice != NULL ? kind.advice : "");
 }

@@ -18,7 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum file_format { FILE_UNKNOWN, FILE_PNG, FILE_JPEG, FILE_JSON, FILE_OTHER };
+#include "core/err.h"
+
+enum file_format { FILE_UNKNOWN, FILE_PNG, FILE_JPEG, FILE_WEBP, FILE_JSON, FILE_OTHER };
 
 struct file_kind {
     enum file_format format; /* FILE_OTHER: known, and nothing that convd reads       */
@@ -29,10 +31,11 @@ struct file_kind {
 
 struct file_kind file_kind(const uint8_t *bytes, size_t n_bytes);
 
-/* file_is_picture - whether convd has a decoder for it. */
-static inline bool file_is_picture(struct file_kind kind)
-{
-    return kind.format == FILE_PNG || kind.format == FILE_JPEG;
-}
+/* file_is_picture - whether convd has a decoder for it; file_pictures - what those are for, in words. */
+bool file_is_picture(struct file_kind kind);
+extern const char file_pictures[];
+
+/* file_refuse - says that it is none of them, what it looks like, and what makes one of it. Returns -1, ERR_MEDIA_TYPE. */
+int file_refuse(struct file_kind kind, struct err *err);
 
 #endif

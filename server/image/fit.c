@@ -19,12 +19,12 @@ struct placing {
     uint32_t target_x, target_y, target_w, target_h;
 };
 
-/* Grey or RGB, with or without alpha, over which ground. */
+/* Grey or RGB, with or without alpha, over which background. */
 struct planes {
     unsigned channels; /* 1 to 4 */
     bool keeps_alpha;  /* channels 2 and 4 */
     bool inverted;
-    uint8_t ground; /* that transparency is laid over */
+    uint8_t background; /* that transparency is laid over */
 };
 
 #define INK_TOLERANCE 16u /* how far a colour may be from the others, the less the less it is seen */
@@ -34,16 +34,16 @@ static uint8_t grey_of(uint32_t r, uint32_t g, uint32_t b)
     return (uint8_t)((299 * r + 587 * g + 114 * b + 500) / 1000);
 }
 
-/* c over the ground, both 0 to 255: rounded, and c itself where a is 255. */
-static uint8_t lay(uint32_t c, uint32_t a, uint32_t ground)
+/* c over the background, both 0 to 255: rounded, and c itself where a is 255. */
+static uint8_t lay(uint32_t c, uint32_t a, uint32_t background)
 {
-    return (uint8_t)((c * a + ground * (255 - a) + 127) / 255);
+    return (uint8_t)((c * a + background * (255 - a) + 127) / 255);
 }
 
 /* to[plane * stride + x] for n pixels. */
 static void to_planes(uint8_t *to, size_t stride, const uint8_t *rgba, uint32_t n, const struct planes *p)
 {
-    const uint32_t ground = p->ground;
+    const uint32_t background = p->background;
     uint8_t all = 255;
     for (size_t i = 0; i < n; i++)
         all &= rgba[4 * i + 3];
@@ -51,9 +51,9 @@ static void to_planes(uint8_t *to, size_t stride, const uint8_t *rgba, uint32_t 
     for (size_t i = 0; i < n; i++) {
         uint32_t r = rgba[4 * i], g = rgba[4 * i + 1], b = rgba[4 * i + 2], a = rgba[4 * i + 3];
         if (lays) {
-            r = lay(r, a, ground);
-            g = lay(g, a, ground);
-            b = lay(b, a, ground);
+            r = lay(r, a, background);
+            g = lay(g, a, background);
+            b = lay(b, a, background);
         }
         if (p->channels <= 2) {
             to[i] = grey_of(r, g, b);
@@ -82,8 +82,8 @@ static void each_border_pixel(const struct picture *picture, void (*see)(const u
     }
 }
 
-/* Whether something is transparent, and all that is seen has one colour: then *ground is that which it stands out from. */
-static bool is_ink(uint8_t *ground, const struct picture *picture)
+/* Whether something is transparent, and all that is seen has one colour: then *background is that which it stands out from. */
+static bool is_ink(uint8_t *background, const struct picture *picture)
 {
     const size_t n = (size_t)picture->width * picture->height;
     uint64_t alpha = 0, sums[3] = {0};
@@ -99,12 +99,12 @@ static bool is_ink(uint8_t *ground, const struct picture *picture)
         for (unsigned c = 0; c < 3; c++)
             if ((p[c] > mean[c] ? p[c] - mean[c] : mean[c] - p[c]) * p[3] > INK_TOLERANCE * 255)
                 return false;
-    *ground = grey_of(mean[0], mean[1], mean[2]) < 128 ? 255 : 0;
+    *background = grey_of(mean[0], mean[1], mean[2]) < 128 ? 255 : 0;
     return true;
 }
 
 struct tone {
-    const struct planes *laid;    /* over its ground; NULL: as it is */
+    const struct planes *laid;    /* over its background; NULL: as it is */
     uint64_t pixels, alpha, grey; /* grey: times alpha */
 };
 
@@ -215,7 +215,7 @@ static int average(uint8_t *input, const struct shape *shape, const struct plane
     uint64_t *sums = malloc((size_t)t_w * sizeof *sums);
     uint64_t *total = calloc((size_t)channels * t_w, sizeof *total); /* of the target row being filled */
     if (row == NULL || sums == NULL || total == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for fitting a picture");
+        err_memory(err, "fitting a picture");
         goto out;
     }
     uint32_t y_t = 0; /* the target row being filled */
@@ -256,21 +256,20 @@ out:
     return status;
 }
 
-int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
-              const struct picture *picture, struct err *err)
+static int fit_whole(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
+                     const struct picture *picture, struct err *err)
 {
     if (shape->channels > 4)
-        return err_set(err, ERR_VALUE,
-                       "the model's input has %u channels, which no picture has: send raw bytes, %u of them",
+        return err_set(err, ERR_VALUE, "the model's input has %u channels, which no picture has: send %u raw bytes",
                        shape->channels, shape->n_input);
     assert(picture->width > 0 && picture->height > 0 && (uint64_t)picture->width * picture->height < (uint64_t)1 << 40);
     struct planes planes = {.channels = shape->channels, .keeps_alpha = shape->channels % 2 == 0};
-    const bool ink = !planes.keeps_alpha && is_ink(&planes.ground, picture);
-    const struct planes laid = {.channels = 1, .ground = planes.ground};
+    const bool ink = !planes.keeps_alpha && is_ink(&planes.background, picture);
+    const struct planes laid = {.channels = 1, .background = planes.background};
     planes.inverted =
         invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, ink ? &laid : NULL));
     if (!ink)
-        planes.ground = planes.inverted ? 255 : 0;
+        planes.background = planes.inverted ? 255 : 0;
     const struct placing p = place(shape, fit, picture);
     const size_t n_plane = (size_t)shape->width * shape->height;
     if (p.target_w < shape->width || p.target_h < shape->height) {
@@ -294,6 +293,23 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
             input[i] = (uint8_t)(255 - input[i]);
     }
     return 0;
+}
+
+int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
+              const struct picture *picture, struct err *err)
+{
+    struct picture content = {0};
+    if (fit != FIT_CONTENT || (picture->width == shape->width && picture->height == shape->height))
+        return fit_whole(input, shape, fit, invert, picture, err);
+    if (picture_content(&content, shape, picture, err) != 0)
+        return -1;
+    if (content.rgba == NULL) /* no drawing */
+        return fit_whole(input, shape, FIT_CONTAIN, invert, picture, err);
+    if (shape->channels <= 2 && invert == INVERT_AUTO)
+        invert = INVERT_NEVER; /* it is light on dark already */
+    int status = fit_whole(input, shape, FIT_STRETCH, invert, &content, err);
+    picture_fini(&content);
+    return status;
 }
 
 void image_fit_grey(uint8_t *input, const struct shape *shape, enum invert invert)

@@ -6,8 +6,13 @@
 #include "server/image/codec.h"
 #include "server/image/file_kind.h"
 
-int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
-                 struct err *err)
+/* The input's sides that a JPEG keeps: of 16 pixels under each of the input, rounding is no matter; a drawing may fill a part of the picture only. */
+#define SIDE_TIMES    4u
+#define CONTENT_TIMES 16u
+
+/* side: as image_decode_jpeg() says. */
+static int decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, uint32_t side, struct image_limits *limits,
+                  struct err *err)
 {
     if (n_bytes == 0)
         return err_set(err, ERR_EMPTY, "the picture is empty: 0 bytes");
@@ -17,12 +22,13 @@ int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, stru
     if (kind.format == FILE_PNG)
         status = image_decode_png(&picture, bytes, n_bytes, limits, err);
     else if (kind.format == FILE_JPEG)
-        status = image_decode_jpeg(&picture, bytes, n_bytes, limits, err);
-    else if (kind.name == NULL)
-        err_set(err, ERR_MEDIA_TYPE, "not a PNG or JPEG");
+        status = image_decode_jpeg(&picture, bytes, n_bytes, side, limits, err);
+#if HAVE_WEBP
+    else if (kind.format == FILE_WEBP)
+        status = image_decode_webp(&picture, bytes, n_bytes, limits, err);
+#endif
     else
-        err_set(err, ERR_MEDIA_TYPE, "not a PNG or JPEG: it looks like %s%s%s", kind.name,
-                kind.advice != NULL ? "; " : "", kind.advice != NULL ? kind.advice : "");
+        file_refuse(kind, err);
     if (status != 0) {
         picture_fini(&picture);
         return -1;
@@ -30,6 +36,12 @@ int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, stru
     *out = picture;
     out->cancel = limits->cancel;
     return 0;
+}
+
+int image_decode(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
+                 struct err *err)
+{
+    return decode(out, bytes, n_bytes, 0, limits, err);
 }
 
 bool image_is_flat(const uint8_t *input, const struct shape *shape)
@@ -52,8 +64,10 @@ int image_to_input(uint8_t *input, const struct shape *shape, const struct setti
         image_fit_grey(input, shape, settings->invert);
         return image_take_pixels(limits, n_input, err);
     }
+    const uint32_t side = (settings->fit == FIT_CONTENT ? CONTENT_TIMES : SIDE_TIMES) *
+                          (shape->width > shape->height ? shape->width : shape->height);
     struct picture picture;
-    if (image_decode(&picture, bytes, n_bytes, limits, err) != 0)
+    if (decode(&picture, bytes, n_bytes, side, limits, err) != 0)
         return -1;
     int status = image_fit(input, shape, settings->fit, settings->invert, &picture, err);
     picture_fini(&picture);

@@ -36,12 +36,12 @@ int planes_png(uint8_t **png, size_t *n_png, const uint8_t *pixels, const struct
     if (scale == 0 || scale > PLANES_SCALE_MAX)
         return err_set(err, ERR_VALUE, "scale must be from 1 to %u", PLANES_SCALE_MAX);
     if ((uint64_t)rows * shape->width * scale * scale > PLANES_PIXELS_MAX) /* 2^24 * 2^10 at the most */
-        return err_set(err, ERR_LIMIT, "a picture of %llu x %llu pixels is too large; take a smaller scale",
+        return err_set(err, ERR_LIMIT, "a picture of %llu x %llu pixels is too large: use a smaller scale",
                        (unsigned long long)shape->width * scale, (unsigned long long)rows * scale);
     const size_t stride = (size_t)shape->width * scale * depth;
     uint8_t *picture = malloc(stride * rows * scale);
     if (picture == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for a picture");
+        return err_memory(err, "a picture");
     for (size_t y = 0; y < rows; y++) {
         uint8_t *first = picture + y * scale * stride, *to = first;
         for (size_t x = 0; x < shape->width; x++)

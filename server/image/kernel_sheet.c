@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "server/image/canvas.h"
 #include "server/image/image.h"
@@ -154,7 +153,7 @@ int sheet_kernels(uint8_t **png, size_t *n_png, const struct learner *learner, s
     struct canvas canvas = {.width = l.width, .height = l.height, .rgb = malloc((size_t)l.width * l.height * 3)};
     float *k = calloc((size_t)s->kernels * s->n_k, sizeof *k); /* [N][n_k], of the net's [n_k][ld_k] */
     if (canvas.rgb == NULL || k == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a picture of the kernels");
+        err_memory(err, "a picture of the kernels");
         goto out;
     }
     float limit = 0; /* the largest magnitude, of all kernels though not all may be shown */

@@ -23,11 +23,11 @@ static int fail(int code, uint64_t pixels_max, struct err *err)
 {
     switch (code) {
     case SPNG_EOVERFLOW: /* the header's width x height x depth */
-        return err_set(err, ERR_IMAGE_LIMIT, "the picture has far more pixels than the %llu that are taken",
+        return err_set(err, ERR_IMAGE_LIMIT, "the picture has far more pixels than the limit, %llu",
                        (unsigned long long)pixels_max);
     case SPNG_EMEM:
     case SPNG_EZLIB_INIT: /* fails for want of memory alone */
-        return err_set(err, ERR_MEMORY, "out of memory for a PNG");
+        return err_memory(err, "a PNG");
     case SPNG_ECHUNK_LIMITS:
         return err_set(
             err, ERR_IMAGE_LIMIT,
@@ -101,7 +101,7 @@ int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, 
     uint8_t *copy = pressed ? leave_out_pressed(bytes, &n_bytes) : NULL;
     spng_ctx *ctx = spng_ctx_new(0);
     if (ctx == NULL || (pressed && copy == NULL)) {
-        err_set(err, ERR_MEMORY, "out of memory for a PNG");
+        err_memory(err, "a PNG");
         goto out;
     }
     if (pressed)
@@ -115,7 +115,8 @@ int image_decode_png(struct picture *out, const uint8_t *bytes, size_t n_bytes, 
         fail(code, limits->pixels_max, err);
         goto out;
     }
-    if (picture_alloc(out, header.width, header.height, PNG_SCANS, limits, err) != 0)
+    if (picture_alloc(out, header.width, header.height, (uint64_t)header.width * header.height, PNG_SCANS, limits,
+                      err) != 0)
         goto out;
     /* spng_decode_chunks() reads on to the end, so that a file without its last bytes is not taken for whole. */
     if ((code = spng_decoded_image_size(ctx, SPNG_FMT_RGBA8, &size)) != 0) {
@@ -169,7 +170,7 @@ int image_encode_png(uint8_t **png, size_t *n_png, const uint8_t *pixels, uint32
     int status = -1;
     spng_ctx *ctx = spng_ctx_new(SPNG_CTX_ENCODER);
     if (ctx == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a PNG");
+        return err_memory(err, "a PNG");
     struct spng_ihdr header = {
         .width = width,
         .height = height,

@@ -101,9 +101,9 @@ void metrics_write(struct metrics *metrics, struct text *text)
                           "# TYPE convd_http_requests_total counter\n");
     for (unsigned r = 0; r < metrics->n; r++)
         write_requests(text, metrics->names[r], &metrics->routes[r]);
-    text_add_string(text,
-                    "# HELP convd_http_request_duration_seconds From the request line to the answer's last byte.\n"
-                    "# TYPE convd_http_request_duration_seconds histogram\n");
+    text_add_string(
+        text, "# HELP convd_http_request_duration_seconds Time from the request line to the response's last byte.\n"
+              "# TYPE convd_http_request_duration_seconds histogram\n");
     for (unsigned r = 0; r < metrics->n; r++)
         write_durations(text, metrics->names[r], &metrics->routes[r]);
 }

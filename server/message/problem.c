@@ -1,53 +1,53 @@
 /* problem.c - see message/problem.h */
 #include "server/message/problem.h"
 
-#include <string.h>
+#include "server/common/json_write.h"
 
-#define OURS "the daemon could not do this; its log says why"
+#define OURS "convd failed to do this; its log has the reason"
 
 static const struct problem problems[ERR_N] = {
     [ERR_SYNTAX] = {ERR_SYNTAX, 400, "Malformed request", NULL},
     [ERR_EMPTY] = {ERR_EMPTY, 400, "Empty body", NULL},
     [ERR_VALUE] = {ERR_VALUE, 422, "Value not allowed", NULL},
     [ERR_INPUT_SIZE] = {ERR_INPUT_SIZE, 422, "Wrong number of bytes or pixels", NULL},
-    [ERR_MEDIA_TYPE] = {ERR_MEDIA_TYPE, 415, "Not a picture that convd reads", NULL},
+    [ERR_MEDIA_TYPE] = {ERR_MEDIA_TYPE, 415, "Unsupported media type", NULL},
     [ERR_IMAGE] = {ERR_IMAGE, 422, "Damaged picture", NULL},
-    [ERR_IMAGE_LIMIT] = {ERR_IMAGE_LIMIT, 422, "Picture over the limits", NULL},
-    [ERR_FLAT] = {ERR_FLAT, 422, "Nothing to learn from: all pixels are equal", NULL},
+    [ERR_IMAGE_LIMIT] = {ERR_IMAGE_LIMIT, 422, "Picture exceeds a limit", NULL},
+    [ERR_FLAT] = {ERR_FLAT, 422, "Flat image: all pixels are equal", NULL},
     [ERR_LABEL_MISSING] = {ERR_LABEL_MISSING, 422, "Label missing", NULL},
-    [ERR_LABEL_UNKNOWN] = {ERR_LABEL_UNKNOWN, 422, "No such class", NULL},
-    [ERR_LABEL_INVALID] = {ERR_LABEL_INVALID, 422, "Not a valid label", NULL},
+    [ERR_LABEL_UNKNOWN] = {ERR_LABEL_UNKNOWN, 422, "Unknown label", NULL},
+    [ERR_LABEL_INVALID] = {ERR_LABEL_INVALID, 422, "Invalid label", NULL},
     [ERR_TOO_LARGE] = {ERR_TOO_LARGE, 413, "Body too large", NULL},
     [ERR_NOT_FOUND] = {ERR_NOT_FOUND, 404, "Not found", NULL},
-    [ERR_GONE] = {ERR_GONE, 410, "Forgotten", NULL},
+    [ERR_GONE] = {ERR_GONE, 410, "Gone", NULL},
     [ERR_METHOD] = {ERR_METHOD, 405, "Method not allowed", NULL},
-    [ERR_CONFLICT] = {ERR_CONFLICT, 409, "The model's state forbids it", NULL},
-    [ERR_KEY_REUSED] = {ERR_KEY_REUSED, 422, "Idempotency-Key used before with another request", NULL},
+    [ERR_CONFLICT] = {ERR_CONFLICT, 409, "Conflict with the model's state", NULL},
+    [ERR_KEY_REUSED] = {ERR_KEY_REUSED, 422, "Idempotency-Key reused for another request", NULL},
     [ERR_UNAUTHORIZED] = {ERR_UNAUTHORIZED, 401, "Token needed", NULL},
     [ERR_FORBIDDEN] = {ERR_FORBIDDEN, 403, "Foreign origin or host", NULL},
-    [ERR_LIMIT] = {ERR_LIMIT, 422, "Over a limit of the model", NULL},
-    [ERR_TIMEOUT] = {ERR_TIMEOUT, 408, "The request took too long to arrive", NULL},
+    [ERR_LIMIT] = {ERR_LIMIT, 422, "Exceeds a limit of the model", NULL},
+    [ERR_TIMEOUT] = {ERR_TIMEOUT, 408, "Request timeout", NULL},
     [ERR_BUSY] = {ERR_BUSY, 503, "Busy", NULL},
-    [ERR_STOPPING] = {ERR_STOPPING, 503, "Shutting down", "the daemon is shutting down; nothing of this was trained"},
-    [ERR_MEMORY] = {ERR_MEMORY, 503, "Out of memory", "there was no memory for this request; nothing of it was kept"},
-    [ERR_STORAGE_FULL] = {ERR_STORAGE_FULL, 507, "Disk full",
-                          "no room to make this durable, so nothing was trained; predictions go on, and training works "
-                          "again when there is room"},
-    [ERR_STORAGE] = {ERR_STORAGE, 500, "Storage failed", "the storage failed, so nothing of this was acknowledged"},
+    [ERR_STOPPING] = {ERR_STOPPING, 503, "Shutting down", "convd is shutting down; nothing was trained"},
+    [ERR_MEMORY] = {ERR_MEMORY, 503, "Out of memory",
+                    "convd is out of memory; nothing of this request was kept: try again"},
+    [ERR_STORAGE_FULL] =
+        {ERR_STORAGE_FULL, 507, "Disk full",
+         "the disk is full, so nothing was trained; predictions go on. Free some space: training then works again"},
+    [ERR_STORAGE] = {ERR_STORAGE, 500, "Storage failed",
+                     "a write to the disk failed, so nothing was acknowledged; convd's log has the reason"},
     [ERR_DB_MISSING] = {ERR_DB_MISSING, 500, "Storage failed", OURS},
     [ERR_DB_FOREIGN] = {ERR_DB_FOREIGN, 500, "Storage failed", OURS},
     [ERR_DB_NEWER] = {ERR_DB_NEWER, 500, "Storage failed", OURS},
     [ERR_DB_LOCKED] = {ERR_DB_LOCKED, 500, "Storage failed", OURS},
     [ERR_DB_READONLY] = {ERR_DB_READONLY, 500, "Storage is read-only",
-                         "the model cannot be written, so nothing was trained; predictions go on"},
-    [ERR_DB_CORRUPT] =
-        {ERR_DB_CORRUPT, 500, "Stored data damaged",
-         "what is stored of the model is damaged, so this was not done and nothing was trained; predictions "
-         "go on, and the daemon's log and convd verify name the place"},
-    [ERR_DB_LOST] =
-        {ERR_DB_LOST, 500, "The model's file is gone",
-         "the file of the model was removed, renamed or replaced while it was served, so nothing of this was "
-         "trained; predictions go on, and GET /backup gives a copy of all that was learned until then"},
+                         "the database is read-only, so nothing was trained; predictions go on"},
+    [ERR_DB_CORRUPT] = {ERR_DB_CORRUPT, 500, "Stored data damaged",
+                        "the database is damaged, so nothing was trained; predictions go on. convd's log and convd "
+                        "verify name the row"},
+    [ERR_DB_LOST] = {ERR_DB_LOST, 500, "Database file lost",
+                     "the database file was removed, renamed or replaced, so nothing was trained; predictions go on. "
+                     "GET /backup copies all that was learned: put the copy in place, and restart convd"},
     [ERR_FILE] = {ERR_FILE, 500, "Internal error", OURS},
     [ERR_NETWORK] = {ERR_NETWORK, 500, "Internal error", OURS},
     [ERR_USAGE] = {ERR_USAGE, 500, "Internal error", OURS},
@@ -61,16 +61,18 @@ const struct problem *problem_find(enum err_code code)
     return &problems[code];
 }
 
-void problem_write(struct text *text, const struct problem *problem, const struct err *err)
+void problem_write(struct text *text, const struct problem *problem, const struct err *err, bool oip)
 {
     const char *detail = problem->detail != NULL ? problem->detail : err->text;
-    text_add_format(text, "{\"type\":\"" PROBLEM_URN "%s\",\"title\":", err_code_name(problem->code));
-    text_add_quoted(text, problem->title, strlen(problem->title));
-    text_add_format(text, ",\"status\":%u,\"detail\":", problem->status);
-    text_add_quoted(text, detail, strlen(detail));
-    if (err->pointer[0] != '\0') {
-        text_add_string(text, ",\"pointer\":");
-        text_add_quoted(text, err->pointer, strlen(err->pointer));
-    }
-    text_add_string(text, "}\n");
+    struct json_writer json = json_write_begin(text);
+    text_add_format(json_write_value(&json, "type"), "\"" PROBLEM_URN "%s\"", err_code_name(problem->code));
+    json_write_string(&json, "title", problem->title);
+    json_write_u64(&json, "status", problem->status);
+    json_write_string(&json, "detail", detail);
+    if (err->pointer[0] != '\0')
+        json_write_string(&json, "pointer", err->pointer);
+    if (oip)
+        json_write_string(&json, "error", detail);
+    json_write_end(&json);
+    text_add(text, "\n", 1);
 }

@@ -27,7 +27,7 @@ struct problem {
 /* problem_find - the row; every code but ERR_NONE has one, and ERR_NONE or a code that is none gives ERR_INTERNAL's. */
 const struct problem *problem_find(enum err_code code);
 
-/* problem_write - appends the JSON document and a line feed. */
-void problem_write(struct text *text, const struct problem *problem, const struct err *err);
+/* problem_write - appends the JSON document and a line feed; oip: with the detail as `error` as well, as that protocol has it. */
+void problem_write(struct text *text, const struct problem *problem, const struct err *err, bool oip);
 
 #endif

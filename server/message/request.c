@@ -1,6 +1,7 @@
 /* request.c - see message/request.h */
 #include "server/message/request.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -33,7 +34,9 @@ static int hex_digit(char c)
     return -1;
 }
 
-long percent_decode(char *text, size_t n, bool plus)
+/* In place; plus: '+' means space (in queries). Returns the decoded length, or -1 for a cut or wrong escape and for %00, which no path,
+ * label or number of ours contains. */
+static long percent_decode(char *text, size_t n, bool plus)
 {
     size_t out = 0;
     for (size_t i = 0; i < n; i++) {
@@ -119,6 +122,17 @@ const char *request_param(const struct request *request, const char *name)
     return NULL;
 }
 
+static int unknown_param(const char *name, const char *const *allowed, struct err *err)
+{
+    char all[ERR_TEXT_BYTES] = "";
+    size_t n = 0;
+    for (const char *const *one = allowed; *one != NULL && n < sizeof all; one++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", one == allowed ? "" : ", ", *one);
+    if (n == 0)
+        return err_set(err, ERR_VALUE, "unknown query parameter \"%.40s\": the route has none", name);
+    return err_set(err, ERR_VALUE, "unknown query parameter \"%.40s\"; the route's are: %s", name, all);
+}
+
 int request_params_check(const struct request *request, const char *const *allowed, struct err *err)
 {
     for (unsigned i = 0; i < request->n_params; i++) {
@@ -126,9 +140,7 @@ int request_params_check(const struct request *request, const char *const *allow
         while (*name != NULL && strcmp(*name, request->params[i].name) != 0)
             name++;
         if (*name == NULL)
-            return err_set(err, ERR_VALUE, "unknown query parameter \"%.40s\"%s%s", request->params[i].name,
-                           allowed[0] != NULL ? "; this route knows " : "; this route takes none",
-                           allowed[0] != NULL ? allowed[0] : "");
+            return unknown_param(request->params[i].name, allowed, err);
     }
     return 0;
 }
@@ -152,11 +164,43 @@ int request_param_number(const struct request *request, const char *name, uint64
     return 0;
 }
 
+/* Both numbers of the quotient are exact. */
+static bool share_parse(double *share, const char *text)
+{
+    double digits = 0.0, unit = 1.0;
+    unsigned n = 0;
+    bool point = false;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (*at < '0' || *at > '9' || ++n > 15)
+            return false;
+        digits = digits * 10.0 + (*at - '0');
+        unit *= point ? 10.0 : 1.0;
+    }
+    *share = digits / unit;
+    return n > 0 && *share <= 1.0;
+}
+
+int request_param_share(const struct request *request, const char *name, double *share, struct err *err)
+{
+    const char *value = request_param(request, name);
+    double parsed;
+    if (value == NULL)
+        return 0;
+    if (!share_parse(&parsed, value))
+        return err_set(err, ERR_VALUE, "%s is \"%.40s\", but must be a number from 0 to 1, such as 0.05", name, value);
+    *share = parsed;
+    return 0;
+}
+
 int request_flat(bool *allowed, const struct request *request, struct err *err)
 {
     const char *word = request_param(request, "flat");
     *allowed = word != NULL && strcmp(word, "allow") == 0;
-    return word == NULL || *allowed ? 0 : err_set(err, ERR_VALUE, "?flat can only be allow");
+    return word == NULL || *allowed ? 0 : err_set(err, ERR_VALUE, "?flat must be allow");
 }
 
 bool media_type_is(const char *content_type, const char *type)

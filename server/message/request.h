@@ -1,12 +1,11 @@
 /* request.h - what a route sees of a request: no libmicrohttpd in it, so that everything here is tested without a server.
  *
- * Everything is borrowed from the connection and lives until the route's last answer.
+ * Everything is borrowed from the connection and lives until the route's last response.
  */
 #ifndef CONVD_SERVER_MESSAGE_REQUEST_H
 #define CONVD_SERVER_MESSAGE_REQUEST_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -45,10 +44,6 @@ struct request {
 enum method method_parse(const char *name);
 const char *method_name(enum method method);
 
-/* percent_decode - in place; plus: '+' means space (in queries). Returns the decoded length, or -1 for a cut or wrong
- * escape and for %00, which no path, label or number of ours contains. */
-long percent_decode(char *text, size_t n, bool plus);
-
 /* request_target - takes "/path?query" (or "http://authority/path?query", whose authority then stands for Host) apart.
  * target: zero-terminated, is cut up in place and must live as long as the request.
  * Errors: ERR_SYNTAX: bad escapes, too many parameters, the same parameter twice. A path that is too long becomes "/?", which no
@@ -59,13 +54,16 @@ int request_target(struct request *request, char *target, struct err *err);
 const char *request_param(const struct request *request, const char *name);
 
 /* request_params_check - ERR_VALUE for a parameter that is not in the NULL-ended list: a misspelt ?lable= must not
- * train something else than was meant. */
+ * train something else than was meant. The error names all that are. */
 int request_params_check(const struct request *request, const char *const *allowed, struct err *err);
 
 /* request_param_number - 0 and *number where it is a whole number from low to high; *number stays where it is absent.
  * Errors: ERR_VALUE, which names the parameter. */
 int request_param_number(const struct request *request, const char *name, uint64_t low, uint64_t high, uint64_t *number,
                          struct err *err);
+
+/* request_param_share - the same for a decimal number from 0 to 1, at most 15 digits. */
+int request_param_share(const struct request *request, const char *name, double *share, struct err *err);
 
 /* request_flat - whether ?flat=allow lets flat images (image/image.h) be learned. Errors: ERR_VALUE for another word. */
 int request_flat(bool *allowed, const struct request *request, struct err *err);

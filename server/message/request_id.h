@@ -1,4 +1,4 @@
-/* request_id.h - the name that one request has in the log and in its answer: X-Request-Id.
+/* request_id.h - the name that one request has in the log and in its response: X-Request-Id.
  *
  * A client, or the proxy before us, may give it, so that one request can be followed through several logs; else we make one:
  * eight hexadecimal digits of this run, which are random, a dash, and the request's number in it.

@@ -1,50 +1,51 @@
 /* response.c - see message/response.h */
 #include "server/message/response.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-static void drop_stream(struct answer *answer)
+static void drop_stream(struct response *response)
 {
-    if (answer->stream != NULL)
-        answer->stream->free(answer->stream);
-    answer->stream = NULL;
+    if (response->stream != NULL)
+        response->stream->free(response->stream);
+    response->stream = NULL;
 }
 
-void answer_reset(struct answer *answer)
+void response_reset(struct response *response)
 {
-    struct text text = answer->text;
-    text_shrink(&text, ANSWER_SMALL_BYTES);
-    text.limit = ANSWER_TEXT_MAX;
-    drop_stream(answer);
-    free(answer->blob);
-    *answer = (struct answer){.status = 200, .type = ANSWER_TEXT, .text = text};
+    struct text text = response->text;
+    text_shrink(&text, RESPONSE_SMALL_BYTES);
+    text.limit = RESPONSE_TEXT_MAX;
+    drop_stream(response);
+    free(response->blob);
+    *response = (struct response){.status = 200, .type = RESPONSE_TEXT, .text = text};
 }
 
-void answer_free(struct answer *answer)
+void response_free(struct response *response)
 {
-    text_free(&answer->text);
-    drop_stream(answer);
-    free(answer->blob);
-    *answer = (struct answer){0};
+    text_free(&response->text);
+    drop_stream(response);
+    free(response->blob);
+    *response = (struct response){0};
 }
 
-size_t answer_bytes(const struct answer *answer)
+size_t response_bytes(const struct response *response)
 {
-    const size_t text = answer->text.size > ANSWER_SMALL_BYTES ? answer->text.size : 0;
-    return text + (answer->blob != NULL ? answer->n_blob : 0);
+    const size_t text = response->text.size > RESPONSE_SMALL_BYTES ? response->text.size : 0;
+    return text + (response->blob != NULL ? response->n_blob : 0);
 }
 
-void answer_rest(struct answer *answer)
+void response_rest(struct response *response)
 {
-    free(answer->blob);
-    answer->blob = NULL;
-    text_shrink(&answer->text, ANSWER_SMALL_BYTES);
+    free(response->blob);
+    response->blob = NULL;
+    text_shrink(&response->text, RESPONSE_SMALL_BYTES);
 }
 
-void answer_revision(struct answer *answer, uint64_t revision)
+void response_revision(struct response *response, uint64_t revision)
 {
-    char *at = answer->etag; /* by hand: printf would take a twentieth of all that /predict does beside the network */
+    char *at = response->etag; /* by hand: printf would take a twentieth of all that /predict does beside the network */
     *at++ = '"';
     *at++ = 'r';
     at += text_print_u64(at, revision);
@@ -52,85 +53,83 @@ void answer_revision(struct answer *answer, uint64_t revision)
     *at = '\0';
 }
 
-void answer_json(struct answer *answer, unsigned status, struct json *document)
+struct json_writer response_begin(struct response *response)
 {
-    char *printed = document == NULL ? NULL : json_print(document, false);
-    json_free(document);
-    text_clear(&answer->text);
-    if (printed == NULL)
-        answer->text.failed = true;
-    else
-        text_add_string(&answer->text, printed);
-    free(printed);
-    text_add(&answer->text, "\n", 1);
-    answer_text_done(answer, status, ANSWER_JSON);
+    text_clear(&response->text);
+    return json_write_begin(&response->text);
 }
 
-void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t n_bytes)
+void response_json(struct response *response, unsigned status, struct json_writer *json)
 {
-    free(answer->blob);
-    answer->blob = bytes;
-    answer->n_blob = n_bytes;
-    answer->status = 200;
-    answer->type = type;
+    json_write_end(json);
+    text_add(&response->text, "\n", 1);
+    response_text_done(response, status, RESPONSE_JSON);
 }
 
-void answer_text_done(struct answer *answer, unsigned status, const char *type)
+void response_blob(struct response *response, const char *type, uint8_t *bytes, size_t n_bytes)
 {
-    if (answer->text.failed) {
+    free(response->blob);
+    response->blob = bytes;
+    response->n_blob = n_bytes;
+    response->status = 200;
+    response->type = type;
+}
+
+void response_text_done(struct response *response, unsigned status, const char *type)
+{
+    if (response->text.failed) {
         struct err err;
-        if (answer->text.over)
+        if (response->text.over)
             err_set(&err, ERR_LIMIT,
-                    "the answer would be larger than %zu MiB: ask for less in one request, such as fewer images",
-                    ANSWER_TEXT_MAX >> 20);
+                    "the response would be larger than %zu MiB: request less at once, such as fewer images",
+                    RESPONSE_TEXT_MAX >> 20);
         else
-            err_set(&err, ERR_MEMORY, "no memory for the answer");
-        text_shrink(&answer->text, ANSWER_SMALL_BYTES);
-        answer_problem(answer, &err);
+            err_memory(&err, "the response");
+        text_shrink(&response->text, RESPONSE_SMALL_BYTES);
+        response_problem(response, &err);
         return;
     }
-    answer->status = status;
-    answer->type = type;
+    response->status = status;
+    response->type = type;
 }
 
-void answer_problem(struct answer *answer, const struct err *err)
+void response_problem(struct response *response, const struct err *err)
 {
-    answer_problem_row(answer, problem_find(err->code), err);
+    response_problem_row(response, problem_find(err->code), err);
 }
 
-/* One more member of a document that is there. */
-static void add_oip_error(struct text *text, const char *detail)
+void response_error(struct response *response, enum err_code code, const char *format, ...)
 {
-    if (text->failed)
-        return;
-    text->n -= 2; /* "}\n" */
-    text_add_string(text, ",\"error\":");
-    text_add_quoted(text, detail, strlen(detail));
-    text_add_string(text, "}\n");
+    char text[ERR_TEXT_BYTES];
+    struct err err;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    err_set(&err, code, "%s", text);
+    response_problem(response, &err);
 }
 
-void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err)
+void response_problem_row(struct response *response, const struct problem *problem, const struct err *err)
 {
-    drop_stream(answer);
-    free(answer->blob);
-    answer->blob = NULL;
-    answer->n_blob = 0;
-    answer->fixed = NULL;
-    answer->n_fixed = 0;
-    answer->encoding = NULL;
-    answer->page = false;
-    answer->etag[0] = answer->location[0] = '\0';
-    answer->disposition = NULL;
-    answer->n_json = 0;
-    answer->cache = CACHE_NO_STORE;
-    answer->status = problem->status;
-    answer->type = ANSWER_PROBLEM;
+    drop_stream(response);
+    free(response->blob);
+    response->blob = NULL;
+    response->n_blob = 0;
+    response->fixed = NULL;
+    response->n_fixed = 0;
+    response->encoding = NULL;
+    response->page = false;
+    response->etag[0] = response->location[0] = '\0';
+    response->disposition = NULL;
+    response->n_json = 0;
+    response->cache = CACHE_NO_STORE;
+    response->status = problem->status;
+    response->type = RESPONSE_PROBLEM;
     if (problem->status == 503)
-        answer->retry_after = 1;
-    text_clear(&answer->text);
-    problem_write(&answer->text, problem, err);
-    if (answer->oip)
-        add_oip_error(&answer->text, problem->detail != NULL ? problem->detail : err->text);
-    if (answer->text.failed) /* not even room for the excuse: the status alone */
-        text_clear(&answer->text);
+        response->retry_after = 1;
+    text_clear(&response->text);
+    problem_write(&response->text, problem, err, response->oip);
+    if (response->text.failed) /* not even room for the excuse: the status alone */
+        text_clear(&response->text);
 }

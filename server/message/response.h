@@ -13,23 +13,23 @@
 #include <stdint.h>
 
 #include "core/err.h"
-#include "server/common/json.h"
+#include "server/common/json_write.h"
 #include "server/common/text.h"
 #include "server/message/problem.h"
 
-#define ANSWER_TEXT_MAX    ((size_t)32 << 20) /* of one answer's text: more is refused, and what would work is said */
-#define ANSWER_SMALL_BYTES 16384u             /* of text that a connection keeps, and that nobody counts       */
+#define RESPONSE_TEXT_MAX    ((size_t)32 << 20) /* of one response's text: more is refused, and what would work is said */
+#define RESPONSE_SMALL_BYTES 16384u             /* of text that a connection keeps, and that nobody counts       */
 
-#define ANSWER_JSON    "application/json; charset=utf-8"
-#define ANSWER_PROBLEM "application/problem+json; charset=utf-8"
-#define ANSWER_TEXT    "text/plain; charset=utf-8"
+#define RESPONSE_JSON    "application/json; charset=utf-8"
+#define RESPONSE_PROBLEM "application/problem+json; charset=utf-8"
+#define RESPONSE_TEXT    "text/plain; charset=utf-8"
 
 /* What caches may do: predictions and problems are never stored; what has an ETag may be, and is revalidated. */
-enum answer_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
+enum response_cache { CACHE_NO_STORE, CACHE_REVALIDATE };
 
-/* A body that comes piece by piece: answer.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
+/* A body that comes piece by piece: response.stream. Its connection sleeps while there is nothing, and costs memory only. The deadline of
  * a request is one for each piece: a client that does not take a piece within it is cut. So is one that takes less than 16 KB a second on
- * the whole, unless the stream is endless: there are few places for such answers, and others wait for one. */
+ * the whole, unless the stream is endless: there are few places for such responses, and others wait for one. */
 struct http_stream {
     /* In the HTTP thread: up to `room` bytes, how many; 0: none now, and http_stream_wake() will be called when there are;
      * HTTP_STREAM_END; HTTP_STREAM_BROKEN: the client is cut off, so that it takes nothing for the whole. */
@@ -49,7 +49,7 @@ struct http_stream {
 #define HTTP_STREAM_END    (-1L)
 #define HTTP_STREAM_BROKEN (-2L)
 
-struct answer {
+struct response {
     unsigned status;
     const char *type; /* static                          */
     struct text text;
@@ -58,7 +58,7 @@ struct answer {
     struct http_stream *stream; /* owned, or NULL: the body comes piece by piece */
     const uint8_t *fixed;       /* bytes of the program itself, or NULL */
     size_t n_fixed;
-    enum answer_cache cache;
+    enum response_cache cache;
     char etag[32];           /* "\"r17\"" or ""                 */
     char location[64];       /* of what was made, or ""         */
     char allow[64];          /* methods, or ""                  */
@@ -74,27 +74,32 @@ struct answer {
     bool close;              /* close the connection afterwards */
 };
 
-/* answer_reset - an empty 200; keeps the text's memory up to ANSWER_SMALL_BYTES. answer_bytes - memory that it holds beyond that.
- * answer_rest - gives that back, once it has been sent. */
-void answer_reset(struct answer *answer);
-void answer_free(struct answer *answer);
-size_t answer_bytes(const struct answer *answer);
-void answer_rest(struct answer *answer);
+/* response_reset - an empty 200; keeps the text's memory up to RESPONSE_SMALL_BYTES. response_bytes - memory that it holds beyond that.
+ * response_rest - gives that back, once it has been sent. */
+void response_reset(struct response *response);
+void response_free(struct response *response);
+size_t response_bytes(const struct response *response);
+void response_rest(struct response *response);
 
-/* answer_revision - ETag: "r<revision>". */
-void answer_revision(struct answer *answer, uint64_t revision);
+/* response_revision - ETag: "r<revision>". */
+void response_revision(struct response *response, uint64_t revision);
 
-/* answer_json - prints the document as the body, with a line feed at the end, and frees it. Out of memory: a problem. */
-void answer_json(struct answer *answer, unsigned status, struct json *document);
+/* response_begin - the body is a JSON object, to which the caller adds members; response_json - ends it, with a line feed. Out of memory, or
+ * too large: a problem. */
+struct json_writer response_begin(struct response *response);
+void response_json(struct response *response, unsigned status, struct json_writer *json);
 
-/* answer_blob - the body is that block, which the answer then owns. */
-void answer_blob(struct answer *answer, const char *type, uint8_t *bytes, size_t n_bytes);
+/* response_blob - the body is that block, which the response then owns. */
+void response_blob(struct response *response, const char *type, uint8_t *bytes, size_t n_bytes);
 
-/* answer_text_done - called when `text` has been written: says 503 where memory ran out meanwhile, 422 where it became too large. */
-void answer_text_done(struct answer *answer, unsigned status, const char *type);
+/* response_text_done - called when `text` has been written: says 503 where memory ran out meanwhile, 422 where it became too large. */
+void response_text_done(struct response *response, unsigned status, const char *type);
 
-/* answer_problem - application/problem+json for err, by the table of message/problem.h; answer_problem_row - by that row. */
-void answer_problem(struct answer *answer, const struct err *err);
-void answer_problem_row(struct answer *answer, const struct problem *problem, const struct err *err);
+/* response_problem - application/problem+json for err, by the table of message/problem.h; response_error - for such an error;
+ * response_problem_row - by that row. */
+void response_problem(struct response *response, const struct err *err);
+void response_error(struct response *response, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void response_problem_row(struct response *response, const struct problem *problem, const struct err *err);
 
 #endif

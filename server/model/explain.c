@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/common/json.h"
 #include "server/image/input_png.h"
 
 void explain_wins(uint32_t *wins, const struct learner *learner, const struct workspace *ws)
@@ -16,44 +15,40 @@ void explain_wins(uint32_t *wins, const struct learner *learner, const struct wo
         wins[ws->winner[p]]++;
 }
 
-static void add_number(struct text *text, float value, bool first)
+static void add_winners(struct json_writer *json, const struct learner *learner, const struct workspace *ws,
+                        const uint32_t *wins)
 {
-    char number[JSON_NUMBER_BYTES];
-    if (!first)
-        text_add(text, ",", 1);
-    text_add(text, number, json_number_print(number, (double)value));
-}
-
-static void add_winners(struct text *text, const struct shape *s, const struct workspace *ws, const uint32_t *wins)
-{
-    text_add_format(text, "\"width\":%u,\"height\":%u,\"winner\":[", s->out_w, s->out_h);
-    for (uint32_t p = 0; p < s->n_0 && s->kernels > 0; p++) {
-        if (p > 0)
-            text_add(text, ",", 1);
-        text_add_u64(text, ws->winner[p]);
-    }
-    text_add_string(text, "],\"share\":[");
+    const struct shape *s = &learner->shape;
+    json_write_u64(json, "width", s->out_w);
+    json_write_u64(json, "height", s->out_h);
+    json_write_array(json, "winner");
+    for (uint32_t p = 0; p < s->n_0 && s->kernels > 0; p++)
+        json_write_u64(json, NULL, ws->winner[p]);
+    json_write_end(json);
+    json_write_array(json, "share");
     for (uint32_t i = 0; i < s->kernels; i++)
-        add_number(text, (float)wins[i] / (float)s->n_0, i == 0);
+        json_write_number(json, NULL, (double)((float)wins[i] / (float)s->n_0));
+    json_write_end(json);
 }
 
-static int add_input(struct text *text, const struct shape *s, const uint8_t *pixels, struct err *err)
+static int add_input(struct json_writer *json, const struct shape *s, const uint8_t *pixels, struct err *err)
 {
     uint8_t *png = NULL;
     size_t n_png = 0;
     if (planes_png(&png, &n_png, pixels, s, 1, err) != 0)
         return -1;
-    text_add_string(text, "],\"input\":\"");
+    struct text *text = json_write_value(json, "input");
+    text_add(text, "\"", 1);
     if (text_reserve(text, BASE64_ENCODE_RAW_LENGTH(n_png))) {
         base64_encode_raw(text->bytes + text->n, n_png, png);
         text->n += BASE64_ENCODE_RAW_LENGTH(n_png);
     }
-    text_add_string(text, "\"}");
+    text_add(text, "\"", 1);
     free(png);
     return 0;
 }
 
-int explain_write(struct text *text, const struct learner *learner, const uint8_t *pixels, struct workspace *ws,
+int explain_write(struct json_writer *json, const struct learner *learner, const uint8_t *pixels, struct workspace *ws,
                   struct err *err)
 {
     const struct shape *s = &learner->shape;
@@ -61,17 +56,19 @@ int explain_write(struct text *text, const struct learner *learner, const uint8_
     float *saliency = calloc(s->n_input, sizeof *saliency);
     uint32_t *wins = calloc((size_t)s->kernels + 1, sizeof *wins);
     if (saliency == NULL || wins == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for an explanation");
+        err_memory(err, "an explanation");
         goto out;
     }
     net_explain(&learner->net, net_argmax(&learner->net, ws->l2), saliency, ws);
     explain_wins(wins, learner, ws);
-    text_add_string(text, "\"explain\":{");
-    add_winners(text, s, ws, wins);
-    text_add_string(text, "],\"saliency\":[");
+    json_write_object(json, "explain");
+    add_winners(json, learner, ws, wins);
+    json_write_array(json, "saliency");
     for (uint32_t i = 0; i < s->n_input; i++)
-        add_number(text, saliency[i], i == 0);
-    status = add_input(text, s, pixels, err);
+        json_write_number(json, NULL, (double)saliency[i]);
+    json_write_end(json);
+    status = add_input(json, s, pixels, err);
+    json_write_end(json);
 out:
     free(saliency);
     free(wins);

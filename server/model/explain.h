@@ -13,14 +13,14 @@
 #include <stdint.h>
 
 #include "core/core.h"
-#include "server/common/text.h"
+#include "server/common/json_write.h"
 
 /* Numbers of saliency in one answer, at most: some 12 MB of JSON. */
 #define EXPLAIN_NUMBERS_MAX (1u << 20)
 
-/* explain_write - appends the member above (with its name, without a comma), of the class that was predicted. After net_forward()
+/* explain_write - the member above, of the class that was predicted. After net_forward()
  * of `pixels` in ws. Errors: ERR_MEMORY, and those of planes_png(). */
-int explain_write(struct text *text, const struct learner *learner, const uint8_t *pixels, struct workspace *ws,
+int explain_write(struct json_writer *json, const struct learner *learner, const uint8_t *pixels, struct workspace *ws,
                   struct err *err);
 
 /* explain_png - the same as a malloc'ed RGB PNG: input, winners in the kernels' colours, saliency, side by side; below, the kernels

@@ -9,7 +9,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "server/image/canvas.h"
 #include "server/image/image.h"
@@ -196,7 +195,7 @@ static int collect(struct picture_plan *plan, struct workspace *ws, struct err *
     plan->wins = calloc((size_t)s->kernels + 1, sizeof *plan->wins);
     plan->order = calloc((size_t)s->kernels + 1, sizeof *plan->order);
     if (plan->saliency == NULL || plan->wins == NULL || plan->order == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for an explanation");
+        return err_memory(err, "an explanation");
     net_explain(&learner->net, net_argmax(&learner->net, ws->l2), plan->saliency, ws);
     for (size_t i = 0; i < s->n_input; i++) {
         float *at = &plan->saliency[i % n_plane];
@@ -221,7 +220,7 @@ int explain_png(uint8_t **png, size_t *n_png, const struct learner *learner, con
     lay_out(&plan);
     canvas->rgb = malloc((size_t)canvas->width * canvas->height * 3);
     if (canvas->rgb == NULL) {
-        status = err_set(err, ERR_MEMORY, "no memory for a picture");
+        status = err_memory(err, "a picture");
         goto out;
     }
     canvas_fill(canvas, 0, 0, canvas->width, canvas->height, white);

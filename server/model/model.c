@@ -16,6 +16,8 @@ struct revision_private {
     pthread_mutex_t digest_lock;
     bool digest_known;
     uint8_t digest[DIGEST_BYTES];
+    pthread_mutex_t novelty_lock; /* held by who measures */
+    atomic_bool measured;
 };
 
 struct model {
@@ -23,13 +25,14 @@ struct model {
     struct revision_private *current;
     struct revision_private *free;
     atomic_uint_fast64_t asked;
+    atomic_uint wanted; /* publications with what novelty is measured by */
 };
 
 static struct revision_private *slot_create(const struct learner *from, struct err *err)
 {
     struct revision_private *slot = calloc(1, sizeof *slot);
     if (slot == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for a revision");
+        err_memory(err, "a revision");
         return NULL;
     }
     slot->learner = learner_dup(from, false, err);
@@ -37,8 +40,10 @@ static struct revision_private *slot_create(const struct learner *from, struct e
         free(slot);
         return NULL;
     }
-    slot->revision = (struct revision){slot->learner, slot};
+    slot->revision = (struct revision){.learner = slot->learner, .private_ = slot};
+    calibration_fit(&slot->revision.calibration, &slot->learner->tally);
     (void)pthread_mutex_init(&slot->digest_lock, NULL);
+    (void)pthread_mutex_init(&slot->novelty_lock, NULL);
     return slot;
 }
 
@@ -47,6 +52,8 @@ static void slot_free(struct revision_private *slot)
     if (slot == NULL)
         return;
     (void)pthread_mutex_destroy(&slot->digest_lock);
+    (void)pthread_mutex_destroy(&slot->novelty_lock);
+    novelty_free(slot->revision.novelty);
     learner_free(slot->learner);
     free(slot);
 }
@@ -55,7 +62,7 @@ struct model *model_create(const struct learner *initial, struct err *err)
 {
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for a model");
+        err_memory(err, "a model");
         return NULL;
     }
     (void)pthread_mutex_init(&model->lock, NULL);
@@ -96,33 +103,47 @@ struct revision *model_acquire(struct model *model)
     return &slot->revision;
 }
 
-void model_ask(struct model *model)
+void model_request(struct model *model)
 {
     (void)atomic_fetch_add_explicit(&model->asked, 1, memory_order_relaxed);
 }
 
-uint64_t model_asked(const struct model *model)
+uint64_t model_requests(const struct model *model)
 {
     return atomic_load_explicit(&model->asked, memory_order_relaxed);
 }
 
-static void drop(struct model *model, struct revision_private *slot)
+/* With the lock held. What it returns is to be freed without. */
+static struct novelty *drop(struct model *model, struct revision_private *slot)
 {
     assert(slot->holders > 0);
-    if (--slot->holders == 0) {
-        slot->next_free = model->free;
-        model->free = slot;
-    }
+    if (--slot->holders > 0)
+        return NULL;
+    struct novelty *novelty = slot->revision.novelty;
+    slot->revision.novelty = NULL;
+    slot->next_free = model->free;
+    model->free = slot;
+    return novelty;
 }
 
 void model_release(struct model *model, struct revision *revision)
 {
     (void)pthread_mutex_lock(&model->lock);
-    drop(model, revision->private_);
+    struct novelty *novelty = drop(model, revision->private_);
     (void)pthread_mutex_unlock(&model->lock);
+    novelty_free(novelty);
 }
 
-int model_publish(struct model *model, const struct learner *learner, struct err *err)
+/* Where there is no memory for it, the revision goes without. */
+static struct novelty *wanted_novelty(struct model *model, const struct learner *learner)
+{
+    unsigned wanted = atomic_load(&model->wanted);
+    while (wanted > 0 && !atomic_compare_exchange_weak(&model->wanted, &wanted, wanted - 1))
+        ;
+    return wanted > 0 ? novelty_create(learner) : NULL;
+}
+
+int model_publish(struct model *model, const struct learner *learner, uint64_t columns, struct err *err)
 {
     (void)pthread_mutex_lock(&model->lock);
     struct revision_private *slot = model->free;
@@ -135,18 +156,55 @@ int model_publish(struct model *model, const struct learner *learner, struct err
         status = learner_copy(slot->learner, learner, err);
     else if ((slot = slot_create(learner, err)) == NULL)
         return -1;
+    slot->revision.columns = columns;
     slot->digest_known = false;
     slot->holders = 1;
+    struct novelty *old_novelty = NULL;
+    if (status == 0) {
+        calibration_fit(&slot->revision.calibration, &slot->learner->tally);
+        slot->revision.novelty = wanted_novelty(model, learner);
+        atomic_store(&slot->measured, false);
+    }
     (void)pthread_mutex_lock(&model->lock);
     if (status == 0) {
         struct revision_private *old = model->current;
         model->current = slot;
-        drop(model, old);
+        old_novelty = drop(model, old);
     } else {
         slot->next_free = model->free;
         model->free = slot;
     }
     (void)pthread_mutex_unlock(&model->lock);
+    novelty_free(old_novelty);
+    return status;
+}
+
+void model_want_novelty(struct model *model)
+{
+    atomic_store(&model->wanted, NOVELTY_PUBLICATIONS);
+}
+
+const struct novelty *model_novelty(const struct revision *revision)
+{
+    return atomic_load(&revision->private_->measured) ? revision->novelty : NULL;
+}
+
+int model_novelty_measure(struct revision *revision, struct err *err)
+{
+    struct revision_private *slot = revision->private_;
+    int status = 0;
+    assert(revision->novelty != NULL);
+    (void)pthread_mutex_lock(&slot->novelty_lock);
+    if (!atomic_load(&slot->measured)) {
+        struct workspace *ws = workspace_create(&slot->learner->shape, slot->learner->n_classes);
+        if (ws == NULL)
+            status = err_memory(err, "a workspace");
+        else
+            novelty_measure(revision->novelty, slot->learner, ws);
+        workspace_free(ws);
+        atomic_store(&slot->measured, status == 0);
+    }
+    (void)pthread_mutex_unlock(&slot->novelty_lock);
     return status;
 }
 

@@ -10,7 +10,7 @@
  *   prediction_cache.{h,c}  predictions that may be told the truth later
  *   explain.{h,c}           why a prediction is what it is
  *   explain_png.c           the same as a picture
- *   sample_json.{h,c}       one sample of the log as JSON
+ *   json_parts.{h,c}        what several documents have: settings, snapshots, samples
  *   snapshot_diff.{h,c}     two snapshots compared
  */
 #ifndef CONVD_SERVER_MODEL_MODEL_H
@@ -20,9 +20,14 @@
 
 struct model;
 
-/* A published state. `digest` is computed at the first model_digest() and kept. */
+/* A published state. `digest` is computed at the first model_digest() and kept.
+ * columns: the revision since which each column means the class that it does, if by another name: none was removed since, and none got the
+ * column of one that going back took away. 0: since the start. */
 struct revision {
     const struct learner *learner; /* immutable while held */
+    uint64_t columns;
+    struct calibration calibration; /* of its tally */
+    struct novelty *novelty;        /* for model_novelty(); NULL: nobody wanted it */
     struct revision_private *private_;
 };
 
@@ -34,12 +39,26 @@ void model_free(struct model *model); /* every revision must have been released 
 struct revision *model_acquire(struct model *model);
 void model_release(struct model *model, struct revision *revision);
 
-/* model_ask - somebody wants a prediction. model_asked - how often that was since it was made. Any thread. */
-void model_ask(struct model *model);
-uint64_t model_asked(const struct model *model);
+/* model_request - somebody wants a prediction. model_requests - how often that was since it was made. Any thread. */
+void model_request(struct model *model);
+uint64_t model_requests(const struct model *model);
+
+/* What `known` is measured by (core/learner/novelty.h) is made where somebody asks, of exactly the revision that answers:
+ *
+ *     model_want_novelty()      any thread: the next NOVELTY_PUBLICATIONS revisions are published with the images, which the trainer alone has
+ *     COMMAND_PUBLISH           the trainer (trainer/trainer.h): the current one is, where it was not
+ *     model_novelty_measure()   a thread of the pool: the vectors by the revision's weights; who comes meanwhile waits for the same
+ *     model_novelty()           any thread: it, or NULL where it has not been measured
+ *
+ * So a model that learns while it is asked is measured once for each revision that answers, 10 ms for the default network, by a thread that is
+ * neither the trainer's nor HTTP's; one that is not asked costs nothing. Errors: ERR_MEMORY. The revision must be held. */
+#define NOVELTY_PUBLICATIONS 16u
+void model_want_novelty(struct model *model);
+int model_novelty_measure(struct revision *revision, struct err *err);
+const struct novelty *model_novelty(const struct revision *revision);
 
 /* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays). */
-int model_publish(struct model *model, const struct learner *learner, struct err *err);
+int model_publish(struct model *model, const struct learner *learner, uint64_t columns, struct err *err);
 
 /* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
 void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES]);

@@ -5,14 +5,13 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "server/common/clock.h"
 #include "store/replay/replayer.h"
 
 #define STEP_SAMPLES_FIRST 64u
 
-struct past_slot {
+struct cached_slot {
     struct learner *learner;
     uint64_t revision, used; /* used: when it was asked for last */
     size_t bytes;
@@ -20,9 +19,9 @@ struct past_slot {
     bool listed; /* in the table; else it goes with its last holder */
 };
 
-struct past {
+struct revision_cache {
     pthread_mutex_t lock; /* guards what follows */
-    struct past_slot *table[PAST_STATES];
+    struct cached_slot *table[REVISION_CACHE_STATES];
     unsigned n;
     size_t bytes;
     uint64_t clock;
@@ -35,190 +34,191 @@ struct past {
     struct err why;
 };
 
-struct past *past_create(struct err *err)
+struct revision_cache *revision_cache_create(struct err *err)
 {
-    struct past *past = calloc(1, sizeof *past);
-    if (past == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for past states");
+    struct revision_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL) {
+        err_memory(err, "past states");
         return NULL;
     }
-    (void)pthread_mutex_init(&past->lock, NULL);
-    past->step_samples = STEP_SAMPLES_FIRST;
-    return past;
+    (void)pthread_mutex_init(&cache->lock, NULL);
+    cache->step_samples = STEP_SAMPLES_FIRST;
+    return cache;
 }
 
 /* ---- the table: with the lock held ---- */
 
-static void slot_free(struct past_slot *slot)
+static void slot_free(struct cached_slot *slot)
 {
     learner_free(slot->learner);
     free(slot);
 }
 
-static void unlist(struct past *past, unsigned i)
+static void unlist(struct revision_cache *cache, unsigned i)
 {
-    struct past_slot *slot = past->table[i];
-    past->table[i] = past->table[--past->n];
-    past->bytes -= slot->bytes;
+    struct cached_slot *slot = cache->table[i];
+    cache->table[i] = cache->table[--cache->n];
+    cache->bytes -= slot->bytes;
     slot->listed = false;
     if (slot->holders == 0)
         slot_free(slot);
 }
 
-static struct past_slot *find(struct past *past, uint64_t revision)
+static struct cached_slot *find(struct revision_cache *cache, uint64_t revision)
 {
-    for (unsigned i = 0; i < past->n; i++)
-        if (past->table[i]->revision == revision)
-            return past->table[i];
+    for (unsigned i = 0; i < cache->n; i++)
+        if (cache->table[i]->revision == revision)
+            return cache->table[i];
     return NULL;
 }
 
-static void make_room(struct past *past, size_t n_bytes)
+static void make_room(struct revision_cache *cache, size_t n_bytes)
 {
-    while (past->n == PAST_STATES || (past->n > 0 && past->bytes + n_bytes > PAST_BYTES)) {
+    while (cache->n == REVISION_CACHE_STATES || (cache->n > 0 && cache->bytes + n_bytes > REVISION_CACHE_BYTES)) {
         unsigned oldest = 0;
-        for (unsigned i = 1; i < past->n; i++)
-            if (past->table[i]->used < past->table[oldest]->used)
+        for (unsigned i = 1; i < cache->n; i++)
+            if (cache->table[i]->used < cache->table[oldest]->used)
                 oldest = i;
-        unlist(past, oldest);
+        unlist(cache, oldest);
     }
 }
 
 /* Takes the state over. Errors: ERR_MEMORY; it is freed then as well. */
-static int keep(struct past *past, uint64_t revision, struct learner *state, struct err *err)
+static int keep(struct revision_cache *cache, uint64_t revision, struct learner *state, struct err *err)
 {
     const size_t n_bytes = net_floats(&state->shape, state->capacity) * sizeof(float) +
                            (size_t)state->capacity * state->capacity * sizeof(uint32_t);
-    struct past_slot *slot = calloc(1, sizeof *slot);
-    struct learner *copy = learner_dup(state, false, err); /* without workspace and pool: a tenth of the memory */
+    struct cached_slot *slot = calloc(1, sizeof *slot);
+    struct learner *copy =
+        learner_dup(state, false, err); /* without workspace and replay buffer: a tenth of the memory */
     learner_free(state);
     if (slot == NULL || copy == NULL) {
         learner_free(copy);
         free(slot);
-        return err_set(err, ERR_MEMORY, "no memory for a past state");
+        return err_memory(err, "a past state");
     }
-    (void)pthread_mutex_lock(&past->lock);
-    make_room(past, n_bytes);
-    *slot = (struct past_slot){
-        .learner = copy, .revision = revision, .used = ++past->clock, .bytes = n_bytes, .listed = true};
-    past->table[past->n++] = slot;
-    past->bytes += n_bytes;
-    (void)pthread_mutex_unlock(&past->lock);
+    (void)pthread_mutex_lock(&cache->lock);
+    make_room(cache, n_bytes);
+    *slot = (struct cached_slot){
+        .learner = copy, .revision = revision, .used = ++cache->clock, .bytes = n_bytes, .listed = true};
+    cache->table[cache->n++] = slot;
+    cache->bytes += n_bytes;
+    (void)pthread_mutex_unlock(&cache->lock);
     return 0;
 }
 
 /* ---- any thread ---- */
 
-bool past_acquire(struct past *past, uint64_t revision, struct past_state *out)
+bool revision_cache_acquire(struct revision_cache *cache, uint64_t revision, struct cached_state *out)
 {
-    (void)pthread_mutex_lock(&past->lock);
-    struct past_slot *slot = find(past, revision);
+    (void)pthread_mutex_lock(&cache->lock);
+    struct cached_slot *slot = find(cache, revision);
     if (slot != NULL) {
         slot->holders++;
-        slot->used = ++past->clock;
-        *out = (struct past_state){slot->learner, slot};
+        slot->used = ++cache->clock;
+        *out = (struct cached_state){slot->learner, slot};
     }
-    (void)pthread_mutex_unlock(&past->lock);
+    (void)pthread_mutex_unlock(&cache->lock);
     return slot != NULL;
 }
 
-void past_release(struct past *past, struct past_state *state)
+void revision_cache_release(struct revision_cache *cache, struct cached_state *state)
 {
-    struct past_slot *slot = state->private_;
+    struct cached_slot *slot = state->private_;
     if (slot == NULL)
         return;
-    (void)pthread_mutex_lock(&past->lock);
+    (void)pthread_mutex_lock(&cache->lock);
     assert(slot->holders > 0);
     if (--slot->holders == 0 && !slot->listed)
         slot_free(slot);
-    (void)pthread_mutex_unlock(&past->lock);
-    *state = (struct past_state){0};
+    (void)pthread_mutex_unlock(&cache->lock);
+    *state = (struct cached_state){0};
 }
 
 /* ---- the trainer's thread ---- */
 
-static void end_replay(struct past *past)
+static void end_replay(struct revision_cache *cache)
 {
-    store_replayer_close(past->replayer);
-    past->replayer = NULL;
+    store_replayer_close(cache->replayer);
+    cache->replayer = NULL;
 }
 
-int past_want(struct past *past, struct store *store, uint64_t revision, struct err *err)
+int revision_cache_want(struct revision_cache *cache, struct store *store, uint64_t revision, struct err *err)
 {
-    (void)pthread_mutex_lock(&past->lock);
-    struct past_slot *slot = find(past, revision);
+    (void)pthread_mutex_lock(&cache->lock);
+    struct cached_slot *slot = find(cache, revision);
     if (slot != NULL)
-        slot->used = ++past->clock; /* whoever wants it is about to acquire it */
-    (void)pthread_mutex_unlock(&past->lock);
+        slot->used = ++cache->clock; /* whoever wants it is about to acquire it */
+    (void)pthread_mutex_unlock(&cache->lock);
     if (slot != NULL)
         return 0;
-    if (past->failed == revision) {
-        past->failed = 0;
-        *err = past->why;
+    if (cache->failed == revision) {
+        cache->failed = 0;
+        *err = cache->why;
         return -1;
     }
-    if (past->replayer == NULL) {
+    if (cache->replayer == NULL) {
         const struct replay_want want = {.target = revision};
-        if (store_replayer_open(&past->replayer, store, &want, err) != 0)
+        if (store_replayer_open(&cache->replayer, store, &want, err) != 0)
             return -1;
-        past->revision = revision;
+        cache->revision = revision;
     }
     return 1;
 }
 
-bool past_active(const struct past *past, uint64_t *revision)
+bool revision_cache_active(const struct revision_cache *cache, uint64_t *revision)
 {
     if (revision != NULL)
-        *revision = past->revision;
-    return past->replayer != NULL;
+        *revision = cache->revision;
+    return cache->replayer != NULL;
 }
 
-static void fail(struct past *past)
+static void fail(struct revision_cache *cache)
 {
-    past->failed = past->revision; /* told to who asks next, who may try again after that */
-    end_replay(past);
+    cache->failed = cache->revision; /* told to who asks next, who may try again after that */
+    end_replay(cache);
 }
 
-void past_work(struct past *past, uint64_t us)
+void revision_cache_work(struct revision_cache *cache, uint64_t us)
 {
     const uint64_t begin = clock_us();
     uint64_t last = begin;
     int status = 1;
     while (status == 1 && last - begin < us) {
-        status = store_replayer_step(past->replayer, past->step_samples, &past->why);
+        status = store_replayer_step(cache->replayer, cache->step_samples, &cache->why);
         const uint64_t now = clock_us(), took = now - last;
         /* so many that four steps make up the time */
-        if (took < us / 8 && past->step_samples < 65536)
-            past->step_samples *= 2;
-        else if (took > us / 2 && past->step_samples > 1)
-            past->step_samples /= 2;
+        if (took < us / 8 && cache->step_samples < 65536)
+            cache->step_samples *= 2;
+        else if (took > us / 2 && cache->step_samples > 1)
+            cache->step_samples /= 2;
         last = now;
     }
     if (status < 0) {
-        fail(past);
+        fail(cache);
     } else if (status == 0) {
-        if (keep(past, past->revision, store_replayer_take(past->replayer), &past->why) != 0)
-            fail(past);
+        if (keep(cache, cache->revision, store_replayer_take(cache->replayer), &cache->why) != 0)
+            fail(cache);
         else
-            end_replay(past);
+            end_replay(cache);
     }
 }
 
-void past_forget(struct past *past)
+void revision_cache_forget(struct revision_cache *cache)
 {
-    end_replay(past);
-    past->failed = 0;
-    (void)pthread_mutex_lock(&past->lock);
-    while (past->n > 0)
-        unlist(past, past->n - 1);
-    (void)pthread_mutex_unlock(&past->lock);
+    end_replay(cache);
+    cache->failed = 0;
+    (void)pthread_mutex_lock(&cache->lock);
+    while (cache->n > 0)
+        unlist(cache, cache->n - 1);
+    (void)pthread_mutex_unlock(&cache->lock);
 }
 
-void past_free(struct past *past)
+void revision_cache_free(struct revision_cache *cache)
 {
-    if (past == NULL)
+    if (cache == NULL)
         return;
-    past_forget(past);
-    (void)pthread_mutex_destroy(&past->lock);
-    free(past);
+    revision_cache_forget(cache);
+    (void)pthread_mutex_destroy(&cache->lock);
+    free(cache);
 }

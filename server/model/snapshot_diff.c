@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/common/json.h"
 
 #define N_TENSORS 3
 
@@ -32,12 +31,12 @@ struct tally_row {
 
 struct diff {
     struct side a, b;
-    struct store_apart *apart;
+    struct store_lineage_diff *lineage_diff;
     struct tally_row *rows; /* [n_rows] */
     uint32_t n_rows;
     struct distance tensors[N_TENSORS];
-    uint8_t *pixels;                              /* [NET_BATCH][n_input] */
-    struct store_apart_sample samples[NET_BATCH]; /* whose */
+    uint8_t *pixels;                                     /* [NET_BATCH][n_input] */
+    struct store_lineage_diff_sample samples[NET_BATCH]; /* whose */
     uint64_t n, n_max, disagree;
     int64_t first, last; /* ids, lowest and highest */
     bool more;
@@ -53,7 +52,7 @@ static int side_init(struct side *side, struct store *store, int64_t id, struct 
     const uint32_t n = side->learner->n_classes;
     side->ws = workspace_create(&side->learner->shape, n);
     side->classes = calloc(n, sizeof *side->classes);
-    return side->ws != NULL && side->classes != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory to compare snapshots");
+    return side->ws != NULL && side->classes != NULL ? 0 : err_memory(err, "a comparison of snapshots");
 }
 
 static void side_fini(struct side *side)
@@ -76,10 +75,10 @@ static uint32_t class_in_a(const struct learner *a, const struct learner *b, uin
 static int match_classes(struct diff *d, struct err *err)
 {
     const struct learner *a = d->a.learner, *b = d->b.learner;
-    const bool one_line = !store_apart_both(d->apart);
+    const bool one_line = !store_lineage_diff_both(d->lineage_diff);
     d->rows = calloc((size_t)a->n_classes + b->n_classes, sizeof *d->rows);
     if (d->rows == NULL)
-        return err_set(err, ERR_MEMORY, "no memory to compare snapshots");
+        return err_memory(err, "a comparison of snapshots");
     for (uint32_t i = 0; i < a->n_classes; i++) {
         d->a.classes[i] = i;
         d->rows[i].label = a->labels[i];
@@ -138,7 +137,7 @@ static int compare_tensors(struct diff *d, struct err *err)
     const uint32_t n_a = d->a.learner->n_classes, n_b = d->b.learner->n_classes;
     const size_t n = n_k + n_01 + (size_t)s->n_1 * (n_a > n_b ? n_a : n_b);
     float *a = calloc(n, sizeof *a), *b = calloc(n, sizeof *b);
-    int status = a != NULL && b != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory for tensors");
+    int status = a != NULL && b != NULL ? 0 : err_memory(err, "tensors");
     if (status == 0) {
         net_export(&d->a.learner->net, n_k > 0 ? a : NULL, a + n_k, a + n_k + n_01);
         net_export(&d->b.learner->net, n_k > 0 ? b : NULL, b + n_k, b + n_k + n_01);
@@ -159,15 +158,15 @@ int diff_create(struct diff **out, struct store *store, int64_t a, int64_t b, ui
     struct diff *d = calloc(1, sizeof *d);
     *out = NULL;
     if (d == NULL)
-        return err_set(err, ERR_MEMORY, "no memory to compare snapshots");
+        return err_memory(err, "a comparison of snapshots");
     d->n_max = n_samples;
     if (side_init(&d->a, store, a, err) != 0 || side_init(&d->b, store, b, err) != 0 ||
-        store_apart_open(&d->apart, store, d->a.learner->revision, d->b.learner->revision, err) != 0 ||
+        store_lineage_diff_open(&d->lineage_diff, store, d->a.learner->revision, d->b.learner->revision, err) != 0 ||
         match_classes(d, err) != 0 || compare_tensors(d, err) != 0)
         goto out;
     d->pixels = malloc(NET_BATCH * (size_t)d->a.learner->shape.n_input);
     if (d->pixels == NULL) {
-        err_set(err, ERR_MEMORY, "no memory to compare snapshots");
+        err_memory(err, "a comparison of snapshots");
         goto out;
     }
     *out = d;
@@ -183,7 +182,7 @@ void diff_free(struct diff *d)
         return;
     side_fini(&d->a);
     side_fini(&d->b);
-    store_apart_close(d->apart);
+    store_lineage_diff_close(d->lineage_diff);
     free(d->rows);
     free(d->pixels);
     free(d);
@@ -192,7 +191,7 @@ void diff_free(struct diff *d)
 static void forward(struct side *side, const uint8_t *pixels, size_t n)
 {
     const struct learner *l = side->learner;
-    net_forward_batch(l->arith, &l->net, l->settings.mean, pixels, n, side->ws);
+    net_forward_batch(l->arith, &l->net, &l->settings, pixels, n, side->ws);
 }
 
 static uint32_t says(const struct side *side, size_t i)
@@ -203,7 +202,7 @@ static uint32_t says(const struct side *side, size_t i)
 
 static void count(struct diff *d, size_t i)
 {
-    const struct store_apart_sample *sample = &d->samples[i];
+    const struct store_lineage_diff_sample *sample = &d->samples[i];
     const struct side *owner = sample->of_b ? &d->b : &d->a;
     const uint32_t a = says(&d->a, i), b = says(&d->b, i);
     d->last = d->n == 0 ? sample->id : d->last;
@@ -226,9 +225,9 @@ static int look(struct diff *d, struct err *err)
     const size_t n_input = d->a.learner->shape.n_input;
     size_t n = 0;
     int status = 1;
-    struct store_apart_sample beyond;
+    struct store_lineage_diff_sample beyond;
     while (n < NET_BATCH && d->n + n < d->n_max && status == 1) {
-        status = store_apart_next(d->apart, &d->samples[n], d->pixels + n * n_input, n_input, err);
+        status = store_lineage_diff_next(d->lineage_diff, &d->samples[n], d->pixels + n * n_input, n_input, err);
         n += status == 1;
     }
     if (status < 0)
@@ -241,7 +240,7 @@ static int look(struct diff *d, struct err *err)
         count(d, i);
     if (status == 0 || d->n < d->n_max)
         return status;
-    status = store_apart_next(d->apart, &beyond, d->pixels, n_input, err);
+    status = store_lineage_diff_next(d->lineage_diff, &beyond, d->pixels, n_input, err);
     d->more = status == 1;
     return status < 0 ? -1 : 0;
 }
@@ -268,36 +267,36 @@ uint64_t diff_progress(const struct diff *d)
 
 /* ---- the document ---- */
 
-static void add_number(struct text *text, const char *name, double number)
+static void add_side(struct json_writer *json, const char *name, const struct side *side, uint64_t n)
 {
-    char digits[JSON_NUMBER_BYTES];
-    (void)json_number_print(digits, number);
-    text_add_format(text, ",\"%s\":%s", name, digits);
+    json_write_object(json, name);
+    json_write_i64(json, "snapshot", side->id);
+    json_write_u64(json, "revision", side->learner->revision);
+    json_write_u64(json, "step", side->learner->step);
+    json_write_u64(json, "correct", side->correct);
+    json_write_ratio(json, "accuracy", (double)side->correct, n);
+    json_write_end(json);
 }
 
-static void add_side(struct text *text, const char *name, const struct side *side, uint64_t n)
+static void add_tensor(struct json_writer *json, const struct distance *distance)
 {
-    text_add_format(text,
-                    "\"%s\":{\"snapshot\":%lld,\"revision\":%llu,\"step\":%llu,\"correct\":%llu,\"accuracy\":", name,
-                    (long long)side->id, (unsigned long long)side->learner->revision,
-                    (unsigned long long)side->learner->step, (unsigned long long)side->correct);
-    if (n == 0)
-        text_add_string(text, "null");
-    else
-        text_add_fixed9(text, (double)side->correct / (double)n);
-    text_add_string(text, "},");
+    json_write_object(json, NULL);
+    json_write_string(json, "name", distance->name);
+    json_write_number(json, "l2", distance->l2);
+    json_write_number(json, "relative", distance->norm_a > 0 ? distance->l2 / distance->norm_a : (double)NAN);
+    json_write_number(json, "max", distance->max);
+    json_write_end(json);
 }
 
-static void add_tensor(struct text *text, const struct distance *distance, bool first)
+static void add_row(struct json_writer *json, const struct tally_row *row)
 {
-    text_add_format(text, "%s{\"name\":\"%s\"", first ? "" : ",", distance->name);
-    add_number(text, "l2", distance->l2);
-    if (distance->norm_a > 0)
-        add_number(text, "relative", distance->l2 / distance->norm_a);
-    else
-        text_add_string(text, ",\"relative\":null");
-    add_number(text, "max", distance->max);
-    text_add(text, "}", 1);
+    json_write_object(json, NULL);
+    json_write_string(json, "label", row->label);
+    json_write_u64(json, "samples", row->samples);
+    json_write_u64(json, "changed", row->left + row->came);
+    json_write_u64(json, "left", row->left);
+    json_write_u64(json, "came", row->came);
+    json_write_end(json);
 }
 
 static int most_changed_first(const void *a, const void *b)
@@ -309,35 +308,26 @@ static int most_changed_first(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-void diff_write(struct text *text, const struct diff *d)
+void diff_write(struct json_writer *json, const struct diff *d)
 {
-    bool first = true;
     qsort(d->rows, d->n_rows, sizeof *d->rows, most_changed_first);
-    text_add(text, "{", 1);
-    add_side(text, "a", &d->a, d->n);
-    add_side(text, "b", &d->b, d->n);
-    text_add_format(text, "\"samples\":{\"n\":%llu,\"first\":%lld,\"last\":%lld,\"more\":%s},\"disagree\":%llu",
-                    (unsigned long long)d->n, (long long)d->first, (long long)d->last, d->more ? "true" : "false",
-                    (unsigned long long)d->disagree);
-    text_add_string(text, ",\"tensors\":[");
+    add_side(json, "a", &d->a, d->n);
+    add_side(json, "b", &d->b, d->n);
+    json_write_object(json, "samples");
+    json_write_u64(json, "n", d->n);
+    json_write_i64(json, "first", d->first);
+    json_write_i64(json, "last", d->last);
+    json_write_bool(json, "more", d->more);
+    json_write_end(json);
+    json_write_u64(json, "disagree", d->disagree);
+    json_write_array(json, "tensors");
     for (int i = 0; i < N_TENSORS; i++)
-        if (d->tensors[i].name != NULL) {
-            add_tensor(text, &d->tensors[i], first);
-            first = false;
-        }
-    text_add_string(text, "],\"classes\":[");
-    first = true;
-    for (uint32_t i = 0; i < d->n_rows; i++) {
-        const struct tally_row *row = &d->rows[i];
-        if (row->samples + row->left + row->came == 0)
-            continue;
-        const uint64_t changed = row->left + row->came;
-        text_add_string(text, first ? "{\"label\":" : ",{\"label\":");
-        text_add_quoted(text, row->label, strlen(row->label));
-        text_add_format(text, ",\"samples\":%llu,\"changed\":%llu,\"left\":%llu,\"came\":%llu}",
-                        (unsigned long long)row->samples, (unsigned long long)changed, (unsigned long long)row->left,
-                        (unsigned long long)row->came);
-        first = false;
-    }
-    text_add_string(text, "]}\n");
+        if (d->tensors[i].name != NULL)
+            add_tensor(json, &d->tensors[i]);
+    json_write_end(json);
+    json_write_array(json, "classes");
+    for (uint32_t i = 0; i < d->n_rows; i++)
+        if (d->rows[i].samples + d->rows[i].left + d->rows[i].came > 0)
+            add_row(json, &d->rows[i]);
+    json_write_end(json);
 }

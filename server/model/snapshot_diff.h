@@ -22,7 +22,7 @@
 
 #include <stdint.h>
 
-#include "server/common/text.h"
+#include "server/common/json_write.h"
 #include "store/store.h"
 
 #define DIFF_SAMPLES_MAX 10000u
@@ -34,15 +34,15 @@ struct diff;
 int diff_create(struct diff **out, struct store *store, int64_t a, int64_t b, uint64_t n_samples, struct err *err);
 void diff_free(struct diff *diff);
 
-/* diff_step - works for about so many microseconds. 1: there is more to do; 0: done; -1: errors of store_apart_next(). */
+/* diff_step - works for about so many microseconds. 1: there is more to do; 0: done; -1: errors of store_lineage_diff_next(). */
 int diff_step(struct diff *diff, uint64_t us, struct err *err);
 
 /* diff_cut - it will not go on: what is left counts as not looked at. */
 void diff_cut(struct diff *diff);
 
-/* diff_progress - samples that were looked at. diff_write - the document above, with a line feed, once diff_step() has given 0 or it
- * was cut. */
+/* diff_progress - samples that were looked at. diff_write - the members of the document above, once diff_step() has given 0 or
+ * it was cut. */
 uint64_t diff_progress(const struct diff *diff);
-void diff_write(struct text *text, const struct diff *diff);
+void diff_write(struct json_writer *json, const struct diff *diff);
 
 #endif

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/common/label_take.h"
+#include "core/grow.h"
 #include "server/image/file_kind.h"
 
 void batch_fini(struct batch *batch)
 {
     free(batch->owned);
     free(batch->labels);
+    labels_fini(&batch->names);
     free(batch->files);
     free(batch->pictures);
     *batch = (struct batch){0};
@@ -24,7 +25,8 @@ int batch_too_many(const struct body_rules *rules, struct err *err)
     size_t n_input = rules->learner->shape.n_input, n_max = rules->images_max;
     if (n_max > BODY_INPUT_BYTES_MAX / n_input)
         n_max = n_input < BODY_INPUT_BYTES_MAX ? BODY_INPUT_BYTES_MAX / n_input : 1;
-    return err_set(err, ERR_TOO_LARGE, "the request holds more than %zu images; send them in several requests", n_max);
+    return err_set(err, ERR_TOO_LARGE,
+                   "the request has more than %zu images, the limit: split it into several requests", n_max);
 }
 
 /* Whether one image more than n is too many, by number or by the memory that it takes decoded. */
@@ -59,7 +61,7 @@ uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct e
             labels = realloc(batch->labels, room * sizeof *labels);
         }
         if (labels == NULL) {
-            err_set(err, ERR_MEMORY, "no memory for %zu images", room);
+            err_memory(err, "%zu images", room);
             return NULL;
         }
         batch->labels = labels;
@@ -71,14 +73,8 @@ uint8_t *batch_add(struct batch *batch, const struct body_rules *rules, struct e
 
 static int add_picture(struct batch *batch, const uint8_t *bytes, size_t n_bytes, struct err *err)
 {
-    if (batch->n_pictures == batch->pictures_room) {
-        const size_t room = batch->pictures_room == 0 ? 1 : batch->pictures_room * 2;
-        struct batch_picture *pictures = realloc(batch->pictures, room * sizeof *pictures);
-        if (pictures == NULL)
-            return err_set(err, ERR_MEMORY, "no memory for %zu pictures", room);
-        batch->pictures = pictures;
-        batch->pictures_room = room;
-    }
+    if (grow(&batch->pictures, &batch->pictures_room, batch->n_pictures, sizeof *batch->pictures, "pictures", err) != 0)
+        return -1;
     struct batch_picture *picture = &batch->pictures[batch->n_pictures++];
     struct sha256_ctx sha;
     sha256_init(&sha);
@@ -88,20 +84,14 @@ static int add_picture(struct batch *batch, const uint8_t *bytes, size_t n_bytes
     return 0;
 }
 
-int body_flat(const uint8_t *input, const struct shape *shape, struct err *err)
-{
-    if (!image_is_flat(input, shape))
-        return 0;
-    return err_set(
-        err, ERR_FLAT,
-        "all pixels are equal (%u) where the network would see the image: it is empty, or its ink is lost in its "
-        "ground; ?flat=allow learns it all the same",
-        input[0]);
-}
-
 int body_check_flat(const uint8_t *input, const struct body_rules *rules, struct err *err)
 {
-    return rules->labelled && !rules->flat ? body_flat(input, &rules->learner->shape, err) : 0;
+    if (!rules->labelled || rules->flat || !image_is_flat(input, &rules->learner->shape))
+        return 0;
+    return err_set(err, ERR_FLAT,
+                   "the image is flat: all its pixels are %u where the network sees it (an empty picture, or ink of "
+                   "the background's colour); ?flat=allow trains on it anyway",
+                   input[0]);
 }
 
 int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
@@ -140,79 +130,14 @@ int body_base64(struct batch *batch, const char *text, const struct body_rules *
     size_t n_text = strlen(text), n = BASE64_DECODE_LENGTH(n_text);
     uint8_t *bytes = malloc(n + 1);
     if (bytes == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for %zu bytes of base64", n);
+        return err_memory(err, "%zu bytes of base64", n);
     struct base64_decode_ctx base64;
     base64_decode_init(&base64);
     int status = -1;
     if (base64_decode_update(&base64, &n, bytes, n_text, text) != 1 || base64_decode_final(&base64) != 1)
-        err_set(err, ERR_SYNTAX, "this is not base64");
+        err_set(err, ERR_SYNTAX, "the value is not base64");
     else
         status = body_image(batch, bytes, n, rules, err);
     free(bytes);
     return status;
-}
-
-/* "0, 1, 2, ... (26 classes)", as many as fit. */
-static void list_classes(char *text, size_t size, const struct learner *learner)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < learner->n_classes; i++) {
-        size_t n = strlen(learner->labels[i]);
-        if (used + n + 24 > size) {
-            (void)snprintf(text + used, size - used, ", ... (%u classes)", learner->n_classes);
-            return;
-        }
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "" : ", ", learner->labels[i]);
-    }
-}
-
-int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err)
-{
-    int found = learner_class(learner, label, n_label);
-    if (found >= 0) {
-        *index = (uint32_t)found;
-        return 0;
-    }
-    char taken[LABEL_BYTES_MAX + 1], classes[120];
-    if (label_take(taken, label, n_label, err) != 0)
-        return -1;
-    found = learner_class(learner, taken, strlen(taken));
-    if (found >= 0) {
-        *index = (uint32_t)found;
-        return 0;
-    }
-    list_classes(classes, sizeof classes, learner);
-    return err_set(err, ERR_LABEL_UNKNOWN,
-                   "there is no class \"%s\": the model knows %s; add one with POST /classes {\"label\": \"...\"}",
-                   taken, classes);
-}
-
-static int add_stranger(uint32_t *index, struct body_strangers *strangers, const char *label, size_t n_label,
-                        struct err *err)
-{
-    if (strangers->n == strangers->room) {
-        const size_t room = strangers->room == 0 ? 16 : strangers->room * 2;
-        char(*labels)[LABEL_BYTES_MAX + 1] = realloc(strangers->labels, room * sizeof *labels);
-        if (labels == NULL)
-            return err_set(err, ERR_MEMORY, "no memory for %zu labels", room);
-        strangers->labels = labels;
-        strangers->room = room;
-    }
-    if (label_take(strangers->labels[strangers->n], label, n_label, err) != 0)
-        return -1;
-    *index = BODY_STRANGER + (uint32_t)strangers->n++;
-    return 0;
-}
-
-int batch_label(uint32_t *index, const char *label, size_t n_label, const struct body_rules *rules, struct err *err)
-{
-    struct err why;
-    if (body_label(index, label, n_label, rules->learner, &why) == 0)
-        return 0;
-    if (why.code == ERR_LABEL_UNKNOWN && rules->strangers != NULL)
-        return add_stranger(index, rules->strangers, label, n_label, err);
-    if (err != NULL)
-        *err = why;
-    return -1;
 }

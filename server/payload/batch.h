@@ -9,6 +9,7 @@
 
 #include "core/core.h"
 #include "server/image/image.h"
+#include "server/payload/labels.h"
 
 /* A thousand PNGs of one pixel are a small body; fitted to a large input they are not. Decoded images of one request
  * take at most this much (or are one): ERR_TOO_LARGE. */
@@ -23,28 +24,19 @@
 
 #define BODY_FILE_BYTES 128u /* of a file's name that are kept, with the terminating zero */
 
-/* Labels of no class, as they came: for who only wants to know whether a request was taken when there still was one. */
-struct body_strangers {
-    char (*labels)[LABEL_BYTES_MAX + 1]; /* owned; free() */
-    size_t n, room;
-};
-
-#define BODY_STRANGER SHAPE_CLASSES_MAX /* an index in a batch: of strangers.labels[index - BODY_STRANGER] */
-
 struct body_rules {
-    const struct learner *learner;    /* shape, settings and class table      */
-    bool labelled;                    /* /train: every image needs its class  */
-    bool flat;                        /* and may be flat (image_is_flat())     */
-    struct image_limits *limits;      /* of its pictures; and see below       */
-    uint32_t images_max;              /* more in one body: ERR_TOO_LARGE      */
-    struct body_strangers *strangers; /* NULL: a label of no class is an error */
-    bool digests;                     /* batch.pictures is wanted              */
+    const struct learner *learner; /* shape and settings                   */
+    bool labelled;                 /* /train: every image needs its label  */
+    bool flat;                     /* and may be flat (image_is_flat())     */
+    struct image_limits *limits;   /* of its pictures; and see below       */
+    uint32_t images_max;           /* more in one body: ERR_TOO_LARGE      */
+    bool digests;                  /* batch.pictures is wanted              */
 };
 
 /* A picture as it came, before it was fitted: what fit and invert were then, another time they may not be. */
 struct batch_picture {
     uint32_t image;     /* its place in the batch    */
-    uint8_t digest[32]; /* SHA-256 of the PNG or JPEG */
+    uint8_t digest[32]; /* SHA-256 of the picture's file */
 };
 
 struct batch {
@@ -52,7 +44,8 @@ struct batch {
     bool many;             /* the body's form holds several, even when it is one that was sent          */
     const uint8_t *pixels; /* [n][n_input]: `owned`, or into the source's bytes (raw bodies are not copied) */
     uint8_t *owned;
-    uint32_t *labels;               /* [n] class indices when labelled; owned                            */
+    uint32_t *labels;               /* [n] when labelled: which of `names`; owned                        */
+    struct labels names;            /* what labels they are; owned                                       */
     char (*files)[BODY_FILE_BYTES]; /* [n] names of a form's files; owned; NULL for other bodies         */
     size_t room;                    /* images that owned, labels and files have room for                 */
     struct batch_picture *pictures; /* [n_pictures], raw images not among them, where rules.digests; owned */
@@ -75,17 +68,10 @@ int body_tree(size_t n_bytes, const struct body_rules *rules, struct err *err);
 int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const struct body_rules *rules,
                struct err *err);
 
-/* body_flat - ERR_FLAT where an image to learn from is flat; body_check_flat - the same by the rules. */
-int body_flat(const uint8_t *input, const struct shape *shape, struct err *err);
+/* body_check_flat - ERR_FLAT where an image to learn from is flat and may not be. */
 int body_check_flat(const uint8_t *input, const struct body_rules *rules, struct err *err);
 
 /* body_base64 - likewise, out of base64. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
 int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err);
-
-/* body_label - the class with that name. Errors: ERR_LABEL_INVALID, ERR_LABEL_UNKNOWN (says which there are). */
-int body_label(uint32_t *index, const char *label, size_t n_label, const struct learner *learner, struct err *err);
-
-/* batch_label - the same by the rules: index may be that of a stranger. Errors: ERR_MEMORY as well. */
-int batch_label(uint32_t *index, const char *label, size_t n_label, const struct body_rules *rules, struct err *err);
 
 #endif

@@ -33,7 +33,7 @@ static int decode_raw(struct batch *batch, const struct body_source *source, con
             return err_at(err, "/images/%u", i);
         }
     batch->labels = calloc(n, sizeof *batch->labels);
-    return batch->labels != NULL ? 0 : err_set(err, ERR_MEMORY, "no memory for %zu labels", n);
+    return batch->labels != NULL ? 0 : err_memory(err, "%zu labels", n);
 }
 
 static int decode_picture(struct batch *batch, const struct body_source *source, const struct body_rules *rules,
@@ -59,7 +59,7 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
         if (files_room < batch->room) {
             char(*files)[BODY_FILE_BYTES] = realloc(batch->files, batch->room * sizeof *files);
             if (files == NULL)
-                return err_set(err, ERR_MEMORY, "no memory for the names of %zu files", batch->room);
+                return err_memory(err, "the names of %zu files", batch->room);
             batch->files = files;
             files_room = batch->room;
         }
@@ -68,11 +68,10 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
             err_wrap(err, "part %u of the form, field \"%.40s\", file \"%.60s\"", i, part.name, part.filename);
             return err_under(err, "/images/%u", i);
         }
+        batch->names.at = i;
         if (rules->labelled && !labels_given &&
-            batch_label(&batch->labels[i], part.name, strlen(part.name), rules, err) != 0) {
-            err_wrap(err, "part %u of the form (a field's name is the label: -F 7=@a.png)", i);
-            return err_under(err, "/images/%u", i);
-        }
+            labels_add(&batch->names, &batch->labels[i], part.name, strlen(part.name), err) != 0)
+            return label_place(err, LABEL_PART, i);
     }
     if (more == 0 && batch->n == 0)
         return err_set(err, ERR_EMPTY, "the form has no parts");
@@ -82,13 +81,13 @@ static int decode_form(struct batch *batch, const struct body_source *source, co
 
 /* ---- labels of the query ---- */
 
-static int label_all(struct batch *batch, const char *label, const struct body_rules *rules, struct err *err)
+static int label_all(struct batch *batch, const char *label, struct err *err)
 {
-    uint32_t index = 0;
-    if (batch_label(&index, label, strlen(label), rules, err) != 0)
-        return err_wrap(err, "?label");
+    uint32_t which = 0;
+    if (labels_add(&batch->names, &which, label, strlen(label), err) != 0)
+        return label_place(err, LABEL_QUERY, 0);
     for (uint32_t i = 0; i < batch->n; i++)
-        batch->labels[i] = index;
+        batch->labels[i] = which;
     return 0;
 }
 
@@ -99,14 +98,15 @@ static int label_each(struct batch *batch, const char *labels, const struct body
     for (bool more = true; more; n++) {
         size_t length = strcspn(at, ",");
         more = at[length] == ',';
-        if (n < batch->n && batch_label(&batch->labels[n], at, length, rules, err) != 0) {
-            err_wrap(err, "label %u of ?labels", n);
-            return err_at(err, "/images/%u", n);
-        }
+        batch->names.at = n;
+        if (n < batch->n && labels_add(&batch->names, &batch->labels[n], at, length, err) != 0)
+            return label_place(err, LABEL_QUERY_LIST, n);
+        if (rules->limits->light && (uint64_t)batch->n * batch->names.n > BODY_LIGHT_BYTES)
+            return image_too_heavy(rules->limits, err); /* each is looked for among those before it */
         at += length + (more ? 1 : 0);
     }
     if (n != batch->n)
-        return err_set(err, ERR_VALUE, "?labels names %u labels for %u images", n, batch->n);
+        return err_set(err, ERR_VALUE, "?labels has %u labels for %u images", n, batch->n);
     return 0;
 }
 
@@ -121,7 +121,8 @@ static int recognize(enum body_kind *kind, const struct body_source *source, con
     const struct file_kind known = file_kind(source->bytes, source->n_bytes);
     const bool raw = source->n_bytes % shape->n_input == 0 && !known.sure;
     if (source->n_bytes == 0)
-        return err_set(err, ERR_EMPTY, "the body is empty: send a PNG, a JPEG, %u raw bytes or JSON", shape->n_input);
+        return err_set(err, ERR_EMPTY, "the body is empty: send a picture (%s), %u raw bytes or JSON", file_pictures,
+                       shape->n_input);
     if (file_is_picture(known) && !raw) {
         *kind = BODY_PICTURE;
     } else if (media_type_is(type, "multipart/form-data")) {
@@ -139,13 +140,23 @@ static int recognize(enum body_kind *kind, const struct body_source *source, con
         if (!known.sure)
             return err_set(err, ERR_INPUT_SIZE,
                            "expected %u raw bytes (%u x %u x %u: channels, height, width), or a multiple for a batch, "
-                           "but got %zu; a PNG or JPEG of any size would do too",
-                           shape->n_input, shape->channels, shape->height, shape->width, source->n_bytes);
+                           "but got %zu; or send a picture of any size (%s)",
+                           shape->n_input, shape->channels, shape->height, shape->width, source->n_bytes,
+                           file_pictures);
         *kind = BODY_PICTURE;
     } else {
         *kind = known.format == FILE_JSON ? BODY_JSON : BODY_PICTURE; /* what it is instead, the decoder says */
     }
     return 0;
+}
+
+static enum label_place label_places(const struct body_source *source, enum body_kind kind, bool many)
+{
+    if (source->label != NULL || source->labels != NULL)
+        return source->label != NULL ? LABEL_QUERY : LABEL_QUERY_LIST;
+    if (kind == BODY_FORM || kind == BODY_NDJSON)
+        return kind == BODY_FORM ? LABEL_PART : LABEL_LINE;
+    return many ? LABEL_SAMPLE : LABEL_BODY;
 }
 
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err)
@@ -185,16 +196,14 @@ int body_decode(struct batch *out, const struct body_source *source, const struc
     if (status != 0 || !rules->labelled)
         goto out;
     bool own = kind == BODY_FORM || kind == BODY_JSON || kind == BODY_NDJSON; /* then each has been looked at there */
+    out->names.place = label_places(source, kind, out->many);
     if (source->label != NULL)
-        status = label_all(out, source->label, rules, err);
-    else if (source->labels != NULL && rules->limits->light &&
-             (uint64_t)out->n * rules->learner->n_classes > BODY_LIGHT_BYTES)
-        status = image_too_heavy(rules->limits, err); /* each is looked for among all classes */
+        status = label_all(out, source->label, err);
     else if (source->labels != NULL)
         status = label_each(out, source->labels, rules, err);
     else if (!own)
-        status = err_set(err, ERR_LABEL_MISSING, "an image to train on needs a label: %s",
-                         out->n > 1 ? "?labels=7,2,1 with one for each image, or ?label=7 for all" : "?label=7");
+        status = err_set(err, ERR_LABEL_MISSING, "a training image needs a label: %s",
+                         out->n > 1 ? "add ?labels=7,2,1 with one for each image, or ?label=7 for all" : "?label=7");
 out:
     if (status != 0)
         batch_fini(out);

@@ -3,7 +3,7 @@
  * What the body is, first rule that holds:
  *
  *   1  nothing                                                      ERR_EMPTY
- *   2  a PNG or JPEG, by its bytes                                  a picture, whatever the type says
+ *   2  a picture, by its bytes                                      a picture, whatever the type says
  *   3  Content-Type multipart/form-data                             one image a part
  *   4  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
  *   5  application/json, or text/json                               one JSON object
@@ -54,8 +54,7 @@ struct body_source {
 };
 
 /* body_decode - Errors: ERR_EMPTY, ERR_SYNTAX, ERR_VALUE, ERR_INPUT_SIZE, ERR_MEDIA_TYPE, ERR_IMAGE, ERR_IMAGE_LIMIT, ERR_FLAT,
- * ERR_LABEL_MISSING, ERR_LABEL_UNKNOWN, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY, those of cancel_err(). After an error *out is
- * empty. */
+ * ERR_LABEL_MISSING, ERR_LABEL_INVALID, ERR_TOO_LARGE, ERR_LIMIT, ERR_MEMORY, those of cancel_err(). After an error *out is empty. */
 int body_decode(struct batch *out, const struct body_source *source, const struct body_rules *rules, struct err *err);
 
 /* ---- between payload/body.c, payload/body_json.c and payload/body_pixels.c ---- */

@@ -26,7 +26,7 @@ struct pixel_form {
 static int take_pixels(uint8_t **at, const struct json *list, const size_t *dims, unsigned n_dims, struct err *err)
 {
     if (json_type(list) != JSON_ARRAY)
-        return err_set(err, ERR_VALUE, "expected a list of %zu, but this is %s", dims[0], json_type_name(list));
+        return err_set(err, ERR_VALUE, "expected a list of %zu, but got %s", dims[0], json_type_name(list));
     if (json_length(list) != dims[0])
         return err_set(err, ERR_INPUT_SIZE, "expected %zu %s, but got %zu", dims[0], n_dims > 1 ? "rows" : "pixels",
                        json_length(list));
@@ -39,7 +39,7 @@ static int take_pixels(uint8_t **at, const struct json *list, const size_t *dims
         }
         double value = json_type(item) == JSON_NUMBER ? json_number(item) : -1;
         if (!(value >= 0 && value <= 255) || value != (double)(uint8_t)value) {
-            err_set(err, ERR_VALUE, "a pixel is a whole number from 0 to 255");
+            err_set(err, ERR_VALUE, "a pixel must be a whole number from 0 to 255");
             return err_at(err, "/%zu", i);
         }
         *(*at)++ = (uint8_t)value;
@@ -67,18 +67,18 @@ static int decode_image(struct batch *batch, uint8_t *input, const struct json *
                         struct err *err)
 {
     if (json_type(image) != JSON_OBJECT)
-        return err_set(err, ERR_VALUE, "an image is {\"b64\": \"...\"} or {\"pixels\": [...]}, but this is %s",
+        return err_set(err, ERR_VALUE, "an image must be {\"b64\": \"...\"} or {\"pixels\": [...]}, but is %s",
                        json_type_name(image));
     const struct json *b64 = json_get(image, "b64"), *pixels = json_get(image, "pixels");
     if (json_length(image) != 1 || (b64 == NULL && pixels == NULL))
-        return err_set(err, ERR_VALUE, "an image has exactly one member, \"b64\" or \"pixels\"");
+        return err_set(err, ERR_VALUE, "an image must have exactly one member, \"b64\" or \"pixels\"");
     if (pixels != NULL) {
         if (decode_pixels(input, pixels, &rules->learner->shape, err) != 0 || body_check_flat(input, rules, err) != 0)
             return err_under(err, "/pixels");
         return 0;
     }
     if (json_string(b64) == NULL)
-        err_set(err, ERR_VALUE, "b64 must be a string, but this is %s", json_type_name(b64));
+        err_set(err, ERR_VALUE, "b64 must be a string, but is %s", json_type_name(b64));
     else if (decode_base64(batch, json_string(b64), rules, err) == 0)
         return 0;
     return err_under(err, "/b64");
@@ -86,11 +86,10 @@ static int decode_image(struct batch *batch, uint8_t *input, const struct json *
 
 /* ---- one sample: an object with "image" and, to /train, "label" ---- */
 
-static int take_label(uint32_t *index, const struct json *label, bool labels_given, const struct body_rules *rules,
-                      struct err *err)
+static int take_label(struct batch *batch, const struct json *label, bool labels_given, struct err *err)
 {
     if (label == NULL && !labels_given)
-        return err_set(err, ERR_LABEL_MISSING, "a sample to train on needs a \"label\"");
+        return err_set(err, ERR_LABEL_MISSING, "a training sample needs a \"label\"");
     if (label == NULL)
         return 0;
     if (labels_given) {
@@ -99,8 +98,8 @@ static int take_label(uint32_t *index, const struct json *label, bool labels_giv
     }
     const char *text = json_string(label);
     if (text == NULL)
-        err_set(err, ERR_VALUE, "a label is a string, but this is %s", json_type_name(label));
-    else if (batch_label(index, text, strlen(text), rules, err) == 0)
+        err_set(err, ERR_VALUE, "a label must be a string, but is %s", json_type_name(label));
+    else if (labels_add(&batch->names, &batch->labels[batch->n - 1], text, strlen(text), err) == 0)
         return 0;
     return err_under(err, "/label");
 }
@@ -109,7 +108,7 @@ static int take_sample(struct batch *batch, const struct json *sample, const str
                        bool labels_given, struct err *err)
 {
     if (json_type(sample) != JSON_OBJECT)
-        return err_set(err, ERR_VALUE, "expected an object with \"image\"%s, but this is %s",
+        return err_set(err, ERR_VALUE, "expected an object with \"image\"%s, but got %s",
                        rules->labelled ? " and \"label\"" : "", json_type_name(sample));
     for (const struct json *member = json_first(sample); member != NULL; member = json_next(member)) {
         const char *name = json_name(member);
@@ -129,7 +128,7 @@ static int take_sample(struct batch *batch, const struct json *sample, const str
         return err_under(err, "/image");
     if (!rules->labelled)
         return 0;
-    return take_label(&batch->labels[batch->n - 1], json_get(sample, "label"), labels_given, rules, err);
+    return take_label(batch, json_get(sample, "label"), labels_given, err);
 }
 
 /* ---- whole bodies ---- */
@@ -140,22 +139,25 @@ static int take_list(struct batch *batch, const struct json *list, bool samples,
 {
     const char *name = samples ? "samples" : "images";
     if (json_type(list) != JSON_ARRAY)
-        err_set(err, ERR_VALUE, "%s must be a list, but this is %s", name, json_type_name(list));
+        err_set(err, ERR_VALUE, "%s must be a list, but is %s", name, json_type_name(list));
     else if (json_length(list) == 0)
         err_set(err, ERR_EMPTY, "%s is empty", name);
     else {
         uint32_t i = 0;
         for (const struct json *item = json_first(list); item != NULL; item = json_next(item), i++) {
             int status = 0;
+            batch->names.at = i;
             if (samples) {
                 status = take_sample(batch, item, rules, labels_given, err);
             } else {
                 uint8_t *input = batch_add(batch, rules, err);
                 status = input == NULL ? -1 : decode_image(batch, input, item, rules, err);
             }
+            if (status != 0 && samples)
+                return label_place(err, LABEL_SAMPLE, i);
             if (status != 0) {
-                err_wrap(err, "%s %u", samples ? "sample" : "image", i);
-                return err_under(err, "/%s/%u", name, i);
+                err_wrap(err, "image %u", i);
+                return err_under(err, "/images/%u", i);
             }
         }
         batch->many = true;
@@ -178,7 +180,7 @@ int body_json(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const s
     const struct json *samples = object ? json_get(root, "samples") : NULL;
     const struct json *list = samples != NULL ? samples : images;
     if (!object) {
-        err_set(err, ERR_VALUE, "expected an object with \"image\" or \"%s\", but this is %s",
+        err_set(err, ERR_VALUE, "expected an object with \"image\" or \"%s\", but got %s",
                 rules->labelled ? "samples" : "images", json_type_name(root));
     } else if (list == NULL) {
         status = take_sample(batch, root, rules, labels_given, err);
@@ -208,14 +210,13 @@ int body_ndjson(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const
         size_t blank = 0;
         while (blank < n && (at[blank] == ' ' || at[blank] == '\t' || at[blank] == '\r'))
             blank++;
+        batch->names.at = line;
         if (blank < n && !body_plain(batch, at, n, rules, labels_given, false)) {
             struct json *root = body_tree(n_bytes, rules, err) == 0 ? json_parse((const char *)at, n, err) : NULL;
             int status = root == NULL ? -1 : take_sample(batch, root, rules, labels_given, err);
             json_free(root);
-            if (status != 0) {
-                err_wrap(err, "line %u", line);
-                return err_under(err, "/lines/%u", line);
-            }
+            if (status != 0)
+                return label_place(err, LABEL_LINE, line);
         }
         at = stop != NULL ? stop + 1 : end;
     }

@@ -111,7 +111,7 @@ static bool take_image(struct plain *p, struct batch *batch)
     return p->n_values <= JSON_VALUES_MAX;
 }
 
-static bool take_label(struct plain *p, uint32_t *index)
+static bool take_label(struct plain *p, struct batch *batch, uint32_t *which)
 {
     if (!take(p, '"'))
         return false;
@@ -119,7 +119,7 @@ static bool take_label(struct plain *p, uint32_t *index)
     while (p->at < p->end && *p->at >= 0x20 && *p->at < 0x7f && *p->at != '"' && *p->at != '\\')
         p->at++;
     if (p->at == p->end || *p->at != '"' ||
-        batch_label(index, (const char *)from, (size_t)(p->at - from), p->rules, NULL) != 0)
+        labels_add(&batch->names, which, (const char *)from, (size_t)(p->at - from), NULL) != 0)
         return false;
     p->at++;
     p->n_values++;
@@ -132,11 +132,11 @@ static bool take_members(struct plain *p, struct batch *batch)
     const bool wants_label = p->rules->labelled && !p->labels_given;
     uint32_t label = 0;
     const bool label_first = wants_label && take_name(p, "\"label\"");
-    if (label_first && !(take_label(p, &label) && take(p, ',')))
+    if (label_first && !(take_label(p, batch, &label) && take(p, ',')))
         return false;
     if (!take_name(p, "\"image\"") || !take_image(p, batch))
         return false;
-    if (wants_label && !label_first && !(take(p, ',') && take_name(p, "\"label\"") && take_label(p, &label)))
+    if (wants_label && !label_first && !(take(p, ',') && take_name(p, "\"label\"") && take_label(p, batch, &label)))
         return false;
     if (wants_label)
         batch->labels[batch->n - 1] = label;
@@ -149,7 +149,9 @@ static bool take_list(struct plain *p, struct batch *batch, bool samples)
     if (!take(p, '['))
         return false;
     p->n_values++;
+    uint32_t i = 0;
     do {
+        batch->names.at = i++;
         if (samples ? !(take(p, '{') && take_members(p, batch)) : !take_image(p, batch))
             return false;
     } while (take(p, ','));
@@ -179,10 +181,11 @@ bool body_plain(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const
                 bool labels_given, bool lists)
 {
     struct plain plain = {bytes, bytes + n_bytes, rules, labels_given, 0};
-    const uint32_t n = batch->n;
+    const uint32_t n = batch->n, n_names = batch->names.n;
     if (take_body(&plain, batch, lists))
         return true;
     batch->n = n;
+    batch->names.n = n_names;
     batch->many = false;
     return false;
 }

@@ -5,19 +5,20 @@
  *   pixels         UINT8 [n, channels, height, width], as raw bodies have them; or
  *                  FP32, same shape: value x scale is a pixel, 0..255, rounded to a whole one, halves up. The parameter "scale" on
  *                  the input says the scale; where it is absent the values do: 255 if all of the tensor are within 0 and 1, else 1.
- *                  The answer's parameters have the "scale" that was taken; or
- *                  BYTES [n] or [n, 1]: pictures, PNG or JPEG of any size (or raw images), in base64 where the data are JSON
+ *                  The response's parameters have the "scale" that was taken; or
+ *                  BYTES [n] or [n, 1]: pictures of any size (or raw images), in base64 where the data are JSON
  *   probabilities  FP32 [n, n2], in the order of the classes
  *   label          BYTES [n]: the most probable class
  *
- * The answer's parameters have "flat": true where an image of the request is flat (image/image.h).
+ * The response's parameters have "flat": true where an image of the request is flat (image/image.h); and where the request's have "known": true, "known":
+ * how near the least known of its images is to what its class was taught (core/learner/novelty.h), unless nothing can be said of any.
  *
  * UINT8 and FP32 may also come as [channels, height, width] (n = 1), flattened to [n, n_input] or [n_input], and with one
  * channel as [n, height, width] or [height, width].
  *
  * Extensions: `binary_tensor_data` (Inference-Header-Content-Length, binary_data_size, binary_data, binary_data_output),
  * `classification` (k on `probabilities`: BYTES [n, k] of "value:index:label", best first), `statistics`. Parameters that are
- * none of ours are passed over, as the protocol wants; misspelt members of what is ours are not: unknown tensors, types
+ * none of ours are skipped, as the protocol wants; misspelt members of what is ours are not: unknown tensors, types
  * and shapes are errors (status 422, pointer /inputs/0/shape).
  *
  * The model's name is the stem of its database's file, and `convd` always works as well. Its version is the revision: the live
@@ -31,7 +32,7 @@
 #include <stdint.h>
 
 #include "server/common/json.h"
-#include "server/common/text.h"
+#include "server/common/json_write.h"
 #include "server/payload/batch.h"
 
 #define OIP_NAME_BYTES 128u
@@ -49,6 +50,8 @@ struct oip_request {
     struct batch batch;    /* the images                                                        */
     struct json *document; /* what `id` points into                                             */
     const char *id;        /* NULL: none                                                        */
+    bool known;            /* asked for */
+    float least_known;     /* for the response, of who infers; NaN: nothing can be said               */
     double scale;          /* of FP32: a value was multiplied by it; 0: another type            */
     struct oip_output outputs[OIP_TENSOR_N];
     unsigned n_outputs;
@@ -61,13 +64,13 @@ int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint
                const struct body_rules *rules, struct err *err);
 void oip_request_fini(struct oip_request *request);
 
-/* oip_write_answer - an inference response; returns the length of its JSON where binary tensors follow it, else 0.
+/* oip_write_response - an inference response; returns the length of its JSON where binary tensors follow it, else 0.
  * Shapes: probabilities [n][stride], which is only read; order: memory for n_classes numbers. */
-size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
-                        const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order);
+size_t oip_write_response(struct text *text, const struct oip_request *request, const char *model,
+                          const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order);
 
-/* oip_write_metadata - of the model. */
-void oip_write_metadata(struct text *text, const char *model, const struct learner *learner);
+/* oip_write_metadata - the members of the model's metadata. */
+void oip_write_metadata(struct json_writer *json, const char *model, const struct learner *learner);
 
 /* oip_model_name - the stem of the path of a database; "convd" where that is empty or too long. */
 void oip_model_name(char name[OIP_NAME_BYTES], const char *db);

@@ -16,9 +16,9 @@ static int bad_value(const struct oip_input *input, uint64_t i, struct err *err)
 {
     err_set(err, ERR_VALUE,
             input->datatype == OIP_UINT8
-                ? "a pixel is a whole number from 0 to 255 (value %llu is not)"
-                : "value x scale must be from 0 to 255 (value %llu is not; where the parameter \"scale\" says nothing, "
-                  "the scale is 255 if all values are within 0 and 1, else 1)",
+                ? "a pixel must be a whole number from 0 to 255 (value %llu is not)"
+                : "value x scale must be from 0 to 255 (value %llu is not; without the parameter \"scale\", the scale "
+                  "is 255 if all values are within 0 and 1, else 1)",
             (unsigned long long)i);
     return err_at(err, "/data");
 }
@@ -59,7 +59,7 @@ double oip_input_scale(const struct oip_input *input)
 
 static int wrong_number(uint64_t n, uint64_t expected, struct err *err)
 {
-    err_set(err, ERR_INPUT_SIZE, "the shape asks for %llu values, but data has %llu%s", (unsigned long long)expected,
+    err_set(err, ERR_INPUT_SIZE, "the shape is of %llu values, but data has %llu%s", (unsigned long long)expected,
             (unsigned long long)n, n > expected ? " or more" : "");
     return err_at(err, "/data");
 }
@@ -86,7 +86,7 @@ static int take_numbers(uint8_t *at, uint64_t *done, uint64_t total, const struc
 
 static int too_many(const struct body_rules *rules, struct err *err)
 {
-    return err_set(err, ERR_TOO_LARGE, "at most %u images are taken in one request", rules->images_max);
+    return err_set(err, ERR_TOO_LARGE, "the request has too many images; the limit is %u", rules->images_max);
 }
 
 /* Room for all images at once, within the limits. */
@@ -118,7 +118,7 @@ static int take_binary_numbers(struct batch *batch, const struct oip_input *inpu
 {
     const size_t n_input = rules->learner->shape.n_input, width = input->datatype == OIP_FP32 ? 4 : 1;
     if (input->n_bytes / (n_input * width) != input->n || input->n_bytes % (n_input * width) != 0) {
-        err_set(err, ERR_INPUT_SIZE, "the shape asks for %llu images of %zu bytes, but there are %zu bytes",
+        err_set(err, ERR_INPUT_SIZE, "the shape is of %llu images of %zu bytes, but the data is %zu bytes",
                 (unsigned long long)input->n, n_input * width, input->n_bytes);
         return err_at(err, "/parameters/binary_data_size");
     }
@@ -168,7 +168,7 @@ static int take_json_pictures(struct batch *batch, const struct json *list, cons
         } else if (batch->n == input->n) {
             status = wrong_number(input->n + 1, input->n, err);
         } else if (text == NULL) {
-            err_set(err, ERR_VALUE, "a picture is a string of base64, but this is %s", json_type_name(item));
+            err_set(err, ERR_VALUE, "a picture must be a string of base64, but is %s", json_type_name(item));
             status = err_at(err, "/data/%u", batch->n);
         } else {
             status = take_base64(batch, text, rules, err);

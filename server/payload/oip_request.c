@@ -1,4 +1,5 @@
 /* oip_request.c - reading an inference request; see payload/oip.h */
+#include <math.h>
 #include <string.h>
 
 #include "server/payload/oip.h"
@@ -7,16 +8,6 @@
 #define DIMS_MAX 4u
 
 /* ---- small things out of JSON ---- */
-
-/* A whole number from 0 to 2^53 where there is one. */
-static bool whole(uint64_t *out, const struct json *value)
-{
-    double number = json_type(value) == JSON_NUMBER ? json_number(value) : -1;
-    if (!(number >= 0 && number <= 9007199254740992.0) || number != (double)(uint64_t)number)
-        return false;
-    *out = (uint64_t)number;
-    return true;
-}
 
 static const struct json *parameter(const struct json *object, const char *name)
 {
@@ -30,7 +21,7 @@ static int flag(bool *out, const struct json *object, const char *name, struct e
     if (value == NULL)
         return 0;
     if (json_type(value) != JSON_BOOL) {
-        err_set(err, ERR_VALUE, "%s must be true or false, but this is %s", name, json_type_name(value));
+        err_set(err, ERR_VALUE, "%s must be true or false, but is %s", name, json_type_name(value));
         return err_at(err, "/parameters/%s", name);
     }
     *out = json_bool(value);
@@ -42,7 +33,7 @@ static int check_parameters(const struct json *object, struct err *err)
     const struct json *parameters = json_get(object, "parameters");
     if (parameters == NULL || json_type(parameters) == JSON_OBJECT)
         return 0;
-    err_set(err, ERR_VALUE, "parameters must be an object, but this is %s", json_type_name(parameters));
+    err_set(err, ERR_VALUE, "parameters must be an object, but is %s", json_type_name(parameters));
     return err_at(err, "/parameters");
 }
 
@@ -52,7 +43,7 @@ static const char *string(const struct json *object, const char *name, struct er
     const struct json *value = json_get(object, name);
     const char *text = json_string(value);
     if (text == NULL) {
-        err_set(err, ERR_VALUE, "%s must be a string, but this is %s", name, json_type_name(value));
+        err_set(err, ERR_VALUE, "%s must be a string, but is %s", name, json_type_name(value));
         err_at(err, "/%s", name);
     }
     return text;
@@ -64,11 +55,11 @@ static int read_dims(uint64_t dims[DIMS_MAX], unsigned *n_dims, const struct jso
 {
     unsigned n = 0;
     if (shape == NULL || json_type(shape) != JSON_ARRAY) {
-        err_set(err, ERR_VALUE, "shape must be a list of numbers, but this is %s", json_type_name(shape));
+        err_set(err, ERR_VALUE, "shape must be a list of numbers, but is %s", json_type_name(shape));
         return err_at(err, "/shape");
     }
     for (const struct json *side = json_first(shape); side != NULL; side = json_next(side), n++)
-        if (n == DIMS_MAX || !whole(&dims[n], side)) {
+        if (n == DIMS_MAX || !json_whole(&dims[n], side, 0, JSON_WHOLE_MAX)) {
             err_set(err, ERR_VALUE, "shape must be a list of at most %u whole numbers", DIMS_MAX);
             return err_at(err, "/shape/%u", n);
         }
@@ -126,7 +117,7 @@ static int read_datatype(struct oip_input *input, const struct json *json, struc
         input->datatype++;
     if (input->datatype != OIP_OTHER)
         return 0;
-    err_set(err, ERR_VALUE, "datatype %.20s is not understood: UINT8, FP32 and BYTES are", name);
+    err_set(err, ERR_VALUE, "datatype %.20s is not supported: use UINT8, FP32 or BYTES", name);
     return err_at(err, "/datatype");
 }
 
@@ -142,17 +133,17 @@ static int read_place(struct oip_input *input, const struct json *json, const ui
                            n_binary);
         if (json_type(input->data) == JSON_ARRAY)
             return 0;
-        err_set(err, ERR_VALUE, "data must be a list, but this is %s", json_type_name(input->data));
+        err_set(err, ERR_VALUE, "data must be a list, but is %s", json_type_name(input->data));
         return err_at(err, "/data");
     }
     uint64_t n = 0;
     if (size == NULL)
         return err_set(err, ERR_VALUE, "the tensor has neither data nor the parameter binary_data_size");
     if (input->data != NULL) {
-        err_set(err, ERR_VALUE, "the tensor has both data and binary_data_size: two answers to one question");
+        err_set(err, ERR_VALUE, "the tensor has both data and binary_data_size: send only one");
         return err_at(err, "/data");
     }
-    if (!whole(&n, size) || n != n_binary) {
+    if (!json_whole(&n, size, n_binary, n_binary)) {
         err_set(err, ERR_INPUT_SIZE, "binary_data_size must be the number of bytes that follow the JSON, which is %zu",
                 n_binary);
         return err_at(err, "/parameters/binary_data_size");
@@ -171,7 +162,8 @@ static int read_scale(struct oip_input *input, const struct json *json, struct e
     input->scale = json_type(scale) == JSON_NUMBER ? json_number(scale) : 0;
     if (input->scale > 0 && input->datatype == OIP_FP32)
         return 0;
-    err_set(err, ERR_VALUE, "scale must be a number over 0, for a tensor of FP32: value x scale is a pixel, 0 to 255");
+    err_set(err, ERR_VALUE,
+            "scale must be a number greater than 0, for a tensor of FP32: value x scale is a pixel, 0 to 255");
     return err_at(err, "/parameters/scale");
 }
 
@@ -179,12 +171,12 @@ static int read_input(struct oip_input *input, const struct json *json, const ui
                       const struct body_rules *rules, struct err *err)
 {
     if (json_type(json) != JSON_OBJECT)
-        return err_set(err, ERR_VALUE, "an input is an object, but this is %s", json_type_name(json));
+        return err_set(err, ERR_VALUE, "an input must be an object, but is %s", json_type_name(json));
     const char *name = string(json, "name", err);
     if (name == NULL)
         return -1;
     if (strcmp(name, "pixels") != 0) {
-        err_set(err, ERR_VALUE, "there is no input \"%.40s\": the model has one, \"pixels\"", name);
+        err_set(err, ERR_VALUE, "unknown input \"%.40s\": the model's input is \"pixels\"", name);
         return err_at(err, "/name");
     }
     if (check_parameters(json, err) != 0 || read_datatype(input, json, err) != 0 ||
@@ -204,7 +196,7 @@ static int read_output(struct oip_request *out, const struct json *json, bool bi
                        struct err *err)
 {
     if (json_type(json) != JSON_OBJECT)
-        return err_set(err, ERR_VALUE, "an output is an object, but this is %s", json_type_name(json));
+        return err_set(err, ERR_VALUE, "an output must be an object, but is %s", json_type_name(json));
     const char *name = string(json, "name", err);
     if (name == NULL || check_parameters(json, err) != 0)
         return -1;
@@ -212,18 +204,20 @@ static int read_output(struct oip_request *out, const struct json *json, bool bi
     if (strcmp(name, "label") == 0) {
         output.tensor = OIP_LABEL;
     } else if (strcmp(name, "probabilities") != 0) {
-        err_set(err, ERR_VALUE, "there is no output \"%.40s\": the model has \"probabilities\" and \"label\"", name);
+        err_set(err, ERR_VALUE, "unknown output \"%.40s\": the model's outputs are \"probabilities\" and \"label\"",
+                name);
         return err_at(err, "/name");
     }
     for (unsigned i = 0; i < out->n_outputs; i++)
         if (out->outputs[i].tensor == output.tensor) {
-            err_set(err, ERR_VALUE, "the output \"%s\" is asked for twice", name);
+            err_set(err, ERR_VALUE, "the output \"%s\" is requested twice", name);
             return err_at(err, "/name");
         }
     const struct json *classes = parameter(json, "classification");
     uint64_t k = 0;
-    if (classes != NULL && (output.tensor != OIP_PROBABILITIES || !whole(&k, classes) || k == 0)) {
-        err_set(err, ERR_VALUE, "classification must be a whole number over 0, for the output \"probabilities\"");
+    if (classes != NULL && (output.tensor != OIP_PROBABILITIES || !json_whole(&k, classes, 1, JSON_WHOLE_MAX))) {
+        err_set(err, ERR_VALUE,
+                "classification must be a whole number greater than 0, for the output \"probabilities\"");
         return err_at(err, "/parameters/classification");
     }
     output.classes = k < learner->n_classes ? (uint32_t)k : learner->n_classes;
@@ -246,7 +240,7 @@ static int read_outputs(struct oip_request *out, const struct json *root, const 
         return 0;
     }
     if (json_type(outputs) != JSON_ARRAY) {
-        err_set(err, ERR_VALUE, "outputs must be a list, but this is %s", json_type_name(outputs));
+        err_set(err, ERR_VALUE, "outputs must be a list, but is %s", json_type_name(outputs));
         return err_at(err, "/outputs");
     }
     unsigned i = 0;
@@ -263,7 +257,7 @@ static int read_document(struct oip_request *out, const uint8_t *binary, size_t 
 {
     const struct json *root = out->document, *inputs = json_get(root, "inputs");
     if (json_type(root) != JSON_OBJECT)
-        return err_set(err, ERR_VALUE, "a JSON object is expected, but this is %s", json_type_name(root));
+        return err_set(err, ERR_VALUE, "expected a JSON object, but got %s", json_type_name(root));
     if (json_get(root, "id") != NULL && (out->id = string(root, "id", err)) == NULL)
         return -1;
     if (inputs == NULL || json_type(inputs) != JSON_ARRAY || json_length(inputs) != 1) {
@@ -271,7 +265,8 @@ static int read_document(struct oip_request *out, const uint8_t *binary, size_t 
         return err_at(err, "/inputs");
     }
     struct oip_input input = {0};
-    if (check_parameters(root, err) != 0 || read_outputs(out, root, rules->learner, err) != 0)
+    if (check_parameters(root, err) != 0 || flag(&out->known, root, "known", err) != 0 ||
+        read_outputs(out, root, rules->learner, err) != 0)
         return -1;
     if (read_input(&input, json_first(inputs), binary, n_binary, rules, err) != 0)
         return err_under(err, "/inputs/0");
@@ -286,9 +281,9 @@ static int read_document(struct oip_request *out, const uint8_t *binary, size_t 
 int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint64_t n_json,
                const struct body_rules *rules, struct err *err)
 {
-    *out = (struct oip_request){0};
+    *out = (struct oip_request){.least_known = NAN};
     if (n_body == 0)
-        return err_set(err, ERR_EMPTY, "the body is empty: an inference request is expected");
+        return err_set(err, ERR_EMPTY, "the body is empty: send an inference request");
     if (n_json == OIP_NO_HEADER)
         n_json = n_body;
     if (n_json > n_body)

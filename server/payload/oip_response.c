@@ -1,4 +1,5 @@
 /* oip_response.c - writing metadata and inference responses; see payload/oip.h */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,27 +26,51 @@ bool oip_owns(const char *path)
 
 /* ---- metadata ---- */
 
-void oip_write_metadata(struct text *text, const char *model, const struct learner *learner)
+static void put_tensor(struct json_writer *json, const char *name, const char *type, const uint32_t *sides,
+                       size_t n_sides)
+{
+    json_write_object(json, NULL);
+    json_write_string(json, "name", name);
+    json_write_string(json, "datatype", type);
+    json_write_array(json, "shape");
+    json_write_i64(json, NULL, -1);
+    for (size_t i = 0; i < n_sides; i++)
+        json_write_u64(json, NULL, sides[i]);
+    json_write_end(json);
+    json_write_end(json);
+}
+
+void oip_write_metadata(struct json_writer *json, const char *model, const struct learner *learner)
 {
     const struct shape *s = &learner->shape;
-    text_add_string(text, "{\"name\":");
-    text_add_quoted(text, model, strlen(model));
-    text_add_format(text,
-                    ",\"versions\":[\"%llu\"],\"platform\":\"convd\","
-                    "\"inputs\":[{\"name\":\"pixels\",\"datatype\":\"UINT8\",\"shape\":[-1,%u,%u,%u]}],"
-                    "\"outputs\":[{\"name\":\"probabilities\",\"datatype\":\"FP32\",\"shape\":[-1,%u]},"
-                    "{\"name\":\"label\",\"datatype\":\"BYTES\",\"shape\":[-1]}]}\n",
-                    (unsigned long long)learner->revision, s->channels, s->height, s->width, learner->n_classes);
+    json_write_string(json, "name", model);
+    json_write_array(json, "versions");
+    json_write_id(json, NULL, learner->revision);
+    json_write_end(json);
+    json_write_string(json, "platform", "convd");
+    json_write_array(json, "inputs");
+    put_tensor(json, "pixels", "UINT8", (const uint32_t[]){s->channels, s->height, s->width}, 3);
+    json_write_end(json);
+    json_write_array(json, "outputs");
+    put_tensor(json, "probabilities", "FP32", &learner->n_classes, 1);
+    put_tensor(json, "label", "BYTES", NULL, 0);
+    json_write_end(json);
 }
 
 /* ---- tensors ---- */
 
-/* What an answer is made of. */
+/* What a response is made of. */
 struct source {
     const struct learner *learner;
     const float *probabilities; /* [n][stride] */
     size_t stride;
     uint32_t n, *order;
+};
+
+/* Where values go: into the JSON, or as bytes behind it. */
+struct sink {
+    struct json_writer *json;
+    struct text *binary; /* NULL: JSON */
 };
 
 static void put_u32(struct text *text, uint32_t value)
@@ -54,125 +79,121 @@ static void put_u32(struct text *text, uint32_t value)
     text_add(text, bytes, sizeof bytes);
 }
 
-/* One element of a BYTES tensor, the first of its tensor or not. */
-static void put_element(struct text *text, const char *bytes, size_t n_bytes, bool binary, bool first)
+/* One element of a BYTES tensor. */
+static void put_element(const struct sink *sink, const char *element)
 {
-    if (binary) {
-        put_u32(text, (uint32_t)n_bytes);
-        text_add(text, bytes, n_bytes);
-        return;
+    if (sink->binary == NULL) {
+        json_write_string(sink->json, NULL, element);
+    } else {
+        put_u32(sink->binary, (uint32_t)strlen(element));
+        text_add_string(sink->binary, element);
     }
-    if (!first)
-        text_add(text, ",", 1);
-    text_add_quoted(text, bytes, n_bytes);
 }
 
 /* The k best of one image, "value:index:label" each. */
-static void put_classes(struct text *text, const struct source *source, uint32_t image, uint32_t k, bool binary)
+static void put_classes(const struct sink *sink, const struct source *source, const float *p, uint32_t k)
 {
-    const float *p = source->probabilities + image * source->stride;
     char element[LABEL_BYTES_MAX + 40];
     rank_classes(source->order, p, source->learner->n_classes);
     for (uint32_t i = 0; i < k; i++) {
         uint32_t c = source->order[i];
-        int n = snprintf(element, sizeof element, "%.9f:%u:%s", (double)p[c], c, source->learner->labels[c]);
-        put_element(text, element, (size_t)n, binary, image == 0 && i == 0);
+        (void)snprintf(element, sizeof element, "%.9f:%u:%s", (double)p[c], c, source->learner->labels[c]);
+        put_element(sink, element);
     }
 }
 
-static void put_probabilities(struct text *text, const struct source *source, uint32_t image, bool binary)
+static void put_probabilities(const struct sink *sink, const struct source *source, const float *p)
 {
-    const float *p = source->probabilities + image * source->stride;
     for (uint32_t c = 0; c < source->learner->n_classes; c++) {
-        if (binary) {
-            uint32_t bits;
-            memcpy(&bits, &p[c], sizeof bits);
-            put_u32(text, bits);
-            continue;
-        }
-        if (image > 0 || c > 0)
-            text_add(text, ",", 1);
-        text_add_fixed9(text, (double)p[c]);
+        uint32_t bits;
+        memcpy(&bits, &p[c], sizeof bits);
+        if (sink->binary == NULL)
+            json_write_fixed9(sink->json, NULL, (double)p[c]);
+        else
+            put_u32(sink->binary, bits);
     }
 }
 
-static void put_values(struct text *text, const struct source *source, const struct oip_output *output)
+static void put_values(const struct sink *sink, const struct source *source, const struct oip_output *output)
 {
     for (uint32_t image = 0; image < source->n; image++) {
-        if (output->tensor == OIP_LABEL) {
-            const float *p = source->probabilities + image * source->stride;
-            const char *label = source->learner->labels[net_argmax(&source->learner->net, p)];
-            put_element(text, label, strlen(label), output->binary, image == 0);
-        } else if (output->classes > 0) {
-            put_classes(text, source, image, output->classes, output->binary);
-        } else {
-            put_probabilities(text, source, image, output->binary);
-        }
+        const float *p = source->probabilities + image * source->stride;
+        if (output->tensor == OIP_LABEL)
+            put_element(sink, source->learner->labels[net_argmax(&source->learner->net, p)]);
+        else if (output->classes > 0)
+            put_classes(sink, source, p, output->classes);
+        else
+            put_probabilities(sink, source, p);
     }
 }
 
 /* The output's description; its values go into it, or into `binary`, to follow the JSON. */
-static void put_output(struct text *text, struct text *binary, const struct source *source,
+static void put_output(struct json_writer *json, struct text *binary, const struct source *source,
                        const struct oip_output *output)
 {
-    uint32_t columns = output->tensor == OIP_LABEL ? 0
-                       : output->classes > 0       ? output->classes
-                                                   : source->learner->n_classes;
-    text_add_format(text, "{\"name\":\"%s\",\"datatype\":\"%s\",\"shape\":[%u",
-                    output->tensor == OIP_LABEL ? "label" : "probabilities",
-                    output->tensor == OIP_LABEL || output->classes > 0 ? "BYTES" : "FP32", source->n);
-    if (columns > 0)
-        text_add_format(text, ",%u", columns);
-    if (!output->binary) {
-        text_add_string(text, "],\"data\":[");
-        put_values(text, source, output);
-        text_add_string(text, "]}");
-        return;
+    const bool label = output->tensor == OIP_LABEL;
+    const size_t before = binary->n;
+    json_write_object(json, NULL);
+    json_write_string(json, "name", label ? "label" : "probabilities");
+    json_write_string(json, "datatype", label || output->classes > 0 ? "BYTES" : "FP32");
+    json_write_array(json, "shape");
+    json_write_u64(json, NULL, source->n);
+    if (!label)
+        json_write_u64(json, NULL, output->classes > 0 ? output->classes : source->learner->n_classes);
+    json_write_end(json);
+    if (output->binary) {
+        put_values(&(struct sink){NULL, binary}, source, output);
+        json_write_object(json, "parameters");
+        json_write_u64(json, "binary_data_size", binary->n - before);
+    } else {
+        json_write_array(json, "data");
+        put_values(&(struct sink){json, NULL}, source, output);
     }
-    size_t before = binary->n;
-    put_values(binary, source, output);
-    text_add_format(text, "],\"parameters\":{\"binary_data_size\":%zu}}", binary->n - before);
+    json_write_end(json);
+    json_write_end(json);
 }
 
-/* What is worth a word: the scale that was taken, and that an image is flat. */
-static void put_parameters(struct text *text, const struct oip_request *request, const struct learner *learner)
+/* What is worth a word: the scale that was taken, that an image is flat, and what was asked for. */
+static void put_parameters(struct json_writer *json, const struct oip_request *request, const struct learner *learner)
 {
     const struct batch *batch = &request->batch;
     uint32_t i = 0;
     while (i < batch->n && !image_is_flat(batch->pixels + (size_t)i * learner->shape.n_input, &learner->shape))
         i++;
     const bool flat = i < batch->n;
-    if (!flat && request->scale == 0)
+    const bool known = !isnan(request->least_known);
+    if (!flat && request->scale == 0 && !known)
         return;
-    text_add_string(text, ",\"parameters\":{");
+    json_write_object(json, "parameters");
     if (request->scale > 0)
-        text_add_format(text, "\"scale\":%.9g%s", request->scale, flat ? "," : "");
-    text_add_string(text, flat ? "\"flat\":true}" : "}");
+        text_add_format(json_write_value(json, "scale"), "%.9g", request->scale);
+    if (flat)
+        json_write_bool(json, "flat", true);
+    if (known)
+        json_write_fixed9(json, "known", (double)request->least_known);
+    json_write_end(json);
 }
 
-size_t oip_write_answer(struct text *text, const struct oip_request *request, const char *model,
-                        const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order)
+size_t oip_write_response(struct text *text, const struct oip_request *request, const char *model,
+                          const struct learner *learner, const float *probabilities, size_t stride, uint32_t *order)
 {
     struct source source = {learner, probabilities, stride, request->batch.n, order};
     struct text binary = {0};
     bool any = false;
     text_clear(text);
-    text_add_string(text, "{\"model_name\":");
-    text_add_quoted(text, model, strlen(model));
-    text_add_format(text, ",\"model_version\":\"%llu\"", (unsigned long long)learner->revision);
-    if (request->id != NULL) {
-        text_add_string(text, ",\"id\":");
-        text_add_quoted(text, request->id, strlen(request->id));
-    }
-    put_parameters(text, request, learner);
-    text_add_string(text, ",\"outputs\":[");
+    struct json_writer json = json_write_begin(text);
+    json_write_string(&json, "model_name", model);
+    json_write_id(&json, "model_version", learner->revision);
+    if (request->id != NULL)
+        json_write_string(&json, "id", request->id);
+    put_parameters(&json, request, learner);
+    json_write_array(&json, "outputs");
     for (unsigned i = 0; i < request->n_outputs; i++) {
-        if (i > 0)
-            text_add(text, ",", 1);
-        put_output(text, &binary, &source, &request->outputs[i]);
+        put_output(&json, &binary, &source, &request->outputs[i]);
         any = any || request->outputs[i].binary;
     }
-    text_add_string(text, "]}");
+    json_write_end(&json);
+    json_write_end(&json);
     size_t n_json = text->n;
     text_add(text, binary.bytes, binary.n);
     text->failed = text->failed || binary.failed;

@@ -3,6 +3,7 @@
  * In reading order:
  *   body.{h,c}       what a body is, and images out of it
  *   multipart.{h,c}  forms, part by part
+ *   labels.{h,c}     the labels that a request names, as text until the trainer looks them up
  *   batch.{h,c}      the images that were read so far, and the rules for each
  *   body_json.c      JSON and NDJSON
  *   body_pixels.c    JSON in its plainest form, read in one pass

@@ -7,11 +7,17 @@
 #include "server/routes/handlers.h"
 #include "server/routes/openapi.h"
 
+static void response_status(struct response *response, const char *status)
+{
+    struct json_writer json = response_begin(response);
+    json_write_string(&json, "status", status);
+    response_json(response, 200, &json);
+}
+
 /* Alive: this thread answers. Whether the trainer does is the watchdog's to find out, and readiness's to say. */
 void route_healthz(const struct call *call)
 {
-    text_add_string(&call->answer->text, "{\"status\":\"ok\"}\n");
-    answer_text_done(call->answer, 200, ANSWER_JSON);
+    response_status(call->response, "ok");
 }
 
 void route_readyz(const struct call *call)
@@ -19,31 +25,29 @@ void route_readyz(const struct call *call)
     struct trainer_stats stats = trainer_stats(call->routes->trainer);
     struct err err;
     if (atomic_load(&call->routes->stopping)) {
-        err_set(&err, ERR_STOPPING, "stopping");
-        answer_problem(call->answer, &err);
+        response_error(call->response, ERR_STOPPING, "stopping");
     } else if (stats.storage_failed) {
         static const struct problem not_ready = {
             ERR_STORAGE, 503, "Training has stopped",
-            "the storage failed, and training goes on only after a restart; predictions are answered"};
+            "a write to the disk failed; predictions go on. Restart convd to train again"};
         err_set(&err, ERR_STORAGE, "storage failed");
-        answer_problem_row(call->answer, &not_ready, &err);
+        response_problem_row(call->response, &not_ready, &err);
     } else if (stats.off == ERR_DB_LOST) {
         static const struct problem not_ready = {
             ERR_DB_LOST, 503, "Training is off",
-            "the file of the model was removed, renamed or replaced while it was served: predictions are answered, and "
-            "nothing is trained; GET /backup gives a copy of all that was learned: put it in its place, and restart"};
+            "the database file was removed, renamed or replaced; predictions go on, and nothing is trained. GET "
+            "/backup copies all that was learned: put the copy in place, and restart convd"};
         err_set(&err, ERR_DB_LOST, "training is off");
-        answer_problem_row(call->answer, &not_ready, &err);
+        response_problem_row(call->response, &not_ready, &err);
     } else if (stats.off != ERR_NONE) {
         static const struct problem not_ready = {
             ERR_DB_CORRUPT, 503, "Training is off",
-            "the log of the model is damaged: predictions are answered as of the last revision that can be proved, and "
-            "nothing is trained; the daemon's log and convd verify name the row"};
+            "the log is damaged; predictions are of the last revision that can be proved, and nothing is trained. "
+            "convd's log and convd verify name the row"};
         err_set(&err, ERR_DB_CORRUPT, "training is off");
-        answer_problem_row(call->answer, &not_ready, &err);
+        response_problem_row(call->response, &not_ready, &err);
     } else {
-        text_add_string(&call->answer->text, "{\"status\":\"ready\"}\n");
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        response_status(call->response, "ready");
     }
 }
 
@@ -55,20 +59,20 @@ static void write_http(struct text *text, struct http *http)
         return; /* a request in the very first instant */
     struct http_counts c = http_counts(http);
     metrics_write_gauge(text, "convd_http_connections", "Open connections.", (double)c.connections_now);
-    metrics_write_gauge(text, "convd_http_connections_max", "Open connections, at most.", (double)c.connections_max);
+    metrics_write_gauge(text, "convd_http_connections_max", "Limit of open connections.", (double)c.connections_max);
     metrics_write_counter(text, "convd_http_connections_total", "Accepted connections.", (double)c.connections_total);
-    metrics_write_counter(text, "convd_http_connections_refused_total", "Turned away: too many at once.",
+    metrics_write_counter(text, "convd_http_connections_refused_total", "Connections refused at the limit.",
                           (double)c.refused);
-    metrics_write_counter(text, "convd_http_connections_displaced_total", "Closed to make room for new ones.",
-                          (double)c.displaced);
+    metrics_write_counter(text, "convd_http_connections_displaced_total",
+                          "Connections closed to make room for new ones.", (double)c.displaced);
     metrics_write_counter(text, "convd_http_requests_unheard_total",
-                          "Refused by libmicrohttpd, by the look of their headers or chunks.", (double)c.unheard);
-    metrics_write_counter(text, "convd_http_requests_reaped_total", "Cut or given up: over the deadline.",
+                          "Requests refused by libmicrohttpd for malformed headers or chunks.", (double)c.unheard);
+    metrics_write_counter(text, "convd_http_requests_reaped_total", "Requests ended at their deadline.",
                           (double)c.reaped);
-    metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait: for the trainer or the heavy pool.",
+    metrics_write_gauge(text, "convd_http_requests_waiting", "Requests that wait for the trainer or an offload thread.",
                         (double)c.suspended_now);
     metrics_write_gauge(text, "convd_http_body_bytes", "Memory of large request bodies.", (double)c.body_bytes_now);
-    metrics_write_gauge(text, "convd_http_reply_bytes", "Memory of large answers that are being sent.",
+    metrics_write_gauge(text, "convd_http_reply_bytes", "Memory of large responses being sent.",
                         (double)c.reply_bytes_now);
 }
 
@@ -77,55 +81,61 @@ static void write_offload(struct text *text, struct offload *offload)
     if (offload == NULL)
         return;
     const struct offload_counts c = offload_counts(offload);
-    metrics_write_gauge(text, "convd_heavy_requests_waiting", "Heavy requests that wait for a thread of their pool.",
+    metrics_write_gauge(text, "convd_heavy_requests_waiting", "Heavy requests that wait for an offload thread.",
                         (double)c.waiting);
-    metrics_write_gauge(text, "convd_heavy_requests_running", "Heavy requests that a thread works on.",
-                        (double)c.running);
-    metrics_write_counter(text, "convd_heavy_requests_total", "Heavy requests that the pool has taken.",
-                          (double)c.total);
-    metrics_write_counter(text, "convd_heavy_requests_refused_total", "Heavy requests refused: too many wait.",
+    metrics_write_gauge(text, "convd_heavy_requests_running", "Heavy requests being worked on.", (double)c.running);
+    metrics_write_counter(text, "convd_heavy_requests_total", "Heavy requests accepted.", (double)c.total);
+    metrics_write_counter(text, "convd_heavy_requests_refused_total", "Heavy requests refused: the queue was full.",
                           (double)c.refused);
     metrics_write_counter(text, "convd_heavy_requests_cancelled_total",
-                          "Heavy requests ended early: deadline, client gone, stop.", (double)c.cancelled);
+                          "Heavy requests ended early: deadline, client gone or shutdown.", (double)c.cancelled);
 }
 
 static void write_trainer(struct text *text, const struct trainer_stats *s)
 {
-    metrics_write_gauge(text, "convd_queue_jobs", "Jobs that wait for the trainer.", (double)s->queued_jobs);
+    metrics_write_gauge(text, "convd_queue_jobs", "Commands that wait for the trainer.", (double)s->queued_commands);
     metrics_write_gauge(text, "convd_queue_samples", "Samples that wait for the trainer.", (double)s->queued_samples);
     metrics_write_gauge(text, "convd_queue_reads", "Requests that wait to read from the log.", (double)s->queued_reads);
-    metrics_write_gauge(text, "convd_queue_bytes", "Memory of what waits for the trainer.", (double)s->queued_bytes);
-    metrics_write_counter(text, "convd_queue_refused_total", "Jobs refused: queue full.", (double)s->refused_busy);
+    metrics_write_gauge(text, "convd_queue_bytes", "Memory of the trainer's queue.", (double)s->queued_bytes);
+    metrics_write_counter(text, "convd_queue_refused_total", "Commands refused: the queue was full.",
+                          (double)s->refused_busy);
     metrics_write_counter(text, "convd_trainer_rounds_total", "Group commits.", (double)s->rounds);
-    metrics_write_counter(text, "convd_trainer_samples_total", "Samples learned from since the start.",
-                          (double)s->samples);
-    metrics_write_counter(text, "convd_rehearsed_steps_total", "Steps of rehearsals since the start.",
+    metrics_write_counter(text, "convd_trainer_samples_total", "Samples learned since the start.", (double)s->samples);
+    metrics_write_counter(text, "convd_rehearsed_steps_total", "Rehearsal steps since the start.",
                           (double)s->rehearsed);
-    metrics_write_counter(text, "convd_trainer_commit_seconds_total", "Time in commits.", (double)s->commit_us / 1e6);
-    metrics_write_counter(text, "convd_trainer_apply_seconds_total", "Time in learning.", (double)s->apply_us / 1e6);
-    metrics_write_gauge(text, "convd_trainer_last_round_seconds", "Duration of the last round.",
+    metrics_write_counter(text, "convd_idle_steps_total", "Idle rehearsal steps since the start.",
+                          (double)s->idle_steps);
+    metrics_write_counter(text, "convd_trainer_commit_seconds_total", "Time spent in commits.",
+                          (double)s->commit_us / 1e6);
+    metrics_write_counter(text, "convd_trainer_apply_seconds_total", "Time spent in training steps.",
+                          (double)s->apply_us / 1e6);
+    metrics_write_gauge(text, "convd_trainer_last_round_seconds", "Duration of the trainer's last round.",
                         (double)s->last_round_us / 1e6);
     metrics_write_counter(text, "convd_storage_errors_total", "Failed writes to the database.",
                           (double)s->storage_errors);
-    metrics_write_gauge(text, "convd_storage_failed", "1: training has stopped for good.", s->storage_failed ? 1 : 0);
-    metrics_write_gauge(text, "convd_training_off", "1: nothing is trained: the log is damaged, or its file is gone.",
+    metrics_write_gauge(text, "convd_storage_failed", "1: training has stopped until a restart.",
+                        s->storage_failed ? 1 : 0);
+    metrics_write_gauge(text, "convd_training_off",
+                        "1: training is off: the log is damaged, or the database file is lost.",
                         s->off != ERR_NONE ? 1 : 0);
     metrics_write_gauge(text, "convd_storage_wal_bytes", "Size of the write-ahead log.", (double)s->wal_bytes);
     metrics_write_counter(text, "convd_snapshots_total", "Snapshots taken since the start.", (double)s->snapshots);
-    metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds", "When the last was taken; 0: none yet.",
+    metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds",
+                        "Time of the last snapshot since the Unix epoch; 0: none yet.",
                         (double)s->last_snapshot_us / 1e6);
 }
 
 static void write_watchers(struct text *text, struct routes *routes)
 {
     const struct events_counts c = events_counts(routes->events);
-    metrics_write_gauge(text, "convd_event_readers", "Readers of /events.", (double)c.readers);
-    metrics_write_counter(text, "convd_events_total", "Events told on /events.", (double)c.told);
-    metrics_write_counter(text, "convd_events_lost_total", "Events that readers were too slow for.", (double)c.lost);
-    metrics_write_counter(text, "convd_event_readers_refused_total", "Readers turned away: too many at once.",
+    metrics_write_gauge(text, "convd_event_readers", "Connected readers of GET /events.", (double)c.readers);
+    metrics_write_counter(text, "convd_events_total", "Notices sent on GET /events.", (double)c.sent);
+    metrics_write_counter(text, "convd_events_lost_total", "Notices dropped because their reader was too slow.",
+                          (double)c.lost);
+    metrics_write_counter(text, "convd_event_readers_refused_total", "Readers of GET /events refused at the limit.",
                           (double)c.refused);
-    metrics_write_gauge(text, "convd_predictions_remembered", "Predictions that may get their label later.",
-                        (double)remember_count(routes->remember));
+    metrics_write_gauge(text, "convd_predictions_remembered", "Remembered predictions, which can be labelled later.",
+                        (double)prediction_cache_count(routes->prediction_cache));
 }
 
 static void write_model(struct text *text, const struct learner *learner)
@@ -134,19 +144,25 @@ static void write_model(struct text *text, const struct learner *learner)
     uint64_t n = tally->samples < TALLY_RECENT ? tally->samples : TALLY_RECENT, correct = 0;
     for (uint64_t i = 0; i < n; i++)
         correct += tally->recent[i].label == tally->recent[i].predicted ? 1 : 0;
-    metrics_write_gauge(text, "convd_model_revision", "Position in the log of the last event.",
+    metrics_write_gauge(text, "convd_model_revision", "Revision: the log position of the last event.",
                         (double)learner->revision);
-    metrics_write_gauge(text, "convd_model_step", "Samples that the weights have learned from.", (double)learner->step);
-    metrics_write_gauge(text, "convd_model_refused_steps",
-                        "Steps that were not made, to keep the weights within bounds.", (double)learner->refused);
+    metrics_write_gauge(text, "convd_model_step", "Training steps of the weights.", (double)learner->step);
+    metrics_write_gauge(text, "convd_model_refused_steps", "Steps refused to keep the weights within bounds.",
+                        (double)learner->refused);
     metrics_write_gauge(text, "convd_model_classes", "Classes.", (double)learner->n_classes);
-    metrics_write_counter(text, "convd_drift_alarms_total", "Alarms that the model errs more often than it did.",
+    metrics_write_counter(text, "convd_drift_alarms_total", "Drift alarms: the error rate rose.",
                           (double)tally->drift.alarms);
+    text_add_string(text, "# HELP convd_warning Whether a warning is raised: GET /stats has its words.\n"
+                          "# TYPE convd_warning gauge\n");
+    for (int i = 0; i < HEALTH_N; i++)
+        text_add_format(text, "convd_warning{code=\"%s\"} %d\n", health_code((enum health_warning)i),
+                        health_raised(&learner->health, (enum health_warning)i));
     metrics_write_gauge(text, "convd_model_rate", "Size of the next step of gradient descent.",
                         (double)settings_rate(&learner->settings, learner->step));
     if (n > 0)
         metrics_write_gauge(text, "convd_model_recent_accuracy_ratio",
-                            "Test-then-train accuracy of the last 1000 samples.", (double)correct / (double)n);
+                            "Prequential (test-then-train) accuracy of the last 1000 samples.",
+                            (double)correct / (double)n);
 }
 
 static void write_process(struct text *text, int64_t started_us)
@@ -165,7 +181,7 @@ static void write_process(struct text *text, int64_t started_us)
 void route_metrics(const struct call *call)
 {
     struct routes *routes = call->routes;
-    struct text *text = &call->answer->text;
+    struct text *text = &call->response->text;
     struct trainer_stats stats = trainer_stats(routes->trainer);
     struct revision *revision = model_acquire(routes->model);
     text_add_format(text,
@@ -176,19 +192,19 @@ void route_metrics(const struct call *call)
     write_http(text, atomic_load(&routes->http));
     write_offload(text, routes->offload);
     write_trainer(text, &stats);
-    metrics_write_gauge(text, "convd_jobs_running", "Long jobs at work: a rehearsal, an edit of the past.",
+    metrics_write_gauge(text, "convd_jobs_running", "Running jobs: rehearsals and edits.",
                         (double)jobs_running(trainer_jobs(routes->trainer)));
     write_watchers(text, routes);
     write_model(text, revision->learner);
     write_process(text, routes->started_us);
     model_release(routes->model, revision);
-    answer_text_done(call->answer, 200, "text/plain; version=0.0.4; charset=utf-8");
+    response_text_done(call->response, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 void route_openapi(const struct call *call)
 {
-    text_add(&call->answer->text, openapi_json, openapi_json_bytes);
-    answer_text_done(call->answer, 200, ANSWER_JSON);
+    text_add(&call->response->text, openapi_json, openapi_json_bytes);
+    response_text_done(call->response, 200, RESPONSE_JSON);
 }
 
 /* ---- / ---- */
@@ -207,31 +223,30 @@ void route_index(const struct call *call)
         host = "127.0.0.1:8080";
     char base[280]; /* a longer Host is cut */
     (void)snprintf(base, sizeof base, "%s://%.256s", call->routes->tls ? "https" : "http", host);
-    text_add_string(&call->answer->text,
+    text_add_string(&call->response->text,
                     "convd " CONVD_VERSION ": an image classifier that learns while it answers.\n");
     /* The page is open to all, what the model is only to those who may read. */
     if (call->request->granted >= ACCESS_READ)
-        text_add_format(&call->answer->text,
-                        "%u x %u pixels, %u channel%s, %u classes; learned from %llu samples; revision %llu.\n",
+        text_add_format(&call->response->text, "%u x %u pixels, %u channel%s, %u classes; step %llu, revision %llu.\n",
                         s->width, s->height, s->channels, s->channels == 1 ? "" : "s", learner->n_classes,
                         (unsigned long long)learner->step, (unsigned long long)learner->revision);
     else
-        text_add_string(&call->answer->text, "Add to each line: -H \"Authorization: Bearer TOKEN\"\n");
-    text_add_format(&call->answer->text,
+        text_add_string(&call->response->text, "Add to each line: -H \"Authorization: Bearer TOKEN\"\n");
+    text_add_format(&call->response->text,
                     "\n"
                     "predict     curl --data-binary @7.png %s/predict\n"
                     "several     curl -F a=@7.png -F b=@8.png '%s/predict?top=3'\n"
                     "train       curl --data-binary @7.png '%s/train?label=7'\n"
                     "several     curl -F 7=@a.png -F 8=@b.png %s/train\n"
                     "rehearse    curl -d '{\"passes\": 3}' %s/rehearse\n"
-                    "how far     curl %s/jobs\n"
+                    "progress    curl %s/jobs\n"
                     "model       curl %s/model\n"
                     "tune        curl -X PATCH -d '{\"rate\": 0.02}' %s/model\n"
                     "classes     curl %s/classes\n"
-                    "add one     curl -d '{\"label\": \"x\"}' %s/classes\n"
+                    "add class   curl -d '{\"label\": \"x\"}' %s/classes\n"
                     "rename      curl -X PATCH -d '{\"from\": \"x\", \"to\": \"y\"}' %s/classes\n"
-                    "why         curl -H 'Accept: image/png' --data-binary @7.png '%s/predict?explain=1' -o why.png\n"
-                    "look back   curl '%s/samples?wrong=1'\n"
+                    "explain     curl -H 'Accept: image/png' --data-binary @7.png '%s/predict?explain=1' -o why.png\n"
+                    "mistakes    curl '%s/samples?wrong=1'\n"
                     "watch       curl -N %s/events\n"
                     "statistics  curl %s/stats\n"
                     "snapshot    curl -X POST %s/snapshots\n"
@@ -245,5 +260,5 @@ void route_index(const struct call *call)
                     base, base, base, base, base, base, base, base, base, base, base, base, base, base, base, base,
                     base, base, base, base, base, base, base);
     model_release(call->routes->model, revision);
-    answer_text_done(call->answer, 200, ANSWER_TEXT);
+    response_text_done(call->response, 200, RESPONSE_TEXT);
 }

@@ -5,7 +5,9 @@
  * COPIES_MAX, those that are being sent included, and who asks while nothing has changed since the last one was made gets that one, too.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,10 +79,9 @@ static int copy_begin(struct copying *c, struct store *store, struct err *err)
     if (c->copy != NULL)
         return 0;
     if (full)
-        return err_set(
-            err, ERR_BUSY,
-            "%u copies of the database are being made or sent, each as large as itself: try again when one has ended",
-            COPIES_MAX);
+        return err_set(err, ERR_BUSY,
+                       "%u copies of the database are being made or sent, the limit: try again when one has ended",
+                       COPIES_MAX);
     if (store_backup_begin(&c->backup, store, NULL, err) == 0)
         return 1;
     copy_give_up(copies);
@@ -90,12 +91,12 @@ static int copy_begin(struct copying *c, struct store *store, struct err *err)
 static int copy_more(struct copying *c, struct err *err)
 {
     if (atomic_load(&c->routes->stopping))
-        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+        return err_set(err, ERR_STOPPING, "convd is stopping");
     if (now_ms() >= c->until_ms)
-        return err_set(err, ERR_BUSY,
-                       "the database could not be copied within %u seconds: --request-seconds gives it more, and convd "
-                       "backup --db copies it while the daemon is down",
-                       c->routes->wait_seconds);
+        return err_set(
+            err, ERR_BUSY,
+            "the copy took longer than %u seconds: raise --request-seconds, or stop convd and use convd backup --db",
+            c->routes->wait_seconds);
     return store_backup_step(c->backup, STEP_US, err);
 }
 
@@ -106,7 +107,7 @@ static int copy_whole(struct copying *c, struct store *store, struct err *err)
     struct stat file;
     struct routes_copy *copy = calloc(1, sizeof *copy);
     if (copy == NULL)
-        return err_set(err, ERR_MEMORY, "no memory to send the copy");
+        return err_memory(err, "sending the copy");
     *copy = (struct routes_copy){.routes = c->routes,
                                  .fd = store_backup_take(c->backup),
                                  .revision = store_revision(store),
@@ -123,13 +124,13 @@ static int copy_whole(struct copying *c, struct store *store, struct err *err)
 }
 
 /* It begins, goes on and ends here, however it ends and whoever still waits for it: the connection to the database is the trainer's. */
-static int copy(struct job *job, struct store *store, struct err *err)
+static int copy(struct command *command, struct store *store, struct err *err)
 {
-    struct copying *c = ((struct work *)job->context)->own;
+    struct copying *c = ((struct work *)command->context)->own;
     if (c->backup == NULL) {
         const int begun = copy_begin(c, store, err);
         if (begun <= 0) {
-            job->revision = begun == 0 ? c->copy->revision : 0;
+            command->revision = begun == 0 ? c->copy->revision : 0;
             return begun;
         }
     }
@@ -141,7 +142,7 @@ static int copy(struct job *job, struct store *store, struct err *err)
     if (c->copy == NULL)
         copy_give_up(&c->routes->copies);
     else
-        job->revision = c->copy->revision;
+        command->revision = c->copy->revision;
     store_backup_end(c->backup);
     c->backup = NULL;
     return status;
@@ -149,57 +150,167 @@ static int copy(struct job *job, struct store *store, struct err *err)
 
 /* ---- sending it ---- */
 
+#define PIECE_BYTES ((size_t)128 << 10)
+
+enum piece_state { PIECE_SENT, PIECE_READING, PIECE_READY, PIECE_FAILED };
+
+/* A thread of the pool reads it, since a disk may be slow, and a fast one would let the HTTP threads send without a pause. */
 struct sending {
-    struct http_stream stream;
-    struct routes_copy *copy; /* held */
-    off_t at;
+    struct http_stream stream; /* first */
+    struct offload_task task;
+    struct routes *routes;
+    struct routes_copy *copy; /* held; NULL: to HEAD, and never read */
+    atomic_uint holders;      /* the stream, and the task that is under way */
+    atomic_int state;
+    off_t at; /* in the copy: the end of the piece */
+    size_t n, sent;
+    uint8_t piece[];
 };
 
-static long sending_read(struct http_stream *stream, char *bytes, size_t room)
+static struct sending *sending_of(struct offload_task *task)
 {
-    struct sending *s = (struct sending *)(void *)stream; /* its first member */
-    ssize_t n;
-    do
-        n = pread(s->copy->fd, bytes, room, s->at);
-    while (n < 0 && errno == EINTR);
-    s->at += n > 0 ? n : 0;
-    return n > 0 ? (long)n : HTTP_STREAM_BROKEN; /* libmicrohttpd asks for no more than there is */
+    return (struct sending *)(void *)((char *)task - offsetof(struct sending, task));
 }
 
-static void sending_free(struct http_stream *stream)
+static void sending_release(struct sending *s)
 {
-    struct sending *s = (struct sending *)(void *)stream;
-    copy_release(s->copy);
+    if (atomic_fetch_sub(&s->holders, 1) != 1)
+        return;
+    if (s->copy != NULL)
+        copy_release(s->copy);
     free(s);
 }
 
-static void copied(struct work *work, struct answer *answer)
+static void piece_read(struct offload_task *task)
 {
-    struct copying *c = work->own;
-    struct sending *s = calloc(1, sizeof *s);
+    struct sending *s = sending_of(task);
+    ssize_t n;
+    do
+        n = pread(s->copy->fd, s->piece, PIECE_BYTES, s->at);
+    while (n < 0 && errno == EINTR);
+    s->n = n > 0 ? (size_t)n : 0; /* nobody asks for more than there is */
+    s->at += (off_t)s->n;
+}
+
+/* Not before the pool has done with the task, which the next piece needs. */
+static void piece_tell(struct sending *s)
+{
+    atomic_store(&s->state, s->n > 0 ? PIECE_READY : PIECE_FAILED);
+}
+
+static void piece_done(struct offload_task *task)
+{
+    struct sending *s = sending_of(task);
+    piece_tell(s);
+    http_stream_wake(&s->stream);
+    sending_release(s);
+}
+
+static void piece_begin(struct sending *s)
+{
+    struct offload *offload = s->routes->offload;
+    struct err err;
+    s->n = s->sent = 0;
+    s->task = (struct offload_task){.run = piece_read, .done = piece_done, .length = OFFLOAD_SHORT};
+    atomic_store(&s->state, PIECE_READING);
+    atomic_fetch_add(&s->holders, 1);
+    if (offload != NULL && offload_submit(offload, &s->task, &err) == 0)
+        return;
+    atomic_fetch_sub(&s->holders, 1);
+    piece_read(&s->task);
+    piece_tell(s);
+}
+
+static long sending_read(struct http_stream *stream, char *bytes, size_t room)
+{
+    struct sending *s = (struct sending *)(void *)stream;
+    if (atomic_load(&s->state) == PIECE_SENT)
+        piece_begin(s);
+    const int state = atomic_load(&s->state);
+    if (state != PIECE_READY)
+        return state == PIECE_FAILED ? HTTP_STREAM_BROKEN : 0;
+    const size_t left = s->n - s->sent, n = left < room ? left : room;
+    memcpy(bytes, s->piece + s->sent, n);
+    s->sent += n;
+    if (s->sent == s->n)
+        atomic_store(&s->state, PIECE_SENT);
+    return (long)n;
+}
+
+static void nothing_to_run(struct offload_task *task)
+{
+    (void)task;
+}
+
+static void end_done(struct offload_task *task)
+{
+    sending_release(sending_of(task));
+}
+
+/* The last to close a copy deletes it, which takes 40 ms for each GB: it is left to the pool, too. */
+static void sending_free(struct http_stream *stream)
+{
+    struct sending *s = (struct sending *)(void *)stream;
+    struct offload *offload = s->routes->offload;
+    struct err err;
+    if (s->copy != NULL && offload != NULL && atomic_load(&s->holders) == 1) {
+        s->task = (struct offload_task){.run = nothing_to_run, .done = end_done, .length = OFFLOAD_SHORT};
+        if (offload_submit(offload, &s->task, &err) == 0)
+            return;
+    }
+    sending_release(s);
+}
+
+/* copy: becomes the response's; NULL: to HEAD, for which none is made, so that its length is not known. */
+static void response_copy(struct routes *routes, struct response *response, struct routes_copy *copy, uint64_t revision)
+{
+    struct sending *s = calloc(1, sizeof *s + (copy != NULL ? PIECE_BYTES : 0));
     struct err err;
     if (s == NULL) {
-        err_set(&err, ERR_MEMORY, "no memory to send the copy");
-        routes_problem(work->routes, answer, &err);
+        if (copy != NULL)
+            copy_release(copy);
+        err_memory(&err, "sending the copy");
+        routes_problem(routes, response, &err);
         return;
     }
-    *s = (struct sending){{.read = sending_read, .free = sending_free, .size = c->copy->size}, c->copy, 0};
+    s->stream.read = sending_read;
+    s->stream.free = sending_free;
+    s->stream.size = copy != NULL ? copy->size : 0;
+    s->routes = routes;
+    s->copy = copy;
+    atomic_init(&s->holders, 1);
+    response->stream = &s->stream;
+    response->status = 200;
+    response->type = "application/vnd.sqlite3";
+    response->disposition = "attachment; filename=\"convd.db\"";
+    response_revision(response, revision);
+}
+
+static void copied(struct work *work, struct response *response)
+{
+    struct copying *c = work->own;
+    struct routes_copy *copy = c->copy;
     c->copy = NULL;
-    answer->stream = &s->stream;
-    answer->status = 200;
-    answer->type = "application/vnd.sqlite3";
-    answer->disposition = "attachment; filename=\"convd.db\"";
-    answer_revision(answer, work->job.revision);
+    response_copy(work->routes, response, copy, work->command.revision);
+}
+
+static void response_head(const struct call *call)
+{
+    struct revision *revision = model_acquire(call->routes->model);
+    response_copy(call->routes, call->response, NULL, revision->learner->revision);
+    model_release(call->routes->model, revision);
 }
 
 void route_backup(const struct call *call)
 {
     struct routes *routes = call->routes;
+    if (call->request->method == METHOD_HEAD) {
+        response_head(call);
+        return;
+    }
     struct copying *c = calloc(1, sizeof *c);
     if (c == NULL) {
-        struct err err;
-        err_set(&err, ERR_MEMORY, "no memory for a copy");
-        answer_problem(call->answer, &err);
+        call_no_memory(call, "a copy");
         return;
     }
     *c = (struct copying){routes, NULL, NULL, now_ms() + 1000 * (int64_t)routes->wait_seconds};

@@ -8,12 +8,12 @@ void route_events(const struct call *call)
 {
     uint64_t seconds = EVENTS_FOREVER;
     struct err err;
-    struct answer *answer = call->answer;
+    struct response *response = call->response;
     if (request_param_number(call->request, "seconds", 0, SECONDS_MAX, &seconds, &err) != 0 ||
-        events_open(&answer->stream, call->routes->events, call->request->last_event_id, seconds, &err) != 0) {
-        routes_problem(call->routes, answer, &err);
+        events_open(&response->stream, call->routes->events, call->request->last_event_id, seconds, &err) != 0) {
+        routes_problem(call->routes, response, &err);
         return;
     }
-    answer->status = 200;
-    answer->type = "text/event-stream; charset=utf-8";
+    response->status = 200;
+    response->type = "text/event-stream; charset=utf-8";
 }

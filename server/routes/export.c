@@ -2,8 +2,8 @@
  *
  *     7/0000000017.png      label / id: by name, the files of a class come in the order of training; time: when it was learned
  *
- * All samples of the live line up to the request, as the network saw them; forgotten ones are not among them. The answer is a stream
- * (http/http.h): the trainer's thread reads some rows at a time (JOB_READ), a thread of the pool (common/offload.h) turns them into files, and the HTTP
+ * All samples of the live lineage up to the request, as the network saw them; forgotten ones are not among them. The response is a stream
+ * (http/http.h): the trainer's thread reads some rows at a time (COMMAND_READ), a thread of the pool (common/offload.h) turns them into files, and the HTTP
  * thread copies those when the client takes them. So an export delays nobody, and costs a few times CHUNK_BYTES, however large it is. What goes wrong on the way cuts
  * the connection: a client sees that the archive has no end.
  *
@@ -31,7 +31,7 @@ struct export
     struct routes *routes;
     atomic_uint holders; /* the stream, and the job or the task that is under way */
     atomic_int state;
-    struct job job;
+    struct command command;
     struct offload_task task;
     struct shape shape;
     size_t room;
@@ -78,16 +78,16 @@ static int take_labels(struct export *export, const struct learner *learner, str
         return 0;
     char(*labels)[LABEL_BYTES_MAX + 1] = realloc(export->labels, learner->n_classes * sizeof *labels);
     if (labels == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the names of classes");
+        return err_memory(err, "the names of classes");
     memcpy(labels, learner->labels, learner->n_classes * sizeof *labels);
     export->labels = labels;
     export->n_labels = learner->n_classes;
     return 0;
 }
 
-static int read_rows(struct job *job, struct store *store, struct err *err)
+static int read_rows(struct command *command, struct store *store, struct err *err)
 {
-    struct export *export = job->context;
+    struct export *export = command->context;
     struct revision *revision = model_acquire(export->routes->model);
     const int status = take_labels(export, revision->learner, err);
     model_release(export->routes->model, revision);
@@ -189,30 +189,30 @@ static void task_done(struct offload_task *task)
 }
 
 /* In the trainer's thread, which draws by itself where the pool cannot: it is a few milliseconds of work. */
-static void rows_read(struct job *job)
+static void rows_read(struct command *command)
 {
-    struct export *export = job->context;
+    struct export *export = command->context;
     struct offload *offload = export->routes->offload;
     struct err err;
     export->drawn = false;
     export->task = (struct offload_task){.run = run_task, .done = task_done, .length = OFFLOAD_SHORT};
-    if (job->status == 0 && offload != NULL && offload_submit(offload, &export->task, &err) == 0)
+    if (command->status == 0 && offload != NULL && offload_submit(offload, &export->task, &err) == 0)
         return;
-    if (job->status == 0)
+    if (command->status == 0)
         draw(export);
     chunk_done(export);
 }
 
 /* -1: the trainer takes no jobs. */
-static int ask_for_rows(struct export *export)
+static int request_rows(struct export *export)
 {
     struct err err;
-    export->job = (struct job){.kind = JOB_READ, .read = read_rows, .done = rows_read, .context = export};
-    export->job.goes_on = true;
+    export->command = (struct command){.kind = COMMAND_READ, .read = read_rows, .done = rows_read, .context = export};
+    export->command.goes_on = true;
     export->n = export->at = export->sent = export->until = 0;
     atomic_store(&export->state, EXPORT_READING);
     atomic_fetch_add(&export->holders, 1);
-    if (trainer_submit(export->routes->trainer, &export->job, &err) == 0)
+    if (trainer_submit(export->routes->trainer, &export->command, &err) == 0)
         return 0;
     let_go(export);
     return -1;
@@ -238,7 +238,7 @@ static long next_file(struct export *export)
         } else if (state == EXPORT_READY && export->next == 0) {
             break;
         }
-        if (ask_for_rows(export) != 0)
+        if (request_rows(export) != 0)
             return HTTP_STREAM_BROKEN;
     }
     static const char nothing[2 * BLOCK];
@@ -317,33 +317,32 @@ static char *unfit_label(const struct call *call)
 
 void route_samples_tar(const struct call *call)
 {
-    struct answer *answer = call->answer;
+    struct response *response = call->response;
     struct err err;
     char *unfit = unfit_label(call);
     if (unfit != NULL) {
         err_set(&err, ERR_CONFLICT,
-                "no folder can have the name of the class \"%.80s\": PATCH /classes gives it one without a slash, and "
-                "without a dot at its beginning",
+                "the class \"%.80s\" cannot be the name of a folder: rename it with PATCH /classes, without a slash or "
+                "a leading dot",
                 unfit);
         free(unfit);
-        answer_problem(answer, &err);
+        response_problem(response, &err);
         return;
     }
     if (atomic_fetch_add(&call->routes->exports, 1) >= EXPORTS_MAX) {
         atomic_fetch_sub(&call->routes->exports, 1);
-        err_set(&err, ERR_BUSY, "%u exports are under way; try again when one has ended", EXPORTS_MAX);
-        routes_problem(call->routes, answer, &err);
+        err_set(&err, ERR_BUSY, "%u exports are running, the limit: try again when one has ended", EXPORTS_MAX);
+        routes_problem(call->routes, response, &err);
         return;
     }
     struct export *export = export_create(call);
     if (export == NULL) {
         atomic_fetch_sub(&call->routes->exports, 1);
-        err_set(&err, ERR_MEMORY, "no memory for an export");
-        routes_problem(call->routes, answer, &err);
+        call_no_memory(call, "an export");
         return;
     }
-    answer->stream = &export->stream;
-    answer->status = 200;
-    answer->type = "application/x-tar";
-    answer->disposition = "attachment; filename=\"samples.tar\"";
+    response->stream = &export->stream;
+    response->status = 200;
+    response->type = "application/x-tar";
+    response->disposition = "attachment; filename=\"samples.tar\"";
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "server/common/clock.h"
-#include "server/common/text.h"
+#include "server/model/json_parts.h"
 #include "server/routes/handlers.h"
 
 #define FILL_BYTES 8192u /* a reader takes as many events at a time as begin within so much */
@@ -36,12 +36,12 @@ struct events {
     char *ring[EVENTS_KEPT]; /* number % EVENTS_KEPT; NULL: there was no memory for it */
     struct reader *readers;
     struct events_counts counts;
-    struct note train; /* held back: samples of several groups; samples = 0: none */
-    int64_t train_ms;  /* when the last was told                                  */
+    struct notice train; /* held back: samples of several groups; samples = 0: none */
+    int64_t train_ms;    /* when the last was told                                  */
     struct held_job {
         struct job_status status;
         bool held;
-        int64_t told_ms;
+        int64_t sent_ms;
     } jobs[2]; /* as many as may run at once */
 };
 
@@ -49,13 +49,13 @@ struct events *events_create(unsigned readers, struct err *err)
 {
     struct events *events = calloc(1, sizeof *events);
     if (events == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for events");
+        err_memory(err, "events");
         return NULL;
     }
     events->readers_max = readers;
     events->start_us = store_now_us();
     events->n = 1;
-    events->train_ms = events->jobs[0].told_ms = events->jobs[1].told_ms = -EVENTS_BEAT_MS;
+    events->train_ms = events->jobs[0].sent_ms = events->jobs[1].sent_ms = -EVENTS_BEAT_MS;
     (void)pthread_mutex_init(&events->lock, NULL);
     return events;
 }
@@ -79,7 +79,7 @@ static uint64_t oldest(const struct events *events)
 }
 
 /* The next event: its frame, as readers get it. data is used up. */
-static void tell(struct events *events, const char *kind, struct text *data)
+static void send_notice(struct events *events, const char *kind, struct text *data)
 {
     struct text frame = {0};
     text_add_format(&frame, "id: %" PRIx64 "-%" PRIu64 "\nevent: %s\ndata: ", (uint64_t)events->start_us, events->n,
@@ -92,37 +92,45 @@ static void tell(struct events *events, const char *kind, struct text *data)
     free(*place);
     *place = text_take(&frame);
     events->n++;
-    events->counts.told++;
+    events->counts.sent++;
     for (struct reader *reader = events->readers; reader != NULL; reader = reader->next)
         http_stream_wake(&reader->stream);
 }
 
-static void tell_train(struct events *events, int64_t now)
+/* Ends the object, which is the data of an event. */
+static void send_object(struct events *events, const char *kind, struct json_writer *json)
 {
-    const struct note *train = &events->train;
+    json_write_end(json);
+    send_notice(events, kind, json->text);
+}
+
+static void send_train(struct events *events, int64_t now)
+{
+    const struct notice *train = &events->train;
     struct text data = {0};
     if (train->samples == 0)
         return;
-    text_add_format(&data,
-                    "{\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"correct\":%" PRIu64
-                    ",\"loss\":",
-                    train->revision, train->step, train->samples, train->correct);
-    text_add_fixed9(&data, train->loss_sum / (double)train->samples);
-    text_add(&data, "}", 1);
-    events->train = (struct note){0};
+    struct json_writer json = json_write_begin(&data);
+    json_write_u64(&json, "revision", train->revision);
+    json_write_u64(&json, "step", train->step);
+    json_write_u64(&json, "samples", train->samples);
+    json_write_u64(&json, "correct", train->correct);
+    json_write_ratio(&json, "loss", train->loss_sum, train->samples);
+    events->train = (struct notice){0};
     events->train_ms = now;
-    tell(events, "train", &data);
+    send_object(events, "train", &json);
 }
 
-static void tell_job(struct events *events, struct held_job *job, int64_t now)
+static void send_job(struct events *events, struct held_job *job, int64_t now)
 {
     struct text data = {0};
     if (!job->held)
         return;
-    job_write(&data, &job->status);
+    struct json_writer json = json_write_begin(&data);
+    job_write(&json, &job->status);
     job->held = false;
-    job->told_ms = now;
-    tell(events, "job", &data);
+    job->sent_ms = now;
+    send_object(events, "job", &json);
 }
 
 /* ---- reading ---- */
@@ -130,12 +138,14 @@ static void tell_job(struct events *events, struct held_job *job, int64_t now)
 /* A frame for one reader alone; it has no id, so that the client goes on to know the last one that it got. */
 static void add_lost(struct reader *reader, uint64_t n, bool known)
 {
-    text_add_string(&reader->out, "event: lost\ndata: {\"missed\":");
+    text_add_string(&reader->out, "event: lost\ndata: ");
+    struct json_writer json = json_write_begin(&reader->out);
     if (known)
-        text_add_u64(&reader->out, n);
+        json_write_u64(&json, "missed", n);
     else
-        text_add_string(&reader->out, "null");
-    text_add_string(&reader->out, "}\n\n");
+        json_write_null(&json, "missed");
+    json_write_end(&json);
+    text_add_string(&reader->out, "\n\n");
     reader->events->counts.lost += n;
 }
 
@@ -224,7 +234,7 @@ int events_open(struct http_stream **out, struct events *events, const char *las
 {
     struct reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for a reader of events");
+        return err_memory(err, "a reader of events");
     reader->stream.read = reader_read;
     reader->stream.free = reader_free;
     reader->stream.endless = true;
@@ -250,18 +260,17 @@ int events_open(struct http_stream **out, struct events *events, const char *las
         return 0;
     }
     free(reader);
-    return err_set(err, ERR_BUSY, "%u readers of events are all that are served at once; try again later",
-                   events->readers_max);
+    return err_set(err, ERR_BUSY, "%u clients read events, the limit: try again later", events->readers_max);
 }
 
 void events_tick(struct events *events, int64_t now)
 {
     (void)pthread_mutex_lock(&events->lock);
     if (now - events->train_ms >= EVENTS_TRAIN_MS)
-        tell_train(events, now);
+        send_train(events, now);
     for (int i = 0; i < 2; i++)
-        if (now - events->jobs[i].told_ms >= EVENTS_JOB_MS)
-            tell_job(events, &events->jobs[i], now);
+        if (now - events->jobs[i].sent_ms >= EVENTS_JOB_MS)
+            send_job(events, &events->jobs[i], now);
     for (struct reader *reader = events->readers; reader != NULL; reader = reader->next) {
         reader->beat = reader->beat || now - reader->last_ms >= EVENTS_BEAT_MS;
         if (reader->beat || now >= reader->until_ms)
@@ -280,110 +289,104 @@ struct events_counts events_counts(struct events *events)
 
 /* ---- the words ---- */
 
-static void write_class(struct text *data, const struct note *note)
+static void write_class(struct json_writer *json, const struct event *event)
 {
-    const struct event *event = note->event;
-    text_add_format(data, "{\"revision\":%" PRIu64 ",\"action\":\"%s\",\"index\":%u,\"label\":", note->revision,
-                    event->as.class_.action == CLASS_ADD ? "add" : "rename", event->as.class_.index);
-    text_add_quoted(data, event->as.class_.label, strlen(event->as.class_.label));
-    text_add(data, "}", 1);
+    json_write_string(json, "action", event->as.class_.action == CLASS_ADD ? "add" : "rename");
+    json_write_u64(json, "index", event->as.class_.index);
+    json_write_string(json, "label", event->as.class_.label);
 }
 
-static void write_settings(struct text *data, const struct note *note)
+static void write_edit(struct json_writer *json, const struct notice *notice)
 {
-    const struct settings *settings = &note->event->as.tune.settings;
-    text_add_format(data, "{\"revision\":%" PRIu64 ",\"settings\":{", note->revision);
-    for (int i = 0; i < SETTING_N; i++) {
-        const char *word = settings_word(settings, (enum setting)i);
-        char number[JSON_NUMBER_BYTES];
-        text_add_format(data, "%s\"%s\":", i > 0 ? "," : "", setting_table[i].name);
-        if (word != NULL)
-            text_add_format(data, "\"%s\"", word);
-        else
-            text_add(data, number, json_number_print(number, settings_get(settings, (enum setting)i)));
+    const struct rebuild_made *edit = notice->edit;
+    json_write_u64(json, "step", notice->step);
+    json_write_u64(json, "forgotten", edit->forgotten);
+    json_write_u64(json, "relabelled", edit->relabelled);
+    json_write_string(json, "class", edit->removed[0] != '\0' ? edit->removed : NULL);
+    json_write_string(json, "into", edit->into[0] != '\0' ? edit->into : NULL);
+}
+
+static void write_snapshot(struct json_writer *json, const struct notice *notice)
+{
+    const struct store_snapshot *snapshot = notice->snapshot;
+    json_write_i64(json, "id", snapshot->id);
+    json_write_u64(json, "revision", snapshot->revision);
+    if (notice->kind == NOTICE_SNAPSHOT) {
+        json_write_u64(json, "step", snapshot->step);
+        json_write_string(json, "reason", snapshot->reason);
+    } else {
+        json_write_bool(json, "pinned", snapshot->pinned);
+        json_write_string(json, "note", snapshot->note);
     }
-    text_add_string(data, "}}");
 }
 
-static void add_label(struct text *data, const char *name, const char *label)
+/* All members of the event; NOTICE_TRAIN has others, which are those of several notes. */
+static void write_notice(struct json_writer *json, const struct notice *notice)
 {
-    text_add_format(data, ",\"%s\":", name);
-    if (label[0] != '\0')
-        text_add_quoted(data, label, strlen(label));
-    else
-        text_add_string(data, "null");
+    if (notice->kind != NOTICE_SNAPSHOT && notice->kind != NOTICE_UPDATE)
+        json_write_u64(json, "revision", notice->revision);
+    switch (notice->kind) {
+    case NOTICE_TRAIN:
+        break;
+    case NOTICE_CLASS:
+        write_class(json, notice->event);
+        break;
+    case NOTICE_TUNE:
+        json_write_object(json, "settings");
+        settings_write(json, &notice->event->as.tune.settings);
+        json_write_end(json);
+        break;
+    case NOTICE_SNAPSHOT:
+    case NOTICE_UPDATE:
+        write_snapshot(json, notice);
+        break;
+    case NOTICE_ACTIVATE:
+        json_write_u64(json, "target", notice->target);
+        json_write_u64(json, "step", notice->step);
+        break;
+    case NOTICE_EDIT:
+        write_edit(json, notice);
+        break;
+    case NOTICE_DRIFT:
+        json_write_u64(json, "sample", notice->samples);
+        json_write_u64(json, "alarms", notice->alarms);
+        break;
+    case NOTICE_WARNING:
+        json_write_u64(json, "sample", notice->samples);
+        json_write_string(json, "code", notice->code);
+        json_write_string(json, "text", notice->text);
+        break;
+    }
 }
 
-static void write_edit(struct text *data, const struct note *note)
+static void merge_train(struct notice *train, const struct notice *notice)
 {
-    const struct rebuild_made *edit = note->edit;
-    text_add_format(data, "{\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"forgotten\":%zu,\"relabelled\":%zu",
-                    note->revision, note->step, edit->forgotten, edit->relabelled);
-    add_label(data, "class", edit->removed);
-    add_label(data, "into", edit->into);
-    text_add(data, "}", 1);
+    train->revision = notice->revision;
+    train->step = notice->step;
+    train->samples += notice->samples;
+    train->correct += notice->correct;
+    train->loss_sum += notice->loss_sum;
 }
 
-static void write_amend(struct text *data, const struct store_snapshot *snapshot)
+void events_notify(void *context, const struct notice *notice)
 {
-    text_add_format(data, "{\"id\":%" PRId64 ",\"revision\":%" PRIu64 ",\"pinned\":%s,\"note\":", snapshot->id,
-                    snapshot->revision, snapshot->pinned ? "true" : "false");
-    text_add_quoted(data, snapshot->note, strlen(snapshot->note));
-    text_add(data, "}", 1);
-}
-
-void events_note(void *context, const struct note *note)
-{
+    static const char *const kinds[] = {
+        [NOTICE_CLASS] = "class",       [NOTICE_TUNE] = "tune",      [NOTICE_SNAPSHOT] = "snapshot",
+        [NOTICE_ACTIVATE] = "activate", [NOTICE_EDIT] = "edit",      [NOTICE_UPDATE] = "update",
+        [NOTICE_DRIFT] = "drift",       [NOTICE_WARNING] = "warning"};
     struct events *events = context;
-    struct text data = {0};
-    const char *kind = NULL;
     const int64_t now = now_ms();
     (void)pthread_mutex_lock(&events->lock);
-    switch (note->kind) {
-    case NOTE_TRAIN:
-        events->train.revision = note->revision;
-        events->train.step = note->step;
-        events->train.samples += note->samples;
-        events->train.correct += note->correct;
-        events->train.loss_sum += note->loss_sum;
+    if (notice->kind == NOTICE_TRAIN) {
+        merge_train(&events->train, notice);
         if (now - events->train_ms >= EVENTS_TRAIN_MS)
-            tell_train(events, now);
-        break;
-    case NOTE_CLASS:
-        kind = "class";
-        write_class(&data, note);
-        break;
-    case NOTE_TUNE:
-        kind = "tune";
-        write_settings(&data, note);
-        break;
-    case NOTE_SNAPSHOT:
-        kind = "snapshot";
-        text_add_format(&data, "{\"id\":%" PRId64 ",\"revision\":%" PRIu64 ",\"step\":%" PRIu64 ",\"reason\":\"%s\"}",
-                        note->snapshot->id, note->snapshot->revision, note->snapshot->step, note->snapshot->reason);
-        break;
-    case NOTE_ACTIVATE:
-        kind = "activate";
-        text_add_format(&data, "{\"revision\":%" PRIu64 ",\"target\":%" PRIu64 ",\"step\":%" PRIu64 "}", note->revision,
-                        note->target, note->step);
-        break;
-    case NOTE_EDIT:
-        kind = "edit";
-        write_edit(&data, note);
-        break;
-    case NOTE_AMEND:
-        kind = "amend";
-        write_amend(&data, note->snapshot);
-        break;
-    case NOTE_DRIFT:
-        kind = "drift";
-        text_add_format(&data, "{\"revision\":%" PRIu64 ",\"sample\":%" PRIu64 ",\"alarms\":%" PRIu64 "}",
-                        note->revision, note->samples, note->alarms);
-        break;
-    }
-    if (kind != NULL) { /* what was held back comes first */
-        tell_train(events, now);
-        tell(events, kind, &data);
+            send_train(events, now);
+    } else {
+        struct text data = {0};
+        struct json_writer json = json_write_begin(&data);
+        write_notice(&json, notice);
+        send_train(events, now); /* what was held back comes first */
+        send_object(events, kinds[notice->kind], &json);
     }
     (void)pthread_mutex_unlock(&events->lock);
 }
@@ -405,9 +408,9 @@ void events_job(void *context, const struct job_status *job)
     struct held_job *mine = place_of(events, job->id);
     mine->status = *job;
     mine->held = true;
-    if (job->state != JOB_STATE_RUNNING || job->steps == 0 || now - mine->told_ms >= EVENTS_JOB_MS) {
-        tell_train(events, now);
-        tell_job(events, mine, now);
+    if (job->state != JOB_STATE_RUNNING || job->steps == 0 || now - mine->sent_ms >= EVENTS_JOB_MS) {
+        send_train(events, now);
+        send_job(events, mine, now);
     }
     (void)pthread_mutex_unlock(&events->lock);
 }

@@ -4,13 +4,14 @@
  *   class     {"revision","action":"add"|"rename","index","label"}
  *   tune      {"revision","settings":{..}}
  *   snapshot  {"id","revision","step","reason"}
- *   amend     {"id","revision","pinned","note"}                a snapshot was pinned, let go, or got another note
+ *   update    {"id","revision","pinned","note"}                a snapshot was pinned, unpinned, or got another note
  *   activate  {"revision","target","step"}
  *   edit      {"revision","step","forgotten","relabelled","class","into"}   the past was edited, and the model is another: how many
  *             samples; class: the label of one that was removed, into: of that which got its samples; null: none. Snapshots that
  *             saw the samples are gone
  *   job       as GET /jobs/{id}
  *   drift     {"revision","sample","alarms"}
+ *   warning   {"revision","sample","code","text"}              a warning was raised; text null: was cleared
  *   lost      {"missed": n, or null where nobody knows}        to a reader that has missed some
  *
  * An event is told after it is durable and published. A busy trainer's train events are merged: the first at once, then at
@@ -43,11 +44,11 @@ struct events;
 struct events *events_create(unsigned readers, struct err *err);
 void events_free(struct events *events); /* NULL is fine */
 
-/* events_note, events_job - what happened: trainer_config.note, and jobs_listen(). context: the struct events. */
-void events_note(void *context, const struct note *note);
+/* events_notify, events_job - what happened: trainer_config.notify, and jobs_listen(). context: the struct events. */
+void events_notify(void *context, const struct notice *notice);
 void events_job(void *context, const struct job_status *job);
 
-/* events_open - a reader, for answer.stream. last_id: Last-Event-ID, or NULL: from now on. seconds: how long it reads, 0: what
+/* events_open - a reader, for response.stream. last_id: Last-Event-ID, or NULL: from now on. seconds: how long it reads, 0: what
  * there is; EVENTS_FOREVER. Errors: ERR_BUSY (too many readers), ERR_MEMORY. */
 #define EVENTS_FOREVER UINT64_MAX
 int events_open(struct http_stream **out, struct events *events, const char *last_id, uint64_t seconds,
@@ -57,7 +58,7 @@ int events_open(struct http_stream **out, struct events *events, const char *las
 void events_tick(struct events *events, int64_t now_ms);
 
 struct events_counts {
-    uint64_t readers, told, refused, lost; /* now; events; readers; events that readers missed */
+    uint64_t readers, sent, refused, lost; /* now; events; readers; events that readers missed */
 };
 struct events_counts events_counts(struct events *events);
 

@@ -4,12 +4,15 @@
 
 #include "server/routes/call.h"
 
-/* job_write - one job of the table in JSON. */
-void job_write(struct text *text, const struct job_status *job);
+/* job_write - the members of one job of the table. */
+void job_write(struct json_writer *json, const struct job_status *job);
 
 void route_predict(const struct call *call);
 void scratch_free(void *memory); /* destructor of routes.scratch */
 void route_train(const struct call *call);
+/* train_samples - the command to train on the images and labels of its batch. Errors: ERR_MEMORY. train_response - renders its response. */
+int train_samples(struct work *work, size_t n_input, struct err *err);
+void train_response(struct work *work, struct response *response);
 
 void route_model_get(const struct call *call);
 void route_model_patch(const struct call *call);
@@ -44,7 +47,7 @@ void route_prediction_label(const struct call *call);
 void route_rehearse(const struct call *call);
 /* route_job_begun - renders the job that has been begun: 202 with its Location, 200 where it has ended. route_job_wait - has the
  * answer wait for that end, as Prefer: wait=N asks. */
-void route_job_begun(struct work *work, struct answer *answer);
+void route_job_begun(struct work *work, struct response *response);
 void route_job_wait(const struct call *call, struct work *work);
 void route_samples_delete(const struct call *call);
 void route_samples_patch(const struct call *call);

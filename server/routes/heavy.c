@@ -5,7 +5,7 @@
 #include "server/routes/call.h"
 
 /* A thread makes 8 to 40 of them in a nanosecond. */
-#define LIGHT_PIXELS          20000u /* of a picture that is drawn: half a millisecond */
+#define LIGHT_PIXELS          8000u /* of a picture that is drawn: a fifth of a millisecond */
 #define LIGHT_MULTIPLICATIONS 4000000u
 #define SHORT_MULTIPLICATIONS 1000000000u
 #define WORD_MULTIPLICATIONS  1000u /* as long as it takes to write one probability as text */
@@ -16,7 +16,7 @@ struct offloaded {
     struct call call;
     void (*handler)(const struct call *call);
     void (*own_free)(void *own);
-    bool ran; /* and so the answer is written, or next is set */
+    bool ran; /* and so the response is written, or next is set */
     struct err err;
 };
 
@@ -56,14 +56,14 @@ static void offloaded_cancel(struct http_pending *pending, enum cancel_reason re
     offload_cancel(offloaded->call.routes->offload, &offloaded->task, reason);
 }
 
-static void offloaded_finish(struct http_pending *pending, struct answer *answer)
+static void offloaded_finish(struct http_pending *pending, struct response *response)
 {
     struct offloaded *offloaded = offloaded_of(pending);
     if (offloaded->ran)
         return;
     if (offloaded->err.code == ERR_NONE)
         (void)cancel_err(&offloaded->task.cancel, &offloaded->err);
-    answer_problem(answer, &offloaded->err);
+    response_problem(response, &offloaded->err);
 }
 
 static void offloaded_free(struct http_pending *pending)
@@ -81,9 +81,7 @@ bool call_offload_with(const struct call *call, void (*handler)(const struct cal
         return false;
     struct offloaded *offloaded = calloc(1, sizeof *offloaded);
     if (offloaded == NULL) {
-        struct err err;
-        err_set(&err, ERR_MEMORY, "no memory for a task");
-        answer_problem(call->answer, &err);
+        call_no_memory(call, "a task");
         if (own_free != NULL)
             own_free(own);
         return true;
@@ -127,11 +125,11 @@ bool call_heavy(const struct call *call, const struct learner *learner, uint32_t
     return call->cancel == NULL && call->routes->offload != NULL && n_images > LIGHT_MULTIPLICATIONS / each;
 }
 
-void work_offload(struct work *work, struct answer *answer, bool heavy, void (*handler)(const struct call *))
+void work_offload(struct work *work, struct response *response, bool heavy, void (*handler)(const struct call *))
 {
     const struct call call = {.routes = work->routes,
                               .request = work->request,
-                              .answer = answer,
+                              .response = response,
                               .pending = &work->pending.next,
                               .id = work->id,
                               .own = work->own};

@@ -1,8 +1,8 @@
 /* history.c - GET /stats/history: test-then-train accuracy and loss over the samples, for a chart.
  *
- * The samples of the live line, in the order of training and without those that were forgotten, are cut into `points` windows of the same length. Of each the outcomes are
+ * The samples of the live lineage, in the order of training and without those that were forgotten, are cut into `points` windows of the same length. Of each the outcomes are
  * averaged; of long windows those of the last samples alone, so that no request looks at more than LOOK_MOST of them. The
- * trainer's thread does it, some at a time (trainer/trainer.h, JOB_READ).
+ * trainer's thread does it, some at a time (trainer/trainer.h, COMMAND_READ).
  */
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@
 
 struct history {
     uint64_t points; /* asked for          */
-    uint64_t total;  /* samples of the line */
+    uint64_t total;  /* samples of the lineage */
     uint64_t window; /* samples of a window */
     uint64_t look;   /* that are looked at, of each */
     bool begun;
@@ -42,9 +42,9 @@ static int begin(struct history *h, struct store *store, struct err *err)
 }
 
 /* The line may have become another between two steps, or samples may be forgotten; then the later windows are of what is there by then. */
-static int history_read(struct job *job, struct store *store, struct err *err)
+static int history_read(struct command *command, struct store *store, struct err *err)
 {
-    struct history *h = ((struct work *)job->context)->own;
+    struct history *h = ((struct work *)command->context)->own;
     if (!h->begun && begin(h, store, err) != 0)
         return -1;
     size_t n = h->look == 0 ? 0 : (size_t)(LOOK_STEP / h->look) + 1;
@@ -55,33 +55,28 @@ static int history_read(struct job *job, struct store *store, struct err *err)
     return h->done < h->n;
 }
 
-static void add_mean(struct text *text, const char *name, double sum, uint64_t n)
-{
-    text_add_format(text, ",\"%s\":", name);
-    if (n > 0)
-        text_add_fixed9(text, sum / (double)n);
-    else
-        text_add_string(text, "null");
-}
-
-static void history_done(struct work *work, struct answer *answer)
+static void history_done(struct work *work, struct response *response)
 {
     const struct history *h = work->own;
-    struct text *text = &answer->text;
-    text_add_string(text, "{\"points\":[");
+    struct json_writer json = response_begin(response);
+    json_write_array(&json, "points");
     for (size_t i = 0; i < h->n; i++) {
         const struct store_window *w = &h->windows[i];
-        text_add_format(text, "%s{\"samples\":%llu", i > 0 ? "," : "", (unsigned long long)w->last);
-        add_mean(text, "accuracy", (double)w->correct, w->n);
-        add_mean(text, "loss", w->loss_sum, w->n_losses);
-        text_add(text, "}", 1);
+        json_write_object(&json, NULL);
+        json_write_u64(&json, "samples", w->last);
+        json_write_ratio(&json, "accuracy", (double)w->correct, w->n);
+        json_write_ratio(&json, "loss", w->loss_sum, w->n_losses);
+        json_write_end(&json);
     }
-    text_add_format(text, "],\"samples\":%llu,\"window\":%llu,\"counted\":%llu,\"step\":%llu,\"revision\":%llu}\n",
-                    (unsigned long long)h->total, (unsigned long long)h->window, (unsigned long long)h->look,
-                    (unsigned long long)work->job.step, (unsigned long long)work->job.revision);
-    answer_revision(answer, work->job.revision);
-    answer->cache = CACHE_REVALIDATE;
-    answer_text_done(answer, 200, ANSWER_JSON);
+    json_write_end(&json);
+    json_write_u64(&json, "samples", h->total);
+    json_write_u64(&json, "window", h->window);
+    json_write_u64(&json, "counted", h->look);
+    json_write_u64(&json, "step", work->command.step);
+    json_write_u64(&json, "revision", work->command.revision);
+    response_revision(response, work->command.revision);
+    response->cache = CACHE_REVALIDATE;
+    response_json(response, 200, &json);
 }
 
 void route_history(const struct call *call)
@@ -89,7 +84,7 @@ void route_history(const struct call *call)
     uint64_t points = POINTS_DEFAULT;
     struct err err;
     if (request_param_number(call->request, "points", 1, POINTS_MAX, &points, &err) != 0) {
-        answer_problem(call->answer, &err);
+        response_problem(call->response, &err);
         return;
     }
     struct revision *revision = model_acquire(call->routes->model);
@@ -99,8 +94,7 @@ void route_history(const struct call *call)
         return;
     struct history *h = calloc(1, sizeof *h + points * sizeof h->windows[0]);
     if (h == NULL) {
-        err_set(&err, ERR_MEMORY, "no memory for the history");
-        routes_problem(call->routes, call->answer, &err);
+        call_no_memory(call, "the history");
         return;
     }
     h->points = points;

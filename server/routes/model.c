@@ -8,6 +8,7 @@
 #include "server/formats/onnx.h"
 #include "server/formats/safetensors.h"
 #include "server/image/kernel_sheet.h"
+#include "server/model/json_parts.h"
 #include "server/routes/handlers.h"
 
 #define CLASSES_LIGHT    100u
@@ -15,74 +16,50 @@
 
 /* ---- GET, PATCH /model ---- */
 
-static void hex(char *text, const uint8_t *bytes, size_t n)
+static void write_shape(struct json_writer *json, const struct shape *s, uint32_t n_classes)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    text[2 * n] = '\0';
+    json_write_u64(json, "width", s->width);
+    json_write_u64(json, "height", s->height);
+    json_write_u64(json, "channels", s->channels);
+    json_write_u64(json, "kernels", s->kernels);
+    json_write_u64(json, "kernel_width", s->kernel_width);
+    json_write_u64(json, "kernel_height", s->kernel_height);
+    json_write_u64(json, "stride", s->stride);
+    json_write_u64(json, "hidden", s->hidden);
+    json_write_u64(json, "n_k", s->n_k);
+    json_write_u64(json, "n_0", s->n_0);
+    json_write_u64(json, "n_1", s->n_1);
+    json_write_u64(json, "n_2", n_classes);
+    json_write_u64(json, "parameters",
+                   (uint64_t)s->kernels * s->n_k + (uint64_t)s->n_0 * s->n_1 + (uint64_t)s->n_1 * n_classes);
 }
 
-static struct json *model_document(struct revision *revision, uint64_t ground)
+static void response_model(struct response *response, struct revision *revision, uint64_t baseline)
 {
     const struct learner *learner = revision->learner;
-    const struct shape *s = &learner->shape;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } numbers[] = {
-        {"width", s->width},
-        {"height", s->height},
-        {"channels", s->channels},
-        {"kernels", s->kernels},
-        {"kernel_width", s->kernel_width},
-        {"kernel_height", s->kernel_height},
-        {"stride", s->stride},
-        {"hidden", s->hidden},
-        {"n_k", s->n_k},
-        {"n_0", s->n_0},
-        {"n_1", s->n_1},
-        {"n_2", learner->n_classes},
-        {"parameters",
-         (uint64_t)s->kernels * s->n_k + (uint64_t)s->n_0 * s->n_1 + (uint64_t)s->n_1 * learner->n_classes},
-    };
+    struct json_writer json = response_begin(response);
     uint8_t digest[DIGEST_BYTES];
-    char digest_text[2 * DIGEST_BYTES + 1];
     model_digest(revision, digest);
-    hex(digest_text, digest, sizeof digest);
-
-    struct json *root = json_object();
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        json_add_number(root, numbers[i].name, (double)numbers[i].value);
-    struct json *classes = json_add_array(root, "classes");
+    write_shape(&json, &learner->shape, learner->n_classes);
+    json_write_array(&json, "classes");
     for (uint32_t i = 0; i < learner->n_classes; i++)
-        json_add_string(classes, NULL, learner->labels[i]);
-    struct json *settings = json_add_object(root, "settings");
-    for (int i = 0; i < SETTING_N; i++) {
-        const char *word = settings_word(&learner->settings, (enum setting)i);
-        if (word != NULL)
-            json_add_string(settings, setting_table[i].name, word);
-        else
-            json_add_number(settings, setting_table[i].name, settings_get(&learner->settings, (enum setting)i));
-    }
-    json_add_number(root, "step", (double)learner->step);
-    json_add_number(root, "revision", (double)learner->revision);
-    json_add_string(root, "digest", digest_text);
-    json_add_string(root, "arithmetic", ARITHMETIC_VERSION);
-    struct json *since = json_add_object(root, "ground");
-    json_add_number(since, "revision", (double)ground);
-    json_add_string(since, "arithmetic", ARITHMETIC_VERSION);
-    json_add_string(root, "instruction_set", arith_name(learner->arith));
-    json_add_string(root, "convd", CONVD_VERSION);
-    return root;
-}
-
-static void answer_model(struct answer *answer, struct revision *revision, uint64_t ground)
-{
-    answer_revision(answer, revision->learner->revision);
-    answer_json(answer, 200, model_document(revision, ground));
+        json_write_string(&json, NULL, learner->labels[i]);
+    json_write_end(&json);
+    json_write_object(&json, "settings");
+    settings_write(&json, &learner->settings);
+    json_write_end(&json);
+    json_write_u64(&json, "step", learner->step);
+    json_write_u64(&json, "revision", learner->revision);
+    json_write_hex(&json, "digest", digest, sizeof digest);
+    json_write_string(&json, "arithmetic", ARITHMETIC_VERSION);
+    json_write_object(&json, "baseline");
+    json_write_u64(&json, "revision", baseline);
+    json_write_string(&json, "arithmetic", ARITHMETIC_VERSION);
+    json_write_end(&json);
+    json_write_string(&json, "instruction_set", arith_name(learner->arith));
+    json_write_string(&json, "convd", CONVD_VERSION);
+    response_revision(response, learner->revision);
+    response_json(response, 200, &json);
 }
 
 void route_model_get(const struct call *call)
@@ -92,14 +69,14 @@ void route_model_get(const struct call *call)
     if (!call_not_modified(call, learner->revision) &&
         (net_floats(&learner->shape, learner->n_classes) < PARAMETERS_LIGHT ||
          !call_offload(call, route_model_get, OFFLOAD_SHORT)))
-        answer_model(call->answer, revision, call->routes->ground);
+        response_model(call->response, revision, call->routes->baseline);
     model_release(call->routes->model, revision);
 }
 
-static void model_patched(struct work *work, struct answer *answer)
+static void model_patched(struct work *work, struct response *response)
 {
     struct revision *revision = model_acquire(work->routes->model);
-    answer_model(answer, revision, work->routes->ground);
+    response_model(response, revision, work->routes->baseline);
     model_release(work->routes->model, revision);
 }
 
@@ -113,32 +90,32 @@ static void list_tunable(char *text, size_t size)
 }
 
 /* One member of the body into the job. */
-static int tune(struct job *job, const struct json *member, struct err *err)
+static int tune(struct command *command, const struct json *member, struct err *err)
 {
     const char *name = json_name(member);
     enum setting which = settings_find(name);
-    char tunable[128];
+    char tunable[256];
     list_tunable(tunable, sizeof tunable);
     if (which == SETTING_N) {
-        err_set(err, ERR_VALUE, "there is no setting \"%.40s\"; these can be changed: %s", name, tunable);
+        err_set(err, ERR_VALUE, "unknown setting \"%.40s\"; these can be tuned: %s", name, tunable);
         return err_at(err, "/%.60s", name);
     }
     const struct setting_info *info = &setting_table[which];
     struct settings trial = settings_default();
     int status = -1;
     if (!info->tunable)
-        err_set(err, ERR_VALUE, "%s is fixed when the model is made; these can be changed: %s", name, tunable);
+        err_set(err, ERR_VALUE, "%s is fixed at creation; these can be tuned: %s", name, tunable);
     else if (info->words != NULL && json_type(member) == JSON_STRING)
         status = settings_set_text(&trial, which, json_string(member), err);
     else if (info->words == NULL && json_type(member) == JSON_NUMBER)
         status = settings_set(&trial, which, json_number(member), err);
     else
-        err_set(err, ERR_VALUE, "%s must be %s, but this is %s", name, info->words != NULL ? "a string" : "a number",
+        err_set(err, ERR_VALUE, "%s must be %s, but is %s", name, info->words != NULL ? "a string" : "a number",
                 json_type_name(member));
     if (status != 0)
         return err_at(err, "/%.60s", name);
-    job->tune.which[job->tune.n] = which;
-    job->tune.value[job->tune.n++] = settings_get(&trial, which); /* a word becomes its index */
+    command->tune.which[command->tune.n] = which;
+    command->tune.value[command->tune.n++] = settings_get(&trial, which); /* a word becomes its index */
     return 0;
 }
 
@@ -147,18 +124,15 @@ void route_model_patch(const struct call *call)
     struct json *root = call_json(call, false);
     if (root == NULL)
         return;
-    struct work *work = call_submit(call, JOB_TUNE, model_patched);
+    struct work *work = call_submit(call, COMMAND_TUNE, model_patched);
     if (work != NULL) {
         struct err err;
         const struct json *member = json_first(root);
-        int status = member != NULL ? 0 : err_set(&err, ERR_VALUE, "the object names no setting to change");
+        int status = member != NULL ? 0 : err_set(&err, ERR_VALUE, "the body has no setting to tune");
         for (; status == 0 && member != NULL; member = json_next(member))
-            status = tune(&work->job, member, &err);
-        if (status != 0) {
-            *call->pending = NULL;
-            work->pending.free(&work->pending);
-            answer_problem(call->answer, &err);
-        }
+            status = tune(&work->command, member, &err);
+        if (status != 0)
+            call_give_up(call, work, &err);
     }
     json_free(root);
 }
@@ -166,8 +140,8 @@ void route_model_patch(const struct call *call)
 /* ---- files ---- */
 
 /* What the encoders have in common. */
-static void answer_file(const struct call *call, void (*handler)(const struct call *), const char *disposition,
-                        int (*encode)(uint8_t **, size_t *, const struct learner *, struct err *))
+static void response_file(const struct call *call, void (*handler)(const struct call *), const char *disposition,
+                          int (*encode)(uint8_t **, size_t *, const struct learner *, struct err *))
 {
     struct revision *revision = model_acquire(call->routes->model);
     if (!call_not_modified(call, revision->learner->revision) && !call_offload(call, handler, OFFLOAD_LONG)) {
@@ -175,10 +149,10 @@ static void answer_file(const struct call *call, void (*handler)(const struct ca
         size_t n_bytes = 0;
         struct err err;
         if (encode(&bytes, &n_bytes, revision->learner, &err) != 0) {
-            routes_problem(call->routes, call->answer, &err);
+            routes_problem(call->routes, call->response, &err);
         } else {
-            answer_blob(call->answer, "application/octet-stream", bytes, n_bytes);
-            call->answer->disposition = disposition;
+            response_blob(call->response, "application/octet-stream", bytes, n_bytes);
+            call->response->disposition = disposition;
         }
     }
     model_release(call->routes->model, revision);
@@ -186,17 +160,17 @@ static void answer_file(const struct call *call, void (*handler)(const struct ca
 
 void route_model_safetensors(const struct call *call)
 {
-    answer_file(call, route_model_safetensors, "attachment; filename=\"model.safetensors\"", safetensors_encode);
+    response_file(call, route_model_safetensors, "attachment; filename=\"model.safetensors\"", safetensors_encode);
 }
 
 void route_model_onnx(const struct call *call)
 {
-    answer_file(call, route_model_onnx, "attachment; filename=\"model.onnx\"", onnx_encode);
+    response_file(call, route_model_onnx, "attachment; filename=\"model.onnx\"", onnx_encode);
 }
 
 void route_model_npz(const struct call *call)
 {
-    answer_file(call, route_model_npz, "attachment; filename=\"model.npz\"", npz_encode);
+    response_file(call, route_model_npz, "attachment; filename=\"model.npz\"", npz_encode);
 }
 
 /* A copy of the sheet that is kept, where it is of that revision; with its lock held. NULL: it is not, or there is no memory. */
@@ -221,7 +195,7 @@ static int sheet_take(uint8_t **png, size_t *n_png, struct sheet_kept *sheet, co
         sheet->revision = learner->revision;
     }
     if (status == 0 && (*png = sheet_copy(sheet, learner->revision)) == NULL)
-        status = err_set(err, ERR_MEMORY, "no memory for a picture of the kernels");
+        status = err_memory(err, "a picture of the kernels");
     *n_png = sheet->n_png;
     (void)pthread_mutex_unlock(&sheet->lock);
     return status;
@@ -237,9 +211,9 @@ void route_model_kernels(const struct call *call)
         size_t n_png;
         struct err err;
         if (sheet_take(&png, &n_png, sheet, revision->learner, &err) == 0)
-            answer_blob(call->answer, "image/png", png, n_png);
+            response_blob(call->response, "image/png", png, n_png);
         else
-            routes_problem(call->routes, call->answer, &err);
+            routes_problem(call->routes, call->response, &err);
     }
     model_release(call->routes->model, revision);
 }
@@ -262,29 +236,23 @@ static struct counts count_class(const struct learner *learner, uint32_t c)
     return counts;
 }
 
-static void add_classes(struct text *text, const struct learner *learner)
+static void add_classes(struct json_writer *json, const struct learner *learner)
 {
-    text_add_string(text, "\"classes\":[");
+    json_write_array(json, "classes");
     for (uint32_t i = 0; i < learner->n_classes; i++) {
         struct counts counts = count_class(learner, i);
-        text_add_string(text, i == 0 ? "{\"label\":" : ",{\"label\":");
-        text_add_quoted(text, learner->labels[i], strlen(learner->labels[i]));
-        text_add_format(text, ",\"index\":%u,\"seen\":%llu,\"correct\":%llu,\"predicted\":%llu,\"accuracy\":", i,
-                        (unsigned long long)counts.seen, (unsigned long long)counts.correct,
-                        (unsigned long long)counts.predicted);
-        if (counts.seen > 0)
-            text_add_fixed9(text, (double)counts.correct / (double)counts.seen);
-        else
-            text_add_string(text, "null");
-        text_add(text, "}", 1);
+        json_write_object(json, NULL);
+        json_write_string(json, "label", learner->labels[i]);
+        json_write_u64(json, "index", i);
+        json_write_u64(json, "seen", counts.seen);
+        json_write_u64(json, "correct", counts.correct);
+        json_write_u64(json, "predicted", counts.predicted);
+        json_write_ratio(json, "accuracy", (double)counts.correct, counts.seen);
+        json_write_end(json);
     }
-    text_add(text, "]", 1);
-}
-
-static void add_revision(struct text *text, const struct learner *learner)
-{
-    text_add_format(text, ",\"step\":%llu,\"revision\":%llu}\n", (unsigned long long)learner->step,
-                    (unsigned long long)learner->revision);
+    json_write_end(json);
+    json_write_u64(json, "step", learner->step);
+    json_write_u64(json, "revision", learner->revision);
 }
 
 /* ---- GET, POST, PATCH /classes ---- */
@@ -298,30 +266,28 @@ static bool many_classes(const struct call *call, const struct learner *learner,
 void route_classes_get(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
-    struct text *text = &call->answer->text;
     if (!call_not_modified(call, revision->learner->revision) &&
         !many_classes(call, revision->learner, route_classes_get)) {
-        text_add(text, "{", 1);
-        add_classes(text, revision->learner);
-        add_revision(text, revision->learner);
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        struct json_writer json = response_begin(call->response);
+        add_classes(&json, revision->learner);
+        response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
 }
 
-static void class_changed(struct work *work, struct answer *answer)
+static void class_changed(struct work *work, struct response *response)
 {
-    const struct event *event = &work->job.event;
-    struct text *text = &answer->text;
-    text_add_string(text, "{\"label\":");
-    text_add_quoted(text, event->as.class_.label, strlen(event->as.class_.label));
-    text_add_format(text, ",\"index\":%u,\"step\":%llu,\"revision\":%llu}\n", event->as.class_.index,
-                    (unsigned long long)work->job.step, (unsigned long long)work->job.revision);
-    answer_revision(answer, work->job.revision);
+    const struct event *event = &work->command.event;
+    struct json_writer json = response_begin(response);
+    json_write_string(&json, "label", event->as.class_.label);
+    json_write_u64(&json, "index", event->as.class_.index);
+    json_write_u64(&json, "step", work->command.step);
+    json_write_u64(&json, "revision", work->command.revision);
+    response_revision(response, work->command.revision);
     bool added = event->as.class_.action == CLASS_ADD;
     if (added)
-        (void)snprintf(answer->location, sizeof answer->location, "/classes");
-    answer_text_done(answer, added ? 201 : 200, ANSWER_JSON);
+        (void)snprintf(response->location, sizeof response->location, "/classes");
+    response_json(response, added ? 201 : 200, &json);
 }
 
 /* The member of that name as a string; only `n` members may be there. NULL and err where it is not so. */
@@ -336,8 +302,7 @@ static const char *string_member(const struct json *root, const char *name, size
     return text;
 }
 
-static int class_event(struct event *event, uint64_t *as_of, const struct json *root, bool add, struct model *model,
-                       struct err *err)
+static int take_change(struct command *command, const struct json *root, bool add, struct err *err)
 {
     const char *name = add ? "label" : "to";
     const char *form = add ? "{\"label\": \"...\"}" : "{\"from\": \"...\", \"to\": \"...\"}";
@@ -345,40 +310,22 @@ static int class_event(struct event *event, uint64_t *as_of, const struct json *
     const char *label = !add && from == NULL ? NULL : string_member(root, name, add ? 1 : 2, form, err);
     if (label == NULL)
         return -1;
-    if (label_take(event->as.class_.label, label, strlen(label), err) != 0)
+    command->event.as.class_.action = add ? CLASS_ADD : CLASS_RENAME;
+    if (label_take(command->event.as.class_.label, label, strlen(label), err) != 0)
         return err_at(err, "/%s", name);
-    event->as.class_.action = add ? CLASS_ADD : CLASS_RENAME;
-    if (add)
-        return 0;
-    struct revision *revision = model_acquire(model);
-    int status = body_label(&event->as.class_.index, from, strlen(from), revision->learner, err);
-    *as_of = revision->learner->revision;
-    model_release(model, revision);
-    return status == 0 ? 0 : err_at(err, "/from");
+    return add || label_take(command->from, from, strlen(from), err) == 0 ? 0 : err_at(err, "/from");
 }
 
 static void change_class(const struct call *call, bool add)
 {
     struct json *root = call_json(call, false);
-    struct event event = {.kind = EVENT_CLASS};
-    uint64_t as_of = 0;
+    struct work *work = NULL;
     struct err err;
-    if (root == NULL)
-        return;
-    if (!add && route_class_removes(root)) {
+    if (root != NULL && !add && route_class_removes(root))
         route_class_remove(call, root);
-        json_free(root);
-        return;
-    }
-    if (class_event(&event, &as_of, root, add, call->routes->model, &err) != 0) {
-        answer_problem(call->answer, &err);
-    } else {
-        struct work *work = call_submit(call, JOB_CLASS, class_changed);
-        if (work != NULL) {
-            work->job.event = event;
-            work->job.as_of = as_of;
-        }
-    }
+    else if (root != NULL && (work = call_submit(call, COMMAND_CLASS, class_changed)) != NULL &&
+             take_change(&work->command, root, add, &err) != 0)
+        call_give_up(call, work, &err);
     json_free(root);
 }
 
@@ -394,20 +341,15 @@ void route_classes_patch(const struct call *call)
 
 /* ---- GET /stats ---- */
 
-/* "samples":..,"accuracy":..,"loss":..: means over n test-then-train outcomes; null where there are none. */
-static void add_means(struct text *text, uint64_t n, uint64_t correct, double loss_sum)
+/* Means over n test-then-train outcomes; null where there are none. */
+static void add_means(struct json_writer *json, uint64_t n, uint64_t correct, double loss_sum)
 {
-    text_add_format(text, "\"samples\":%llu,\"accuracy\":", (unsigned long long)n);
-    if (n == 0) {
-        text_add_string(text, "null,\"loss\":null");
-        return;
-    }
-    text_add_fixed9(text, (double)correct / (double)n);
-    text_add_string(text, ",\"loss\":");
-    text_add_fixed9(text, loss_sum / (double)n);
+    json_write_u64(json, "samples", n);
+    json_write_ratio(json, "accuracy", (double)correct, n);
+    json_write_ratio(json, "loss", loss_sum, n);
 }
 
-static void add_recent(struct text *text, const struct tally *tally)
+static void add_recent(struct json_writer *json, const struct tally *tally)
 {
     uint64_t n = tally->samples < TALLY_RECENT ? tally->samples : TALLY_RECENT, correct = 0;
     double loss = 0;
@@ -415,30 +357,94 @@ static void add_recent(struct text *text, const struct tally *tally)
         correct += tally->recent[i].label == tally->recent[i].predicted ? 1 : 0;
         loss += (double)tally->recent[i].loss;
     }
-    text_add_string(text, ",\"recent\":{");
-    add_means(text, n, correct, loss);
-    text_add_string(text, "}");
+    json_write_object(json, "recent");
+    add_means(json, n, correct, loss);
+    json_write_end(json);
 }
 
-static void add_drift(struct text *text, const struct drift *drift)
+static void add_drift(struct json_writer *json, const struct drift *drift)
 {
     const uint32_t n = drift_recent(drift);
-    text_add_format(
-        text,
-        ",\"drift\":{\"detector\":\"page-hinkley\",\"parameters\":{\"delta\":%g,\"lambda\":%g,\"window\":%u,"
-        "\"minimum\":%u},\"alarms\":%llu,\"last_alarm_sample\":",
-        DRIFT_DELTA, DRIFT_LAMBDA, DRIFT_WINDOW, DRIFT_MINIMUM, (unsigned long long)drift->alarms);
+    json_write_object(json, "drift");
+    json_write_string(json, "detector", "page-hinkley");
+    json_write_object(json, "parameters");
+    json_write_number(json, "delta", DRIFT_DELTA);
+    json_write_number(json, "lambda", DRIFT_LAMBDA);
+    json_write_u64(json, "window", DRIFT_WINDOW);
+    json_write_u64(json, "minimum", DRIFT_MINIMUM);
+    json_write_end(json);
+    json_write_u64(json, "alarms", drift->alarms);
     if (n > 0)
-        text_add_u64(text, drift_at(drift, n - 1));
+        json_write_u64(json, "last_alarm_sample", drift_at(drift, n - 1));
     else
-        text_add_string(text, "null");
-    text_add_string(text, ",\"recent_alarms\":[");
-    for (uint32_t i = 0; i < n; i++) {
-        if (i > 0)
-            text_add(text, ",", 1);
-        text_add_u64(text, drift_at(drift, i));
+        json_write_null(json, "last_alarm_sample");
+    json_write_array(json, "recent_alarms");
+    for (uint32_t i = 0; i < n; i++)
+        json_write_u64(json, NULL, drift_at(drift, i));
+    json_write_end(json);
+    json_write_end(json);
+}
+
+/* How much confidence is worth: core/learner/calibration.h. */
+static void add_calibration(struct json_writer *json, const struct tally *tally)
+{
+    struct reliability r;
+    calibration_judge(&r, tally);
+    json_write_object(json, "calibration");
+    json_write_string(json, "method", "isotonic");
+    json_write_u64(json, "outcomes", r.outcomes);
+    json_write_ratio(json, "expected_calibration_error", r.error, r.outcomes > 0);
+    json_write_ratio(json, "uncalibrated_error", r.raw_error, r.outcomes > 0);
+    json_write_object(json, "sure");
+    json_write_number(json, "right", SURE_RIGHT);
+    if (r.sure_outcomes > 0)
+        json_write_number(json, "confidence", r.sure);
+    else
+        json_write_null(json, "confidence");
+    json_write_ratio(json, "share", r.sure_outcomes, r.outcomes);
+    json_write_end(json);
+    json_write_array(json, "reliability");
+    for (unsigned i = 0; i < CALIBRATION_BINS; i++) {
+        json_write_object(json, NULL);
+        json_write_number(json, "from", (double)i / CALIBRATION_BINS);
+        json_write_number(json, "to", (double)(i + 1) / CALIBRATION_BINS);
+        json_write_u64(json, "outcomes", r.bins[i].n);
+        json_write_ratio(json, "confidence", r.bins[i].confidence, r.bins[i].n);
+        json_write_ratio(json, "right", r.bins[i].right, r.bins[i].n);
+        json_write_end(json);
     }
-    text_add_string(text, "]}");
+    json_write_end(json);
+    json_write_end(json);
+}
+
+static void add_warnings(struct json_writer *json, const struct learner *learner)
+{
+    json_write_array(json, "warnings");
+    for (int i = 0; i < HEALTH_N; i++) {
+        const enum health_warning which = (enum health_warning)i;
+        char text[HEALTH_TEXT_BYTES];
+        if (!health_raised(&learner->health, which))
+            continue;
+        health_text(text, sizeof text, learner, which);
+        json_write_object(json, NULL);
+        json_write_string(json, "code", health_code(which));
+        json_write_string(json, "text", text);
+        json_write_u64(json, "since", learner->health.warnings[i].since);
+        json_write_end(json);
+    }
+    json_write_end(json);
+}
+
+static void add_confusion(struct json_writer *json, const struct learner *learner)
+{
+    json_write_array(json, "confusion");
+    for (uint32_t i = 0; i < learner->n_classes; i++) {
+        json_write_array(json, NULL);
+        for (uint32_t j = 0; j < learner->n_classes; j++)
+            json_write_u64(json, NULL, learner->tally.confusion[(size_t)i * learner->capacity + j]);
+        json_write_end(json);
+    }
+    json_write_end(json);
 }
 
 void route_stats(const struct call *call)
@@ -446,27 +452,17 @@ void route_stats(const struct call *call)
     struct revision *revision = model_acquire(call->routes->model);
     const struct learner *learner = revision->learner;
     const struct tally *tally = &learner->tally;
-    struct text *text = &call->answer->text;
     if (!call_not_modified(call, learner->revision) && !many_classes(call, learner, route_stats)) {
-        text_add(text, "{", 1);
-        add_means(text, tally->samples, tally->correct, tally->loss_sum);
-        add_recent(text, tally);
-        add_drift(text, &tally->drift);
-        text_add_format(text, ",\"refused\":%llu", (unsigned long long)learner->refused);
-        text_add_string(text, ",\"confusion\":[");
-        for (uint32_t i = 0; i < learner->n_classes; i++) {
-            text_add_string(text, i == 0 ? "[" : ",[");
-            for (uint32_t j = 0; j < learner->n_classes; j++) {
-                if (j > 0)
-                    text_add(text, ",", 1);
-                text_add_u64(text, tally->confusion[(size_t)i * learner->capacity + j]);
-            }
-            text_add(text, "]", 1);
-        }
-        text_add_string(text, "],");
-        add_classes(text, learner);
-        add_revision(text, learner);
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        struct json_writer json = response_begin(call->response);
+        add_means(&json, tally->samples, tally->correct, tally->loss_sum);
+        add_recent(&json, tally);
+        add_drift(&json, &tally->drift);
+        add_calibration(&json, tally);
+        add_warnings(&json, learner);
+        json_write_u64(&json, "refused", learner->refused);
+        add_confusion(&json, learner);
+        add_classes(&json, learner);
+        response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
 }

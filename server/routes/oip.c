@@ -3,6 +3,7 @@
  * What the tensors are is payload/oip.h's affair. Here are the routes, the model's name and version, and the statistics: since the
  * start, of inferences over this protocol, all revisions together.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ void v2_name(struct v2 *v2, const char *db)
 
 #define MODELS "/v2/models/"
 
-/* Whether the path's model and version, where it names one, are ours; else the answer is 404. */
+/* Whether the path's model and version, where it names one, are ours; else the response is 404. */
 static bool is_ours(const struct call *call, const struct learner *learner)
 {
     const char *model = call->routes->v2->model, *name = call->request->path + strlen(MODELS);
@@ -67,15 +68,14 @@ static bool is_ours(const struct call *call, const struct learner *learner)
     struct err err;
     bool right = (n == strlen(model) && memcmp(name, model, n) == 0) || (n == 5 && memcmp(name, "convd", 5) == 0);
     if (!right)
-        err_set(&err, ERR_NOT_FOUND, "there is no model \"%.*s\" here: it is \"%s\"", n < 80 ? (int)n : 80, name,
-                model);
+        err_set(&err, ERR_NOT_FOUND, "unknown model \"%.*s\": this one is \"%s\"", n < 80 ? (int)n : 80, name, model);
     else if (strncmp(name + n, "/versions/", 10) == 0 && (uint64_t)call->id != learner->revision)
         err_set(&err, ERR_NOT_FOUND,
-                "version %lld is not the live one, which is %llu; without a version, the live one answers",
+                "version %lld is not the current one, which is %llu: leave the version out to use that",
                 (long long)call->id, (unsigned long long)learner->revision);
     else
         return true;
-    answer_problem(call->answer, &err);
+    response_problem(call->response, &err);
     return false;
 }
 
@@ -83,25 +83,30 @@ static bool is_ours(const struct call *call, const struct learner *learner)
 
 void route_v2(const struct call *call)
 {
-    text_add_string(&call->answer->text, "{\"name\":\"convd\",\"version\":\"" CONVD_VERSION "\",\"extensions\":"
-                                         "[\"binary_tensor_data\",\"classification\",\"statistics\"]}\n");
-    answer_text_done(call->answer, 200, ANSWER_JSON);
+    struct json_writer json = response_begin(call->response);
+    json_write_string(&json, "name", "convd");
+    json_write_string(&json, "version", CONVD_VERSION);
+    json_write_array(&json, "extensions");
+    json_write_string(&json, NULL, "binary_tensor_data");
+    json_write_string(&json, NULL, "classification");
+    json_write_string(&json, NULL, "statistics");
+    json_write_end(&json);
+    response_json(call->response, 200, &json);
 }
 
 void route_v2_live(const struct call *call)
 {
-    text_add_string(&call->answer->text, "{\"live\":true}\n");
-    answer_text_done(call->answer, 200, ANSWER_JSON);
+    struct json_writer json = response_begin(call->response);
+    json_write_bool(&json, "live", true);
+    response_json(call->response, 200, &json);
 }
 
 /* Able to infer: a daemon whose storage has failed still is. */
 static bool is_ready(const struct call *call)
 {
-    struct err err;
     if (!atomic_load(&call->routes->stopping))
         return true;
-    err_set(&err, ERR_STOPPING, "stopping");
-    answer_problem(call->answer, &err);
+    response_error(call->response, ERR_STOPPING, "stopping");
     return false;
 }
 
@@ -109,19 +114,20 @@ void route_v2_ready(const struct call *call)
 {
     if (!is_ready(call))
         return;
-    text_add_string(&call->answer->text, "{\"live\":true,\"ready\":true}\n");
-    answer_text_done(call->answer, 200, ANSWER_JSON);
+    struct json_writer json = response_begin(call->response);
+    json_write_bool(&json, "live", true);
+    json_write_bool(&json, "ready", true);
+    response_json(call->response, 200, &json);
 }
 
 void route_v2_model_ready(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
-    struct text *text = &call->answer->text;
     if (is_ours(call, revision->learner) && is_ready(call)) {
-        text_add_string(text, "{\"name\":");
-        text_add_quoted(text, call->routes->v2->model, strlen(call->routes->v2->model));
-        text_add_string(text, ",\"ready\":true}\n");
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        struct json_writer json = response_begin(call->response);
+        json_write_string(&json, "name", call->routes->v2->model);
+        json_write_bool(&json, "ready", true);
+        response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
 }
@@ -130,9 +136,10 @@ void route_v2_model(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
     if (is_ours(call, revision->learner)) {
-        oip_write_metadata(&call->answer->text, call->routes->v2->model, revision->learner);
-        answer_revision(call->answer, revision->learner->revision);
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        struct json_writer json = response_begin(call->response);
+        oip_write_metadata(&json, call->routes->v2->model, revision->learner);
+        response_revision(call->response, revision->learner->revision);
+        response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
 }
@@ -188,19 +195,38 @@ static int read_json_length(uint64_t *n, const char *header, struct err *err)
     return 0;
 }
 
-/* l^2 of all images, [n][ld_2], malloc'ed; of some only, where it is cancelled. NULL: no memory. */
-static float *infer(const struct learner *learner, const struct batch *batch, const struct cancel *cancel)
+/* l^2 of n images, at most NET_BATCH, into `out`; *least: of their known where novelty is not NULL. */
+static void infer_some(float *out, float *least, const struct learner *learner, const struct novelty *novelty,
+                       const uint8_t *pixels, size_t n, struct workspace *ws)
 {
     const struct net *net = &learner->net;
-    /* A request brings at most 2^20 images (batch_images) of at most 1024 classes: nothing here can overflow. */
-    float *probabilities = malloc(batch->n * net->ld_2 * sizeof *probabilities);
-    struct workspace *ws = workspace_create(&learner->shape, learner->n_classes);
-    for (uint32_t i = 0; probabilities != NULL && ws != NULL && i < batch->n && !cancelled(cancel); i += NET_BATCH) {
-        size_t n = batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH;
-        net_forward_batch(learner->arith, net, learner->settings.mean,
-                          batch->pixels + (size_t)i * learner->shape.n_input, n, ws);
-        memcpy(probabilities + i * net->ld_2, ws->batch_l2, n * net->ld_2 * sizeof *probabilities);
+    if (novelty == NULL) {
+        net_forward_batch(learner->arith, net, &learner->settings, pixels, n, ws);
+        memcpy(out, ws->batch_l2, n * net->ld_2 * sizeof *out);
+        return;
     }
+    for (size_t i = 0; i < n; i++) {
+        net_forward(learner->arith, net, &learner->settings, pixels + i * learner->shape.n_input, ws);
+        memcpy(out + i * net->ld_2, ws->l2, net->ld_2 * sizeof *out);
+        const float known = novelty_known(novelty, learner, net_argmax(net, ws->l2), ws);
+        if (isnan(*least) || known < *least)
+            *least = known;
+    }
+}
+
+/* l^2 of all images, [n][ld_2], malloc'ed; of some only, where it is cancelled. NULL: no memory. */
+static float *infer(struct oip_request *in, const struct learner *learner, const struct novelty *novelty,
+                    const struct cancel *cancel)
+{
+    const struct batch *batch = &in->batch;
+    const size_t ld_2 = learner->net.ld_2;
+    /* A request brings at most 2^20 images (batch_images) of at most 1024 classes: nothing here can overflow. */
+    float *probabilities = malloc(batch->n * ld_2 * sizeof *probabilities);
+    struct workspace *ws = workspace_create(&learner->shape, learner->n_classes);
+    for (uint32_t i = 0; probabilities != NULL && ws != NULL && i < batch->n && !cancelled(cancel); i += NET_BATCH)
+        infer_some(probabilities + i * ld_2, &in->least_known, learner, novelty,
+                   batch->pixels + (size_t)i * learner->shape.n_input,
+                   batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH, ws);
     if (ws == NULL) {
         free(probabilities);
         probabilities = NULL;
@@ -210,21 +236,21 @@ static float *infer(const struct learner *learner, const struct batch *batch, co
 }
 
 /* One inference, of a request that was decoded. */
-static int answer_inference(const struct call *call, const struct oip_request *in, const struct learner *learner,
-                            uint64_t at[4], struct err *err)
+static int response_inference(const struct call *call, struct oip_request *in, const struct learner *learner,
+                              const struct novelty *novelty, uint64_t at[4], struct err *err)
 {
-    struct answer *answer = call->answer;
+    struct response *response = call->response;
     uint32_t *order = malloc(learner->n_classes * sizeof *order);
-    float *probabilities = order == NULL ? NULL : infer(learner, &in->batch, call->cancel);
+    float *probabilities = order == NULL ? NULL : infer(in, learner, novelty, call->cancel);
     at[2] = clock_ns();
     int status = 0;
     if (probabilities == NULL)
-        status = err_set(err, ERR_MEMORY, "no memory for the answers of %u images", in->batch.n);
+        status = err_memory(err, "the responses of %u images", in->batch.n);
     else if (cancelled(call->cancel))
         status = cancel_err(call->cancel, err);
     else
-        answer->n_json = oip_write_answer(&answer->text, in, call->routes->v2->model, learner, probabilities,
-                                          learner->net.ld_2, order);
+        response->n_json = oip_write_response(&response->text, in, call->routes->v2->model, learner, probabilities,
+                                              learner->net.ld_2, order);
     free(probabilities);
     free(order);
     return status;
@@ -236,7 +262,7 @@ void route_v2_infer(const struct call *call)
     struct oip_request in = {0};
     struct err err;
     uint64_t at[4] = {clock_ns()}, n_json = OIP_NO_HEADER;
-    model_ask(routes->model);
+    model_request(routes->model);
     struct revision *revision = model_acquire(routes->model);
     const struct learner *learner = revision->learner;
     if (is_ours(call, learner)) {
@@ -254,14 +280,21 @@ void route_v2_infer(const struct call *call)
             (void)call_offload(call, route_v2_infer, length);
             return;
         }
+        const struct novelty *novelty = NULL;
+        if (status == 0 && in.known && (novelty = call_novelty(call, revision, route_v2_infer)) == NULL) {
+            oip_request_fini(&in);
+            model_release(routes->model, revision);
+            return;
+        }
         at[1] = at[2] = clock_ns();
         if (status == 0)
-            status = answer_inference(call, &in, learner, at, &err);
+            status = response_inference(call, &in, learner, novelty, at, &err);
         if (status != 0) {
-            routes_problem(routes, call->answer, &err);
+            routes_problem(routes, call->response, &err);
         } else {
-            answer_revision(call->answer, learner->revision);
-            answer_text_done(call->answer, 200, call->answer->n_json > 0 ? "application/octet-stream" : ANSWER_JSON);
+            response_revision(call->response, learner->revision);
+            response_text_done(call->response, 200,
+                               call->response->n_json > 0 ? "application/octet-stream" : RESPONSE_JSON);
         }
         at[3] = clock_ns();
         count(routes->v2, status == 0 ? in.batch.n : 0, call->waited_ns, at);
@@ -272,59 +305,66 @@ void route_v2_infer(const struct call *call)
 
 /* ---- statistics ---- */
 
-static void put_duration(struct text *text, const char *name, const struct duration *duration)
+static void put_duration(struct json_writer *json, const char *name, const struct duration *duration)
 {
-    text_add_format(text, "\"%s\":{\"count\":%llu,\"ns\":%llu}", name, (unsigned long long)duration->count,
-                    (unsigned long long)duration->ns);
+    json_write_object(json, name);
+    json_write_u64(json, "count", duration->count);
+    json_write_u64(json, "ns", duration->ns);
+    json_write_end(json);
 }
 
-static void put_stages(struct text *text, const struct duration *input, const struct duration *infer_,
+static void put_stages(struct json_writer *json, const struct duration *input, const struct duration *infer_,
                        const struct duration *output)
 {
-    put_duration(text, "compute_input", input);
-    text_add(text, ",", 1);
-    put_duration(text, "compute_infer", infer_);
-    text_add(text, ",", 1);
-    put_duration(text, "compute_output", output);
+    put_duration(json, "compute_input", input);
+    put_duration(json, "compute_infer", infer_);
+    put_duration(json, "compute_output", output);
 }
 
-static void put_statistics(struct text *text, struct v2 *v2, uint64_t revision)
+static void put_model(struct json_writer *json, const struct v2 *v2, uint64_t revision)
 {
     static const struct duration none;
-    pthread_mutex_lock(&v2->lock);
-    text_add_string(text, "{\"model_stats\":[{\"name\":");
-    text_add_quoted(text, v2->model, strlen(v2->model));
-    text_add_format(text,
-                    ",\"version\":\"%llu\",\"last_inference\":%llu,\"inference_count\":%llu,\"execution_count\":%llu,"
-                    "\"inference_stats\":{",
-                    (unsigned long long)revision, (unsigned long long)v2->last_ms, (unsigned long long)v2->images,
-                    (unsigned long long)v2->success.count);
-    put_duration(text, "success", &v2->success);
-    text_add(text, ",", 1);
-    put_duration(text, "fail", &v2->fail);
-    text_add(text, ",", 1);
-    put_duration(text, "queue", &v2->queue); /* nothing where the thread that reads a request answers it */
-    text_add(text, ",", 1);
-    put_stages(text, &v2->input, &v2->infer, &v2->output);
-    text_add(text, ",", 1);
-    put_duration(text, "cache_hit", &none);
-    text_add_string(text, "},\"batch_stats\":[");
+    json_write_string(json, "name", v2->model);
+    json_write_id(json, "version", revision);
+    json_write_u64(json, "last_inference", v2->last_ms);
+    json_write_u64(json, "inference_count", v2->images);
+    json_write_u64(json, "execution_count", v2->success.count);
+    json_write_object(json, "inference_stats");
+    put_duration(json, "success", &v2->success);
+    put_duration(json, "fail", &v2->fail);
+    put_duration(json, "queue", &v2->queue); /* nothing where the thread that reads a request answers it */
+    put_stages(json, &v2->input, &v2->infer, &v2->output);
+    put_duration(json, "cache_hit", &none);
+    json_write_end(json);
+    json_write_array(json, "batch_stats");
     for (unsigned i = 0; i < v2->n_sizes; i++) {
         const struct batch_size *size = &v2->sizes[i];
-        text_add_format(text, "%s{\"batch_size\":%u,", i == 0 ? "" : ",", size->n);
-        put_stages(text, &size->input, &size->infer, &size->output);
-        text_add(text, "}", 1);
+        json_write_object(json, NULL);
+        json_write_u64(json, "batch_size", size->n);
+        put_stages(json, &size->input, &size->infer, &size->output);
+        json_write_end(json);
     }
-    text_add_string(text, "]}]}\n");
+    json_write_end(json);
+}
+
+static void put_statistics(struct json_writer *json, struct v2 *v2, uint64_t revision)
+{
+    json_write_array(json, "model_stats");
+    json_write_object(json, NULL);
+    pthread_mutex_lock(&v2->lock);
+    put_model(json, v2, revision);
     pthread_mutex_unlock(&v2->lock);
+    json_write_end(json);
+    json_write_end(json);
 }
 
 void route_v2_stats(const struct call *call)
 {
     struct revision *revision = model_acquire(call->routes->model);
     if (strcmp(call->request->path, MODELS "stats") == 0 || is_ours(call, revision->learner)) {
-        put_statistics(&call->answer->text, call->routes->v2, revision->learner->revision);
-        answer_text_done(call->answer, 200, ANSWER_JSON);
+        struct json_writer json = response_begin(call->response);
+        put_statistics(&json, call->routes->v2, revision->learner->revision);
+        response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
 }

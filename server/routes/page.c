@@ -14,24 +14,24 @@ static const struct web_file *find(const char *name)
     return NULL;
 }
 
-static void answer_file(const struct call *call, const struct web_file *file, const char *vary)
+static void response_file(const struct call *call, const struct web_file *file, const char *vary)
 {
-    struct answer *answer = call->answer;
+    struct response *response = call->response;
     const char *encodings = call->request->accept_encoding;
     const bool packed = encodings != NULL && accept_quality(encodings, "gzip") > 0;
-    (void)snprintf(answer->etag, sizeof answer->etag, "%s", packed ? file->packed_etag : file->etag);
-    answer->cache = CACHE_REVALIDATE;
-    answer->vary = vary;
-    answer->page = true;
-    if (etag_matches(call->request->if_none_match, answer->etag)) {
-        answer->status = 304;
+    (void)snprintf(response->etag, sizeof response->etag, "%s", packed ? file->packed_etag : file->etag);
+    response->cache = CACHE_REVALIDATE;
+    response->vary = vary;
+    response->page = true;
+    if (etag_matches(call->request->if_none_match, response->etag)) {
+        response->status = 304;
         return;
     }
-    answer->status = 200;
-    answer->type = file->type;
-    answer->encoding = packed ? "gzip" : NULL;
-    answer->fixed = packed ? file->packed : file->plain;
-    answer->n_fixed = packed ? file->n_packed : file->n_plain;
+    response->status = 200;
+    response->type = file->type;
+    response->encoding = packed ? "gzip" : NULL;
+    response->fixed = packed ? file->packed : file->plain;
+    response->n_fixed = packed ? file->n_packed : file->n_plain;
 }
 
 bool web_page(const struct call *call)
@@ -40,10 +40,10 @@ bool web_page(const struct call *call)
     const char *accept = call->request->accept;
     /* Browsers name HTML; who takes anything (curl) gets the lines. */
     if (page == NULL || accept_quality(accept, "text/html") <= accept_quality(accept, "text/plain")) {
-        call->answer->vary = "Accept";
+        call->response->vary = "Accept";
         return false;
     }
-    answer_file(call, page, "Accept, Accept-Encoding");
+    response_file(call, page, "Accept, Accept-Encoding");
     return true;
 }
 
@@ -52,10 +52,8 @@ void route_web(const struct call *call)
     const char *name = call->request->path + strlen("/web/");
     const struct web_file *file = find(name);
     if (file == NULL) {
-        struct err err;
-        err_set(&err, ERR_NOT_FOUND, "the page has no part %.80s", name);
-        answer_problem(call->answer, &err);
+        response_error(call->response, ERR_NOT_FOUND, "the page has no file %.80s", name);
         return;
     }
-    answer_file(call, file, "Accept-Encoding");
+    response_file(call, file, "Accept-Encoding");
 }

@@ -1,10 +1,11 @@
 /* predict.c - POST /predict: on one published revision, with the thread's own workspace; few small images in the HTTP thread, else in
  * one of the pool.
  *
- * This is the hot path: a raw body is not copied, and the answer is written straight into the connection's text.
+ * This is the hot path: a raw body is not copied, and the response is written straight into the connection's text.
  * ?explain=1 (model/explain.h) is not: images one by one, and more derivatives than a training step. ?revision=N (model/revision_cache.h) may have to wait
- * for the trainer to make that state again.
+ * for the trainer to make that state again. ?known=1 (core/learner/novelty.h): images one by one.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,143 +57,152 @@ static struct scratch *scratch_get(struct routes *routes, const struct learner *
     return scratch;
 }
 
-static void add_member(struct text *text, const char *label, float probability, bool first)
-{
-    if (!first)
-        text_add(text, ",", 1);
-    text_add_quoted(text, label, strlen(label));
-    text_add(text, ":", 1);
-    text_add_fixed9(text, (double)probability);
-}
-
-/* "label":..,"confidence":..,"probabilities":{..}: all classes in their order, or the `top` most probable, best first. */
-static void add_prediction(struct text *text, const struct learner *learner, const float *p, uint32_t *order,
-                           uint64_t top)
-{
-    uint32_t best = net_argmax(&learner->net, p), n = learner->n_classes;
-    text_add_string(text, "\"label\":");
-    text_add_quoted(text, learner->labels[best], strlen(learner->labels[best]));
-    text_add_string(text, ",\"confidence\":");
-    text_add_fixed9(text, (double)p[best]);
-    text_add_string(text, ",\"probabilities\":{");
-    if (top == 0) {
-        for (uint32_t i = 0; i < n; i++)
-            add_member(text, learner->labels[i], p[i], i == 0);
-    } else {
-        rank_classes(order, p, n);
-        for (uint32_t i = 0; i < n && i < top; i++)
-            add_member(text, learner->labels[order[i]], p[order[i]], i == 0);
-    }
-    text_add(text, "}", 1);
-}
-
-static void add_revision(struct text *text, const struct learner *learner)
-{
-    text_add_string(text, ",\"step\":");
-    text_add_u64(text, learner->step);
-    text_add_string(text, ",\"revision\":");
-    text_add_u64(text, learner->revision);
-    text_add(text, "}\n", 2);
-}
-
 #define REVISION_MAX 999999999999999999ULL
-#define TOLD_LITTLE  100000u /* probabilities: no need to measure the answer */
+#define TOLD_LITTLE  100000u /* probabilities: no need to measure the response */
 
 /* What the query asks for. */
-struct wish {
+struct predict_options {
     uint64_t top, explain, remember, revision; /* 0: not asked for */
+    uint64_t known;                            /* likewise */
+    double unknown;                            /* known below which there is no label; 0: none is */
     bool picture;                              /* the explanation as a PNG, which Accept prefers */
+    uint64_t columns;                          /* of the model as it is: struct revision */
+    const struct calibration *calibration;     /* of the state that answers */
+    const struct novelty *novelty;             /* likewise, where known is asked for */
 };
 
+/* "label": best, or null with "nearest": best where it is not known well enough. */
+static void add_label(struct json_writer *json, const char *best, double known, double unknown)
+{
+    if (known < unknown) { /* not where nothing is known of it: NaN */
+        json_write_null(json, "label");
+        json_write_string(json, "nearest", best);
+    } else {
+        json_write_string(json, "label", best);
+    }
+}
+
+/* After net_forward(), where known is asked for. Of the classes: all in their order, or the `top` most probable, best first. */
+static void add_prediction(struct json_writer *json, const struct learner *learner, const float *p,
+                           struct scratch *scratch, const struct predict_options *options)
+{
+    const uint32_t best = net_argmax(&learner->net, p), n = learner->n_classes;
+    const bool asked = options->novelty != NULL;
+    const double known = asked ? (double)novelty_known(options->novelty, learner, best, scratch->ws) : (double)NAN;
+    add_label(json, learner->labels[best], known, options->unknown);
+    json_write_fixed9(json, "confidence", calibration_confidence(options->calibration, p[best]));
+    if (asked && isnan(known))
+        json_write_null(json, "known");
+    else if (asked)
+        json_write_fixed9(json, "known", known);
+    json_write_object(json, "probabilities");
+    if (options->top > 0)
+        rank_classes(scratch->order, p, n);
+    for (uint32_t i = 0; i < n && (options->top == 0 || i < options->top); i++) {
+        const uint32_t c = options->top > 0 ? scratch->order[i] : i;
+        json_write_fixed9(json, learner->labels[c], (double)p[c]);
+    }
+    json_write_end(json);
+}
+
 /* All that is said of the i-th image, but its braces. p: its l^2. */
-static int add_image(struct text *text, struct routes *routes, const struct learner *learner, const struct batch *batch,
-                     uint32_t i, float *p, struct scratch *scratch, const struct wish *wish, struct err *err)
+static int add_image(struct json_writer *json, struct routes *routes, const struct learner *learner,
+                     const struct batch *batch, uint32_t i, float *p, struct scratch *scratch,
+                     const struct predict_options *options, struct err *err)
 {
     const uint8_t *pixels = batch->pixels + (size_t)i * learner->shape.n_input;
-    if (batch->many && batch->files != NULL && batch->files[i][0] != '\0') {
-        text_add_string(text, "\"file\":");
-        text_add_quoted(text, batch->files[i], strlen(batch->files[i]));
-        text_add(text, ",", 1);
-    }
-    if (wish->remember > 0) {
-        const int64_t id = remember_add(routes->remember, learner, pixels, p, err);
+    if (batch->many && batch->files != NULL && batch->files[i][0] != '\0')
+        json_write_string(json, "file", batch->files[i]);
+    if (options->remember > 0) {
+        const double confidence = calibration_confidence(options->calibration, p[net_argmax(&learner->net, p)]);
+        const int64_t id =
+            prediction_cache_add(routes->prediction_cache, learner, options->columns, pixels, p, confidence, err);
         if (id < 0)
             return -1;
-        text_add_format(text, "\"id\":\"%lld\",", (long long)id);
+        json_write_id(json, "id", (uint64_t)id);
     }
-    add_prediction(text, learner, p, scratch->order, wish->top);
+    add_prediction(json, learner, p, scratch, options);
     if (image_is_flat(pixels, &learner->shape))
-        text_add_string(text, ",\"flat\":true");
-    if (wish->explain == 0)
-        return 0;
-    text_add(text, ",", 1);
-    return explain_write(text, learner, pixels, scratch->ws, err);
+        json_write_bool(json, "flat", true);
+    return options->explain == 0 ? 0 : explain_write(json, learner, pixels, scratch->ws, err);
 }
 
 static int write_predictions(const struct call *call, const struct learner *learner, const struct batch *batch,
-                             struct scratch *scratch, const struct wish *wish, struct err *err)
+                             struct scratch *scratch, const struct predict_options *options, struct err *err)
 {
-    struct text *text = &call->answer->text;
+    struct json_writer json = response_begin(call->response);
     const struct net *net = &learner->net;
     size_t n_input = learner->shape.n_input;
-    text_clear(text);
-    text_add_string(text, batch->many ? "{\"predictions\":[" : "{");
+    if (batch->many)
+        json_write_array(&json, "predictions");
     for (uint32_t i = 0; i < batch->n; i++) {
         if (cancelled(call->cancel))
             return cancel_err(call->cancel, err);
         float *p = scratch->ws->batch_l2 + i % NET_BATCH * net->ld_2;
-        if (wish->explain > 0) { /* the same bits, and what led to them */
-            net_forward(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input, scratch->ws);
+        if (options->explain > 0 || options->novelty != NULL) { /* the same bits, and what led to them */
+            net_forward(learner->arith, net, &learner->settings, batch->pixels + i * n_input, scratch->ws);
             p = scratch->ws->l2;
         } else if (i % NET_BATCH == 0) {
-            net_forward_batch(learner->arith, net, learner->settings.mean, batch->pixels + i * n_input,
+            net_forward_batch(learner->arith, net, &learner->settings, batch->pixels + i * n_input,
                               batch->n - i < NET_BATCH ? batch->n - i : NET_BATCH, scratch->ws);
         }
         if (batch->many)
-            text_add_string(text, i == 0 ? "{" : ",{");
-        if (add_image(text, call->routes, learner, batch, i, p, scratch, wish, err) != 0)
+            json_write_object(&json, NULL);
+        if (add_image(&json, call->routes, learner, batch, i, p, scratch, options, err) != 0)
             return -1;
         if (batch->many)
-            text_add(text, "}", 1);
+            json_write_end(&json);
     }
     if (batch->many)
-        text_add(text, "]", 1);
-    add_revision(text, learner);
+        json_write_end(&json);
+    json_write_u64(&json, "step", learner->step);
+    json_write_u64(&json, "revision", learner->revision);
+    response_revision(call->response, learner->revision);
+    response_json(call->response, 200, &json);
     return 0;
 }
 
-static int answer_picture(const struct call *call, const struct learner *learner, const struct batch *batch,
-                          struct scratch *scratch, struct err *err)
+static int response_picture(const struct call *call, const struct learner *learner, const struct batch *batch,
+                            struct scratch *scratch, struct err *err)
 {
     uint8_t *png;
     size_t n_png;
-    net_forward(learner->arith, &learner->net, learner->settings.mean, batch->pixels, scratch->ws);
+    net_forward(learner->arith, &learner->net, &learner->settings, batch->pixels, scratch->ws);
     if (explain_png(&png, &n_png, learner, batch->pixels, scratch->ws, err) != 0)
         return -1;
-    answer_blob(call->answer, "image/png", png, n_png);
-    answer_revision(call->answer, learner->revision);
+    response_blob(call->response, "image/png", png, n_png);
+    response_revision(call->response, learner->revision);
     return 0;
 }
 
-static int take_wish(struct wish *wish, const struct request *request, struct err *err)
+static int take_options(struct predict_options *options, const struct request *request, struct err *err)
 {
     if (request->n_params == 0) /* mostly */
         return 0;
-    if (request_param_number(request, "top", 1, SHAPE_CLASSES_MAX, &wish->top, err) != 0 ||
-        request_param_number(request, "explain", 0, 1, &wish->explain, err) != 0 ||
-        request_param_number(request, "remember", 0, 1, &wish->remember, err) != 0 ||
-        request_param_number(request, "revision", 1, REVISION_MAX, &wish->revision, err) != 0)
+    if (request_param_number(request, "top", 1, SHAPE_CLASSES_MAX, &options->top, err) != 0 ||
+        request_param_number(request, "explain", 0, 1, &options->explain, err) != 0 ||
+        request_param_number(request, "remember", 0, 1, &options->remember, err) != 0 ||
+        request_param_number(request, "revision", 1, REVISION_MAX, &options->revision, err) != 0 ||
+        request_param_number(request, "known", 0, 1, &options->known, err) != 0 ||
+        request_param_share(request, "unknown", &options->unknown, err) != 0)
         return -1;
-    if (wish->revision > 0 && wish->remember > 0)
+    if (options->unknown > 0.0)
+        options->known = 1;
+    if (options->revision > 0 && options->known > 0)
         return err_set(
             err, ERR_VALUE,
-            "remember=1 is for the model as it is, which a label given later would train: not with revision");
-    wish->picture = wish->explain > 0 &&
-                    accept_quality(request->accept, "image/png") > accept_quality(request->accept, "application/json");
+            "neither known nor unknown goes with revision: only the current model has the images that known is "
+            "measured by");
+    if (options->revision > 0 && options->remember > 0)
+        return err_set(
+            err, ERR_VALUE,
+            "remember=1 and revision exclude each other: only a prediction of the current model can be labelled later");
+    options->picture = options->explain > 0 && accept_quality(request->accept, "image/png") >
+                                                   accept_quality(request->accept, "application/json");
     return 0;
 }
 
-/* Of one image in the answer, at most about: "label":0.123456789, for each class that is told. */
+/* Of one image in the response, at most about: "label":0.123456789, for each class that is told. */
 static uint64_t bytes_of_one(const struct learner *learner, uint64_t n_told)
 {
     uint64_t all = 0, longest = 0;
@@ -204,36 +214,39 @@ static uint64_t bytes_of_one(const struct learner *learner, uint64_t n_told)
     return (longest * n_told < all ? longest * n_told : all) + LABEL_BYTES_MAX;
 }
 
-/* Whether so much can be told, or explained, in one answer. */
-static int check_wish(const struct wish *wish, const struct batch *batch, const struct learner *learner,
-                      struct err *err)
+/* Whether so much can be told, or explained, in one response. */
+static int check_options(const struct predict_options *options, const struct batch *batch,
+                         const struct learner *learner, struct err *err)
 {
-    if (wish->picture && (batch->many || batch->n != 1))
-        return err_set(err, ERR_VALUE, "an explanation as image/png is of one image; several come as application/json");
-    if (wish->picture && wish->remember > 0)
-        return err_set(err, ERR_VALUE, "?remember=1 answers an id, which a picture cannot: Accept: application/json");
-    const uint64_t n_told = wish->top > 0 && wish->top < learner->n_classes ? wish->top : learner->n_classes;
+    if (options->picture && (batch->many || batch->n != 1))
+        return err_set(err, ERR_VALUE, "image/png explains one image: send Accept: application/json for several");
+    if (options->picture && options->remember > 0)
+        return err_set(err, ERR_VALUE,
+                       "?remember=1 returns an id, which image/png cannot hold: send Accept: application/json");
+    if (options->picture && options->known > 0)
+        return err_set(err, ERR_VALUE,
+                       "image/png cannot hold what is known of an image: send Accept: application/json");
+    const uint64_t n_told = options->top > 0 && options->top < learner->n_classes ? options->top : learner->n_classes;
     if (batch->n * n_told > TOLD_LITTLE) {
         const uint64_t each = bytes_of_one(learner, n_told);
-        if (batch->n * each > ANSWER_TEXT_MAX)
-            return err_set(
-                err, ERR_LIMIT,
-                "of these %u images the answer would be some %llu MiB; at most %zu MiB are sent: ask for ?top=5, or "
-                "for %llu images at a time",
-                batch->n, (unsigned long long)(batch->n * each >> 20), ANSWER_TEXT_MAX >> 20,
-                (unsigned long long)(ANSWER_TEXT_MAX / each));
+        if (batch->n * each > RESPONSE_TEXT_MAX)
+            return err_set(err, ERR_LIMIT,
+                           "the response for %u images would be about %llu MiB; the limit is %zu MiB: use ?top=5, or "
+                           "send %llu images at a time",
+                           batch->n, (unsigned long long)(batch->n * each >> 20), RESPONSE_TEXT_MAX >> 20,
+                           (unsigned long long)(RESPONSE_TEXT_MAX / each));
     }
-    if (wish->explain > 0 && !wish->picture && (uint64_t)batch->n * learner->shape.n_input > EXPLAIN_NUMBERS_MAX)
+    if (options->explain > 0 && !options->picture && (uint64_t)batch->n * learner->shape.n_input > EXPLAIN_NUMBERS_MAX)
         return err_set(err, ERR_LIMIT,
-                       "explained, these %u images would be %llu numbers; at most %u are answered, as a picture "
-                       "(Accept: image/png) any one image",
+                       "the explanation of %u images would be %llu numbers; the limit is %u: send fewer images, or one "
+                       "with Accept: image/png",
                        batch->n, (unsigned long long)batch->n * learner->shape.n_input, EXPLAIN_NUMBERS_MAX);
     return 0;
 }
 
-/* The whole answer, from that state. false: it is too heavy for this thread, and a task of *length. */
-static bool answer_from(const struct call *call, const struct learner *learner, const struct wish *wish,
-                        enum offload_length *length)
+/* The whole response, from that state. false: it is too heavy for this thread, and a task of *length. */
+static bool response_from(const struct call *call, const struct learner *learner, const struct predict_options *options,
+                          enum offload_length *length)
 {
     struct routes *routes = call->routes;
     struct request *request = call->request;
@@ -252,21 +265,16 @@ static bool answer_from(const struct call *call, const struct learner *learner, 
         return false;
     }
     if (status == 0)
-        status = check_wish(wish, &batch, learner, &err);
+        status = check_options(options, &batch, learner, &err);
     if (status == 0 && (scratch = scratch_get(routes, learner)) == NULL)
-        status = err_set(&err, ERR_MEMORY, "no memory for a workspace");
-    if (status == 0 && wish->picture) {
-        status = answer_picture(call, learner, &batch, scratch, &err);
-    } else if (status == 0) {
-        status = write_predictions(call, learner, &batch, scratch, wish, &err);
-        if (status == 0) {
-            answer_revision(call->answer, learner->revision);
-            answer_text_done(call->answer, 200, ANSWER_JSON);
-        }
-    }
+        status = err_memory(&err, "a workspace");
+    if (status == 0 && options->picture)
+        status = response_picture(call, learner, &batch, scratch, &err);
+    else if (status == 0)
+        status = write_predictions(call, learner, &batch, scratch, options, &err);
     if (status != 0) {
-        text_clear(&call->answer->text);
-        routes_problem(routes, call->answer, &err);
+        text_clear(&call->response->text);
+        routes_problem(routes, call->response, &err);
     }
     batch_fini(&batch);
     return true;
@@ -274,94 +282,105 @@ static bool answer_from(const struct call *call, const struct learner *learner, 
 
 /* ---- as the model was ---- */
 
-struct retrospect {
-    struct past *past;
-    struct past_state state; /* held, once it is there */
-    struct wish wish;
+struct past_prediction {
+    struct revision_cache *revision_cache;
+    struct cached_state state; /* held, once it is there */
+    struct calibration calibration;
+    struct predict_options options;
     int64_t until_ms;
 };
 
 static void retrospect_free(void *own)
 {
-    struct retrospect *r = own;
-    past_release(r->past, &r->state);
+    struct past_prediction *r = own;
+    revision_cache_release(r->revision_cache, &r->state);
     free(r);
 }
 
 /* In the trainer's thread, again and again until the state is there. */
-static int look_back(struct job *job, struct store *store, struct err *err)
+static int read_past(struct command *command, struct store *store, struct err *err)
 {
-    const struct work *work = job->context;
-    struct retrospect *r = work->own;
-    int status = past_want(r->past, store, r->wish.revision, err);
-    if (status == 0 && !past_acquire(r->past, r->wish.revision, &r->state))
+    const struct work *work = command->context;
+    struct past_prediction *r = work->own;
+    int status = revision_cache_want(r->revision_cache, store, r->options.revision, err);
+    if (status == 0 && !revision_cache_acquire(r->revision_cache, r->options.revision, &r->state))
         status = 1;
     if (status <= 0)
         return status;
     if (atomic_load(&work->routes->stopping))
-        return err_set(err, ERR_STOPPING, "the daemon is stopping");
+        return err_set(err, ERR_STOPPING, "convd is stopping");
     if (now_ms() < r->until_ms)
         return 1;
-    return err_set(err, ERR_BUSY, "revision %llu is being made again from the log, which goes on: ask once more later",
-                   (unsigned long long)r->wish.revision);
+    return err_set(err, ERR_BUSY, "revision %llu is still being replayed from the log: try again later",
+                   (unsigned long long)r->options.revision);
 }
 
-static void answer_past(const struct call *call)
+static void response_from_past(const struct call *call, struct past_prediction *r)
 {
-    const struct retrospect *r = call->own;
     enum offload_length length;
-    (void)answer_from(call, r->state.learner, &r->wish, &length); /* in a thread of the pool, or there is none */
+    calibration_fit(&r->calibration, &r->state.learner->tally);
+    r->options.calibration = &r->calibration;
+    (void)response_from(call, r->state.learner, &r->options, &length);
 }
 
-static void looked_back(struct work *work, struct answer *answer)
+static void respond_past(const struct call *call)
 {
-    work_offload(work, answer, true, answer_past);
+    response_from_past(call, call->own); /* in a thread of the pool, or there is none */
 }
 
-static void predict_then(const struct call *call, const struct wish *wish)
+static void looked_back(struct work *work, struct response *response)
 {
-    struct past *past = trainer_past(call->routes->trainer);
-    struct retrospect *r = calloc(1, sizeof *r);
-    struct err err;
+    work_offload(work, response, true, respond_past);
+}
+
+static void predict_then(const struct call *call, const struct predict_options *options)
+{
+    struct revision_cache *revision_cache = trainer_revision_cache(call->routes->trainer);
+    struct past_prediction *r = calloc(1, sizeof *r);
     if (r == NULL) {
-        err_set(&err, ERR_MEMORY, "no memory for a past state");
-        answer_problem(call->answer, &err);
+        call_no_memory(call, "a past state");
         return;
     }
-    *r = (struct retrospect){past, {0}, *wish, now_ms() + 1000 * (int64_t)call->routes->wait_seconds};
-    if (past_acquire(past, wish->revision, &r->state)) {
-        enum offload_length length;
-        (void)answer_from(call, r->state.learner, wish, &length);
+    *r = (struct past_prediction){.revision_cache = revision_cache,
+                                  .options = *options,
+                                  .until_ms = now_ms() + 1000 * (int64_t)call->routes->wait_seconds};
+    if (revision_cache_acquire(revision_cache, options->revision, &r->state)) {
+        response_from_past(call, r);
         retrospect_free(r);
         return;
     }
-    struct work *work = call_submit(call, JOB_READ, looked_back);
+    struct work *work = call_submit(call, COMMAND_READ, looked_back);
     if (work == NULL) {
         retrospect_free(r);
         return;
     }
     work->own = r;
     work->own_free = retrospect_free;
-    work->job.read = look_back;
+    work->command.read = read_past;
 }
 
 void route_predict(const struct call *call)
 {
-    struct wish wish = {0};
+    struct predict_options options = {0};
     struct err err;
-    if (take_wish(&wish, call->request, &err) != 0) {
-        answer_problem(call->answer, &err);
+    if (take_options(&options, call->request, &err) != 0) {
+        response_problem(call->response, &err);
         return;
     }
-    if ((wish.explain > 0 || wish.revision > 0) && call_offload(call, route_predict, OFFLOAD_SHORT))
+    if ((options.explain > 0 || options.revision > 0) && call_offload(call, route_predict, OFFLOAD_SHORT))
         return;
-    model_ask(call->routes->model);
+    model_request(call->routes->model);
     struct revision *revision = model_acquire(call->routes->model);
     enum offload_length length;
-    const bool live = wish.revision == 0 || wish.revision == revision->learner->revision;
-    if (!live)
-        predict_then(call, &wish);
-    else if (!answer_from(call, revision->learner, &wish, &length))
+    options.columns = revision->columns;
+    options.calibration = &revision->calibration;
+    const bool current = options.revision == 0 || options.revision == revision->learner->revision;
+    if (options.known > 0)
+        options.novelty = call_novelty(call, revision, route_predict);
+    const bool ready = options.known == 0 || options.novelty != NULL;
+    if (ready && !current)
+        predict_then(call, &options);
+    else if (ready && !response_from(call, revision->learner, &options, &length))
         (void)call_offload(call, route_predict, length);
     model_release(call->routes->model, revision);
 }

@@ -38,7 +38,7 @@ static const struct route routes_table[] = {
      .post = route_predict,
      .need = NEED_READ,
      .images = true,
-     .params = {"top", "explain", "remember", "revision"}},
+     .params = {"top", "explain", "remember", "revision", "known", "unknown"}},
     {.path = "/train", .post = route_train, .images = true, .params = {"label", "labels", "flat"}},
     {.path = "/model", .get = route_model_get, .patch = route_model_patch},
     {.path = "/model.safetensors", .get = route_model_safetensors},
@@ -154,7 +154,7 @@ static unsigned route_find(const char *path, int64_t ids[2])
     return r < N_ROUTES ? r : 0;
 }
 
-int routes_authorize(void *context, struct request *request, struct answer *answer)
+int routes_authorize(void *context, struct request *request, struct response *response)
 {
     struct routes *routes = context;
     int64_t ids[2] = {0};
@@ -167,21 +167,20 @@ int routes_authorize(void *context, struct request *request, struct answer *answ
     request->route = r; /* for the metrics: a refusal is counted where it belongs */
     const enum need need = routes_table[r].need;
     enum access needed = need == NEED_READ || (looks && need != NEED_WRITE) ? ACCESS_READ : ACCESS_WRITE;
-    return auth_check(routes->auth, need == NEED_NOTHING && looks ? ACCESS_NONE : needed, request, answer);
+    return auth_check(routes->auth, need == NEED_NOTHING && looks ? ACCESS_NONE : needed, request, response);
 }
 
-void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending)
+void routes_handle(void *context, struct request *request, struct response *response, struct http_pending **pending)
 {
     struct routes *routes = context;
-    struct call call = {.routes = routes, .request = request, .answer = answer, .pending = pending};
+    struct call call = {.routes = routes, .request = request, .response = response, .pending = pending};
     struct err err;
     int64_t ids[2] = {0};
     unsigned r = route_find(request->path, ids);
     call.id = ids[0];
     call.other = ids[1];
     if (r == 0) {
-        err_set(&err, ERR_NOT_FOUND, "there is nothing at %.80s; GET / lists what there is", request->path);
-        answer_problem(answer, &err);
+        response_error(response, ERR_NOT_FOUND, "there is no route %.80s; GET / lists the routes", request->path);
         return;
     }
     request->route = r;
@@ -202,24 +201,22 @@ void routes_handle(void *context, struct request *request, struct answer *answer
         handler = route->delete_;
         break;
     case METHOD_OPTIONS:
-        answer->status = 204;
-        list_methods(answer->allow, sizeof answer->allow, route);
+        response->status = 204;
+        list_methods(response->allow, sizeof response->allow, route);
         return;
     case METHOD_OTHER:
         break;
     }
     if (handler == NULL) {
-        list_methods(answer->allow, sizeof answer->allow, route);
-        err_set(&err, ERR_METHOD, "%s understands %s", request->path, answer->allow);
-        answer_problem(answer, &err);
+        list_methods(response->allow, sizeof response->allow, route);
+        response_error(response, ERR_METHOD, "%s allows %s", request->path, response->allow);
         return;
     }
     const bool looks = request->method == METHOD_GET || request->method == METHOD_HEAD;
     if (request_params_check(request, looks ? route->get_params : route->params, &err) != 0) {
-        answer_problem(answer, &err);
+        response_problem(response, &err);
         return;
     }
-    remember_columns(routes->remember, trainer_columns(routes->trainer));
     if (!route->images && request->body->n > BODY_LIGHT_TREE &&
         call_offload(&call, handler, request->body->n > BODY_LIGHT_BYTES ? OFFLOAD_LONG : OFFLOAD_SHORT))
         return;
@@ -230,16 +227,16 @@ void routes_tick(void *context, int64_t now)
 {
     struct routes *routes = context;
     events_tick(routes->events, now);
-    remember_expire(routes->remember);
+    prediction_cache_expire(routes->prediction_cache);
 }
 
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds)
 {
     struct routes *routes = context;
     metrics_request(routes->metrics, request->route, request->method, status, nanoseconds);
-    if (log_takes(LOG_LINE_DEBUG)) /* without the query: labels are in it */
-        log_line(LOG_LINE_DEBUG, "request %s: %s %s: %u in %llu us", request->id, method_name(request->method),
-                 request->path[0] != '\0' ? request->path : "-", status, (unsigned long long)(nanoseconds / 1000));
+    if (logger_takes(LOG_LINE_DEBUG)) /* without the query: labels are in it */
+        logger_line(LOG_LINE_DEBUG, "request %s: %s %s: %u in %llu us", request->id, method_name(request->method),
+                    request->path[0] != '\0' ? request->path : "-", status, (unsigned long long)(nanoseconds / 1000));
 }
 
 /* ---- from start to stop ---- */
@@ -256,7 +253,7 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
     }
     if (routes == NULL || routes->metrics == NULL || routes->v2 == NULL ||
         pthread_key_create(&routes->scratch, scratch_free) != 0) {
-        err_set(err, ERR_MEMORY, "no memory for the routes");
+        err_memory(err, "the routes");
         if (routes != NULL) {
             metrics_free(routes->metrics);
             v2_free(routes->v2);
@@ -286,6 +283,6 @@ void routes_free(struct routes *routes)
     free(routes->sheet.png);
     metrics_free(routes->metrics);
     v2_free(routes->v2);
-    remember_free(routes->remember);
+    prediction_cache_free(routes->prediction_cache);
     free(routes);
 }

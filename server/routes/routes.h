@@ -6,6 +6,7 @@
  *   handlers.h     what answers each route
  *   call.{h,c}     what handlers share: bodies, problems, commands to the trainer
  *   heavy.c        calls that are answered by a thread of the pool
+ *   known.c        calls that ask how near an image is to what was taught
  *   predict.c      POST /predict, in the HTTP thread, on the published revision
  *   train.c        POST /train, through the trainer
  *   model.c        /model, /classes, /stats and the model as files
@@ -74,12 +75,12 @@ struct routes {
         uint64_t revision;
         uint8_t *png;
         size_t n_png;
-    } sheet;                   /* routes/model.c's: the kernels of the last revision that somebody looked at */
-    struct events *events;     /* borrowed; set before anybody asks */
-    struct remember *remember; /* set before anybody asks; routes_free() frees it */
-    struct v2 *v2;             /* routes/oip.c's: the model's name in /v2, and its statistics */
-    pthread_key_t scratch;     /* routes/predict.c's, one for each thread */
-    uint64_t ground;           /* revision from which on the log replays to the same bits */
+    } sheet;               /* routes/model.c's: the kernels of the last revision that somebody looked at */
+    struct events *events; /* borrowed; set before anybody asks */
+    struct prediction_cache *prediction_cache; /* set before anybody asks; routes_free() frees it */
+    struct v2 *v2;                             /* routes/oip.c's: the model's name in /v2, and its statistics */
+    pthread_key_t scratch;                     /* routes/predict.c's, one for each thread */
+    uint64_t baseline;                         /* revision from which on the log replays to the same bits */
     int64_t started_us;
     atomic_bool stopping; /* /readyz says so */
     struct copies {
@@ -96,8 +97,8 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
 void routes_free(struct routes *routes);
 
 /* routes_authorize, routes_handle, routes_completed, routes_tick - http_config's callbacks; context: the struct routes. */
-int routes_authorize(void *context, struct request *request, struct answer *answer);
-void routes_handle(void *context, struct request *request, struct answer *answer, struct http_pending **pending);
+int routes_authorize(void *context, struct request *request, struct response *response);
+void routes_handle(void *context, struct request *request, struct response *response, struct http_pending **pending);
 void routes_tick(void *context, int64_t now_ms);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
 
@@ -105,8 +106,5 @@ void routes_completed(void *context, const struct request *request, unsigned sta
 struct v2 *v2_create(void);
 void v2_free(struct v2 *v2);
 void v2_name(struct v2 *v2, const char *db);
-
-/* train_render_answer - the answer to /train, for trainer_config.render_answer. */
-char *train_render_answer(const struct job *job);
 
 #endif

@@ -1,6 +1,6 @@
 /* samples.c - /samples: what the model was trained on, as it saw it, and what it said just before.
  *
- * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer/trainer.h, JOB_READ). A
+ * The rows are in the store, which is the trainer's: each request is a job of reading, in small steps (trainer/trainer.h, COMMAND_READ). A
  * search for what is rare goes over all of the log, step by step, until its page is full or a second is over; the client goes on
  * from there with the cursor. Where the past is rewritten between two steps, what was found so far is thrown away, and the page
  * begins anew: no row is of a sample that is forgotten, or stands under the name of another class. Rows become text in the trainer's
@@ -14,7 +14,7 @@
 #include "server/common/clock.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/model/sample_json.h"
+#include "server/model/json_parts.h"
 #include "server/routes/handlers.h"
 
 #define LIMIT_DEFAULT 50u
@@ -22,11 +22,11 @@
 #define LOOK_STEP     5000u /* rows that a step of the search looks at: some 2 ms */
 #define LOOK_MS       1000  /* after which a page is answered, however few it found */
 
-static void answer_text_of(struct answer *answer, const struct text *text)
+static void response_text_of(struct response *response, const struct text *text)
 {
-    text_add(&answer->text, text->bytes, text->n);
-    answer->text.failed = answer->text.failed || text->failed;
-    answer_text_done(answer, 200, ANSWER_JSON);
+    text_add(&response->text, text->bytes, text->n);
+    response->text.failed = response->text.failed || text->failed;
+    response_text_done(response, 200, RESPONSE_JSON);
 }
 
 /* ---- GET /samples ---- */
@@ -56,7 +56,7 @@ static int find_class(int64_t *index, const char *label, const char *name, const
     *index = -1;
     if (label[0] == '\0')
         return 0;
-    if (body_label(&found, label, strlen(label), learner, err) != 0)
+    if (label_find(&found, label, learner, err) != 0)
         return err_wrap(err, "?%s", name);
     *index = found;
     return 0;
@@ -84,40 +84,36 @@ static int page_step(struct page *page, struct store *store, uint64_t rewrites, 
     page->n += n;
     if (page->n < page->limit && page->search.before > 0 && now_ms() < page->until_ms)
         return 1;
-    sample_rows_write(&page->text, page->rows, page->n, page->search.before, learner);
+    struct json_writer json = json_write_begin(&page->text);
+    sample_rows_write(&json, page->rows, page->n, page->search.before, learner);
+    json_write_end(&json);
     text_add_string(&page->text, "\n");
     return 0;
 }
 
-static int page_read(struct job *job, struct store *store, struct err *err)
+static int page_read(struct command *command, struct store *store, struct err *err)
 {
-    const struct work *work = job->context;
+    const struct work *work = command->context;
     struct revision *revision = model_acquire(work->routes->model);
     const int status = page_step(work->own, store, trainer_rewrites(work->routes->trainer), revision->learner, err);
     model_release(work->routes->model, revision);
     return status;
 }
 
-static void page_done(struct work *work, struct answer *answer)
+static void page_done(struct work *work, struct response *response)
 {
     const struct page *page = work->own;
-    answer_text_of(answer, &page->text);
+    response_text_of(response, &page->text);
 }
 
-/* The label is one of a class, or the client is told at once; it is looked up again when the search begins. */
+/* Which class it is, is looked up when the search begins. */
 static int take_class(char label[LABEL_BYTES_MAX + 1], const struct call *call, const char *name, struct err *err)
 {
     const char *given = request_param(call->request, name);
-    uint32_t found;
     label[0] = '\0';
-    if (given == NULL)
+    if (given == NULL || label_take(label, given, strlen(given), err) == 0)
         return 0;
-    struct revision *revision = model_acquire(call->routes->model);
-    int status = body_label(&found, given, strlen(given), revision->learner, err);
-    model_release(call->routes->model, revision);
-    if (status != 0)
-        return err_wrap(err, "?%s", name);
-    return label_take(label, given, strlen(given), err);
+    return err_wrap(err, "?%s", name);
 }
 
 /* The microseconds behind the seconds of "..T12:00:00.25Z"; -1 where it does not end so. */
@@ -179,13 +175,12 @@ void route_samples_get(const struct call *call)
     uint64_t limit;
     struct err err;
     if (take_search(&asked, &limit, call, &err) != 0) {
-        answer_problem(call->answer, &err);
+        response_problem(call->response, &err);
         return;
     }
     struct page *page = calloc(1, sizeof *page + limit * sizeof page->rows[0]);
     if (page == NULL) {
-        err_set(&err, ERR_MEMORY, "no memory for a page of samples");
-        routes_problem(call->routes, call->answer, &err);
+        call_no_memory(call, "a page of samples");
         return;
     }
     *page = asked;
@@ -211,67 +206,67 @@ static void one_free(void *own)
     free(one);
 }
 
-static int one_read(struct job *job, struct store *store, struct err *err)
+static int one_read(struct command *command, struct store *store, struct err *err)
 {
-    struct work *work = job->context;
+    struct work *work = command->context;
     struct one *one = work->own;
     int found =
         store_sample_row(store, work->id, &one->row, one->scale > 0 ? one->pixels : NULL, one->shape.n_input, err);
     if (found == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no sample %lld; GET /samples lists them", (long long)work->id);
+        return err_set(err, ERR_NOT_FOUND, "sample %lld does not exist; GET /samples lists them", (long long)work->id);
     if (found > 0 && one->scale == 0) {
         struct revision *revision = model_acquire(work->routes->model);
-        sample_row_write(&one->text, &one->row, revision->learner);
+        struct json_writer json = json_write_begin(&one->text);
+        sample_row_write(&json, &one->row, revision->learner);
+        json_write_end(&json);
         text_add(&one->text, "\n", 1);
         model_release(work->routes->model, revision);
     }
     return found < 0 ? -1 : 0;
 }
 
-static void one_done(struct work *work, struct answer *answer)
+static void one_done(struct work *work, struct response *response)
 {
     const struct one *one = work->own;
-    answer_text_of(answer, &one->text);
+    response_text_of(response, &one->text);
 }
 
 /* The image of a sample never changes; but it may be forgotten, so who has it asks again. */
 static void draw_image(const struct call *call)
 {
     const struct one *one = call->own;
-    struct answer *answer = call->answer;
+    struct response *response = call->response;
     uint8_t *png;
     size_t n_png;
     struct err err;
-    answer->cache = CACHE_REVALIDATE;
-    (void)snprintf(answer->etag, sizeof answer->etag, "\"s%lld-%u\"", (long long)call->id, one->scale);
-    if (etag_matches(call->request->if_none_match, answer->etag)) {
-        answer->status = 304;
+    response->cache = CACHE_REVALIDATE;
+    (void)snprintf(response->etag, sizeof response->etag, "\"s%lld-%u\"", (long long)call->id, one->scale);
+    if (etag_matches(call->request->if_none_match, response->etag)) {
+        response->status = 304;
     } else if (planes_png(&png, &n_png, one->pixels, &one->shape, one->scale, &err) == 0) {
-        answer_blob(answer, "image/png", png, n_png);
+        response_blob(response, "image/png", png, n_png);
     } else {
-        answer->etag[0] = '\0';
-        answer->cache = CACHE_NO_STORE;
-        routes_problem(call->routes, answer, &err);
+        response->etag[0] = '\0';
+        response->cache = CACHE_NO_STORE;
+        routes_problem(call->routes, response, &err);
     }
 }
 
-static void image_done(struct work *work, struct answer *answer)
+static void image_done(struct work *work, struct response *response)
 {
     const struct one *one = work->own;
     const struct call call = {.routes = work->routes};
-    work_offload(work, answer, call_heavy_picture(&call, &one->shape, one->scale), draw_image);
+    work_offload(work, response, call_heavy_picture(&call, &one->shape, one->scale), draw_image);
 }
 
-static void read_one(const struct call *call, uint32_t scale, void (*render)(struct work *, struct answer *))
+static void read_one(const struct call *call, uint32_t scale, void (*render)(struct work *, struct response *))
 {
     struct revision *revision = model_acquire(call->routes->model);
     const struct shape shape = revision->learner->shape; /* the same in all revisions */
     model_release(call->routes->model, revision);
     struct one *one = calloc(1, sizeof *one + (scale > 0 ? shape.n_input : 0));
     if (one == NULL) {
-        struct err err;
-        err_set(&err, ERR_MEMORY, "no memory for a sample");
-        routes_problem(call->routes, call->answer, &err);
+        call_no_memory(call, "a sample");
         return;
     }
     one->shape = shape;
@@ -289,7 +284,7 @@ void route_sample_image(const struct call *call)
     uint64_t scale = 1;
     struct err err;
     if (request_param_number(call->request, "scale", 1, PLANES_SCALE_MAX, &scale, &err) != 0)
-        answer_problem(call->answer, &err);
+        response_problem(call->response, &err);
     else
         read_one(call, (uint32_t)scale, image_done);
 }

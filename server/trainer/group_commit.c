@@ -1,9 +1,13 @@
-/* group_commit.c - jobs that go into the log share one transaction: applied one by one to `work`, appended, committed once,
- * published once, then all completed. */
+/* group_commit.c - commands that go into the log share one transaction: checked and appended one by one, committed once, then applied to `work`,
+ * published once, and all completed.
+ *
+ * What could make the fold refuse an event (a label of no class, say) is looked at before it is appended, and trainings change nothing of
+ * that. Whatever does (classes, settings) is a group by itself, so each event is checked against the very state that it meets. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer/internal.h"
 
 void trainer_group_init(struct trainer_group *g)
@@ -12,186 +16,238 @@ void trainer_group_init(struct trainer_group *g)
     g->last = &g->first;
 }
 
-int trainer_key_known(struct job *job, struct store *store, const char *key, struct err *err)
+/* 1: that request was taken under its key, and its first answer is in the command; 0: the key is not known. Errors: ERR_KEY_REUSED, the store's. */
+static int key_known(const struct trainer *t, struct command *command, struct err *err)
 {
     struct store_key known;
-    const int found = store_find_key(store, key, &known, err);
+    const int found = store_find_key(t->store, command->key, &known, err);
     if (found <= 0)
         return found;
-    if (!store_key_is(&known, job->fingerprint)) {
-        free(known.answer);
+    if (!store_key_is(&known, command->fingerprint)) {
         return err_set(err, ERR_KEY_REUSED,
                        "this Idempotency-Key was used for another request; a new request needs a new key");
     }
-    job->replayed_answer = known.answer;
-    job->revision = known.revision;
+    command->known = true;
+    command->revision = known.revision;
     return 1;
 }
 
-static int group_put_key(struct trainer *t, const struct job *job, struct err *err)
+/* The columns of its samples' classes. */
+static int train_prepare(const struct trainer *t, struct command *command, struct err *err)
 {
-    struct store_key key = {.revision = job->event.revision};
-    memcpy(key.fingerprint, job->fingerprint, sizeof key.fingerprint);
-    memcpy(key.key, job->key, strlen(job->key) + 1); /* trainer_submit() has measured it */
-    key.answer = t->config.render_answer == NULL ? NULL : t->config.render_answer(job);
-    if (key.answer == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the answer");
-    int status = store_put_key(t->store, &key, err);
-    free(key.answer);
-    return status;
+    if (labels_find(command->labels, t->work, err) != 0)
+        return -1;
+    for (uint32_t i = 0; i < command->event.as.train.n; i++) {
+        struct sample *sample = &command->event.as.train.samples[i];
+        sample->label = command->labels->list[sample->label].column;
+    }
+    return 0;
 }
 
-/* Makes the event of a class or tune job from what the job asks for and what the state is now. */
-static int job_prepare(struct trainer *t, struct job *job, struct err *err)
+/* Makes the event of what the command asks for and what the state is now. */
+static int command_prepare(struct trainer *t, struct command *command, struct err *err)
 {
-    struct event *event = &job->event;
-    if (job->kind == JOB_CLASS) {
+    struct event *event = &command->event;
+    if (command->kind == COMMAND_TRAIN)
+        return train_prepare(t, command, err);
+    if (command->kind == COMMAND_CLASS) {
         event->kind = EVENT_CLASS;
-        if (event->as.class_.action != CLASS_ADD)
-            return 0;
+        if (event->as.class_.action == CLASS_RENAME)
+            return label_find(&event->as.class_.index, command->from, t->work, err) == 0 ? 0 : err_at(err, "/from");
         event->as.class_.index = t->work->n_classes;
         if (store_class_id(t->store, t->work->n_classes) >= SHAPE_CLASSES_MAX)
             return err_set(err, ERR_LIMIT, "a model has at most %u classes, removed ones included", SHAPE_CLASSES_MAX);
         return learner_reserve(t->work, t->work->n_classes + 1, err);
     }
-    if (job->kind == JOB_TUNE) {
+    if (command->kind == COMMAND_TUNE) {
         event->kind = EVENT_TUNE;
         event->as.tune.settings = t->work->settings;
         bool given[SETTING_N] = {false};
-        for (unsigned i = 0; i < job->tune.n; i++) {
-            if (settings_set(&event->as.tune.settings, job->tune.which[i], job->tune.value[i], err) != 0)
+        for (unsigned i = 0; i < command->tune.n; i++) {
+            if (settings_set(&event->as.tune.settings, command->tune.which[i], command->tune.value[i], err) != 0)
                 return -1;
-            given[job->tune.which[i]] = true;
+            given[command->tune.which[i]] = true;
         }
-        settings_given(&event->as.tune.settings, given);
+        settings_given(&event->as.tune.settings, &t->work->shape, given);
     }
     return 0;
 }
 
-static void job_results(const struct trainer *t, struct job *job)
+static void command_results(struct command *command)
 {
-    job->revision = job->event.revision;
-    job->step = t->work->step;
-    if (job->kind != JOB_TRAIN)
-        return;
-    const uint32_t n = job->event.as.train.n;
+    const struct sample *samples = command->event.as.train.samples;
+    const uint32_t n = command->event.as.train.n;
     double loss = 0.0;
+    command->trained = (struct store_trained){.n = n};
     for (uint32_t i = 0; i < n; i++) {
-        const struct sample *sample = &job->event.as.train.samples[i];
-        job->correct += sample->predicted == sample->label;
-        job->refused += sample->refused;
-        loss += (double)sample->loss;
+        command->trained.correct += samples[i].predicted == samples[i].label;
+        command->trained.refused += samples[i].refused;
+        loss += (double)samples[i].loss;
     }
-    job->loss = n > 0 ? loss / n : 0.0;
+    if (n > 0) {
+        command->trained.first_id = samples[0].id;
+        command->trained.last_id = samples[n - 1].id;
+        command->trained.step = samples[n - 1].step;
+        command->trained.loss = loss / n;
+    }
 }
 
-/* Whatever is wrong with the job itself fails that job alone. */
-static void group_apply(struct trainer *t, struct trainer_group *g, struct job *job)
+/* Whatever is wrong with the command itself. */
+static int command_check(struct trainer *t, struct command *command, struct err *err)
 {
-    struct err err = {0};
-    if (job->as_of != 0 && job->as_of < t->went_back) {
-        err_set(
-            &err, ERR_BUSY,
-            "the model went back to an earlier state, or lost a class, while this waited, and has other classes now; "
-            "nothing was taken: send it again");
-        trainer_fail(job, &err);
-        return;
+    if (command->refusal.code != ERR_NONE) {
+        *err = command->refusal;
+        return -1;
     }
-    if (job_prepare(t, job, &err) != 0) {
-        trainer_fail(job, &err);
-        return;
-    }
-    const uint64_t begin = clock_us();
-    job->event.created_us = 0;
-    store_next(t->store, &job->event);
-    if (learner_apply(t->work, &job->event, &err) != 0) {
-        trainer_fail(job, &err);
-        return;
-    }
-    g->changed = true;
-    g->apply_us += clock_us() - begin;
-    g->samples += job->kind == JOB_TRAIN ? job->event.as.train.n : 0;
-    job_results(t, job);
+    if (command_prepare(t, command, err) != 0)
+        return -1;
+    command->event.created_us = 0;
+    t->journal->next(t->journal, &command->event);
+    return learner_check(t->work, &command->event, err);
 }
 
 /* 0, or the store's error. */
-static int group_append(struct trainer *t, struct job *job, struct err *err)
+static int group_append(struct trainer *t, struct trainer_group *g, struct command *command, struct err *err)
 {
-    if (store_append(t->store, &job->event, err) != 0)
+    struct store_key key = {.revision = command->event.revision};
+    memcpy(key.fingerprint, command->fingerprint, sizeof key.fingerprint);
+    if (command->key != NULL)
+        memcpy(key.key, command->key, strlen(command->key) + 1); /* trainer_submit() has measured it */
+    if (t->journal->append(t->journal, &command->event, command->key != NULL ? &key : NULL, err) != 0)
         return -1;
-    return job->key != NULL ? group_put_key(t, job, err) : 0;
+    g->appended = true;
+    if (command->kind == COMMAND_TRAIN) {
+        g->samples += command->event.as.train.n;
+        g->steps += command->event.as.train.n * (uint64_t)(1 + t->work->settings.rehearsal);
+    }
+    return 0;
 }
 
-static void group_open(struct trainer *t, struct trainer_group *g)
+void trainer_group_open(struct trainer *t, struct trainer_group *g)
 {
-    g->failed = store_begin(t->store, &g->err) != 0;
+    if (g->open || g->failed)
+        return;
+    g->failed = t->journal->begin(t->journal, t->work->revision, &g->err) != 0;
     g->open = !g->failed;
 }
 
 /* In the open transaction: a key is looked up behind those of the same group. */
-static int group_add_now(struct trainer *t, struct trainer_group *g, struct job *job, struct err *err)
+static int group_add_now(struct trainer *t, struct trainer_group *g, struct command *command, struct err *err)
 {
-    if (job->key != NULL) {
-        const int known = trainer_key_known(job, t->store, job->key, err);
+    if (command->key != NULL) {
+        const int known = key_known(t, command, err);
         if (known < 0 && err->code != ERR_KEY_REUSED)
             return -1;
         if (known < 0)
-            trainer_fail(job, err);
+            trainer_fail(command, err);
         if (known != 0)
             return 0;
     }
-    group_apply(t, g, job);
-    return job->status == 0 ? group_append(t, job, err) : 0;
+    struct err why = {0};
+    if (command_check(t, command, &why) == 0)
+        return group_append(t, g, command, err);
+    trainer_fail(command, &why);
+    return 0;
 }
 
-void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job)
+void trainer_group_add(struct trainer *t, struct trainer_group *g, struct command *command)
 {
-    *g->last = job;
-    g->last = &job->next;
-    job->next = NULL;
-    if (!g->open && !g->failed)
-        group_open(t, g);
+    *g->last = command;
+    g->last = &command->next;
+    command->next = NULL;
+    trainer_group_open(t, g);
     if (!g->failed)
-        g->failed = group_add_now(t, g, job, &g->err) != 0;
+        g->failed = group_add_now(t, g, command, &g->err) != 0;
+}
+
+void trainer_group_idle(struct trainer *t, struct trainer_group *g)
+{
+    if (!trainer_idle_next(t, &g->idle))
+        return;
+    trainer_group_open(t, g);
+    if (g->failed)
+        return;
+    g->appended = true;
+    t->journal->next(t->journal, &g->idle);
+    g->failed = t->journal->append(t->journal, &g->idle, NULL, &g->err) != 0;
 }
 
 static void group_commit(struct trainer *t, struct trainer_group *g)
 {
     const uint64_t begin = clock_us();
     if (g->failed)
-        store_rollback(t->store);
-    else if (g->open && store_commit(t->store, &g->err) != 0)
+        t->journal->rollback(t->journal);
+    else if (g->open && t->journal->commit(t->journal, &g->err) != 0)
         g->failed = true;
     g->commit_us = clock_us() - begin;
     if (g->failed)
         trainer_storage_error(t, &g->err);
 }
 
-/* What the group did, in its order; samples of the requests between two other events together. */
-static void group_tell(const struct trainer *t, const struct trainer_group *g)
+void trainer_cannot_apply(const struct err *err)
 {
-    struct note train = {.kind = NOTE_TRAIN};
-    for (const struct job *job = g->first; job != NULL && t->config.note != NULL; job = job->next) {
-        const struct event *event = &job->event;
-        if (job->status != 0 || job->replayed_answer != NULL)
+    logger_line(LOG_LINE_ERROR, "an event that is in the log cannot be applied: %s", err->text);
+    abort(); /* what was checked before is no longer so: nothing that follows would be what the log says */
+}
+
+/* What is durable is applied, in the log's order. */
+static void group_apply(struct trainer *t, struct trainer_group *g)
+{
+    const uint64_t begin = clock_us();
+    struct err err;
+    for (struct command *command = g->first; command != NULL; command = command->next) {
+        if (command->status != 0 || command->known)
             continue;
-        if (job->kind == JOB_TRAIN) {
-            train.revision = job->revision;
-            train.step = job->step;
+        if (learner_apply(t->work, &command->event, &err) != 0)
+            trainer_cannot_apply(&err);
+        store_outcomes(t->store, &command->event);
+        command->revision = command->event.revision;
+        command->step = t->work->step;
+        if (command->kind == COMMAND_TRAIN)
+            command_results(command);
+    }
+    trainer_rehearsal_apply(t, g);
+    if (g->idle.kind == EVENT_IDLE && learner_apply(t->work, &g->idle, &err) != 0)
+        trainer_cannot_apply(&err);
+    g->apply_us = clock_us() - begin;
+}
+
+/* A retry is told what its event came to. */
+static void response_known(struct trainer *t, struct command *command)
+{
+    struct err err;
+    if (store_trained(t->store, command->revision, &command->trained, &err) != 0) {
+        trainer_storage_error(t, &err);
+        trainer_fail(command, &err);
+    }
+}
+
+/* What the group did, in its order; samples of the requests between two other events together. */
+static void group_notify(const struct trainer *t, const struct trainer_group *g)
+{
+    struct notice train = {.kind = NOTICE_TRAIN};
+    for (const struct command *command = g->first; command != NULL && t->config.notify != NULL;
+         command = command->next) {
+        const struct event *event = &command->event;
+        if (command->status != 0 || command->known)
+            continue;
+        if (command->kind == COMMAND_TRAIN) {
+            train.revision = command->revision;
+            train.step = command->step;
             train.samples += event->as.train.n;
-            train.correct += job->correct;
-            train.loss_sum += job->loss * event->as.train.n;
+            train.correct += command->trained.correct;
+            train.loss_sum += command->trained.loss * event->as.train.n;
         } else {
             if (train.samples > 0)
-                trainer_tell(t, &train);
-            train = (struct note){.kind = NOTE_TRAIN};
-            trainer_tell(t, &(struct note){.kind = job->kind == JOB_CLASS ? NOTE_CLASS : NOTE_TUNE,
-                                           .revision = job->revision,
-                                           .event = event});
+                trainer_notify(t, &train);
+            train = (struct notice){.kind = NOTICE_TRAIN};
+            trainer_notify(t, &(struct notice){.kind = command->kind == COMMAND_CLASS ? NOTICE_CLASS : NOTICE_TUNE,
+                                               .revision = command->revision,
+                                               .event = event});
         }
     }
     if (train.samples > 0)
-        trainer_tell(t, &train);
+        trainer_notify(t, &train);
 }
 
 static void group_complete(struct trainer *t, struct trainer_group *g)
@@ -202,36 +258,42 @@ static void group_complete(struct trainer *t, struct trainer_group *g)
     t->stats.apply_us += g->apply_us;
     t->stats.samples += g->failed ? 0 : g->samples;
     t->stats.rehearsed += g->failed ? 0 : g->rehearsed;
+    t->stats.idle_steps += g->failed ? 0 : g->idle.as.idle.steps;
     (void)pthread_mutex_unlock(&t->lock);
     if (!g->failed) {
-        group_tell(t, g);
+        group_notify(t, g);
         if (g->alarmed)
-            trainer_tell_drift(t, &g->alarm);
+            trainer_notify_drift(t, &g->alarm);
     }
-    for (struct job *job = g->first, *next; job != NULL; job = next) {
-        next = job->next;
-        if (g->failed && job->status == 0) {
-            free(job->replayed_answer);
-            job->replayed_answer = NULL;
-            trainer_fail(job, &g->err);
-        }
-        trainer_queue_done(t, job);
+    for (struct command *command = g->first, *next; command != NULL; command = next) {
+        next = command->next;
+        if (g->failed && command->status == 0)
+            trainer_fail(command, &g->err);
+        if (command->status == 0 && command->known)
+            response_known(t, command);
+        trainer_queue_done(t, command);
     }
 }
 
 void trainer_group_finish(struct trainer *t, struct trainer_group *g)
 {
     group_commit(t, g);
-    if (g->changed && g->failed)
-        trainer_restore(t);
-    else if (g->changed)
+    if (g->appended && !g->failed) {
+        group_apply(t, g);
         trainer_publish(t);
+    }
     if (!g->failed) {
-        t->samples_since_snapshot += g->samples + g->rehearsed;
+        t->samples_since_snapshot += g->samples + g->rehearsed + g->idle.as.idle.steps;
+        trainer_idle_learned(t, g->samples);
         g->alarmed = trainer_drift(t, &g->alarm);
     }
     group_complete(t, g);
+    if (g->idle.kind == EVENT_IDLE)
+        trainer_idle_report(t, g);
     if (g->chunk)
         trainer_rehearsal_report(t, g);
+    for (size_t i = 0; i < g->n_parts; i++)
+        rehearse_pictures_free(&g->parts[i].pictures);
+    free(g->parts);
     trainer_group_init(g);
 }

@@ -10,6 +10,7 @@
 
 #include "server/trainer/throttle.h"
 #include "server/trainer/trainer.h"
+#include "store/journal.h"
 
 #define CHUNK_US      5000    /* of long work, while others wait for the trainer                          */
 #define CHUNK_IDLE_US 20000   /* while nobody does: a slow disk's commit is a fifth of it                 */
@@ -18,85 +19,104 @@
 
 /* Jobs that share one transaction. */
 struct trainer_group {
-    struct job *first, **last;
-    bool open;    /* a transaction is open */
-    bool failed;  /* the transaction is lost, and `err` says why */
-    bool changed; /* `work` is ahead of what is published */
+    struct command *first, **last;
+    bool open;     /* a transaction is open */
+    bool failed;   /* the transaction is lost, and `err` says why */
+    bool appended; /* there are events in it, for `work` to be applied to */
     struct err err;
     uint64_t samples, apply_us, commit_us;
-    bool chunk;         /* of the rehearsal, the last thing in it */
-    uint64_t rehearsed; /* steps of it                            */
-    bool alarmed;       /* of drift, by what is in it */
-    struct note alarm;
+    uint64_t steps; /* that what was appended will make */
+    bool chunk;     /* of the rehearsal, the last thing in it */
+    struct rehearse_part {
+        struct event event;
+        struct rehearse_pictures pictures;
+    } * parts; /* of the chunk: one, or a few where passes are short */
+    size_t n_parts;
+    struct err chunk_err; /* the rehearsal cannot go on */
+    uint64_t rehearsed;   /* steps of it                */
+    struct event idle;    /* the only thing in it, where it is of that kind */
+    bool alarmed;         /* of drift, by what is in it */
+    struct notice alarm;
+};
+
+/* What new samples still bring when nobody asks for anything: idle.c. */
+struct idle {
+    uint64_t left, done;   /* steps; done: of the job                            */
+    uint64_t worked_us;    /* since the last new sample                          */
+    uint64_t busy_us;      /* monotonic, when the last command was done          */
+    double step_us;        /* measured; 0: not yet                               */
+    int64_t job, last_job; /* the running one, and the newest; 0: none           */
 };
 
 struct trainer {
     struct trainer_config config;
-    struct store *store;  /* the thread's own */
-    struct learner *work; /* the thread's own: the state with everything applied, published or not */
+    struct store *store;     /* the thread's own */
+    struct journal *journal; /* what it appends to: the store's own */
+    struct learner *work;    /* the thread's own: the state with everything applied, published or not */
     struct model *model;
     struct jobs *jobs;
-    struct past *past;
-    struct pace pace;
+    struct revision_cache *revision_cache;
+    struct throttle throttle;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
-    struct job *first, **last;
-    struct job *first_read, **last_read; /* what only reads */
+    struct command *first, **last;
+    struct command *first_read, **last_read; /* what only reads */
     bool stopping, quiesced;
     struct trainer_stats stats;
     struct err
         off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
 
     atomic_int tid;            /* of the thread, as the kernel counts them; 0: not yet */
-    _Atomic uint64_t columns;  /* trainer_columns() */
     _Atomic uint64_t rewrites; /* trainer_rewrites() */
 
     /* the thread's own */
     uint64_t samples_since_snapshot;
     uint64_t alarms;            /* of drift, that were told */
+    bool warned[HEALTH_N];      /* which warnings were told */
     uint64_t snapshot_revision; /* of the newest snapshot */
     uint64_t snapshot_clock_us; /* monotonic, when it was taken or last tried */
     uint64_t keys_clock_us;
     uint64_t complained_us; /* when a failure of the upkeep was last in the log; 0: never. Whose the store is */
-    uint32_t n_columns, columns_most; /* of classes: published, and the most since `columns` */
-    bool wal_holds;                   /* what was forgotten, until it is emptied */
-    uint64_t went_back; /* revision of the last activate event, or removal of a class; 0: none since the start */
-    bool rehearsing;    /* rehearse_job is running, and this is its plan */
+    uint64_t columns;       /* of what is published next: struct revision */
+    uint32_t columns_left;  /* how many going back has left since: who comes behind them gets another's column */
+    bool wal_holds;         /* what was forgotten, until it is emptied */
+    bool rehearsing;        /* rehearse_job is running, and this is its plan */
     struct rehearse_plan plan;
-    int64_t rehearse_job, rebuild_job;
-    struct rebuild rebuild; /* where it is active, rebuild_job is running */
+    struct idle idle;
+    int64_t rehearse_job, rebuild_job; /* running; rebuild_job 0: none is */
+    struct rebuild rebuild;
     struct err stop_err;
     int stop_status;
 };
 
 /* ---- trainer/queue.c ---- */
 
-/* trainer_fail - the job's answer is that; it still has to be completed. */
-void trainer_fail(struct job *job, const struct err *err);
+/* trainer_fail - the command's response is that; it still has to be completed. */
+void trainer_fail(struct command *command, const struct err *err);
 
 /* What the thread does next. */
 struct trainer_turn {
-    struct job *jobs; /* NULL: none                      */
-    bool reads;       /* some wait that only read        */
-    bool idle;        /* nothing came for a whole tick   */
-    bool stop;        /* the last turn                   */
-    bool quiesced;    /* no long work any more           */
+    struct command *commands; /* NULL: none                      */
+    bool reads;               /* some wait that only read        */
+    bool idle;                /* nothing came for a whole tick   */
+    bool stop;                /* the last turn                   */
+    bool quiesced;            /* no long work any more           */
 };
 
-/* trainer_queue_wait - waits until there is something to do: jobs, a stop, long work that is due in work_us (0: not at all), or the tick
+/* trainer_queue_wait - waits until there is something to do: commands, a stop, long work that is due in work_us (0: not at all), or the tick
  * of an idle thread. Takes the front of the queue off: all of it, or as much as one transaction should hold. */
 struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us);
 
-/* trainer_queue_done - any of the two threads. The job's last: it is counted out and its owner is called. */
-void trainer_queue_done(struct trainer *t, struct job *job);
+/* trainer_queue_done - any of the two threads. The command's last: it is counted out and its owner is called. */
+void trainer_queue_done(struct trainer *t, struct command *command);
 
 /* trainer_queue_reads - how many of those that only read wait. trainer_queue_take_read - the first, whose turn it is; NULL: none.
  * trainer_queue_again - it waits for another turn, behind all others that read. */
 uint64_t trainer_queue_reads(struct trainer *t);
-struct job *trainer_queue_take_read(struct trainer *t);
-void trainer_queue_again(struct trainer *t, struct job *job);
+struct command *trainer_queue_take_read(struct trainer *t);
+void trainer_queue_again(struct trainer *t, struct command *command);
 
 /* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
 int trainer_long_work_check(struct trainer *t, struct err *err);
@@ -105,18 +125,23 @@ int trainer_long_work_check(struct trainer *t, struct err *err);
 
 void *trainer_thread(void *trainer);
 
-/* trainer_checkpoint - where the WAL has grown large, or nobody waits. Its bytes then. Whose the store is. */
-uint64_t trainer_checkpoint(struct trainer *t, bool idle);
-
 /* ---- trainer/group_commit.c ---- */
 
 void trainer_group_init(struct trainer_group *g);
 
-/* trainer_group_add - takes one job into the group. Whatever is wrong with the job itself fails that job alone; a storage error
+/* trainer_group_add - takes one command into the group. Whatever is wrong with the command itself fails that command alone; a storage error
  * fails the group. */
-void trainer_group_add(struct trainer *t, struct trainer_group *g, struct job *job);
+void trainer_group_add(struct trainer *t, struct trainer_group *g, struct command *command);
 
-/* trainer_group_finish - commits, publishes and completes what the group holds; it is empty then. */
+/* trainer_group_open - its transaction, unless it is open or lost. trainer_cannot_apply - what the fold has refused though it was checked:
+ * ends the process. */
+void trainer_group_open(struct trainer *t, struct trainer_group *g);
+void trainer_cannot_apply(const struct err *err);
+
+/* trainer_group_idle - a chunk of the idle rehearsal, into an empty group. */
+void trainer_group_idle(struct trainer *t, struct trainer_group *g);
+
+/* trainer_group_finish - commits, applies, publishes and completes what the group holds; it is empty then. */
 void trainer_group_finish(struct trainer *t, struct trainer_group *g);
 
 /* ---- trainer/publish.c ---- */
@@ -125,51 +150,65 @@ void trainer_group_finish(struct trainer *t, struct trainer_group *g);
  * answered with a failure. */
 void trainer_publish(struct trainer *t);
 
-/* trainer_restore - `work` is what is published again: what was applied since the last trainer_publish() is thrown away. */
-void trainer_restore(struct trainer *t);
-
 /* trainer_storage_error - something has failed. Where it was the disk it is counted, and after a failed sync training ends. Whoever
  * calls what writes says so at once: also where a sync fails in a checkpoint, of which no client's request knows.
  * trainer_upkeep_error - the same of what nobody asked for, so that the log is told as well, at most once a minute. */
 void trainer_storage_error(struct trainer *t, const struct err *err);
 void trainer_upkeep_error(struct trainer *t, const char *what, const struct err *err);
 
-/* trainer_tell - to whoever wants notes. trainer_drift - whether an alarm was raised since the last look, and which.
- * trainer_tell_drift - to them, and to the log. */
-void trainer_tell(const struct trainer *t, const struct note *note);
-bool trainer_drift(struct trainer *t, struct note *alarm);
-void trainer_tell_drift(const struct trainer *t, const struct note *alarm);
+/* trainer_notify - to whoever wants notes. trainer_drift - whether an alarm was raised since the last look, and which.
+ * trainer_notify_drift - to them, and to the log. trainer_notify_warnings - to both, each that was raised or cleared since the last look. */
+void trainer_notify(const struct trainer *t, const struct notice *notice);
+bool trainer_drift(struct trainer *t, struct notice *alarm);
+void trainer_notify_drift(const struct trainer *t, const struct notice *alarm);
+void trainer_notify_warnings(struct trainer *t);
 
 /* ---- trainer/snapshots.c ---- */
 
-/* trainer_snapshot - takes one of `work`, and thins out the others. out, err: may be NULL. */
+/* trainer_snapshot - takes one of `work`, and prunes the others. out, err: may be NULL. */
 int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
                      struct err *err);
 
 /* trainer_snapshot_taken - one of `work` is in the store: remembered, counted, told. */
 void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken);
 
-/* trainer_snapshot_ask, trainer_snapshot_amend, trainer_snapshot_activate - JOB_SNAPSHOT, JOB_AMEND, JOB_ACTIVATE. */
-int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err);
-int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err);
-int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err);
+/* trainer_snapshot_request, trainer_snapshot_update, trainer_snapshot_activate - COMMAND_SNAPSHOT, COMMAND_UPDATE, COMMAND_ACTIVATE. */
+int trainer_snapshot_request(struct trainer *t, struct command *command, struct err *err);
+int trainer_snapshot_update(struct trainer *t, struct command *command, struct err *err);
+int trainer_snapshot_activate(struct trainer *t, struct command *command, struct err *err);
 
 /* ---- trainer/rehearsal.c ---- */
 
-/* trainer_rehearsal_begin - JOB_REHEARSE. */
-int trainer_rehearsal_begin(struct trainer *t, struct job *job, struct err *err);
+/* trainer_rehearsal_begin - COMMAND_REHEARSE. */
+int trainer_rehearsal_begin(struct trainer *t, struct command *command, struct err *err);
 
-/* trainer_rehearsal_chunk - the next chunk, behind whatever the group holds. trainer_rehearsal_report - after that group. */
+/* trainer_rehearsal_chunk - the next chunk, behind whatever the group holds. trainer_rehearsal_apply - once that is committed.
+ * trainer_rehearsal_report - after that group. */
+void trainer_rehearsal_apply(struct trainer *t, struct trainer_group *g);
 void trainer_rehearsal_chunk(struct trainer *t, struct trainer_group *g, uint64_t target_us);
 void trainer_rehearsal_report(struct trainer *t, const struct trainer_group *g);
 
 /* trainer_rehearsal_end - the one that is running; what was committed of it stays. err: why, or NULL. */
 void trainer_rehearsal_end(struct trainer *t, enum job_state state, const struct err *err);
 
+/* ---- trainer/idle.c ---- */
+
+/* trainer_idle_learned - so many new samples are in the log and applied. */
+void trainer_idle_learned(struct trainer *t, uint64_t samples);
+
+/* trainer_idle_wait_us - until the next chunk is due: 0, now; UINT64_MAX, none is. trainer_idle_next - its event; false: there is none.
+ * trainer_idle_report - after the group that it was. */
+uint64_t trainer_idle_wait_us(const struct trainer *t);
+bool trainer_idle_next(struct trainer *t, struct event *event);
+void trainer_idle_report(struct trainer *t, const struct trainer_group *g);
+
+/* trainer_idle_end - what is left is not done any more. err: why, or NULL. */
+void trainer_idle_end(struct trainer *t, enum job_state state, const struct err *err);
+
 /* ---- trainer/unlearning.c ---- */
 
-/* trainer_edit_begin - JOB_EDIT: begins, or joins the one at work. */
-int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err);
+/* trainer_edit_begin - COMMAND_EDIT: begins, or joins the one at work. */
+int trainer_edit_begin(struct trainer *t, struct command *command, struct err *err);
 
 /* trainer_edit_take_up - what was accepted before the last stop or crash; before the thread is there. */
 void trainer_edit_take_up(struct trainer *t);

@@ -27,7 +27,7 @@ struct jobs *jobs_create(int64_t first_id, struct err *err)
 {
     struct jobs *jobs = calloc(1, sizeof *jobs);
     if (jobs == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for the table of jobs");
+        err_memory(err, "the table of jobs");
         return NULL;
     }
     (void)pthread_mutex_init(&jobs->lock, NULL);
@@ -91,7 +91,7 @@ void jobs_listen(struct jobs *jobs, void (*changed)(void *context, const struct 
 }
 
 /* Without the lock, by the thread that does the work: only that one changes a job. */
-static void tell(struct jobs *jobs, int64_t id)
+static void notify(struct jobs *jobs, int64_t id)
 {
     struct job_status job;
     (void)pthread_mutex_lock(&jobs->lock);
@@ -103,6 +103,13 @@ static void tell(struct jobs *jobs, int64_t id)
         changed(context, &job);
 }
 
+/* With the lock held. */
+static void take_out(struct jobs *jobs, struct entry *entry)
+{
+    jobs->n--;
+    memmove(entry, entry + 1, (size_t)(&jobs->list[jobs->n] - entry) * sizeof *entry);
+}
+
 /* With the lock held: a place at the end. There are fewer kinds than places, so one of a full list has ended. */
 static struct entry *add(struct jobs *jobs)
 {
@@ -111,8 +118,8 @@ static struct entry *add(struct jobs *jobs)
         return &jobs->list[jobs->n++];
     while (jobs->list[leaves].status.state == JOB_STATE_RUNNING)
         leaves++;
-    memmove(&jobs->list[leaves], &jobs->list[leaves + 1], (JOBS_KEPT - 1 - leaves) * sizeof jobs->list[0]);
-    return &jobs->list[JOBS_KEPT - 1];
+    take_out(jobs, &jobs->list[leaves]);
+    return &jobs->list[jobs->n++];
 }
 
 int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, uint64_t passes, uint64_t revision,
@@ -140,7 +147,7 @@ int64_t jobs_begin(struct jobs *jobs, const char *kind, uint64_t steps_total, ui
     }
     (void)pthread_mutex_unlock(&jobs->lock);
     if (id >= 0)
-        tell(jobs, id);
+        notify(jobs, id);
     return id;
 }
 
@@ -153,7 +160,7 @@ void jobs_progress(struct jobs *jobs, int64_t id, uint64_t steps, uint64_t pass,
     job->pass = pass;
     job->revision = revision;
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs, id);
+    notify(jobs, id);
 }
 
 void jobs_total(struct jobs *jobs, int64_t id, uint64_t steps_total)
@@ -172,7 +179,7 @@ void jobs_trouble(struct jobs *jobs, int64_t id, const struct err *err, const ch
     job->err = *err;
     job->then = then;
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs, id);
+    notify(jobs, id);
 }
 
 /* Takes the watches out that are of that job (id), or whose time is over (now_ms); with the lock held. */
@@ -213,8 +220,17 @@ void jobs_end(struct jobs *jobs, int64_t id, enum job_state state, const struct 
     job->then = err != NULL ? job->then : NULL;
     struct job_watch *watches = take_watches(jobs, id, INT64_MIN);
     (void)pthread_mutex_unlock(&jobs->lock);
-    tell(jobs, id);
+    notify(jobs, id);
     call(watches);
+}
+
+void jobs_forget(struct jobs *jobs, int64_t id)
+{
+    (void)pthread_mutex_lock(&jobs->lock);
+    struct entry *entry = find(jobs, id);
+    if (entry != NULL && entry->status.state != JOB_STATE_RUNNING)
+        take_out(jobs, entry);
+    (void)pthread_mutex_unlock(&jobs->lock);
 }
 
 size_t jobs_running(struct jobs *jobs)

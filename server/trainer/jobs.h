@@ -1,4 +1,4 @@
-/* jobs.h - long work that goes on behind the answers, and what is told of it: GET /jobs.
+/* jobs.h - long work that goes on behind the responses, and what is told of it: GET /jobs.
  *
  * Whoever does the work (the trainer, chunk by chunk) reports to this table; anybody may look, and may wait for the end. The
  * table knows nothing of the kinds of work: "rehearse" is a word to it.
@@ -17,7 +17,6 @@
 #ifndef CONVD_SERVER_TRAINER_JOBS_H
 #define CONVD_SERVER_TRAINER_JOBS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +67,9 @@ void jobs_trouble(struct jobs *jobs, int64_t id, const struct err *err, const ch
 
 /* jobs_end - a running job ends in that state; err NULL: nothing to say. Calls those who wait for it. */
 void jobs_end(struct jobs *jobs, int64_t id, enum job_state state, const struct err *err);
+
+/* jobs_forget - a job that has ended is remembered no more; one that is not known, or runs, stays as it is. */
+void jobs_forget(struct jobs *jobs, int64_t id);
 
 /* jobs_running - how many run. */
 size_t jobs_running(struct jobs *jobs);

@@ -1,5 +1,5 @@
-/* loop.c - the one thread that writes. Its round: what was asked for, in that order, neighbours that go into the log
- * as one group and all else by itself; then what only reads; then a chunk of the work on the past. */
+/* loop.c - the one thread that writes. Its round: what was asked for, in that order, neighbouring trainings as one group and all
+ * else by itself; then what only reads; then a chunk of the work on the past. */
 #include <unistd.h>
 
 #include "server/common/clock.h"
@@ -7,80 +7,105 @@
 #include "server/trainer/internal.h"
 
 #define KEYS_MAX      1000000u   /* some 300 MB of them */
+#define CHUNKS_ALONE  10         /* in one transaction: a slow disk's sync costs a few per cent */
 #define WAL_BYTES_MAX (8u << 20) /* checkpoint between rounds when the WAL is larger */
 
-static int cancel(struct trainer *t, struct job *job, struct err *err)
+static int cancel(struct trainer *t, struct command *command, struct err *err)
 {
-    if (jobs_find(t->jobs, job->job_id, &job->job_status) == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no job %lld; GET /jobs lists them", (long long)job->job_id);
-    if (job->job_status.state != JOB_STATE_RUNNING)
-        return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)job->job_id,
-                       job_state_name(job->job_status.state));
-    if (job->job_id == t->rehearse_job && t->rehearsing)
+    if (jobs_find(t->jobs, command->job_id, &command->job_status) == 0)
+        return err_set(err, ERR_NOT_FOUND, "job %lld does not exist; GET /jobs lists them", (long long)command->job_id);
+    if (command->job_status.state != JOB_STATE_RUNNING)
+        return err_set(err, ERR_CONFLICT, "job %lld is %s already", (long long)command->job_id,
+                       job_state_name(command->job_status.state));
+    if (command->job_id == t->rehearse_job && t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_CANCELLED, NULL);
+    else if (command->job_id == t->idle.job)
+        trainer_idle_end(t, JOB_STATE_CANCELLED, NULL);
     else if (trainer_edit_cancel(t, err) != 0)
         return -1;
-    (void)jobs_find(t->jobs, job->job_id, &job->job_status);
+    (void)jobs_find(t->jobs, command->job_id, &command->job_status);
     return 0;
 }
 
-static void run_alone(struct trainer *t, struct job *job)
+static void run_alone(struct trainer *t, struct command *command)
 {
     struct err err = {0};
     int status = -1;
-    job->revision = t->work->revision;
-    job->step = t->work->step;
-    switch (job->kind) {
-    case JOB_SNAPSHOT:
-        status = trainer_snapshot_ask(t, job, &err);
+    command->revision = t->work->revision;
+    command->step = t->work->step;
+    switch (command->kind) {
+    case COMMAND_SNAPSHOT:
+        status = trainer_snapshot_request(t, command, &err);
         break;
-    case JOB_ACTIVATE:
-        status = trainer_snapshot_activate(t, job, &err);
+    case COMMAND_ACTIVATE:
+        status = trainer_snapshot_activate(t, command, &err);
         break;
-    case JOB_DROP:
-        status = store_snapshot_drop(t->store, job->snapshot_id, &err);
+    case COMMAND_DROP:
+        status = store_snapshot_drop(t->store, command->snapshot_id, &err);
         break;
-    case JOB_AMEND:
-        status = trainer_snapshot_amend(t, job, &err);
+    case COMMAND_UPDATE:
+        status = trainer_snapshot_update(t, command, &err);
         break;
-    case JOB_REHEARSE:
-        status = trainer_rehearsal_begin(t, job, &err);
+    case COMMAND_REHEARSE:
+        status = trainer_rehearsal_begin(t, command, &err);
         break;
-    case JOB_EDIT:
-        status = trainer_edit_begin(t, job, &err);
+    case COMMAND_EDIT:
+        status = trainer_edit_begin(t, command, &err);
         break;
-    case JOB_CANCEL:
-        status = cancel(t, job, &err);
+    case COMMAND_CANCEL:
+        status = cancel(t, command, &err);
         break;
-    case JOB_TRAIN:
-    case JOB_CLASS:
-    case JOB_TUNE:
-    case JOB_SNAPSHOTS:
-    case JOB_READ:
+    case COMMAND_TRAIN:
+    case COMMAND_CLASS:
+    case COMMAND_TUNE:
+    case COMMAND_SNAPSHOTS:
+    case COMMAND_PUBLISH:
+    case COMMAND_READ:
         err_set(&err, ERR_INTERNAL, "a job for the log, or one that only reads");
         break;
     }
     if (status != 0) {
         trainer_storage_error(t, &err);
-        trainer_fail(job, &err);
+        trainer_fail(command, &err);
     }
-    trainer_queue_done(t, job);
+    trainer_queue_done(t, command);
 }
 
-static void run_read(struct trainer *t, struct job *job)
+/* Behind the round's group: what is published is `work`. */
+static void publish_again(struct trainer *t)
+{
+    struct revision *revision = model_acquire(t->model);
+    const bool has_novelty = revision->novelty != NULL;
+    model_release(t->model, revision);
+    if (!has_novelty)
+        trainer_publish(t);
+}
+
+static int read_of(struct trainer *t, struct command *command, struct err *err)
+{
+    if (command->kind == COMMAND_SNAPSHOTS)
+        return store_snapshots(t->store, &command->list, &command->n_list, err);
+    if (command->kind == COMMAND_READ)
+        return command->read(command, t->store, err);
+    publish_again(t);
+    return 0;
+}
+
+static void run_read(struct trainer *t, struct command *command)
 {
     struct err err = {0};
-    job->revision = t->work->revision;
-    job->step = t->work->step;
-    const int status = job->kind == JOB_SNAPSHOTS ? store_snapshots(t->store, &job->list, &job->n_list, &err)
-                                                  : job->read(job, t->store, &err);
+    command->revision = t->work->revision;
+    command->step = t->work->step;
+    const int status = read_of(t, command, &err);
+    if (store_sync_failed(t->store)) /* what it reads may have to be written first */
+        trainer_storage_error(t, &err);
     if (status > 0) {
-        trainer_queue_again(t, job);
+        trainer_queue_again(t, command);
         return;
     }
     if (status < 0)
-        trainer_fail(job, &err);
-    trainer_queue_done(t, job);
+        trainer_fail(command, &err);
+    trainer_queue_done(t, command);
 }
 
 /* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting: each that waits once, until their
@@ -89,55 +114,65 @@ static void run_reads(struct trainer *t)
 {
     const uint64_t begin = clock_us();
     uint64_t n = trainer_queue_reads(t);
-    struct job *job;
-    while (n-- > 0 && (job = trainer_queue_take_read(t)) != NULL) {
-        run_read(t, job);
+    struct command *command;
+    while (n-- > 0 && (command = trainer_queue_take_read(t)) != NULL) {
+        run_read(t, command);
         if (clock_us() - begin >= READS_US)
             break;
     }
 }
 
-static bool goes_into_log(const struct job *job)
+static bool goes_into_log(const struct command *command)
 {
-    return job->kind == JOB_TRAIN || job->kind == JOB_CLASS || job->kind == JOB_TUNE;
+    return command->kind == COMMAND_CLASS || command->kind == COMMAND_TUNE;
 }
 
 /* Into the group, or done at once. */
-static void sort_in(struct trainer *t, struct trainer_group *g, struct job *jobs)
+static void sort_in(struct trainer *t, struct trainer_group *g, struct command *commands)
 {
-    for (struct job *job = jobs, *next; job != NULL; job = next) {
-        next = job->next;
-        if (goes_into_log(job)) {
-            trainer_group_add(t, g, job);
-        } else {
+    for (struct command *command = commands, *next; command != NULL; command = next) {
+        next = command->next;
+        if (command->kind == COMMAND_TRAIN) {
+            trainer_group_add(t, g, command);
+            continue;
+        }
+        trainer_group_finish(t, g);
+        if (goes_into_log(command)) {
+            trainer_group_add(t, g, command);
             trainer_group_finish(t, g);
-            run_alone(t, job);
+        } else {
+            run_alone(t, command);
         }
     }
 }
 
-static void run_round(struct trainer *t, struct job *jobs)
+static void run_round(struct trainer *t, struct command *commands)
 {
     const uint64_t begin = clock_us();
-    const bool busy = jobs != NULL;
+    const bool busy = commands != NULL;
     struct trainer_group group;
-    pace_begin();
+    throttle_begin();
     trainer_group_init(&group);
-    sort_in(t, &group, jobs);
-    if (t->rehearsing)
+    sort_in(t, &group, commands);
+    for (unsigned n = t->config.alone && !busy ? CHUNKS_ALONE : 1; t->rehearsing && n > 0; n--)
         trainer_rehearsal_chunk(t, &group, busy ? CHUNK_US : CHUNK_IDLE_US);
+    if (!busy && trainer_idle_wait_us(t) == 0)
+        trainer_group_idle(t, &group);
     trainer_group_finish(t, &group);
+    t->idle.busy_us = busy ? clock_us() : t->idle.busy_us;
     run_reads(t);
     if (rebuild_wait_us(&t->rebuild) == 0)
         trainer_edit_work(t, busy, clock_us() - begin);
-    if (past_active(t->past, NULL))
-        past_work(t->past, CHUNK_US);
+    if (revision_cache_active(t->revision_cache, NULL))
+        revision_cache_work(t->revision_cache, CHUNK_US);
+    trainer_notify_warnings(t);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
     (void)pthread_mutex_unlock(&t->lock);
 }
 
-uint64_t trainer_checkpoint(struct trainer *t, bool idle)
+/* Where the WAL has grown large, or nobody waits. Its bytes then. */
+static uint64_t trainer_checkpoint(struct trainer *t, bool idle)
 {
     const uint64_t bytes = store_wal_bytes(t->store);
     if (bytes <= WAL_BYTES_MAX && !(idle && bytes > 0))
@@ -173,11 +208,12 @@ static bool keys_are_due(const struct trainer *t, uint64_t now)
 /* Off until the next start. What is asked for from then on is refused at once. */
 static void turn_off(struct trainer *t, const struct err *why)
 {
-    log_line(LOG_LINE_ERROR,
-             "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
-             why->text);
+    logger_line(LOG_LINE_ERROR,
+                "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
+                why->text);
     if (t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
+    trainer_idle_end(t, JOB_STATE_FAILED, why);
     if (rebuild_active(&t->rebuild))
         trainer_edit_stop(t, why);
     (void)pthread_mutex_lock(&t->lock);
@@ -218,7 +254,7 @@ static void upkeep(struct trainer *t, bool idle)
         if (status != 1)
             t->keys_clock_us = now; /* else the next turn has more of them */
         if (status < 0)
-            trainer_upkeep_error(t, "forgetting old keys", &err);
+            trainer_upkeep_error(t, "deleting old keys", &err);
     }
     (void)pthread_mutex_lock(&t->lock);
     t->stats.wal_bytes = wal_bytes;
@@ -226,10 +262,13 @@ static void upkeep(struct trainer *t, bool idle)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
-/* When something long wants its chunk, whether there are jobs or not: 0, now. */
+/* When something long wants its chunk, whether there are commands or not: 0, now. */
 static uint64_t work_due_us(const struct trainer *t)
 {
-    return t->rehearsing || past_active(t->past, NULL) ? 0 : rebuild_wait_us(&t->rebuild);
+    if (t->rehearsing || revision_cache_active(t->revision_cache, NULL))
+        return 0;
+    const uint64_t rebuild_us = rebuild_wait_us(&t->rebuild), idle_us = trainer_idle_wait_us(t);
+    return rebuild_us < idle_us ? rebuild_us : idle_us;
 }
 
 void *trainer_thread(void *trainer)
@@ -237,21 +276,26 @@ void *trainer_thread(void *trainer)
     struct trainer *t = trainer;
     atomic_store(&t->tid, gettid());
     store_take(t->store);
+    trainer_notify_warnings(t);
     for (;;) {
         const struct trainer_turn turn = trainer_queue_wait(t, work_due_us(t));
         struct err why;
         if (turn.quiesced && t->rehearsing) {
-            err_set(&why, ERR_STOPPING, "the daemon is stopping");
+            err_set(&why, ERR_STOPPING, "convd is stopping");
             trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &why);
         }
+        if (turn.quiesced && t->idle.left > 0) {
+            err_set(&why, ERR_STOPPING, "convd is stopping");
+            trainer_idle_end(t, JOB_STATE_CANCELLED, &why);
+        }
         if (turn.quiesced && rebuild_active(&t->rebuild)) {
-            err_set(&why, ERR_STOPPING, "the daemon is stopping; the next start takes it up again");
+            err_set(&why, ERR_STOPPING, "convd is stopping; the next start resumes it");
             trainer_edit_stop(t, &why);
         }
         if (turn.stop)
             break;
-        if (turn.jobs != NULL || turn.reads || work_due_us(t) == 0)
-            run_round(t, turn.jobs);
+        if (turn.commands != NULL || turn.reads || work_due_us(t) == 0)
+            run_round(t, turn.commands);
         upkeep(t, turn.idle);
     }
     if (t->work->revision != t->snapshot_revision && is_on(t))
@@ -260,7 +304,7 @@ void *trainer_thread(void *trainer)
     if (t->stop_status == 0 && t->off.code == ERR_NONE && store_wal_bytes(t->store) > 0)
         t->stop_status = store_checkpoint(t->store, false, &t->stop_err);
     rebuild_fini(&t->rebuild);
-    past_forget(t->past);
+    revision_cache_forget(t->revision_cache);
     store_close(t->store);
     t->store = NULL;
     return NULL;

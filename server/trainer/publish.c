@@ -1,4 +1,4 @@
-/* publish.c - what has been committed is shown and told; what has not is taken back. */
+/* publish.c - what has been committed and applied is shown and told. */
 #include <time.h>
 
 #include "server/common/clock.h"
@@ -7,34 +7,17 @@
 
 #define COMPLAIN_US (60 * (uint64_t)SECOND_US)
 
-/* Going back takes classes away, and their columns mean nothing until others come: from then on those of before are not to be used. */
-static void mind_columns(struct trainer *t)
-{
-    const uint32_t n = t->work->n_classes;
-    if (n > t->n_columns && t->n_columns < t->columns_most)
-        atomic_store(&t->columns, t->work->revision);
-    t->columns_most = n > t->columns_most ? n : t->columns_most;
-    t->n_columns = n;
-}
-
-/* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The jobs are
+/* Out of memory here only means that readers hold old revisions: they let go soon, and a slot comes back. The commands are
  * applied already; they must not be answered with a failure. */
 void trainer_publish(struct trainer *t)
 {
     struct err err;
-    mind_columns(t);
-    while (model_publish(t->model, t->work, &err) != 0)
+    if (t->work->n_classes > t->columns_left) { /* another class has the column of one that going back took away */
+        t->columns = t->work->revision;
+        t->columns_left = SHAPE_CLASSES_MAX;
+    }
+    while (model_publish(t->model, t->work, t->columns, &err) != 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    learner_mark(t->work);
-}
-
-/* The copy needs no memory: `work` never shrinks. */
-void trainer_restore(struct trainer *t)
-{
-    struct revision *published = model_acquire(t->model);
-    learner_restore(t->work, published->learner);
-    model_release(t->model, published);
-    t->alarms = t->work->tally.drift.alarms;
 }
 
 void trainer_storage_error(struct trainer *t, const struct err *err)
@@ -55,32 +38,55 @@ void trainer_upkeep_error(struct trainer *t, const char *what, const struct err 
     if (t->complained_us != 0 && now - t->complained_us < COMPLAIN_US && !store_sync_failed(t->store))
         return;
     t->complained_us = now;
-    log_line(LOG_LINE_ERROR, "%s failed: %s", what, err->text);
+    logger_line(LOG_LINE_ERROR, "%s failed: %s", what, err->text);
 }
 
-void trainer_tell(const struct trainer *t, const struct note *note)
+void trainer_notify(const struct trainer *t, const struct notice *notice)
 {
-    if (t->config.note != NULL)
-        t->config.note(t->config.note_context, note);
+    if (t->config.notify != NULL)
+        t->config.notify(t->config.notify_context, notice);
 }
 
 /* Going back may have taken some away. */
-bool trainer_drift(struct trainer *t, struct note *alarm)
+bool trainer_drift(struct trainer *t, struct notice *alarm)
 {
     const struct drift *drift = &t->work->tally.drift;
     const bool raised = drift->alarms > t->alarms;
     t->alarms = drift->alarms;
     if (raised)
-        *alarm = (struct note){.kind = NOTE_DRIFT,
-                               .revision = t->work->revision,
-                               .samples = drift_at(drift, drift_recent(drift) - 1),
-                               .alarms = drift->alarms};
+        *alarm = (struct notice){.kind = NOTICE_DRIFT,
+                                 .revision = t->work->revision,
+                                 .samples = drift_at(drift, drift_recent(drift) - 1),
+                                 .alarms = drift->alarms};
     return raised;
 }
 
-void trainer_tell_drift(const struct trainer *t, const struct note *alarm)
+void trainer_notify_drift(const struct trainer *t, const struct notice *alarm)
 {
-    log_line(LOG_LINE_WARNING, "drift: the model errs more often than it did; alarm %llu, at sample %llu",
-             (unsigned long long)alarm->alarms, (unsigned long long)alarm->samples);
-    trainer_tell(t, alarm);
+    logger_line(LOG_LINE_WARNING, "drift: the error rate rose; alarm %llu, at sample %llu",
+                (unsigned long long)alarm->alarms, (unsigned long long)alarm->samples);
+    trainer_notify(t, alarm);
+}
+
+void trainer_notify_warnings(struct trainer *t)
+{
+    for (int i = 0; i < HEALTH_N; i++) {
+        const enum health_warning which = (enum health_warning)i;
+        const bool raised = health_raised(&t->work->health, which);
+        char text[HEALTH_TEXT_BYTES];
+        if (raised == t->warned[i])
+            continue;
+        t->warned[i] = raised;
+        if (raised) {
+            health_text(text, sizeof text, t->work, which);
+            logger_line(LOG_LINE_WARNING, "%s", text);
+        } else {
+            logger_line(LOG_LINE_NOTICE, "the warning %s is cleared", health_code(which));
+        }
+        trainer_notify(t, &(struct notice){.kind = NOTICE_WARNING,
+                                           .revision = t->work->revision,
+                                           .samples = t->work->tally.samples,
+                                           .code = health_code(which),
+                                           .text = raised ? text : NULL});
+    }
 }

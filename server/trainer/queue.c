@@ -6,45 +6,45 @@
 
 #define TICK_NS 500000000L /* how often an idle thread looks round                           */
 
-static uint64_t job_samples(const struct job *job)
+static uint64_t command_samples(const struct command *command)
 {
-    return job->kind == JOB_TRAIN ? job->event.as.train.n : 1;
+    return command->kind == COMMAND_TRAIN ? command->event.as.train.n : 1;
 }
 
-static bool only_reads(const struct job *job)
+static bool only_reads(const struct command *command)
 {
-    return job->kind == JOB_READ || job->kind == JOB_SNAPSHOTS;
+    return command->kind == COMMAND_READ || command->kind == COMMAND_SNAPSHOTS || command->kind == COMMAND_PUBLISH;
 }
 
-void trainer_queue_done(struct trainer *t, struct job *job)
+void trainer_queue_done(struct trainer *t, struct command *command)
 {
     (void)pthread_mutex_lock(&t->lock);
-    if (only_reads(job)) {
+    if (only_reads(command)) {
         t->stats.queued_reads--;
     } else {
-        t->stats.queued_jobs--;
-        t->stats.queued_samples -= job_samples(job);
-        t->stats.queued_bytes -= job->bytes;
+        t->stats.queued_commands--;
+        t->stats.queued_samples -= command_samples(command);
+        t->stats.queued_bytes -= command->bytes;
     }
     t->stats.progress++;
     (void)pthread_mutex_unlock(&t->lock);
-    job->done(job);
+    command->done(command);
 }
 
-void trainer_fail(struct job *job, const struct err *err)
+void trainer_fail(struct command *command, const struct err *err)
 {
-    job->status = -1;
-    job->err = *err;
+    command->status = -1;
+    command->err = *err;
 }
 
 /* ---- what only reads ---- */
 
 /* With the lock held. */
-static void append_read(struct trainer *t, struct job *job)
+static void append_read(struct trainer *t, struct command *command)
 {
-    job->next = NULL;
-    *t->last_read = job;
-    t->last_read = &job->next;
+    command->next = NULL;
+    *t->last_read = command;
+    t->last_read = &command->next;
 }
 
 uint64_t trainer_queue_reads(struct trainer *t)
@@ -55,20 +55,20 @@ uint64_t trainer_queue_reads(struct trainer *t)
     return n;
 }
 
-struct job *trainer_queue_take_read(struct trainer *t)
+struct command *trainer_queue_take_read(struct trainer *t)
 {
     (void)pthread_mutex_lock(&t->lock);
-    struct job *job = t->first_read;
-    if (job != NULL && (t->first_read = job->next) == NULL)
+    struct command *command = t->first_read;
+    if (command != NULL && (t->first_read = command->next) == NULL)
         t->last_read = &t->first_read;
     (void)pthread_mutex_unlock(&t->lock);
-    return job;
+    return command;
 }
 
-void trainer_queue_again(struct trainer *t, struct job *job)
+void trainer_queue_again(struct trainer *t, struct command *command)
 {
     (void)pthread_mutex_lock(&t->lock);
-    append_read(t, job);
+    append_read(t, command);
     t->stats.progress++;
     (void)pthread_mutex_unlock(&t->lock);
 }
@@ -76,22 +76,22 @@ void trainer_queue_again(struct trainer *t, struct job *job)
 /* ---- all else ---- */
 
 /* All of it, or as much as one transaction should hold. */
-static struct job *queue_take(struct trainer *t)
+static struct command *queue_take(struct trainer *t)
 {
-    struct job *jobs = t->first, **end = &t->first;
+    struct command *commands = t->first, **end = &t->first;
     uint64_t samples = 0;
-    while (*end != NULL && (samples == 0 || samples + job_samples(*end) <= ROUND_SAMPLES)) {
-        samples += job_samples(*end);
+    while (*end != NULL && (samples == 0 || samples + command_samples(*end) <= ROUND_SAMPLES)) {
+        samples += command_samples(*end);
         end = &(*end)->next;
     }
     if (end == &t->first)
         return NULL;
-    struct job *rest = *end;
+    struct command *rest = *end;
     *end = NULL;
     t->first = rest;
     if (rest == NULL)
         t->last = &t->first;
-    return jobs;
+    return commands;
 }
 
 struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
@@ -107,9 +107,9 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
         until.tv_nsec %= 1000000000L;
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
     }
-    turn.jobs = queue_take(t);
+    turn.commands = queue_take(t);
     turn.reads = t->first_read != NULL;
-    turn.stop = t->stopping && turn.jobs == NULL && !turn.reads;
+    turn.stop = t->stopping && turn.commands == NULL && !turn.reads;
     turn.quiesced = t->quiesced || t->stopping;
     (void)pthread_mutex_unlock(&t->lock);
     return turn;
@@ -128,49 +128,48 @@ int trainer_long_work_check(struct trainer *t, struct err *err)
     (void)pthread_mutex_lock(&t->lock);
     const bool quiesced = t->quiesced || t->stopping;
     (void)pthread_mutex_unlock(&t->lock);
-    return quiesced ? err_set(err, ERR_STOPPING, "the daemon is stopping") : 0;
+    return quiesced ? err_set(err, ERR_STOPPING, "convd is stopping") : 0;
 }
 
-int trainer_submit(struct trainer *t, struct job *job, struct err *err)
+int trainer_submit(struct trainer *t, struct command *command, struct err *err)
 {
-    const uint64_t n = job_samples(job);
+    const uint64_t n = command_samples(command);
     int status = 0;
-    if (job->key != NULL && strnlen(job->key, STORE_KEY_BYTES_MAX + 1) > STORE_KEY_BYTES_MAX)
+    if (command->key != NULL && strnlen(command->key, STORE_KEY_BYTES_MAX + 1) > STORE_KEY_BYTES_MAX)
         return err_set(err, ERR_VALUE, "the Idempotency-Key is longer than %d bytes", STORE_KEY_BYTES_MAX);
-    const bool reads = only_reads(job);
-    job->next = NULL;
-    job->status = 0;
+    const bool reads = only_reads(command);
+    command->next = NULL;
+    command->status = 0;
     (void)pthread_mutex_lock(&t->lock);
     struct trainer_stats *s = &t->stats;
-    /* A job larger than the whole queue may pass when nothing else waits: it could never otherwise. */
+    /* A command larger than the whole queue may pass when nothing else waits: it could never otherwise. */
     const bool full =
-        !reads && s->queued_jobs > 0 &&
-        (s->queued_samples + n > t->config.queue_samples || s->queued_bytes + job->bytes > t->config.queue_bytes);
+        !reads && s->queued_commands > 0 &&
+        (s->queued_samples + n > t->config.queue_samples || s->queued_bytes + command->bytes > t->config.queue_bytes);
     if (t->stopping) {
-        status = err_set(err, ERR_STOPPING, "the daemon is stopping");
+        status = err_set(err, ERR_STOPPING, "convd is stopping");
     } else if (s->storage_failed) {
-        status =
-            err_set(err, ERR_STORAGE, "a write to the disk failed; training is off until the daemon has restarted");
+        status = err_set(err, ERR_STORAGE, "a write to the disk failed: training is off until convd is restarted");
     } else if (t->off.code != ERR_NONE && !reads) {
         status = err_set(err, t->off.code, "%s", t->off.text);
     } else if (full) {
         s->refused_busy++;
-        status = err_set(err, ERR_BUSY, "%llu samples wait to be learned; try again in a moment",
+        status = err_set(err, ERR_BUSY, "the training queue is full: %llu samples wait; try again in a moment",
                          (unsigned long long)s->queued_samples);
-    } else if (reads && !job->goes_on && s->queued_reads >= READS_MAX) {
+    } else if (reads && !command->goes_on && s->queued_reads >= READS_MAX) {
         s->refused_busy++;
-        status =
-            err_set(err, ERR_BUSY, "%u requests that read from the log wait already; try again in a moment", READS_MAX);
+        status = err_set(err, ERR_BUSY, "%u requests wait to read from the log, the limit: try again in a moment",
+                         READS_MAX);
     } else if (reads) {
         s->queued_reads++;
-        append_read(t, job);
+        append_read(t, command);
         (void)pthread_cond_signal(&t->wake);
     } else {
-        s->queued_jobs++;
+        s->queued_commands++;
         s->queued_samples += n;
-        s->queued_bytes += job->bytes;
-        *t->last = job;
-        t->last = &job->next;
+        s->queued_bytes += command->bytes;
+        *t->last = command;
+        t->last = &command->next;
         (void)pthread_cond_signal(&t->wake);
     }
     (void)pthread_mutex_unlock(&t->lock);

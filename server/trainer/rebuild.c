@@ -7,9 +7,11 @@
 
 #include "server/common/clock.h"
 #include "server/common/logger.h"
+#include "server/payload/labels.h"
 
-#define STEP_SAMPLES   64u   /* between two looks at the clock: a millisecond, mostly */
-#define GATHER_SAMPLES 1000u /* likewise                                              */
+#define STEP_SAMPLES  64u  /* between two looks at the clock: a millisecond, mostly */
+#define STAGE_ROWS    500u /* likewise, and a commit                                */
+#define SWEEP_SAMPLES 250u /* likewise                                              */
 
 bool rebuild_pending(const struct rebuild *r)
 {
@@ -18,7 +20,7 @@ bool rebuild_pending(const struct rebuild *r)
 
 bool rebuild_active(const struct rebuild *r)
 {
-    return rebuild_pending(r) && !r->given_up;
+    return (rebuild_pending(r) || r->sweep) && !r->given_up;
 }
 
 uint64_t rebuild_wait_us(const struct rebuild *r)
@@ -48,7 +50,7 @@ void rebuild_fini(struct rebuild *r)
     close_replayer(r);
     look_anew(r);
     edits_fini(&r->edits);
-    r->unread = r->given_up = false;
+    r->unread = r->given_up = r->sweep = false;
     r->failures = 0;
     r->again_us = 0;
 }
@@ -56,7 +58,7 @@ void rebuild_fini(struct rebuild *r)
 void rebuild_halt(struct rebuild *r)
 {
     rebuild_fini(r);
-    r->unread = r->given_up = true;
+    r->unread = r->sweep = r->given_up = true;
 }
 
 int rebuild_drop(struct rebuild *r, struct store *store, struct err *err)
@@ -64,6 +66,7 @@ int rebuild_drop(struct rebuild *r, struct store *store, struct err *err)
     if (store_edits_drop(store, err) != 0)
         return -1;
     rebuild_fini(r);
+    r->sweep = true; /* of what was staged */
     return 0;
 }
 
@@ -74,7 +77,7 @@ static int begin(struct store_replayer **out, const struct rebuild *r, struct st
                  struct err *err)
 {
     const struct replay_want want = {.target = store_revision(store),
-                                     .ground = edits_first(&r->edits) - 1,
+                                     .from = edits_first(&r->edits) - 1,
                                      .from_origin = edits_first(&r->edits) == 1,
                                      .arith = work->arith,
                                      .edits = &r->edits};
@@ -136,11 +139,10 @@ static int look_again(struct rebuild *r, struct store *store, const struct learn
     r->looked = status == 0;
     *left_out = n_void > 0;
     if (n_void > 0)
-        log_line(
-            LOG_LINE_NOTICE,
-            "%zu samples are not edited: the model went back to before them, or to before their new class, or another "
-            "arithmetic has taken over after them",
-            n_void);
+        logger_line(LOG_LINE_NOTICE,
+                    "%zu samples are not edited: the model went back to before them, or to before their new class, or "
+                    "they are older than the baseline",
+                    n_void);
     return status;
 }
 
@@ -155,10 +157,10 @@ static int check_pinned(const struct edits *fresh, struct store *store, bool dro
     if (n_pinned == 0)
         return 0;
     return err_set(err, ERR_CONFLICT,
-                   "snapshot %lld is pinned and learned from what is to be edited%s; it would have to go: say "
-                   "?drop_pinned=1 (--drop-pinned), or let it go first: PATCH /snapshots/%lld {\"pinned\": false} "
+                   "snapshot %lld is pinned and has learned from these samples%s, so it would be deleted: allow that "
+                   "with ?drop_pinned=1 (--drop-pinned), or unpin it first: PATCH /snapshots/%lld {\"pinned\": false} "
                    "(convd snapshots unpin %lld)",
-                   (long long)pinned, n_pinned > 1 ? ", and it is not the only one" : "", (long long)pinned,
+                   (long long)pinned, n_pinned > 1 ? " (and it is not the only one)" : "", (long long)pinned,
                    (long long)pinned);
 }
 
@@ -173,6 +175,15 @@ static enum rebuild_state begin_later(struct rebuild *r)
     r->failures++;
     r->again_us = clock_us() + ms * 1000;
     return REBUILD_FAILED;
+}
+
+/* What was forgotten must go, however often it fails. After a sync that failed the next start goes on with it. */
+static enum rebuild_state not_swept(struct rebuild *r, const struct store *store)
+{
+    if (!store_sync_failed(store))
+        return begin_later(r);
+    r->given_up = true;
+    return REBUILD_GIVEN_UP;
 }
 
 /* What follows from an error of an attempt. */
@@ -204,7 +215,21 @@ static enum rebuild_state not_looked(struct rebuild *r, struct store *store, str
 
 static enum rebuild_state drop_void(struct rebuild *r, struct store *store, struct err *err)
 {
-    return rebuild_drop(r, store, err) == 0 ? REBUILD_DONE : failed(r, store, err);
+    return rebuild_drop(r, store, err) == 0 ? REBUILD_MORE : failed(r, store, err);
+}
+
+/* What was forgotten goes from the file. REBUILD_DONE: all of it has. */
+static enum rebuild_state sweep(struct rebuild *r, struct store *store, uint64_t end_us, struct err *err)
+{
+    int status;
+    while ((status = store_edits_sweep(store, SWEEP_SAMPLES, err)) == 1)
+        if (clock_us() >= end_us)
+            return REBUILD_MORE;
+    if (status < 0)
+        return not_swept(r, store);
+    r->sweep = false;
+    r->failures = 0;
+    return REBUILD_DONE;
 }
 
 /* A snapshot that may not go keeps the edit waiting, until it may: none is pinned meanwhile, but it may have been before the start. */
@@ -219,6 +244,9 @@ static enum rebuild_state resume(struct rebuild *r, struct store *store, const s
 {
     bool left_out;
     close_replayer(r);
+    const enum rebuild_state swept = r->sweep ? sweep(r, store, end_us, err) : REBUILD_DONE;
+    if (swept != REBUILD_DONE)
+        return swept;
     if (read_kept(r, store, err) != 0)
         return failed(r, store, err);
     if (!rebuild_pending(r))
@@ -236,7 +264,7 @@ static enum rebuild_state resume(struct rebuild *r, struct store *store, const s
 enum rebuild_state rebuild_resume(struct rebuild *r, struct store *store, const struct learner *work, struct err *err)
 {
     rebuild_fini(r);
-    r->unread = true;
+    r->unread = r->sweep = true;
     return resume(r, store, work, clock_us(), err);
 }
 
@@ -250,10 +278,10 @@ void rebuild_again(struct rebuild *r)
 /* ---- accepting ---- */
 
 /* For an error in the list of ids: which of them it is. */
-static void point_at(struct err *err, const struct edit_ask *ask, int64_t id)
+static void point_at(struct err *err, const struct edit_request *request, int64_t id)
 {
-    for (size_t i = 0; ask->many && i < ask->n; i++)
-        if (ask->ids[i] == id) {
+    for (size_t i = 0; request->many && i < request->n; i++)
+        if (request->ids[i] == id) {
             err_at(err, "/ids/%zu", i);
             return;
         }
@@ -266,23 +294,23 @@ static int by_id(const void *a, const void *b)
 }
 
 /* In the order of the lists, where each goes to the end then. NULL: no memory. */
-static int64_t *sorted_ids(const struct edit_ask *ask, struct err *err)
+static int64_t *sorted_ids(const struct edit_request *request, struct err *err)
 {
-    int64_t *ids = malloc((ask->n + 1) * sizeof *ids);
+    int64_t *ids = malloc((request->n + 1) * sizeof *ids);
     if (ids == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for %zu ids", ask->n);
+        err_memory(err, "%zu ids", request->n);
         return NULL;
     }
-    memcpy(ids, ask->ids, ask->n * sizeof *ids);
-    qsort(ids, ask->n, sizeof *ids, by_id);
+    memcpy(ids, request->ids, request->n * sizeof *ids);
+    qsort(ids, request->n, sizeof *ids, by_id);
     return ids;
 }
 
 /* Sorts what is asked for into edits of samples that are already among the accepted, and new ones. */
 static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, const struct rebuild *r,
-                    const struct edit_ask *ask, const int64_t *ids, uint32_t label, struct err *err)
+                    const struct edit_request *request, const int64_t *ids, uint32_t label, struct err *err)
 {
-    for (size_t i = 0; i < ask->n; i++) {
+    for (size_t i = 0; i < request->n; i++) {
         const struct edit *accepted = edits_find(&r->edits, ids[i]);
         struct edit edit = {.id = ids[i], .label = label};
         if (accepted != NULL) {
@@ -291,7 +319,7 @@ static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, co
         }
         if (accepted != NULL && accepted->label == EDIT_FORGET && label != EDIT_FORGET) {
             err_set(err, ERR_GONE, "sample %lld is being forgotten", (long long)edit.id);
-            point_at(err, ask, edit.id);
+            point_at(err, request, edit.id);
             return -1;
         }
         *n_same += accepted != NULL && accepted->label == label;
@@ -302,28 +330,26 @@ static int sort_out(struct edits *fresh, struct edits *again, size_t *n_same, co
     return 0;
 }
 
-static int check(struct edits *fresh, struct store *store, const struct learner *work, const struct edit_ask *ask,
-                 struct err *err)
+static int check(struct edits *fresh, struct store *store, const struct learner *work,
+                 const struct edit_request *request, struct err *err)
 {
     size_t at = 0;
     if (store_edits_check(store, work, fresh, &at, err) != 0) {
         if (at < fresh->n)
-            point_at(err, ask, fresh->list[at].id);
+            point_at(err, request, fresh->list[at].id);
         return -1;
     }
-    return fresh->n == 0 ? 0 : check_pinned(fresh, store, ask->drop_pinned, err);
+    return fresh->n == 0 ? 0 : check_pinned(fresh, store, request->drop_pinned, err);
 }
 
 static int find_class(uint32_t *id, struct store *store, const struct learner *work, const char *label,
                       const char *member, struct err *err)
 {
-    const int column = learner_class(work, label, strlen(label));
-    if (column >= 0) {
-        *id = store_class_id(store, (uint32_t)column);
-        return 0;
-    }
-    err_set(err, ERR_LABEL_UNKNOWN, "there is no class \"%s\"; GET /classes lists them", label);
-    return err_at(err, "/%s", member);
+    uint32_t column;
+    if (label_find(&column, label, work, err) != 0)
+        return err_at(err, "/%s", member);
+    *id = store_class_id(store, column);
+    return 0;
 }
 
 /* Edits `all`, of which `fresh` is what is not on the disk yet, become what is accepted; with `anew`, a replay of them begins with the next
@@ -343,23 +369,23 @@ static int accept(struct rebuild *r, struct store *store, struct edits *all, con
     return 0;
 }
 
-static int ask_removal(struct rebuild *r, struct store *store, const struct learner *work, const struct edit_ask *ask,
-                       struct err *err)
+static int accept_removal(struct rebuild *r, struct store *store, const struct learner *work,
+                          const struct edit_request *request, struct err *err)
 {
-    struct edits edits = {.drop_pinned = ask->drop_pinned};
-    uint32_t removed, into = EDIT_FORGET;
-    if (find_class(&removed, store, work, ask->from, ask->forget ? "delete" : "from", err) != 0 ||
-        (!ask->forget && find_class(&into, store, work, ask->label, "into", err) != 0))
+    struct edits edits = {.drop_pinned = request->drop_pinned};
+    uint32_t removed = EDIT_FORGET, into = EDIT_FORGET;
+    if (find_class(&removed, store, work, request->from, request->forget ? "delete" : "from", err) != 0 ||
+        (!request->forget && find_class(&into, store, work, request->label, "into", err) != 0))
         return -1;
     const bool same = r->edits.removes && r->edits.removed == removed && r->edits.into == into;
     if (rebuild_pending(r) && !(r->given_up && same))
-        return err_set(err, ERR_CONFLICT, "the past is being edited: merge or delete a class when that job has ended");
+        return err_set(err, ERR_CONFLICT, "an edit is running: merge or delete a class when its job has ended");
     if (removed == into) {
         err_set(err, ERR_VALUE, "a class cannot be merged into itself");
         return err_at(err, "/into");
     }
     if (store_edits_remove(store, work, &edits, removed, into, err) != 0 ||
-        check_pinned(&edits, store, ask->drop_pinned, err) != 0)
+        check_pinned(&edits, store, request->drop_pinned, err) != 0)
         return -1;
     const struct edits fresh = edits;
     const int status = accept(r, store, &edits, &fresh, true, err);
@@ -377,27 +403,27 @@ static int join(struct edits *into, const struct edits *from, struct err *err)
     return 0;
 }
 
-int rebuild_ask(struct rebuild *r, struct store *store, const struct learner *work, const struct edit_ask *ask,
-                size_t *changed, struct err *err)
+int rebuild_accept(struct rebuild *r, struct store *store, const struct learner *work,
+                   const struct edit_request *request, size_t *changed, struct err *err)
 {
     struct edits fresh = {0}, again = {0}, all = {0};
     size_t n_same = 0;
     uint32_t label = EDIT_FORGET;
     int status = -1;
-    *changed = ask->removes;
+    *changed = request->removes;
     if (read_kept(r, store, err) != 0) /* where the start could not */
         return -1;
-    if (ask->removes)
-        return ask_removal(r, store, work, ask, err);
+    if (request->removes)
+        return accept_removal(r, store, work, request, err);
     if (r->edits.removes)
-        return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: ask again when that job has ended");
-    if (!ask->forget && find_class(&label, store, work, ask->label, "label", err) != 0)
+        return err_set(err, ERR_CONFLICT, "a class is being merged or deleted: try again when that job has ended");
+    if (!request->forget && find_class(&label, store, work, request->label, "label", err) != 0)
         return -1;
-    int64_t *ids = sorted_ids(ask, err);
-    if (ids == NULL || sort_out(&fresh, &again, &n_same, r, ask, ids, label, err) != 0 ||
-        check(&fresh, store, work, ask, err) != 0)
+    int64_t *ids = sorted_ids(request, err);
+    if (ids == NULL || sort_out(&fresh, &again, &n_same, r, request, ids, label, err) != 0 ||
+        check(&fresh, store, work, request, err) != 0)
         goto out;
-    fresh.drop_pinned = again.drop_pinned = ask->drop_pinned || r->edits.drop_pinned;
+    fresh.drop_pinned = again.drop_pinned = request->drop_pinned || r->edits.drop_pinned;
     *changed = fresh.n + again.n + n_same;
     status = 0;
     if (fresh.n + again.n == 0 && (n_same == 0 || r->replayer != NULL))
@@ -443,7 +469,7 @@ static enum rebuild_state take_over(struct rebuild *r, struct store *store, cons
         close_replayer(r);
         return REBUILD_MORE;
     }
-    while ((status = store_edits_gather(store, &r->edits, GATHER_SAMPLES, err)) == 1)
+    while ((status = store_edits_stage(store, r->replayer, &r->edits, STAGE_ROWS, err)) == 1)
         if (clock_us() >= end_us)
             return REBUILD_MORE;
     if (status < 0)
@@ -461,7 +487,8 @@ static enum rebuild_state take_over(struct rebuild *r, struct store *store, cons
         made->forgotten += r->edits.list[i].label == EDIT_FORGET;
     made->relabelled = r->edits.n - made->forgotten;
     rebuild_fini(r);
-    return REBUILD_DONE;
+    r->sweep = true;
+    return REBUILD_MADE;
 }
 
 enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const struct learner *work, uint64_t us,

@@ -1,10 +1,11 @@
-/* rebuild.h - edits of the past, worked in between the trainer's rounds: a replay in chunks, and its end in one transaction.
+/* rebuild.h - edits of the past, worked in between the trainer's rounds, in chunks; one short transaction among them has the model change.
  *
- *     rebuild_ask()      accepts: looks the samples up, refuses what cannot be, makes it durable; begins, or joins what is begun
- *     rebuild_chunk()    replays some milliseconds of the edited log; the last one takes over
+ *     rebuild_accept()      accepts: looks the samples up, refuses what cannot be, makes it durable; begins, or joins what is begun
+ *     rebuild_chunk()    some milliseconds: replays the edited log; writes down what is edited; takes over; and empties what was
+ *                        forgotten, until nothing of it is in the file
  *
  * Edits that come while one is at work join it: where the replay has not come to their first sample yet, it just goes on; else
- * it begins again before that. Meanwhile the model learns on, from a log that grows; the replay follows to its end.
+ * it begins again before that; those that come after it took over are begun when it is through. Meanwhile the model learns on, from a log that grows; the replay follows to its end.
  *
  * What was accepted is on the disk (tables edit_pending, class_pending) before anybody is told so, and stays there until the
  * transaction that takes over. So no failure drops it:
@@ -17,7 +18,7 @@
  *     a crash, a stop                          the next start takes it up: rebuild_resume()
  *
  * Only what has become impossible is dropped, and told: the model went back to before a sample that was to be relabelled, or a class
- * that was to be removed got another meaning. Then there is nothing to be done, and the client may ask for something else.
+ * that was to be removed got another meaning. Then there is nothing to be done, and the client may request for something else.
  *
  * One thread, the trainer's. store/replay/edits.h has the meaning of it all.
  */
@@ -34,7 +35,7 @@
 #define REBUILD_IDS_MAX 10000u /* samples of one request: each is looked up, 5 us, while others wait */
 
 /* What is asked for. */
-struct edit_ask {
+struct edit_request {
     int64_t *ids; /* [n], any order; borrowed                                    */
     size_t n;
     bool many; /* as a list in the body: errors point into it                 */
@@ -49,6 +50,7 @@ struct rebuild {
     struct edits edits;              /* accepted, not in the log yet                                */
     bool unread;                     /* there may be some on the disk that are not in `edits`       */
     bool given_up;                   /* until somebody asks again                                   */
+    bool sweep;                      /* there may be something in the file that was forgotten, or not made */
     struct edits_look *look;         /* at work on `edits`, or NULL                                 */
     bool looked;                     /* they were all looked at, when the store counted             */
     uint64_t class_changes;          /* so many class changes                                       */
@@ -66,8 +68,9 @@ struct rebuild {
 
 /* What has become of it. */
 enum rebuild_state {
-    REBUILD_DONE,     /* nothing is accepted that is not in the log                              */
+    REBUILD_DONE,     /* nothing is accepted that is not in the log, and nothing forgotten that is in the file */
     REBUILD_MORE,     /* at work                                                                 */
+    REBUILD_MADE,     /* likewise, but the model is another from now on                          */
     REBUILD_FAILED,   /* err says why; it begins anew when rebuild_wait_us() is over             */
     REBUILD_GIVEN_UP, /* err says why; it stays accepted, for the next start                     */
     REBUILD_VOID,     /* err says why it has become impossible; it was dropped                   */
@@ -81,31 +84,32 @@ struct rebuild_made {
     char into[LABEL_BYTES_MAX + 1];    /* that of the class that got its samples; "": none, or likewise */
 };
 
-/* rebuild_pending - something is accepted and not in the log, or may be. rebuild_active - and it was not given up: there is a job for it. */
+/* rebuild_pending - something is accepted and not in the log, or may be. rebuild_active - that, or something is still to be emptied, and it
+ * was not given up. */
 bool rebuild_pending(const struct rebuild *rebuild);
 bool rebuild_active(const struct rebuild *rebuild);
 
 /* rebuild_wait_us - until the next chunk is due: 0, now; UINT64_MAX, never. */
 uint64_t rebuild_wait_us(const struct rebuild *rebuild);
 
-/* rebuild_ask - *changed: how many samples are edited by it, or are being edited so already; 0: all are as they are asked to be,
+/* rebuild_accept - *changed: how many samples are edited by it, or are being edited so already; 0: all are as they are asked to be,
  * and nothing is begun.
  * `work`: the live state. Errors, nothing being accepted, and what was accepted before going on as it did: ERR_NOT_FOUND, ERR_GONE,
  * ERR_LABEL_UNKNOWN, ERR_CONFLICT (pinned snapshots; samples that were left behind; a class is removed while nothing else is at
  * work), those of the store. After a sync that failed, it may be found accepted at the next start. */
-int rebuild_ask(struct rebuild *rebuild, struct store *store, const struct learner *work, const struct edit_ask *ask,
-                size_t *changed, struct err *err);
+int rebuild_accept(struct rebuild *rebuild, struct store *store, const struct learner *work,
+                   const struct edit_request *request, size_t *changed, struct err *err);
 
 /* rebuild_resume - begins what was accepted by an earlier process. Relabels that became impossible since are left out, and the log says so. */
 enum rebuild_state rebuild_resume(struct rebuild *rebuild, struct store *store, const struct learner *work,
                                   struct err *err);
 
-/* rebuild_again - the model went back: with its next chunk it begins anew, on the line that is live then; relabels as above. */
+/* rebuild_again - the model went back: with its next chunk it begins anew, on the lineage that is live then; relabels as above. */
 void rebuild_again(struct rebuild *rebuild);
 
-/* rebuild_chunk - of what is due: as much as so many microseconds hold, and a sample at least. REBUILD_DONE: taken over: *state (to
- * be freed) is the model now (NULL: it is what it was), *snapshot was taken of it, *made is what was done. In all other cases nothing has
- * changed. */
+/* rebuild_chunk - of what is due: as much as so many microseconds hold, and a sample at least. REBUILD_MADE: taken over: *state (to
+ * be freed) is the model now, *snapshot was taken of it, *made is what was done. In all other cases the model is what it was. REBUILD_DONE:
+ * the caller empties the WAL. */
 enum rebuild_state rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
                                  struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
                                  struct err *err);

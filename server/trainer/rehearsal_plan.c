@@ -13,9 +13,9 @@
 #define STEP_US    4.0     /* of every step: finding the picture, displacing it                   */
 #define FMA_PER_US 33000.0 /* multiply-adds of a train step: 0.47 million in 14 us with AVX-512   */
 
-struct rehearse_ask rehearse_ask_default(void)
+struct rehearse_options rehearse_options_default(void)
 {
-    return (struct rehearse_ask){
+    return (struct rehearse_options){
         .passes = 1, .rate = (double)NAN, .decay = 1, .jitter = (double)NAN, .rotation = (double)NAN};
 }
 
@@ -27,40 +27,40 @@ static int check_range(double value, double low, double high, const char *name, 
     return err_at(err, "/%s", name);
 }
 
-int rehearse_ask_check(const struct rehearse_ask *ask, struct err *err)
+int rehearse_options_check(const struct rehearse_options *options, struct err *err)
 {
     const struct setting_info *rate = &setting_table[SETTING_RATE];
-    if (check_range(ask->rate, rate->low, rate->high, "rate", err) != 0 ||
-        check_range(ask->decay, REHEARSE_DECAY_MIN, 1, "decay", err) != 0 ||
-        check_range(ask->jitter, 0, JITTER_SHIFT_MAX, "jitter", err) != 0)
+    if (check_range(options->rate, rate->low, rate->high, "rate", err) != 0 ||
+        check_range(options->decay, REHEARSE_DECAY_MIN, 1, "decay", err) != 0 ||
+        check_range(options->jitter, 0, JITTER_SHIFT_MAX, "jitter", err) != 0)
         return -1;
-    return check_range(ask->rotation, 0, JITTER_DEGREES_MAX, "rotation", err);
+    return check_range(options->rotation, 0, JITTER_DEGREES_MAX, "rotation", err);
 }
 
 /* What the arithmetic draws from is in the state or in the event: a pass begins at a step that no other began at, unless
  * the model went back, and then the same thing happening again is as good as another. */
-static uint64_t order_seed(const struct learner *learner)
+static uint64_t order_seed(const struct learner *learner, uint64_t step)
 {
-    return draw_bits(learner->settings.seed, learner->step) >> (64 - SEED_BITS);
+    return draw_bits(learner->settings.seed, step) >> (64 - SEED_BITS);
 }
 
-int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_ask *ask, struct store *store,
+int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_options *options, struct store *store,
                    const struct learner *learner, struct err *err)
 {
     const struct settings *s = &learner->settings;
-    bool all = ask->first_id == 0 && ask->last_id == 0;
-    assert(ask->passes > 0);
+    bool all = options->first_id == 0 && options->last_id == 0;
+    assert(options->passes > 0);
     *plan = (struct rehearse_plan){
-        .first_id = all ? 1 : ask->first_id,
-        .last_id = all ? INT64_MAX : ask->last_id,
-        .passes = ask->passes,
+        .first_id = all ? 1 : options->first_id,
+        .last_id = all ? INT64_MAX : options->last_id,
+        .passes = options->passes,
         .pass = 1,
-        .rate = isnan(ask->rate) ? settings_rate(s, learner->step) : (float)ask->rate,
-        .decay = ask->decay,
-        .by_model = isnan(ask->rate) && s->decay_steps > 0.0F,
+        .rate = isnan(options->rate) ? settings_rate(s, learner->step) : (float)options->rate,
+        .decay = options->decay,
+        .by_model = isnan(options->rate) && s->decay_steps > 0.0F,
         .scale = 1,
-        .jitter = isnan(ask->jitter) ? s->jitter : (float)ask->jitter,
-        .rotation = isnan(ask->rotation) ? s->rotation : (float)ask->rotation,
+        .jitter = isnan(options->jitter) ? s->jitter : (float)options->jitter,
+        .rotation = isnan(options->rotation) ? s->rotation : (float)options->rotation,
     };
     if (store_rehearsable(store, &plan->first_id, &plan->last_id, &plan->n, err) != 0)
         return -1;
@@ -70,7 +70,7 @@ int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_ask *ask, s
         return err_set(err, ERR_CONFLICT,
                        "there is nothing to rehearse: the model has not learned from any sample yet");
     return err_set(err, ERR_CONFLICT, "there is nothing to rehearse: the model has learned from no sample %lld to %lld",
-                   (long long)ask->first_id, (long long)ask->last_id);
+                   (long long)options->first_id, (long long)options->last_id);
 }
 
 bool rehearse_over(const struct rehearse_plan *plan)
@@ -88,14 +88,6 @@ uint64_t rehearse_steps_total(const struct rehearse_plan *plan)
     return plan->passes * plan->n;
 }
 
-/* Of this thread alone: what else the machine does is none of a step's cost. */
-static double clock_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
 uint64_t rehearse_steps_in(const struct rehearse_plan *plan, const struct learner *learner, uint64_t us)
 {
     const struct shape *s = &learner->shape;
@@ -107,14 +99,14 @@ uint64_t rehearse_steps_in(const struct rehearse_plan *plan, const struct learne
     return steps < 1 ? 1 : steps > STEPS_MAX ? STEPS_MAX : (uint64_t)steps;
 }
 
-int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store *store, struct learner *learner,
-                   uint64_t steps_max, struct err *err)
+void rehearse_next(struct event *event, struct rehearse_plan *plan, const struct store *store,
+                   const struct learner *learner, uint64_t step, uint64_t steps_max)
 {
     assert(!rehearse_over(plan) && steps_max > 0);
     if (plan->place == 0)
-        plan->seed = order_seed(learner);
+        plan->seed = order_seed(learner, step);
     if (plan->place == 0 && plan->by_model)
-        plan->rate = (float)((double)settings_rate(&learner->settings, learner->step) * plan->scale);
+        plan->rate = (float)((double)settings_rate(&learner->settings, step) * plan->scale);
     const uint64_t left = plan->n - plan->place, wanted = steps_max < STEPS_MAX ? steps_max : STEPS_MAX;
     *event =
         (struct event){.kind = EVENT_REHEARSE, .revision = store_revision(store) + 1, .created_us = store_now_us()};
@@ -127,11 +119,6 @@ int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store
     event->as.rehearse.rate = plan->rate;
     event->as.rehearse.jitter = plan->jitter;
     event->as.rehearse.rotation = plan->rotation;
-
-    const double begin_us = clock_us();
-    if (store_rehearse(store, learner, event, NULL, NULL, err) != 0)
-        return -1;
-    plan->step_us = (clock_us() - begin_us) / (double)(event->as.rehearse.end - event->as.rehearse.begin);
     plan->place = event->as.rehearse.end;
     if (plan->place == plan->n) {
         plan->place = 0;
@@ -139,5 +126,21 @@ int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store
         plan->rate = (float)((double)plan->rate * plan->decay);
         plan->scale *= plan->decay;
     }
-    return 0;
+}
+
+/* Of this thread alone: what else the machine does is none of a step's cost. */
+static double clock_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+int rehearse_apply(struct rehearse_plan *plan, struct learner *learner, const struct event *event,
+                   const struct rehearse_pictures *pictures, struct err *err)
+{
+    const double begin_us = clock_us();
+    const int status = store_rehearse_apply(learner, event, pictures, err);
+    plan->step_us = (clock_us() - begin_us) / (double)(event->as.rehearse.end - event->as.rehearse.begin);
+    return status;
 }

@@ -1,10 +1,10 @@
 /* rehearsal_plan.h - a rehearsal as a plan: passes over past samples, cut into chunks that are one event each.
  *
- * The trainer and convd train work it off alike:
- *
  *     while (!rehearse_over(&plan))
- *         rehearse_chunk()      one event, applied
- *         store_append()        and, sooner or later, store_commit()
+ *         rehearse_next()       one event
+ *         store_rehearse_read() its pictures: nothing can fail once it is in the log
+ *         journal append        and, sooner or later, commit
+ *         rehearse_apply()
  *
  * Every pass has an order of its own and a step size of its own, rate x decay^(pass - 1); where no rate is asked for, that of the
  * model as the pass begins takes its place: settings_rate(). Where a chunk begins and ends has no
@@ -23,18 +23,18 @@
 #define REHEARSE_DECAY_MIN  0.001 /* up to 1 */
 
 /* What is asked for. NAN: the model's setting. */
-struct rehearse_ask {
+struct rehearse_options {
     uint64_t passes;           /* 1 .. REHEARSE_PASSES_MAX for routes; any number for convd train */
     double rate, decay;        /* of the first pass; from one pass to the next                    */
     double jitter, rotation;   /* pixels, degrees                                                 */
     int64_t first_id, last_id; /* which samples; 0, 0: all                                        */
 };
 
-/* rehearse_ask_default - one pass over all samples, by the model's settings. */
-struct rehearse_ask rehearse_ask_default(void);
+/* rehearse_options_default - one pass over all samples, by the model's settings. */
+struct rehearse_options rehearse_options_default(void);
 
-/* rehearse_ask_check - Errors: ERR_VALUE with the pointer "/rate" and so on. */
-int rehearse_ask_check(const struct rehearse_ask *ask, struct err *err);
+/* rehearse_options_check - Errors: ERR_VALUE with the pointer "/rate" and so on. */
+int rehearse_options_check(const struct rehearse_options *options, struct err *err);
 
 struct rehearse_plan {
     int64_t first_id, last_id;
@@ -50,9 +50,9 @@ struct rehearse_plan {
     double step_us; /* of this thread's processor time, measured; 0: not yet */
 };
 
-/* rehearse_begin - the plan for what is asked, with the samples and settings of now. `ask` has passed rehearse_ask_check().
+/* rehearse_begin - the plan for what is asked, with the samples and settings of now. `options` has passed rehearse_options_check().
  * Errors: ERR_CONFLICT (there is no sample to rehearse), ERR_STORAGE, ERR_MEMORY. */
-int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_ask *ask, struct store *store,
+int rehearse_begin(struct rehearse_plan *plan, const struct rehearse_options *options, struct store *store,
                    const struct learner *learner, struct err *err);
 
 bool rehearse_over(const struct rehearse_plan *plan);
@@ -64,10 +64,13 @@ uint64_t rehearse_steps_total(const struct rehearse_plan *plan); /* of all passe
  * more than four times as long. */
 uint64_t rehearse_steps_in(const struct rehearse_plan *plan, const struct learner *learner, uint64_t us);
 
-/* rehearse_chunk - at most so many steps of the plan (and at most to the end of the pass) as the next event of the log, applied to
- * `learner`; the caller appends *event. Errors: those of store_rehearse(); the learner is then to be thrown away, and
- * the plan as well. */
-int rehearse_chunk(struct event *event, struct rehearse_plan *plan, struct store *store, struct learner *learner,
-                   uint64_t steps_max, struct err *err);
+/* rehearse_next - at most so many steps of the plan (and at most to the end of the pass) as the next event of the log; the plan is behind
+ * them. step: of the model when the event's turn comes, which what is in the log before and not applied yet will bring it to. */
+void rehearse_next(struct event *event, struct rehearse_plan *plan, const struct store *store,
+                   const struct learner *learner, uint64_t step, uint64_t steps_max);
+
+/* rehearse_apply - store_rehearse_apply(), measured. */
+int rehearse_apply(struct rehearse_plan *plan, struct learner *learner, const struct event *event,
+                   const struct rehearse_pictures *pictures, struct err *err);
 
 #endif

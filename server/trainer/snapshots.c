@@ -1,4 +1,4 @@
-/* snapshots.c - snapshots: taken, amended, gone back to. */
+/* snapshots.c - snapshots: taken, updated, gone back to. */
 #include <string.h>
 
 #include "server/common/clock.h"
@@ -11,7 +11,7 @@ void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *take
     t->stats.snapshots++;
     t->stats.last_snapshot_us = store_now_us();
     (void)pthread_mutex_unlock(&t->lock);
-    trainer_tell(t, &(struct note){.kind = NOTE_SNAPSHOT, .snapshot = taken});
+    trainer_notify(t, &(struct notice){.kind = NOTICE_SNAPSHOT, .snapshot = taken});
 }
 
 int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
@@ -27,29 +27,31 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
         *out = taken;
     trainer_snapshot_taken(t, &taken);
     /* Thinning and the checkpoint are upkeep: the snapshot is there, whatever becomes of them. */
-    if (store_snapshots_thin(t->store, t->config.keep_snapshots, &why) != 0)
-        trainer_upkeep_error(t, "thinning snapshots", &why);
+    if (store_snapshots_prune(t->store, t->config.keep_snapshots, &why) != 0)
+        trainer_upkeep_error(t, "snapshot retention", &why);
     if (store_checkpoint(t->store, false, &why) != 0)
         trainer_upkeep_error(t, "a checkpoint", &why);
     return 0;
 }
 
-/* Whether each index that both have means the same class. */
-static bool same_classes(const struct learner *a, const struct learner *b)
+/* What the columns mean when the model goes back: from where on they are others, and how many are left as they were. */
+static void mind_columns(struct trainer *t, const struct learner *target, uint64_t revision)
 {
-    bool same = true;
-    for (uint32_t i = 0; i < a->n_classes && i < b->n_classes && same; i++)
-        same = strcmp(a->labels[i], b->labels[i]) == 0;
-    return same;
+    const uint32_t n = target->n_classes;
+    for (uint32_t i = 0; i < n && i < t->work->n_classes; i++)
+        if (strcmp(target->labels[i], t->work->labels[i]) != 0)
+            t->columns = revision;
+    if (n < t->work->n_classes && n < t->columns_left)
+        t->columns_left = n;
 }
 
 /* Back to an earlier state: one event that says so, then a snapshot, so that the next start need not look for the old one. */
-int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *err)
+int trainer_snapshot_activate(struct trainer *t, struct command *command, struct err *err)
 {
     struct store_snapshot target;
     struct learner *learner = NULL;
-    if (store_snapshot_find(t->store, job->snapshot_id, &target, err) != 0 ||
-        store_snapshot_load(t->store, job->snapshot_id, t->work->arith, &learner, err) != 0)
+    if (store_snapshot_find(t->store, command->snapshot_id, &target, err) != 0 ||
+        store_snapshot_load(t->store, command->snapshot_id, t->work->arith, &learner, err) != 0)
         return -1;
     struct event event = {.kind = EVENT_ACTIVATE,
                           .revision = store_revision(t->store) + 1,
@@ -62,30 +64,29 @@ int trainer_snapshot_activate(struct trainer *t, struct job *job, struct err *er
         status = -1;
     }
     if (status == 0) {
-        if (!same_classes(t->work, learner))
-            atomic_store(&t->columns, event.revision);
+        mind_columns(t, learner, event.revision);
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */
-        t->work->revision = t->went_back = event.revision;
+        t->work->revision = event.revision;
         trainer_publish(t);
         atomic_fetch_add(&t->rewrites, 1);
         t->alarms = t->work->tally.drift.alarms;
-        trainer_tell(t, &(struct note){.kind = NOTE_ACTIVATE,
-                                       .revision = event.revision,
-                                       .target = target.revision,
-                                       .step = t->work->step});
-        if (t->rehearsing) {
-            struct err why;
-            err_set(&why, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);
-            trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &why);
-        }
+        trainer_notify(t, &(struct notice){.kind = NOTICE_ACTIVATE,
+                                           .revision = event.revision,
+                                           .target = target.revision,
+                                           .step = t->work->step});
+        struct err gone;
+        err_set(&gone, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)target.revision);
+        if (t->rehearsing)
+            trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &gone);
+        trainer_idle_end(t, JOB_STATE_CANCELLED, &gone);
         trainer_edit_again(t);
-        job->revision = event.revision;
-        job->step = t->work->step;
+        command->revision = event.revision;
+        command->step = t->work->step;
         /* The event is durable: a failing snapshot costs time at the next start, nothing else. */
         struct err why;
-        if (trainer_snapshot(t, "activate", "", false, &job->snapshot, &why) != 0) {
+        if (trainer_snapshot(t, "activate", "", false, &command->snapshot, &why) != 0) {
             trainer_upkeep_error(t, "a snapshot", &why);
-            job->snapshot = (struct store_snapshot){0};
+            command->snapshot = (struct store_snapshot){0};
         }
     }
     learner_free(learner);
@@ -97,29 +98,24 @@ static int may_pin(const struct trainer *t, struct err *err)
 {
     if (!rebuild_pending(&t->rebuild))
         return 0;
-    if (!rebuild_active(&t->rebuild))
-        return err_set(err, ERR_CONFLICT,
-                       "an edit of the past is still to be made, at the next start or when it is asked for again, and "
-                       "this state will not be the model's then: pin one after it");
-    return err_set(err, ERR_CONFLICT,
-                   "job %lld is editing the past, and this state will not be the model's: pin one after it has ended",
-                   (long long)t->rebuild_job);
+    return err_set(err, ERR_CONFLICT, "an accepted edit may change this state: pin a snapshot after the edit is done");
 }
 
-int trainer_snapshot_ask(struct trainer *t, struct job *job, struct err *err)
+int trainer_snapshot_request(struct trainer *t, struct command *command, struct err *err)
 {
-    if (job->pinned && may_pin(t, err) != 0)
+    if (command->pinned && may_pin(t, err) != 0)
         return -1;
-    return trainer_snapshot(t, "request", job->note, job->pinned, &job->snapshot, err);
+    return trainer_snapshot(t, "request", command->note, command->pinned, &command->snapshot, err);
 }
 
-int trainer_snapshot_amend(struct trainer *t, struct job *job, struct err *err)
+int trainer_snapshot_update(struct trainer *t, struct command *command, struct err *err)
 {
-    if (job->amend_pinned && job->pinned && may_pin(t, err) != 0)
+    if (command->update_pinned && command->pinned && may_pin(t, err) != 0)
         return -1;
-    const int status = store_snapshot_amend(t->store, job->snapshot_id, job->amend_pinned ? &job->pinned : NULL,
-                                            job->amend_note ? job->note : NULL, &job->snapshot, err);
+    const int status =
+        store_snapshot_update(t->store, command->snapshot_id, command->update_pinned ? &command->pinned : NULL,
+                              command->update_note ? command->note : NULL, &command->snapshot, err);
     if (status == 0)
-        trainer_tell(t, &(struct note){.kind = NOTE_AMEND, .snapshot = &job->snapshot});
+        trainer_notify(t, &(struct notice){.kind = NOTICE_UPDATE, .snapshot = &command->snapshot});
     return status;
 }

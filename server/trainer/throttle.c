@@ -9,34 +9,34 @@
 /* Of the calling thread. */
 static _Thread_local uint64_t began_us, seen;
 
-void pace_begin(void)
+void throttle_begin(void)
 {
     began_us = clock_us();
 }
 
-static void take(struct rest *rest)
+static void take(struct yield *yield)
 {
-    const struct pace *pace = (const struct pace *)rest;
+    const struct throttle *throttle = (const struct throttle *)yield;
     const uint64_t worked = clock_us() - began_us;
-    if (worked < PACE_SLICE_US)
+    if (worked < THROTTLE_SLICE_US)
         return;
-    const uint64_t asked = model_asked(pace->model);
+    const uint64_t asked = model_requests(throttle->model);
     if (asked != seen) {
-        const uint64_t us = 2 * worked < PACE_REST_US_MAX ? 2 * worked : PACE_REST_US_MAX;
+        const uint64_t us = 2 * worked < THROTTLE_REST_US_MAX ? 2 * worked : THROTTLE_REST_US_MAX;
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
     }
     seen = asked; /* as it was before: who asked meanwhile counts for the next slice */
-    pace_begin();
+    throttle_begin();
 }
 
-static void go_on(struct rest *rest)
+static void go_on(struct yield *yield)
 {
-    (void)rest;
+    (void)yield;
 }
 
-void pace_init(struct pace *pace, struct model *model, unsigned threads)
+void throttle_init(struct throttle *throttle, struct model *model, unsigned threads)
 {
     cpu_set_t allowed;
     const bool crowded = sched_getaffinity(0, sizeof allowed, &allowed) == 0 && (unsigned)CPU_COUNT(&allowed) < threads;
-    *pace = (struct pace){.rest = {crowded ? take : go_on}, .model = model};
+    *throttle = (struct throttle){.yield = {crowded ? take : go_on}, .model = model};
 }

@@ -43,7 +43,7 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
 {
     struct trainer *t = calloc(1, sizeof *t);
     if (t == NULL) {
-        err_set(err, ERR_MEMORY, "no memory for the trainer");
+        err_memory(err, "the trainer");
         return NULL;
     }
     t->config = *config;
@@ -54,24 +54,24 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->stats.off = t->off.code;
     t->model = model_create(learner, err);
     t->jobs = t->model != NULL ? jobs_create((int64_t)store_revision(store) + 1, err) : NULL;
-    t->past = t->jobs != NULL ? past_create(err) : NULL;
-    if (t->past == NULL) {
+    t->revision_cache = t->jobs != NULL ? revision_cache_create(err) : NULL;
+    if (t->revision_cache == NULL) {
         jobs_free(t->jobs);
         model_free(t->model);
         free(t);
         return NULL;
     }
     t->store = store;
+    t->journal = store_journal(store);
     t->work = learner;
-    t->n_columns = t->columns_most = learner->n_classes;
-    pace_init(&t->pace, t->model, config->threads);
-    learner->rest = &t->pace.rest;
-    store_rest(store, &t->pace.rest);
+    t->columns_left = SHAPE_CLASSES_MAX;
+    throttle_init(&t->throttle, t->model, config->threads);
+    learner->yield = &t->throttle.yield;
+    store_yield(store, &t->throttle.yield);
     t->rebuild.team = learner->ws->team;
     t->rebuild.retry_ms = config->retry_ms;
     t->rebuild.team_least = learner->ws->team_least;
     t->alarms = learner->tally.drift.alarms;
-    learner_mark(learner);
     t->snapshot_revision = newest_snapshot(store);
     t->snapshot_clock_us = clock_us();
     pthread_condattr_t attributes;
@@ -88,12 +88,12 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     }
     return t;
 fail:
-    learner->rest = NULL;
-    store_rest(store, NULL);
+    learner->yield = NULL;
+    store_yield(store, NULL);
     rebuild_fini(&t->rebuild);
     (void)pthread_cond_destroy(&t->wake);
     (void)pthread_mutex_destroy(&t->lock);
-    past_free(t->past);
+    revision_cache_free(t->revision_cache);
     jobs_free(t->jobs);
     model_free(t->model);
     free(t);
@@ -126,11 +126,6 @@ uint64_t trainer_moved(struct trainer *t)
     return number_after(text, "rchar:") + number_after(text, "wchar:");
 }
 
-uint64_t trainer_columns(struct trainer *t)
-{
-    return atomic_load(&t->columns);
-}
-
 uint64_t trainer_rewrites(struct trainer *t)
 {
     return atomic_load(&t->rewrites);
@@ -141,9 +136,9 @@ struct jobs *trainer_jobs(struct trainer *t)
     return t->jobs;
 }
 
-struct past *trainer_past(struct trainer *t)
+struct revision_cache *trainer_revision_cache(struct trainer *t)
 {
-    return t->past;
+    return t->revision_cache;
 }
 
 int trainer_stop(struct trainer *t, struct err *err)
@@ -165,7 +160,7 @@ void trainer_free(struct trainer *t)
     assert(t->store == NULL && "trainer_stop() comes first");
     (void)pthread_cond_destroy(&t->wake);
     (void)pthread_mutex_destroy(&t->lock);
-    past_free(t->past);
+    revision_cache_free(t->revision_cache);
     jobs_free(t->jobs);
     model_free(t->model);
     learner_free(t->work);

@@ -12,37 +12,39 @@
 /* The job of the rebuild ends. */
 static void edit_end(struct trainer *t, enum job_state state, const struct err *err)
 {
+    const int64_t command = t->rebuild_job;
     if (err != NULL)
-        log_line(state == JOB_STATE_FAILED ? LOG_LINE_ERROR : LOG_LINE_NOTICE, "rebuild %s: %s", job_state_name(state),
-                 err->text);
-    jobs_end(t->jobs, t->rebuild_job, state, err);
+        logger_line(state == JOB_STATE_FAILED ? LOG_LINE_ERROR : LOG_LINE_NOTICE, "rebuild %s: %s",
+                    job_state_name(state), err->text);
+    t->rebuild_job = 0;
+    if (command != 0)
+        jobs_end(t->jobs, command, state, err);
 }
 
-static void edit_tell(struct trainer *t)
+static void edit_progress(struct trainer *t)
 {
     uint64_t done, total;
+    if (t->rebuild_job == 0 || !rebuild_pending(&t->rebuild)) /* a job tells how much was replayed */
+        return;
     rebuild_progress(&t->rebuild, &done, &total);
     jobs_total(t->jobs, t->rebuild_job, total);
     jobs_progress(t->jobs, t->rebuild_job, done, 1, t->work->revision);
 }
 
-int trainer_edit_begin(struct trainer *t, struct job *job, struct err *err)
+int trainer_edit_begin(struct trainer *t, struct command *command, struct err *err)
 {
-    const bool active = rebuild_active(&t->rebuild);
     if (trainer_long_work_check(t, err) != 0)
         return -1;
-    const int status = rebuild_ask(&t->rebuild, t->store, t->work, &job->edit, &job->changed, err);
-    const bool still = rebuild_active(&t->rebuild);
-    if (active && !still) /* what waited has become void, whatever became of what was asked for */
-        edit_end(t, JOB_STATE_DONE, NULL);
-    if (status != 0 || !still)
-        return status;
+    if (rebuild_accept(&t->rebuild, t->store, t->work, &command->edit, &command->changed, err) != 0)
+        return -1;
+    if (!rebuild_active(&t->rebuild))
+        return 0;
     atomic_fetch_add(&t->rewrites, 1);
-    if (!active)
+    if (t->rebuild_job == 0)
         t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, err);
     assert(t->rebuild_job > 0 && "one of its kind at a time, and none ran");
-    edit_tell(t);
-    (void)jobs_find(t->jobs, t->rebuild_job, &job->job_status);
+    edit_progress(t);
+    (void)jobs_find(t->jobs, t->rebuild_job, &command->job_status);
     return 0;
 }
 
@@ -56,8 +58,8 @@ static void edit_publish(struct trainer *t, const struct learner *state, const s
     t->alarms = t->work->tally.drift.alarms;
     t->snapshot_clock_us = clock_us();
     t->samples_since_snapshot = 0;
-    trainer_tell(t,
-                 &(struct note){.kind = NOTE_EDIT, .revision = t->work->revision, .step = t->work->step, .edit = made});
+    trainer_notify(
+        t, &(struct notice){.kind = NOTICE_EDIT, .revision = t->work->revision, .step = t->work->step, .edit = made});
     trainer_snapshot_taken(t, taken);
 }
 
@@ -69,25 +71,28 @@ void trainer_edit_empty_wal(struct trainer *t)
     if (t->wal_holds)
         trainer_storage_error(t, &err);
     if (t->wal_holds && !told)
-        log_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may hold what was forgotten: %s", err.text);
+        logger_line(LOG_LINE_ERROR, "the WAL cannot be emptied yet, and may still hold forgotten samples: %s",
+                    err.text);
 }
 
-/* All that was accepted is in the log now. state: the model, unless it is what it was. */
-static void edit_done(struct trainer *t, const struct learner *state, const struct store_snapshot *taken,
+/* The model is another. */
+static void edit_made(struct trainer *t, const struct learner *state, const struct store_snapshot *taken,
                       const struct rebuild_made *made)
 {
     struct job_status job;
-    past_forget(t->past); /* they saw what is forgotten */
-    if (state != NULL) {
-        if (made->removes)
-            atomic_store(&t->columns,
-                         t->went_back = state->revision); /* indices that were looked up before mean others */
-        edit_publish(t, state, taken, made);
-    }
+    revision_cache_forget(t->revision_cache); /* they saw what is forgotten */
+    if (made->removes)
+        t->columns = state->revision;
+    edit_publish(t, state, taken, made);
     atomic_fetch_add(&t->rewrites, 1);
-    trainer_edit_empty_wal(t);
     (void)jobs_find(t->jobs, t->rebuild_job, &job);
     jobs_progress(t->jobs, t->rebuild_job, job.steps_total, 1, t->work->revision);
+}
+
+/* All that was accepted is in the log, and what was forgotten is in no row. */
+static void edit_done(struct trainer *t)
+{
+    trainer_edit_empty_wal(t);
     edit_end(t, JOB_STATE_DONE, NULL);
 }
 
@@ -95,22 +100,25 @@ static void edit_done(struct trainer *t, const struct learner *state, const stru
 static void edit_report(struct trainer *t, enum rebuild_state state, struct err *err)
 {
     if (state == REBUILD_MORE) {
-        edit_tell(t);
+        edit_progress(t);
         return;
     }
     trainer_storage_error(t, err);
     if (state == REBUILD_FAILED) {
-        log_line(LOG_LINE_ERROR, "rebuild failed, and is tried again in %.0f s: %s",
-                 (double)rebuild_wait_us(&t->rebuild) / SECOND_US, err->text);
-        edit_tell(t);
-        jobs_trouble(t->jobs, t->rebuild_job, err, "it stays accepted, and is tried again");
+        logger_line(LOG_LINE_ERROR, "rebuild failed; the next try is in %.0f s: %s",
+                    (double)rebuild_wait_us(&t->rebuild) / SECOND_US, err->text);
+        edit_progress(t);
+        if (t->rebuild_job != 0)
+            jobs_trouble(t->jobs, t->rebuild_job, err,
+                         rebuild_pending(&t->rebuild) ? "the edit stays accepted, and is tried again"
+                                                      : "the edit is made, and the forgotten images will be erased");
         return;
     }
-    if (state == REBUILD_GIVEN_UP)
+    if (state == REBUILD_GIVEN_UP && t->rebuild_job != 0)
         jobs_trouble(t->jobs, t->rebuild_job, err,
                      store_sync_failed(t->store)
-                         ? "it stays accepted: the next start tries it again"
-                         : "it stays accepted: the next start tries it again, or whoever asks for it again");
+                         ? "the edit stays accepted: the next start tries it again"
+                         : "the edit stays accepted: the next start or the next request for it tries again");
     edit_end(t, JOB_STATE_FAILED, err);
 }
 
@@ -124,8 +132,10 @@ void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
     uint64_t us = 2 * round_us; /* a rehearsal may have grown the log, too */
     us = us < least ? least : us > CHUNK_BUSY_MAX_US ? CHUNK_BUSY_MAX_US : us;
     const enum rebuild_state state = rebuild_chunk(&t->rebuild, t->store, t->work, us, &learner, &taken, &made, &err);
-    if (state == REBUILD_DONE)
-        edit_done(t, learner, &taken, &made);
+    if (state == REBUILD_MADE)
+        edit_made(t, learner, &taken, &made);
+    else if (state == REBUILD_DONE)
+        edit_done(t);
     else
         edit_report(t, state, &err);
     learner_free(learner);
@@ -142,7 +152,7 @@ void trainer_edit_take_up(struct trainer *t)
     const enum rebuild_state state = rebuild_resume(&t->rebuild, t->store, t->work, &err);
     if (state == REBUILD_DONE)
         return;
-    log_line(LOG_LINE_NOTICE, "edits that were accepted before the last stop are taken up again");
+    logger_line(LOG_LINE_NOTICE, "resuming edits that were accepted before the last stop");
     t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
     edit_report(t, state, &err);
 }
@@ -152,7 +162,7 @@ void trainer_edit_again(struct trainer *t)
     if (!rebuild_active(&t->rebuild))
         return;
     rebuild_again(&t->rebuild);
-    edit_tell(t);
+    edit_progress(t);
 }
 
 void trainer_edit_stop(struct trainer *t, const struct err *why)
@@ -163,6 +173,10 @@ void trainer_edit_stop(struct trainer *t, const struct err *why)
 
 int trainer_edit_cancel(struct trainer *t, struct err *err)
 {
+    if (!rebuild_pending(&t->rebuild))
+        return err_set(err, ERR_CONFLICT,
+                       "job %lld has made its edit already, and ends when the forgotten images are erased",
+                       (long long)t->rebuild_job);
     if (rebuild_drop(&t->rebuild, t->store, err) != 0)
         return -1; /* it goes on */
     atomic_fetch_add(&t->rewrites, 1);

@@ -87,11 +87,11 @@ static int copy_url(struct result *result, const char *url, const char *path, bo
     char *sent = malloc(size);
     struct stat there;
     if (sent == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for a path");
+        return err_memory(err, "a path");
     (void)snprintf(sent, size, "%s.XXXXXX", path);
     int fd = -1, status = -1;
     if (lstat(path, &there) == 0)
-        err_set(err, ERR_CONFLICT, "%s cannot be made: it exists", path);
+        err_set(err, ERR_CONFLICT, "cannot create %s: it exists", path);
     else if ((fd = mkostemp(sent, O_CLOEXEC)) < 0)
         err_set(err, ERR_FILE, "cannot create %s: %s", path, strerrordesc_np(errno));
     else
@@ -106,19 +106,20 @@ static int copy_url(struct result *result, const char *url, const char *path, bo
     return status;
 }
 
-static int print_result(const struct result *result, const char *path, bool json, struct err *err)
+static int print_result(const struct result *result, const char *path, bool as_json, struct err *err)
 {
-    if (!json) {
-        (void)printf("%s: a copy of all up to revision %llu, %.1f MB\n", path, (unsigned long long)result->revision,
+    if (!as_json) {
+        (void)printf("%s: copied up to revision %llu, %.1f MB\n", path, (unsigned long long)result->revision,
                      (double)result->bytes / 1e6);
         return 0;
     }
-    struct json *root = json_object();
-    json_add_string(root, "file", path);
-    json_add_number(root, "revision", (double)result->revision);
-    json_add_number(root, "bytes", (double)result->bytes);
-    json_add_number(root, "seconds", result->seconds);
-    return cli_print_json(root, err);
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_string(&json, "file", path);
+    json_write_u64(&json, "revision", result->revision);
+    json_write_u64(&json, "bytes", result->bytes);
+    json_write_number(&json, "seconds", result->seconds);
+    return cli_print_object(&json, err);
 }
 
 static int run(const struct cli_args *args, struct err *err)
@@ -127,7 +128,7 @@ static int run(const struct cli_args *args, struct err *err)
     struct progress clock;
     const char *url = NULL;
     if (args->n_operands != 1)
-        return err_set(err, ERR_USAGE, "say which file the copy is to be: convd backup FILE");
+        return err_set(err, ERR_USAGE, "the name of the copy is missing: convd backup FILE");
     if (cli_url(&url, args, err) != 0)
         return -1;
     const char *path = args->operands[0];
@@ -146,8 +147,8 @@ const struct cli_verb cli_backup = {
     .operands_max = 1,
     .details =
         "The copy has everything: log, images, snapshots. It is a database that convd serves and verifies, with the\n"
-        "digest of the original. A file that is there is never written over. A daemon goes on learning meanwhile, and\n"
-        "wants the token for writing; it needs room on its disk for a second database.\n",
+        "digest of the original. An existing file is never overwritten. A daemon goes on learning meanwhile; it needs\n"
+        "the writing token, and room on its disk for a second database.\n",
     .examples = "  convd backup digits-monday.db --url http://127.0.0.1:8080\n"
                 "  convd backup digits-monday.db --db digits.db && convd verify --db digits-monday.db\n",
     .flags = flags,

@@ -37,13 +37,11 @@ int cli_diff_db(struct json **root, const char *path, int64_t a, int64_t b, uint
     if (store_open(&store, path, true, err) != 0 || diff_create(&diff, store, a, b, n_samples, err) != 0 ||
         work_off(diff, n_samples, err) != 0)
         goto out;
-    diff_write(&text, diff);
-    if (text.failed)
-        err_set(err, ERR_MEMORY, "not enough memory for the answer");
-    else if ((*root = json_parse(text.bytes, text.n, err)) != NULL)
-        status = 0;
+    struct json_writer json = json_write_begin(&text);
+    diff_write(&json, diff);
+    json_write_end(&json);
+    status = cli_json(root, &text, err);
 out:
-    text_free(&text);
     diff_free(diff);
     store_close(store);
     return status;
@@ -67,7 +65,7 @@ static void print_accuracy(const struct json *root, double n)
                  "accuracy", 100 * number(json_get(root, "a"), "accuracy"),
                  100 * number(json_get(root, "b"), "accuracy"),
                  json_bool(json_get(json_get(root, "samples"), "more")) ? "newest " : "", n);
-    (void)printf("they disagree on %.0f of them\n", number(root, "disagree"));
+    (void)printf("their predictions differ for %.0f of them\n", number(root, "disagree"));
 }
 
 void cli_diff_print(const struct json *root)

@@ -16,14 +16,9 @@
 #define COLUMN_MIN    5
 
 static const struct cli_flag flags[] = {
-    CLI_FLAG_DB,
-    CLI_FLAG_URL,
-    {.name = "limit", .kind = CLI_COUNT, .argument = "N", .low = 1, .high = 1e12, .help = "only the first N images"},
-    CLI_FLAG_STRICT,
-    CLI_FLAG_ARITH,
-    CLI_FLAG_JSON,
-    CLI_FLAG_QUIET,
-    CLI_FLAG_END,
+    CLI_FLAG_DB,     CLI_FLAG_URL,          {FLAG_COUNT("limit", "N", NULL, 1, 1e12, "only the first N images")},
+    CLI_FLAG_STRICT, CLI_FLAG_IMAGE_PIXELS, CLI_FLAG_ARITH,
+    CLI_FLAG_JSON,   CLI_FLAG_QUIET,        CLI_FLAG_END,
 };
 
 struct evaluation {
@@ -42,7 +37,7 @@ struct evaluation {
 static int evaluation_init(struct evaluation *e, const char (*names)[LABEL_BYTES_MAX + 1], size_t n, struct err *err)
 {
     *e = (struct evaluation){.n_classes = n, .names = names, .confusion = calloc(n * n, sizeof *e->confusion)};
-    return e->confusion != NULL ? 0 : err_set(err, ERR_MEMORY, "not enough memory for %zu x %zu counts", n, n);
+    return e->confusion != NULL ? 0 : err_memory(err, "%zu x %zu counts", n, n);
 }
 
 static void count(struct evaluation *e, uint32_t label, uint32_t predicted, double loss)
@@ -59,7 +54,7 @@ static void count_db(struct evaluation *e, struct learner *learner, const struct
 {
     for (uint32_t i = 0; i < batch->n; i++) {
         const struct sample *sample = &batch->samples[i];
-        net_forward(learner->arith, &learner->net, learner->settings.mean, sample->pixels, learner->ws);
+        net_forward(learner->arith, &learner->net, &learner->settings, sample->pixels, learner->ws);
         count(e, sample->label, net_argmax(&learner->net, learner->ws->l2),
               (double)net_loss(learner->arith, &learner->net, learner->ws, sample->label));
     }
@@ -110,7 +105,7 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
         cli_batch_init(&batch, shape, wanted, cli_count(args, "limit"), err) != 0)
         goto out;
     if (remote != NULL && (probabilities = calloc(batch.capacity, e->n_classes * sizeof *probabilities)) == NULL) {
-        err_set(err, ERR_MEMORY, "not enough memory for %u predictions", batch.capacity);
+        err_memory(err, "%u predictions", batch.capacity);
         goto out;
     }
     progress.total = cli_batch_total(&batch, dataset);
@@ -186,10 +181,10 @@ static void print_table(const struct evaluation *e)
     }
 }
 
-static int print_evaluation(const struct evaluation *e, const struct dataset *dataset, bool json, struct err *err)
+static int print_evaluation(const struct evaluation *e, const struct dataset *dataset, bool as_json, struct err *err)
 {
     double n = e->samples > 0 ? (double)e->samples : 1;
-    if (!json) {
+    if (!as_json) {
         (void)printf("%saccuracy %.2f %%: %llu of %llu images, loss %.4f, revision %llu, step %llu (%.2f s)\n",
                      e->interrupted ? "stopped: " : "", 100.0 * (double)e->correct / n, (unsigned long long)e->correct,
                      (unsigned long long)e->samples, e->loss_sum / n, (unsigned long long)e->revision,
@@ -197,29 +192,34 @@ static int print_evaluation(const struct evaluation *e, const struct dataset *da
         if (e->n_classes <= TABLE_CLASSES)
             print_table(e);
         else
-            (void)printf("(the table of %zu classes is in --json)\n", e->n_classes);
+            (void)printf("(--json has the table of %zu classes)\n", e->n_classes);
         return 0;
     }
-    struct json *root = json_object();
-    json_add_number(root, "samples", (double)e->samples);
-    json_add_number(root, "accuracy", (double)e->correct / n);
-    json_add_number(root, "loss", e->loss_sum / n);
-    json_add_number(root, "errors", (double)(e->samples - e->correct));
-    struct json *classes = json_add_array(root, "classes");
-    struct json *rows = json_add_array(root, "confusion");
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_u64(&json, "samples", e->samples);
+    json_write_number(&json, "accuracy", (double)e->correct / n);
+    json_write_number(&json, "loss", e->loss_sum / n);
+    json_write_u64(&json, "errors", e->samples - e->correct);
+    json_write_array(&json, "classes");
+    for (size_t i = 0; i < e->n_classes; i++)
+        json_write_string(&json, NULL, e->names[i]);
+    json_write_end(&json);
+    json_write_array(&json, "confusion");
     for (size_t i = 0; i < e->n_classes; i++) {
-        json_add_string(classes, NULL, e->names[i]);
-        struct json *row = json_add_array(rows, NULL);
+        json_write_array(&json, NULL);
         for (size_t j = 0; j < e->n_classes; j++)
-            json_add_number(row, NULL, (double)e->confusion[i * e->n_classes + j]);
+            json_write_u64(&json, NULL, e->confusion[i * e->n_classes + j]);
+        json_write_end(&json);
     }
-    json_add_number(root, "step", (double)e->step);
-    json_add_number(root, "revision", (double)e->revision);
-    json_add_string(root, "digest", e->digest);
-    json_add_number(root, "seconds", e->seconds);
-    json_add_bool(root, "interrupted", e->interrupted);
-    cli_skipped_add(root, dataset);
-    return cli_print_json(root, err);
+    json_write_end(&json);
+    json_write_u64(&json, "step", e->step);
+    json_write_u64(&json, "revision", e->revision);
+    json_write_string(&json, "digest", e->digest);
+    json_write_number(&json, "seconds", e->seconds);
+    json_write_bool(&json, "interrupted", e->interrupted);
+    cli_skipped_add(&json, dataset_skipped(dataset));
+    return cli_print_object(&json, err);
 }
 
 /* ---- the verb ---- */
@@ -268,16 +268,14 @@ static int run(const struct cli_args *args, struct err *err)
     struct evaluation e = {0};
     int status = -1;
     cli_stop_watch();
-    if (dataset_open(&dataset, args->operands, args->n_operands, err) != 0)
+    if (cli_dataset_open(&dataset, args, err) != 0)
         goto out;
-    if (dataset_length(dataset) == 0)
-        err_set(err, ERR_FILE, "there is no image in %.200s", args->operands[0]);
-    else if (url != NULL)
+    if (url != NULL)
         status = remote_open(&remote, url, err) == 0 ? evaluate_url(&e, &remote, args, dataset, err) : -1;
     else
         status = offline_open(&model, args, true, err) == 0 ? evaluate_db(&e, model.learner, args, dataset, err) : -1;
 out:
-    cli_skipped_tell(dataset);
+    cli_skipped_print(dataset_skipped(dataset));
     if (status == 0 && e.interrupted)
         status = CLI_INTERRUPTED;
     free(e.confusion);
@@ -295,7 +293,7 @@ const struct cli_verb cli_evaluate = {
     .operands_max = 2,
     .details =
         "Accuracy, mean loss and the confusion matrix: rows are what the images show, columns what was predicted.\n"
-        "Takes the same files as `convd train`, skips what is no picture as that does, and changes nothing.\n",
+        "Takes the same files as `convd train`, skips files that are not pictures as it does, and changes nothing.\n",
     .examples = "  convd evaluate --db digits.db t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz\n"
                 "  convd evaluate --url http://127.0.0.1:8080 --json photos/\n",
     .flags = flags,

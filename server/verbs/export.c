@@ -15,13 +15,10 @@
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
-    {.name = "safetensors", .kind = CLI_TEXT, .argument = "OUT", .help = "write the parameters; \"-\": stdout"},
-    {.name = "onnx", .kind = CLI_TEXT, .argument = "OUT", .help = "write the network, for ONNX Runtime and others"},
-    {.name = "npz", .kind = CLI_TEXT, .argument = "OUT", .help = "write the parameters, for numpy"},
-    {.name = "kernels",
-     .kind = CLI_TEXT,
-     .argument = "OUT.png",
-     .help = "write the kernels as a picture; \"-\": stdout"},
+    {FLAG_TEXT("safetensors", "OUT", NULL, "write the parameters; \"-\": stdout")},
+    {FLAG_TEXT("onnx", "OUT", NULL, "write the network, for ONNX Runtime and others")},
+    {FLAG_TEXT("npz", "OUT", NULL, "write the parameters, for numpy")},
+    {FLAG_TEXT("kernels", "OUT.png", NULL, "write the kernels as a picture; \"-\": stdout")},
     CLI_FLAG_FORCE,
     CLI_FLAG_END,
 };
@@ -121,7 +118,7 @@ const struct cli_verb cli_export = {
         "the metadata has classes, geometry and settings, so that `convd init --from` makes an equal model of a "
         "safetensors\n"
         "file. ONNX has the whole network: uint8 pixels [batch, channels, height, width] in, probabilities out.\n"
-        "A file appears complete or not at all; one that is there is written over with --force alone, and a database\n"
+        "A file appears complete or not at all. An existing file is overwritten only with --force, and a database\n"
         "never.\n",
     .examples = "  convd export --db digits.db --safetensors digits.safetensors --kernels kernels.png\n"
                 "  convd export --url http://127.0.0.1:8080 --safetensors - | sha256sum\n",

@@ -8,31 +8,16 @@
 #include "server/common/json.h"
 #include "server/common/label_take.h"
 #include "server/formats/safetensors.h"
+#include "server/model/json_parts.h"
 #include "server/verbs/verbs.h"
 #include "store/store.h"
 
 #define FILE_BYTES_MAX ((size_t)1200 << 20) /* SHAPE_PARAMETERS_MAX floats and the header */
 
-/* The members of a shape. A safetensors file knows some from its tensors: there a flag can only agree. */
-static const struct part {
-    const char *flag;
-    size_t offset;
-} parts[] = {
-    {"width", offsetof(struct shape, width)},
-    {"height", offsetof(struct shape, height)},
-    {"channels", offsetof(struct shape, channels)},
-    {"kernels", offsetof(struct shape, kernels)},
-    {"kernel-width", offsetof(struct shape, kernel_width)},
-    {"kernel-height", offsetof(struct shape, kernel_height)},
-    {"stride", offsetof(struct shape, stride)},
-    {"hidden", offsetof(struct shape, hidden)},
-};
-
-#define N_PARTS (sizeof parts / sizeof *parts)
-
-#define COUNT(a_name, a_low, a_high, a_help)                                                                           \
+/* A side of the geometry, a member of struct shape. A safetensors file knows some from its tensors: there a flag can only agree. */
+#define SIDE(a_name, a_member, a_low, a_high, a_help)                                                                  \
     {                                                                                                                  \
-        .name = a_name, .kind = CLI_COUNT, .argument = "N", .low = a_low, .high = a_high, .help = a_help               \
+        FLAG_COUNT(a_name, "N", NULL, a_low, a_high, a_help), FLAG_INTO(struct shape, a_member)                        \
     }
 #define SETTING(a_name)                                                                                                \
     {                                                                                                                  \
@@ -41,27 +26,21 @@ static const struct part {
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
-    {.name = "from",
-     .kind = CLI_TEXT,
-     .argument = "FILE",
-     .help = "take parameters and geometry from a safetensors file; \"-\": stdin"},
-    COUNT("width", 1, SHAPE_SIDE_MAX, "of the input, in pixels"),
-    COUNT("height", 1, SHAPE_SIDE_MAX, "of the input, in pixels"),
-    COUNT("channels", 1, SHAPE_CHANNELS_MAX, "1: grey; 3: red, green, blue"),
-    COUNT("kernels", 0, SHAPE_KERNELS_MAX, "how many; 0: a net without convolution"),
-    COUNT("kernel-width", 1, SHAPE_KERNEL_SIDE_MAX, "in pixels"),
-    COUNT("kernel-height", 1, SHAPE_KERNEL_SIDE_MAX, "in pixels"),
-    COUNT("stride", 1, SHAPE_SIDE_MAX, "pixels from one position to the next"),
-    COUNT("hidden", 1, SHAPE_HIDDEN_MAX, "units of the hidden layer"),
-    {.name = "classes",
-     .kind = CLI_TEXT,
-     .argument = "A,B,..",
-     .fallback = "0,1,2,3,4,5,6,7,8,9",
-     .help = "labels, in order; more can be added at any time"},
+    {FLAG_TEXT("from", "FILE", NULL, "take parameters and geometry from a safetensors file; \"-\": stdin")},
+    SIDE("width", width, 1, SHAPE_SIDE_MAX, "of the input, in pixels"),
+    SIDE("height", height, 1, SHAPE_SIDE_MAX, "of the input, in pixels"),
+    SIDE("channels", channels, 1, SHAPE_CHANNELS_MAX, "1: grey; 3: red, green, blue"),
+    SIDE("kernels", kernels, 0, SHAPE_KERNELS_MAX, "number of kernels; 0: a network without convolution"),
+    SIDE("kernel-width", kernel_width, 1, SHAPE_KERNEL_SIDE_MAX, "in pixels"),
+    SIDE("kernel-height", kernel_height, 1, SHAPE_KERNEL_SIDE_MAX, "in pixels"),
+    SIDE("stride", stride, 1, SHAPE_SIDE_MAX, "pixels from one position to the next"),
+    SIDE("hidden", hidden, 1, SHAPE_HIDDEN_MAX, "units of the hidden layer"),
+    {FLAG_TEXT("classes", "A,B,..", "0,1,2,3,4,5,6,7,8,9", "labels, in order; more can be added at any time")},
     SETTING("rate"),
     SETTING("decay-steps"),
     SETTING("mean"),
     SETTING("seed"),
+    SETTING("normalize"),
     SETTING("gradient"),
     SETTING("fit"),
     SETTING("invert"),
@@ -69,34 +48,27 @@ static const struct cli_flag flags[] = {
     SETTING("jitter"),
     SETTING("rotation"),
     SETTING("clip"),
+    SETTING("imprint"),
+    SETTING("rehearsal-first"),
+    SETTING("rehearsal-idle"),
+    SETTING("output-rate"),
     CLI_FLAG_JSON,
     CLI_FLAG_END,
 };
 
-static uint32_t part_get(const struct shape *shape, const struct part *part)
+static uint32_t side_get(const struct shape *shape, const struct cli_flag *flag)
 {
     uint32_t value;
-    memcpy(&value, (const char *)shape + part->offset, sizeof value);
+    memcpy(&value, (const char *)shape + flag->at, sizeof value);
     return value;
 }
 
-static void part_set(struct shape *shape, const struct part *part, uint32_t value)
-{
-    memcpy((char *)shape + part->offset, &value, sizeof value);
-}
-
-static bool fallback(const char *flag, char *text, size_t size)
+static bool fallback(const struct cli_flag *flag, char *text, size_t size)
 {
     struct shape shape = shape_default();
-    for (size_t i = 0; i < N_PARTS; i++) {
-        if (strcmp(parts[i].flag, flag) != 0)
-            continue;
-        (void)snprintf(text, size, "%u", part_get(&shape, &parts[i]));
-        return true;
-    }
-    enum setting which = settings_find(flag);
-    if (which == SETTING_N)
-        return false;
+    if (flag->kind != CLI_SETTING)
+        return cli_default(text, size, flag, &shape);
+    const enum setting which = settings_find(flag->name);
     (void)shape_check(&shape, 1, NULL); /* a sound one */
     struct settings settings = settings_new(&shape);
     const char *word = settings_word(&settings, which);
@@ -116,11 +88,10 @@ static int split_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const c
     for (const char *c = text; *c != '\0'; c++)
         count += *c == ',';
     if (count > SHAPE_CLASSES_MAX)
-        return err_set(err, ERR_USAGE, "--classes names %zu classes, but there may be at most %u", count,
-                       SHAPE_CLASSES_MAX);
+        return err_set(err, ERR_USAGE, "--classes has %zu classes; the limit is %u", count, SHAPE_CLASSES_MAX);
     char(*labels)[LABEL_BYTES_MAX + 1] = calloc(count, sizeof *labels);
     if (labels == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for %zu labels", count);
+        return err_memory(err, "%zu labels", count);
     for (size_t i = 0; i < count; i++) {
         size_t bytes = strcspn(text, ",");
         struct err why = {0};
@@ -136,31 +107,32 @@ static int split_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const c
 }
 
 /* Whether the file's metadata, not its tensors, would know this member, and does not: then a flag or a default fills it. */
-static bool is_open(const struct safetensors *file, const struct part *part)
+static bool is_open(const struct safetensors *file, const struct cli_flag *side)
 {
-    if (part->offset == offsetof(struct shape, width))
+    if (side->at == offsetof(struct shape, width))
         return !file->has_width;
-    if (part->offset == offsetof(struct shape, height))
+    if (side->at == offsetof(struct shape, height))
         return !file->has_height;
-    if (part->offset == offsetof(struct shape, stride))
+    if (side->at == offsetof(struct shape, stride))
         return !file->has_stride;
-    return part->offset == offsetof(struct shape, channels) && file->create.as.create.shape.channels == 0;
+    return side->at == offsetof(struct shape, channels) && file->create.as.create.shape.channels == 0;
 }
 
 static int take_shape(struct shape *shape, const struct safetensors *file, const struct cli_args *args, struct err *err)
 {
-    bool dense = file != NULL && shape->kernels == 0;
-    struct shape standard = shape_default();
-    for (size_t i = 0; i < N_PARTS; i++) {
-        const struct part *part = &parts[i];
-        bool given = cli_given(args, part->flag);
-        uint32_t value = given ? (uint32_t)cli_count(args, part->flag) : part_get(&standard, part);
-        bool of_kernel = strncmp(part->flag, "kernel-", 7) == 0 || strcmp(part->flag, "stride") == 0;
-        if (file == NULL || is_open(file, part))
-            part_set(shape, part, value);
-        else if (given && !(dense && of_kernel) && value != part_get(shape, part))
-            return err_set(err, ERR_USAGE, "--%s is %u, but the file's is %u", part->flag, value,
-                           part_get(shape, part));
+    const bool dense = file != NULL && shape->kernels == 0;
+    const struct shape standard = shape_default();
+    for (const struct cli_flag *side = flags; side->name != NULL; side++) {
+        if (side->bytes == 0)
+            continue;
+        const bool given = cli_given(args, side->name);
+        const uint32_t value = given ? (uint32_t)cli_count(args, side->name) : side_get(&standard, side);
+        const bool of_kernel = strncmp(side->name, "kernel-", 7) == 0 || strcmp(side->name, "stride") == 0;
+        if (file == NULL || is_open(file, side))
+            memcpy((char *)shape + side->at, &value, sizeof value);
+        else if (given && !(dense && of_kernel) && value != side_get(shape, side))
+            return err_set(err, ERR_USAGE, "--%s is %u, but the file's is %u", side->name, value,
+                           side_get(shape, side));
     }
     return 0;
 }
@@ -179,7 +151,7 @@ static int take_settings(struct settings *settings, const struct shape *shape, c
         if (settings_set_text(settings, which, cli_text(args, flag->name), err) != 0)
             return -1;
     }
-    settings_given(settings, given);
+    settings_given(settings, shape, given);
     return 0;
 }
 
@@ -214,7 +186,7 @@ static int make_event(struct event *event, char (**labels)[LABEL_BYTES_MAX + 1],
         if (split_classes(labels, &n, cli_text(args, "classes"), err) != 0)
             return -1;
         if (file != NULL && n != event->as.create.n_classes)
-            return err_set(err, ERR_USAGE, "--classes names %u classes, but w12 has %u columns", n,
+            return err_set(err, ERR_USAGE, "--classes has %u classes, but w12 has %u columns", n,
                            event->as.create.n_classes);
         event->as.create.n_classes = n;
         event->as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) * labels;
@@ -241,17 +213,17 @@ static void print_rate(const struct settings *settings)
     (void)printf("rate %.6g", (double)settings->rate);
     if (settings->decay_steps > 0.0F)
         (void)printf(", half of it after %.6g steps", (double)settings->decay_steps);
-    (void)printf("; mean %.6g\n", (double)settings->mean);
+    (void)printf("; normalize %s, mean %.6g\n", settings_word(settings, SETTING_NORMALIZE), (double)settings->mean);
 }
 
-static int print_made(const char *path, const struct learner *learner, bool json, struct err *err)
+static int print_made(const char *path, const struct learner *learner, bool as_json, struct err *err)
 {
     const struct shape *shape = &learner->shape;
     uint8_t digest[DIGEST_BYTES];
     char hex[2 * DIGEST_BYTES + 1];
     learner_digest(learner, digest);
-    if (!json) {
-        (void)printf("made %s: input %u x %u x %u, ", path, shape->width, shape->height, shape->channels);
+    if (!as_json) {
+        (void)printf("created %s: input %u x %u x %u, ", path, shape->width, shape->height, shape->channels);
         if (shape->kernels > 0)
             (void)printf("%u kernels of %u x %u, stride %u, %u positions, ", shape->kernels, shape->kernel_width,
                          shape->kernel_height, shape->stride, shape->n_0);
@@ -261,29 +233,27 @@ static int print_made(const char *path, const struct learner *learner, bool json
         (void)printf("digest %s\n", cli_hex(hex, digest));
         return 0;
     }
-    struct json *root = json_object();
-    json_add_string(root, "db", path);
-    for (size_t i = 0; i < N_PARTS; i++) {
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_string(&json, "db", path);
+    for (const struct cli_flag *side = flags; side->name != NULL; side++) {
         char name[32];
-        (void)snprintf(name, sizeof name, "%s", parts[i].flag);
+        if (side->bytes == 0)
+            continue;
+        (void)snprintf(name, sizeof name, "%s", side->name);
         for (char *c = name; *c != '\0'; c++)
             *c = *c == '-' ? '_' : *c;
-        json_add_number(root, name, part_get(shape, &parts[i]));
+        json_write_number(&json, name, side_get(shape, side));
     }
-    for (int i = 0; i < SETTING_N; i++) {
-        const char *word = settings_word(&learner->settings, (enum setting)i);
-        if (word != NULL)
-            json_add_string(root, setting_table[i].name, word);
-        else
-            json_add_number(root, setting_table[i].name, settings_get(&learner->settings, (enum setting)i));
-    }
-    struct json *classes = json_add_array(root, "classes");
+    settings_write(&json, &learner->settings);
+    json_write_array(&json, "classes");
     for (uint32_t i = 0; i < learner->n_classes; i++)
-        json_add_string(classes, NULL, learner->labels[i]);
-    json_add_number(root, "parameters", (double)n_parameters(learner));
-    json_add_number(root, "revision", (double)learner->revision);
-    json_add_string(root, "digest", cli_hex(hex, digest));
-    return cli_print_json(root, err);
+        json_write_string(&json, NULL, learner->labels[i]);
+    json_write_end(&json);
+    json_write_u64(&json, "parameters", n_parameters(learner));
+    json_write_u64(&json, "revision", learner->revision);
+    json_write_string(&json, "digest", cli_hex(hex, digest));
+    return cli_print_object(&json, err);
 }
 
 static int run(const struct cli_args *args, struct err *err)
@@ -327,11 +297,11 @@ out:
 
 const struct cli_verb cli_init = {
     .name = "init",
-    .purpose = "make a database with a new model",
+    .purpose = "create a database with a new model",
     .operands = "",
     .details =
         "The file must not exist. With --from, the tensors `kernels` [N, channels, kernel height, kernel width],\n"
-        "`w01` [n0, n1] and `w12` [n1, n2] and the file's metadata say what the model is; flags fill in what they\n"
+        "`w01` [n0, n1] and `w12` [n1, n2] and the file's metadata define the model; flags fill in what they\n"
         "leave open, and settings that are given win over the metadata.\n",
     .examples = "  convd init --db digits.db\n"
                 "  convd init --db pets.db --width 64 --height 64 --channels 3 --stride 2 --classes cat,dog\n"

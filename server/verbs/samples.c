@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "server/cli/io.h"
 #include "server/cli/offline.h"
@@ -14,47 +13,21 @@
 #include "server/trainer/rebuild.h"
 #include "server/verbs/verbs.h"
 
-#define LIMIT_DEFAULT 20
-#define LIMIT_MAX     500
-#define POLL_NS       100000000L /* between two looks at a job */
+#define LIMIT_MAX 500
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
-    {.name = "label",
-     .kind = CLI_TEXT,
-     .argument = "LABEL",
-     .help = "list: only samples of that class; relabel: the class that they get"},
-    {.name = "predicted", .kind = CLI_TEXT, .argument = "LABEL", .help = "list: only what was taken for that"},
-    {.name = "wrong", .kind = CLI_SWITCH, .help = "list: only what was taken for another class than it is of"},
-    {.name = "limit",
-     .kind = CLI_COUNT,
-     .argument = "N",
-     .fallback = "20",
-     .low = 1,
-     .high = LIMIT_MAX,
-     .help = "list: at most so many, the newest first"},
-    {.name = "before",
-     .kind = CLI_COUNT,
-     .argument = "ID",
-     .low = 1,
-     .high = 9007199254740992.0,
-     .help = "list: only samples with lower ids: what came before a page"},
-    {.name = "image",
-     .kind = CLI_TEXT,
-     .argument = "OUT.png",
-     .help = "show: write the picture, as the network saw it (-: to stdout)"},
-    {.name = "scale",
-     .kind = CLI_COUNT,
-     .argument = "N",
-     .fallback = "1",
-     .low = 1,
-     .high = PLANES_SCALE_MAX,
-     .help = "show: side of a pixel in it"},
+    {FLAG_TEXT("label", "LABEL", NULL, "list: only samples of that class; relabel: the new class")},
+    {FLAG_TEXT("predicted", "LABEL", NULL, "list: only samples that were predicted as that class")},
+    {FLAG_SWITCH("wrong", "list: only samples that were predicted wrong")},
+    {FLAG_COUNT("limit", "N", "20", 1, LIMIT_MAX, "list: at most N samples, the newest first")},
+    {FLAG_COUNT("before", "ID", NULL, 1, (double)JSON_WHOLE_MAX,
+                "list: only samples with lower ids, for the next page")},
+    {FLAG_TEXT("image", "OUT.png", NULL, "show: write the picture, as the network saw it (-: to stdout)")},
+    {FLAG_COUNT("scale", "N", "1", 1, PLANES_SCALE_MAX, "show: side of a pixel in it")},
     CLI_FLAG_FORCE,
-    {.name = "drop-pinned",
-     .kind = CLI_SWITCH,
-     .help = "forget, relabel: pinned snapshots that learned from one of them may go"},
+    {FLAG_SWITCH("drop-pinned", "forget, relabel: delete pinned snapshots that have learned from one of them, too")},
     CLI_FLAG_JSON,
     CLI_FLAG_QUIET,
     CLI_FLAG_END,
@@ -67,7 +40,7 @@ static const char *const words[SAMPLES_ACTIONS] = {
 
 static int refuse_id(const char *text, struct err *err)
 {
-    return err_set(err, ERR_USAGE, "\"%.40s\" is not the id of a sample, nor a range of them such as 20-25", text);
+    return err_set(err, ERR_USAGE, "\"%.40s\" is not a sample id or a range such as 20-25", text);
 }
 
 /* "7", or "20-25". */
@@ -81,7 +54,7 @@ static int read_ids(struct samples_order *order, const char *text, struct err *e
     if (first <= 0 || *end != '\0' || last < first)
         return refuse_id(text, err);
     if (last - first >= (int64_t)(REBUILD_IDS_MAX - order->n))
-        return err_set(err, ERR_USAGE, "at most %u samples at once", REBUILD_IDS_MAX);
+        return err_set(err, ERR_USAGE, "too many samples at once; the limit is %u", REBUILD_IDS_MAX);
     for (int64_t id = first; id <= last; id++)
         order->ids[order->n++] = id;
     return 0;
@@ -108,7 +81,7 @@ static int check_flags(const struct samples_order *order, const struct cli_args 
         if (cli_given(args, belongs[i].flag) && (belongs[i].of & 1U << order->action) == 0)
             return err_set(err, ERR_USAGE, "--%s belongs to %s", belongs[i].flag, belongs[i].says);
     if (order->action == SAMPLES_RELABEL && order->label == NULL)
-        return err_set(err, ERR_USAGE, "relabel needs --label: the class that they get");
+        return err_set(err, ERR_USAGE, "relabel needs --label: the new class");
     return 0;
 }
 
@@ -133,7 +106,7 @@ static int read_order(struct samples_order *order, const struct cli_args *args, 
     };
     order->ids = malloc(REBUILD_IDS_MAX * sizeof *order->ids);
     if (order->ids == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for ids");
+        return err_memory(err, "ids");
     if (check_flags(order, args, err) != 0)
         return -1;
     for (size_t at = 1; at < args->n_operands; at++)
@@ -152,7 +125,7 @@ static int read_order(struct samples_order *order, const struct cli_args *args, 
 
 static void print_heading(void)
 {
-    (void)printf("%8s  %10s  %-20s  %-16s  %-16s  %9s\n", "id", "revision", "created", "label", "taken for", "loss");
+    (void)printf("%8s  %10s  %-20s  %-16s  %-16s  %9s\n", "id", "revision", "created", "label", "predicted", "loss");
 }
 
 static void print_row(const struct json *s)
@@ -165,48 +138,50 @@ static void print_row(const struct json *s)
         (void)snprintf(number, sizeof number, "%.6f", json_number(loss));
     (void)printf("%8.0f  %10.0f  %-20.19s  %-16s  %-16s  %9s%s\n", json_number(json_get(s, "id")),
                  json_number(json_get(s, "revision")), created != NULL ? created : "", label != NULL ? label : "-",
-                 predicted != NULL ? predicted : "-", number, json_bool(json_get(s, "live")) ? "" : "  (left behind)");
+                 predicted != NULL ? predicted : "-", number,
+                 json_bool(json_get(s, "live")) ? "" : "  (not in this lineage)");
 }
 
-static void print_edit(const struct samples_order *order, const struct json *answer)
+static void print_edit(const struct samples_order *order, const struct json *response)
 {
-    const double n = json_number(json_get(answer, "samples"));
+    const double n = json_number(json_get(response, "samples"));
     const char *verb = n > 1 ? "samples are" : "sample is";
-    if (!json_bool(json_get(answer, "changed")))
+    if (!json_bool(json_get(response, "changed")))
         (void)printf("nothing to do: %.0f %s \"%s\" already: ", n, verb, order->label);
     else if (order->action == SAMPLES_FORGET)
         (void)printf("%.0f %s forgotten: ", n, verb);
     else
         (void)printf("%.0f %s \"%s\" now: ", n, verb, order->label);
-    (void)printf("revision %.0f, step %.0f (%.1f s)\n", json_number(json_get(answer, "revision")),
-                 json_number(json_get(answer, "step")), json_number(json_get(answer, "seconds")));
+    (void)printf("revision %.0f, step %.0f (%.1f s)\n", json_number(json_get(response, "revision")),
+                 json_number(json_get(response, "step")), json_number(json_get(response, "seconds")));
 }
 
-/* Frees the answer. */
-static int print_answer(const struct samples_order *order, struct json *answer, bool json, struct err *err)
+/* Frees the response. */
+static int print_response(const struct samples_order *order, struct json *response, bool json, struct err *err)
 {
     if (json)
-        return cli_print_json(answer, err);
+        return cli_print_json(response, err);
     if (order->action == SAMPLES_LIST) {
-        const char *next = json_string(json_get(answer, "next"));
+        const char *next = json_string(json_get(response, "next"));
         print_heading();
-        for (const struct json *s = json_first(json_get(answer, "samples")); s != NULL; s = json_next(s))
+        for (const struct json *s = json_first(json_get(response, "samples")); s != NULL; s = json_next(s))
             print_row(s);
         if (next != NULL)
             (void)printf("there may be more: --before %s\n", next);
     } else if (order->action == SAMPLES_SHOW) {
         print_heading();
-        print_row(answer);
+        print_row(response);
     } else {
-        print_edit(order, answer);
+        print_edit(order, response);
     }
-    json_free(answer);
+    json_free(response);
     return 0;
 }
 
 /* ---- a daemon ---- */
 
-static int ask_list(struct json **answer, struct client *client, const struct samples_order *order, struct err *err)
+static int request_list(struct json **response, struct client *client, const struct samples_order *order,
+                        struct err *err)
 {
     char path[64 + 6 * (LABEL_BYTES_MAX + 1)];
     (void)snprintf(path, sizeof path, "/samples?limit=%llu%s", (unsigned long long)order->limit,
@@ -220,16 +195,16 @@ static int ask_list(struct json **answer, struct client *client, const struct sa
             continue;
         (void)snprintf(path + n, sizeof path - n, "%s", filters[i].name);
         if (client_escape(path, sizeof path, filters[i].value) != 0)
-            return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.40s..\"", filters[i].value);
+            return err_set(err, ERR_LABEL_UNKNOWN, "unknown label \"%.40s..\"", filters[i].value);
     }
     const size_t n = strlen(path);
     if (order->before < INT64_MAX)
         (void)snprintf(path + n, sizeof path - n, "&cursor=%lld", (long long)order->before);
-    return remote_json(answer, client, "GET", path, NULL, err);
+    return remote_json(response, client, "GET", path, NULL, err);
 }
 
-static int ask_image(uint8_t **png, size_t *n_png, struct client *client, const struct samples_order *order,
-                     struct err *err)
+static int request_image(uint8_t **png, size_t *n_png, struct client *client, const struct samples_order *order,
+                         struct err *err)
 {
     char path[96];
     struct client_request request = {.method = "GET", .path = path, .safe = true};
@@ -246,55 +221,51 @@ static int ask_image(uint8_t **png, size_t *n_png, struct client *client, const 
 /* {"ids": [..], "label": ".."}: malloc'ed. */
 static char *edit_body(const struct samples_order *order, struct err *err)
 {
-    struct json *ask = json_object();
-    struct json *ids = json_add_array(ask, "ids");
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_array(&json, "ids");
     for (size_t i = 0; i < order->n; i++)
-        json_add_number(ids, NULL, (double)order->ids[i]);
+        json_write_i64(&json, NULL, order->ids[i]);
+    json_write_end(&json);
     if (order->label != NULL)
-        json_add_string(ask, "label", order->label);
-    char *body = json_print(ask, false);
-    json_free(ask);
+        json_write_string(&json, "label", order->label);
+    json_write_end(&json);
+    char *body = text_take(&text);
     if (body == NULL)
-        err_set(err, ERR_MEMORY, "not enough memory for a request");
+        err_memory(err, "a request");
     return body;
 }
 
-/* Looks at the job until it has ended. */
-static int wait_for_job(struct client *client, uint64_t id, bool quiet, struct err *err)
+int cli_samples_follow(struct follow *job, bool quiet, struct err *err)
 {
     struct progress progress;
-    char path[64];
-    int status = 1;
-    (void)snprintf(path, sizeof path, "/jobs/%llu", (unsigned long long)id);
+    int status = 0;
     progress_start(&progress, "replaying", 0, quiet);
-    while (status == 1) {
-        struct json *job = NULL;
-        status = remote_json(&job, client, "GET", path, NULL, err);
-        const char *state = status == 0 ? json_string(json_get(job, "state")) : NULL;
-        if (state != NULL && strcmp(state, "running") == 0) {
-            progress.total = (uint64_t)json_number(json_get(job, "steps_total"));
-            progress_update(&progress, (uint64_t)json_number(json_get(job, "steps")), NULL);
-            (void)nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-            status = cli_stop() ? err_set(err, ERR_STOPPING, "stopped waiting; the daemon goes on with job %llu",
-                                          (unsigned long long)id)
-                                : 1;
-        } else if (state != NULL && strcmp(state, "done") != 0) {
-            const char *why = json_string(json_get(job, "error"));
-            status = err_set(err, ERR_CONFLICT, "job %llu is %s: %.200s", (unsigned long long)id, state,
-                             why != NULL ? why : "DELETE /jobs ended it");
-        }
-        json_free(job);
+    while (status == 0 && job->state == JOB_STATE_RUNNING && !cli_stop()) {
+        progress.total = job->steps_total; /* known once it has been looked at */
+        progress_update(&progress, job->steps, NULL);
+        status = follow_look(job, err);
     }
     progress_finish(&progress);
-    return status;
+    if (status != 0 || job->state == JOB_STATE_DONE)
+        return status;
+    if (job->client == NULL)
+        (void)fprintf(stderr,
+                      "convd samples: the edit stays accepted: the next convd samples or convd serve does it\n");
+    if (job->state == JOB_STATE_RUNNING)
+        return job->client == NULL ? err_set(err, ERR_STOPPING, "stopped")
+                                   : err_set(err, ERR_STOPPING, "stopped waiting; the daemon goes on with job %llu",
+                                             (unsigned long long)job->id);
+    *err = job->why;
+    return err_wrap(err, "job %llu is %s", (unsigned long long)job->id, job_state_name(job->state));
 }
 
-static int ask_edit(struct json **answer, struct client *client, const struct samples_order *order, bool quiet,
-                    struct err *err)
+static int request_edit(struct json **response, struct client *client, const struct samples_order *order, bool quiet,
+                        struct err *err)
 {
     struct json *begun = NULL, *model = NULL;
+    struct follow job = {.client = client};
     struct progress clock;
-    uint64_t job = 0;
     char *body = edit_body(order, err);
     progress_start(&clock, "", 0, true);
     int status = body != NULL ? remote_json(&begun, client, order->action == SAMPLES_FORGET ? "DELETE" : "PATCH",
@@ -302,15 +273,13 @@ static int ask_edit(struct json **answer, struct client *client, const struct sa
                               : -1;
     const bool changed = begun != NULL && json_get(begun, "id") != NULL;
     if (changed)
-        status = remote_count(&job, begun, "id", err);
-    if (changed && status == 0)
-        status = wait_for_job(client, job, quiet, err);
+        status = follow_read(&job, begun, err) == 0 ? cli_samples_follow(&job, quiet, err) : -1;
     uint64_t step = 0, revision = 0;
     if (status == 0)
         status = remote_json(&model, client, "GET", "/model", NULL, err);
     if (status == 0 &&
         (remote_count(&step, model, "step", err) != 0 || remote_count(&revision, model, "revision", err) != 0 ||
-         cli_samples_told(answer, order, changed, step, revision, progress_seconds(&clock), err) != 0))
+         cli_samples_edited(response, order, changed, step, revision, progress_seconds(&clock), err) != 0))
         status = -1;
     json_free(model);
     json_free(begun);
@@ -318,7 +287,7 @@ static int ask_edit(struct json **answer, struct client *client, const struct sa
     return status;
 }
 
-static int run_url(struct json **answer, uint8_t **png, size_t *n_png, const char *url,
+static int run_url(struct json **response, uint8_t **png, size_t *n_png, const char *url,
                    const struct samples_order *order, const struct cli_args *args, struct err *err)
 {
     struct client *client = NULL;
@@ -326,13 +295,13 @@ static int run_url(struct json **answer, uint8_t **png, size_t *n_png, const cha
     cli_stop_watch();
     int status = client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err);
     if (status == 0 && order->action == SAMPLES_LIST) {
-        status = ask_list(answer, client, order, err);
+        status = request_list(response, client, order, err);
     } else if (status == 0 && order->action == SAMPLES_SHOW) {
         (void)snprintf(path, sizeof path, "/samples/%lld", (long long)order->ids[0]);
-        status = png != NULL ? ask_image(png, n_png, client, order, err)
-                             : remote_json(answer, client, "GET", path, NULL, err);
+        status = png != NULL ? request_image(png, n_png, client, order, err)
+                             : remote_json(response, client, "GET", path, NULL, err);
     } else if (status == 0) {
-        status = ask_edit(answer, client, order, cli_quiet(args), err);
+        status = request_edit(response, client, order, cli_quiet(args), err);
     }
     client_close(client);
     return status;
@@ -343,7 +312,7 @@ static int run(const struct cli_args *args, struct err *err)
     struct samples_order order = {0};
     const char *url = NULL, *image = cli_text(args, "image");
     struct cli_output out = {0};
-    struct json *answer = NULL;
+    struct json *response = NULL;
     uint8_t *png = NULL;
     size_t n_png = 0;
     int status = read_order(&order, args, err);
@@ -352,12 +321,12 @@ static int run(const struct cli_args *args, struct err *err)
     if (status == 0)
         status = cli_url(&url, args, err);
     if (status == 0)
-        status = url != NULL ? run_url(&answer, image != NULL ? &png : NULL, &n_png, url, &order, args, err)
-                             : cli_samples_db(&answer, image != NULL ? &png : NULL, &n_png, &order, args, err);
+        status = url != NULL ? run_url(&response, image != NULL ? &png : NULL, &n_png, url, &order, args, err)
+                             : cli_samples_db(&response, image != NULL ? &png : NULL, &n_png, &order, args, err);
     if (status == 0 && image != NULL)
         status = cli_output_write(&out, png, n_png, err);
     else if (status == 0)
-        status = print_answer(&order, answer, cli_on(args, "json"), err);
+        status = print_response(&order, response, cli_on(args, "json"), err);
     cli_output_fini(&out);
     free(png);
     free(order.ids);
@@ -366,15 +335,17 @@ static int run(const struct cli_args *args, struct err *err)
 
 const struct cli_verb cli_samples = {
     .name = "samples",
-    .purpose = "look at what was learned from, forget it, give it another label",
+    .purpose = "list, show, forget and relabel samples",
     .operands = "[list | show ID | forget ID... | relabel ID...]",
     .operands_max = 1 + REBUILD_IDS_MAX,
     .details =
-        "What is forgotten was never there, and what is relabelled was always of its new class: the model is replayed\n"
-        "from before the first of these samples, and is then, bit for bit, that of the edited log. The images are "
-        "gone\n"
-        "from the files, and so are later snapshots. ID may be a range: 20-25. All of them, or none: the first that\n"
-        "cannot be edited is named. With --url the daemon does it, and goes on when the waiting is interrupted.\n",
+        "Exact machine unlearning: the model is replayed from before the first of these samples, and is then, bit for\n"
+        "bit, as if a forgotten sample had never been there, and a relabelled one had always had its new class. "
+        "Forgotten\n"
+        "images are erased from the files, and later snapshots are deleted. ID can be a range: 20-25. All samples are\n"
+        "edited, or none: an error names the first that cannot be. With --url the daemon does it, and goes on when "
+        "the\n"
+        "waiting is interrupted.\n",
     .examples = "  convd samples --db digits.db --wrong\n"
                 "  convd samples show 4004 --image 4004.png --scale 8 --db digits.db\n"
                 "  convd samples forget 4004 --url http://127.0.0.1:8080\n"

@@ -11,31 +11,20 @@
 #include "server/cli/progress.h"
 #include "server/common/label_take.h"
 #include "server/image/input_png.h"
-#include "server/model/sample_json.h"
-#include "server/trainer/rebuild.h"
+#include "server/model/json_parts.h"
 
-#define CHUNK_US 100000u /* how often progress is told, and a wish to stop is heard */
-
-/* The text as a document; frees it. */
-static int parse(struct json **root, struct text *text, struct err *err)
-{
-    *root = NULL;
-    if (text->failed)
-        err_set(err, ERR_MEMORY, "not enough memory for the answer");
-    else
-        *root = json_parse(text->bytes, text->n, err);
-    text_free(text);
-    return *root != NULL ? 0 : -1;
-}
-
-int cli_samples_told(struct json **root, const struct samples_order *order, bool changed, uint64_t step,
-                     uint64_t revision, double seconds, struct err *err)
+int cli_samples_edited(struct json **root, const struct samples_order *order, bool changed, uint64_t step,
+                       uint64_t revision, double seconds, struct err *err)
 {
     struct text text = {0};
-    text_add_format(&text, "{\"samples\":%zu,\"changed\":%s,\"step\":%llu,\"revision\":%llu,\"seconds\":%.3f}",
-                    order->n, changed ? "true" : "false", (unsigned long long)step, (unsigned long long)revision,
-                    seconds);
-    return parse(root, &text, err);
+    struct json_writer json = json_write_begin(&text);
+    json_write_u64(&json, "samples", order->n);
+    json_write_bool(&json, "changed", changed);
+    json_write_u64(&json, "step", step);
+    json_write_u64(&json, "revision", revision);
+    json_write_seconds(&json, "seconds", seconds);
+    json_write_end(&json);
+    return cli_json(root, &text, err);
 }
 
 /* ---- looking ---- */
@@ -51,7 +40,7 @@ static int find_class(int64_t *index, const struct learner *learner, const char 
     *index = learner_class(learner, taken, strlen(taken));
     if (*index >= 0)
         return 0;
-    return err_set(err, ERR_LABEL_UNKNOWN, "the model has no class \"%.128s\"", label);
+    return err_set(err, ERR_LABEL_UNKNOWN, "unknown label \"%.128s\"", label);
 }
 
 static int list(struct json **root, const struct offline *model, const struct samples_order *order, struct err *err)
@@ -65,12 +54,14 @@ static int list(struct json **root, const struct offline *model, const struct sa
         status = find_class(&search.predicted, model->learner, order->predicted, err);
     struct store_sample_row *rows = status == 0 ? calloc(order->limit, sizeof *rows) : NULL;
     if (status == 0 && rows == NULL)
-        status = err_set(err, ERR_MEMORY, "not enough memory for %llu samples", (unsigned long long)order->limit);
+        status = err_memory(err, "%llu samples", (unsigned long long)order->limit);
     if (status == 0)
         status = store_search(model->store, &search, rows, order->limit, UINT64_MAX, &n, err);
     if (status == 0) {
-        sample_rows_write(&text, rows, n, search.before, model->learner);
-        status = parse(root, &text, err);
+        struct json_writer json = json_write_begin(&text);
+        sample_rows_write(&json, rows, n, search.before, model->learner);
+        json_write_end(&json);
+        status = cli_json(root, &text, err);
     }
     free(rows);
     return status;
@@ -84,16 +75,18 @@ static int show(struct json **root, uint8_t **png, size_t *n_png, const struct o
     struct text text = {0};
     uint8_t *pixels = malloc(shape->n_input);
     if (pixels == NULL)
-        return err_set(err, ERR_MEMORY, "not enough memory for a picture");
+        return err_memory(err, "a picture");
     const int found = store_sample_row(model->store, order->ids[0], &row, pixels, shape->n_input, err);
     int status = found == 1 ? 0 : -1;
     if (found == 0)
-        err_set(err, ERR_NOT_FOUND, "there is no sample %lld: see convd samples list", (long long)order->ids[0]);
+        err_set(err, ERR_NOT_FOUND, "sample %lld does not exist: see convd samples list", (long long)order->ids[0]);
     if (status == 0 && png != NULL) {
         status = planes_png(png, n_png, pixels, shape, (uint32_t)order->scale, err);
     } else if (status == 0) {
-        sample_row_write(&text, &row, model->learner);
-        status = parse(root, &text, err);
+        struct json_writer json = json_write_begin(&text);
+        sample_row_write(&json, &row, model->learner);
+        json_write_end(&json);
+        status = cli_json(root, &text, err);
     }
     free(pixels);
     return status;
@@ -101,69 +94,26 @@ static int show(struct json **root, uint8_t **png, size_t *n_png, const struct o
 
 /* ---- editing ---- */
 
-/* What is accepted is made, all of it; the state that comes of it replaces the model's. */
-static int work_off(struct rebuild *rebuild, struct offline *model, const struct cli_args *args, struct err *err)
-{
-    struct progress progress;
-    struct store_snapshot taken;
-    struct rebuild_made made;
-    enum rebuild_state state = REBUILD_MORE;
-    uint64_t done, total;
-    rebuild_progress(rebuild, &done, &total);
-    progress_start(&progress, "replaying", total, cli_quiet(args));
-    while (state == REBUILD_MORE && !cli_stop()) {
-        struct learner *learner = NULL;
-        state = rebuild_chunk(rebuild, model->store, model->learner, CHUNK_US, &learner, &taken, &made, err);
-        if (learner != NULL) {
-            learner_free(model->learner);
-            model->learner = learner;
-        }
-        rebuild_progress(rebuild, &done, &total);
-        progress.total = total; /* known once it has been looked at, and grows no more */
-        if (state == REBUILD_MORE)
-            progress_update(&progress, done, NULL);
-    }
-    progress_finish(&progress);
-    if (state == REBUILD_MORE)
-        err_set(err, ERR_STOPPING, "stopped");
-    if (state == REBUILD_MORE || state == REBUILD_FAILED || state == REBUILD_GIVEN_UP)
-        (void)fprintf(stderr, "convd samples: it stays accepted: the next convd samples or convd serve makes it\n");
-    return state == REBUILD_DONE ? 0 : -1;
-}
-
-/* Old pages, with what was forgotten, stand in the WAL until it is emptied. */
-static int empty_wal(struct offline *model, struct err *err)
-{
-    return store_checkpoint(model->store, true, err) == 0 ? 0 : err_wrap(err, "it is done, but the WAL is not empty");
-}
-
 static int edit(struct json **root, struct offline *model, const struct samples_order *order,
                 const struct cli_args *args, struct err *err)
 {
-    struct rebuild rebuild = {0};
+    struct follow follow = {.model = model};
+    struct command command = {.kind = COMMAND_EDIT,
+                              .edit = {.ids = order->ids,
+                                       .n = order->n,
+                                       .forget = order->action == SAMPLES_FORGET,
+                                       .drop_pinned = order->drop_pinned}};
     struct progress clock;
-    struct edit_ask ask = {
-        .ids = order->ids, .n = order->n, .forget = order->action == SAMPLES_FORGET, .drop_pinned = order->drop_pinned};
-    int64_t class_ = -1;
-    size_t changed = 0;
     progress_start(&clock, "", 0, true);
-    if (order->label != NULL && find_class(&class_, model->learner, order->label, err) != 0)
+    if (order->label != NULL && label_take(command.edit.label, order->label, strlen(order->label), err) != 0)
         return -1;
-    if (class_ >= 0)
-        memcpy(ask.label, model->learner->labels[class_], sizeof ask.label);
-    const enum rebuild_state before = rebuild_resume(&rebuild, model->store, model->learner, err);
-    int status = before == REBUILD_DONE || before == REBUILD_MORE ? 0 : -1;
-    if (status == 0)
-        status = rebuild_ask(&rebuild, model->store, model->learner, &ask, &changed, err);
-    if (status == 0 && rebuild_active(&rebuild))
-        status = work_off(&rebuild, model, args, err);
-    rebuild_fini(&rebuild);
-    if (status == 0)
-        status = empty_wal(model, err);
-    if (status != 0)
+    if (follow_do(&follow, &command, err) != 0 || (follow.id > 0 && cli_samples_follow(&follow, cli_quiet(args), err) !=
+                                                                        0)) /* also of what was accepted before */
         return -1;
-    return cli_samples_told(root, order, changed > 0, model->learner->step, model->learner->revision,
-                            progress_seconds(&clock), err);
+    struct revision *revision = model_acquire(trainer_model(model->trainer));
+    const uint64_t step = revision->learner->step, at = revision->learner->revision;
+    model_release(trainer_model(model->trainer), revision);
+    return cli_samples_edited(root, order, command.changed > 0, step, at, progress_seconds(&clock), err);
 }
 
 int cli_samples_db(struct json **root, uint8_t **png, size_t *n_png, const struct samples_order *order,
@@ -177,7 +127,7 @@ int cli_samples_db(struct json **root, uint8_t **png, size_t *n_png, const struc
     if (offline_open(&model, args, !edits, err) != 0)
         return -1;
     if (edits)
-        status = edit(root, &model, order, args, err);
+        status = edit(root, &model, order, args, err) == 0 ? offline_stop(&model, err) : -1;
     else if (order->action == SAMPLES_SHOW)
         status = show(root, png, n_png, &model, order, err);
     else

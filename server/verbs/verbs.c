@@ -5,35 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct cli_verb *const verbs[] = {&cli_serve,  &cli_init,    &cli_train,     &cli_predict, &cli_evaluate,
-                                               &cli_export, &cli_samples, &cli_snapshots, &cli_verify,  &cli_backup};
-
-#define N_VERBS (sizeof verbs / sizeof *verbs)
-
-const struct cli_verb *cli_verb_nth(size_t n)
-{
-    return n < N_VERBS ? verbs[n] : NULL;
-}
+const struct cli_verb *const cli_verbs[] = {&cli_serve,    &cli_init,   &cli_train,   &cli_predict,
+                                            &cli_evaluate, &cli_export, &cli_samples, &cli_snapshots,
+                                            &cli_verify,   &cli_backup, NULL};
 
 const struct cli_verb *cli_verb_find(const char *name)
 {
-    for (size_t i = 0; i < N_VERBS; i++)
-        if (strcmp(verbs[i]->name, name) == 0)
-            return verbs[i];
-    return NULL;
+    const struct cli_verb *const *verb = cli_verbs;
+    while (*verb != NULL && strcmp((*verb)->name, name) != 0)
+        verb++;
+    return *verb;
 }
 
 static void print_overview(FILE *out)
 {
-    (void)fputs("convd keeps one image classifier, which learns while it serves\n"
+    (void)fputs("convd is an image classifier that learns while it serves\n"
                 "\n"
                 "usage: convd VERB [FLAGS] [OPERANDS]\n"
                 "       convd VERB --help | convd help VERB | convd --version\n"
                 "\n"
                 "verbs:\n",
                 out);
-    for (size_t i = 0; i < N_VERBS; i++)
-        (void)fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->purpose);
+    for (size_t i = 0; cli_verbs[i] != NULL; i++)
+        (void)fprintf(out, "  %-10s %s\n", cli_verbs[i]->name, cli_verbs[i]->purpose);
     (void)fputs("\n"
                 "first steps:\n"
                 "  convd serve --db digits.db\n"

@@ -6,7 +6,7 @@
  *   serve.c         the daemon
  *   init.c          a database with a new model
  *   train.{h,c}     what is asked for, and what is told of it
- *   train_passes.c  what both ways to train share
+ *   train_run.c     the order of things, on a database and through a daemon
  *   train_db.c      on a database
  *   train_url.c     through a daemon
  *   predict.c       pictures in, labels out
@@ -22,8 +22,6 @@
 #ifndef CONVD_SERVER_VERBS_VERBS_H
 #define CONVD_SERVER_VERBS_VERBS_H
 
-#include <stddef.h>
-
 #include "server/cli/cli.h"
 
 extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_samples,
@@ -32,8 +30,8 @@ extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_ev
 /* cli_main - everything that main() does. Returns the exit code. */
 int cli_main(int argc, char **argv);
 
-/* cli_verb_find - the verb with that name, or NULL; cli_verb_nth - the n-th in the order of --help, NULL past the end. */
+/* All of them in the order of --help; NULL ends. cli_verb_find - the one with that name, or NULL. */
+extern const struct cli_verb *const cli_verbs[];
 const struct cli_verb *cli_verb_find(const char *name);
-const struct cli_verb *cli_verb_nth(size_t n);
 
 #endif

@@ -12,45 +12,46 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_DB, CLI_FLAG_ARITH, CLI_FLAG_JSON, CLI_FLAG_QUIET, CLI_FLAG_END,
 };
 
-static int print_verdict(const struct store_verdict *verdict, const char *path, double seconds, bool json,
+static int print_verdict(const struct store_verdict *verdict, const char *path, double seconds, bool as_json,
                          struct err *err)
 {
     char hex[2 * DIGEST_BYTES + 1];
     cli_hex(hex, verdict->digest);
-    if (!json) {
+    if (!as_json) {
         (void)printf("%s is sound: %llu events, %llu samples and %u snapshots agree with a replay from nothing "
                      "(%.1f s)\nrevision %llu, step %llu\ndigest %s\n",
                      path, (unsigned long long)verdict->events, (unsigned long long)verdict->samples,
                      verdict->snapshots, seconds, (unsigned long long)verdict->revision,
                      (unsigned long long)verdict->step, hex);
-        if (verdict->ground > 1)
-            (void)printf(
-                "what is before revision %llu was made by arithmetic %s: its rows are as they were written, but "
-                "they do not replay to the same bits, and are not part of that replay\n",
-                (unsigned long long)verdict->ground, verdict->before);
+        if (verdict->baseline > 1)
+            (void)printf("the log before revision %llu is of arithmetic %s: its rows are as they were written, but it "
+                         "does not replay to the same bits, and is not part of that replay\n",
+                         (unsigned long long)verdict->baseline, verdict->before);
         return 0;
     }
-    struct json *root = json_object();
-    json_add_bool(root, "ok", true);
-    json_add_string(root, "digest", hex);
-    json_add_number(root, "revision", (double)verdict->revision);
-    json_add_number(root, "step", (double)verdict->step);
-    json_add_number(root, "events", (double)verdict->events);
-    json_add_number(root, "samples", (double)verdict->samples);
-    json_add_number(root, "snapshots", verdict->snapshots);
-    json_add_number(root, "ground", (double)verdict->ground);
-    json_add_number(root, "seconds", seconds);
-    return cli_print_json(root, err);
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_bool(&json, "ok", true);
+    json_write_string(&json, "digest", hex);
+    json_write_u64(&json, "revision", verdict->revision);
+    json_write_u64(&json, "step", verdict->step);
+    json_write_u64(&json, "events", verdict->events);
+    json_write_u64(&json, "samples", verdict->samples);
+    json_write_number(&json, "snapshots", verdict->snapshots);
+    json_write_u64(&json, "baseline", verdict->baseline);
+    json_write_number(&json, "seconds", seconds);
+    return cli_print_object(&json, err);
 }
 
 /* The difference goes to stdout as JSON, so that a script has one place to look, and to stderr as every error. */
 static int print_difference(const struct err *why, struct err *err)
 {
-    struct json *root = json_object();
-    json_add_bool(root, "ok", false);
-    json_add_string(root, "code", err_code_name(why->code));
-    json_add_string(root, "error", why->text);
-    return cli_print_json(root, err);
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_bool(&json, "ok", false);
+    json_write_string(&json, "code", err_code_name(why->code));
+    json_write_string(&json, "error", why->text);
+    return cli_print_object(&json, err);
 }
 
 static int run(const struct cli_args *args, struct err *err)
@@ -81,12 +82,11 @@ const struct cli_verb cli_verify = {
     .purpose = "prove that the database holds exactly what was learned",
     .operands = "",
     .details =
-        "Walks the whole file: SQLite's integrity check, every link of the log's hash chain, a replay of all events\n"
+        "Checks the whole file: SQLite's integrity check, every link of the log's hash chain, a replay of all events\n"
         "from nothing, and every snapshot and every sample's recorded outcome against that replay. Changes nothing.\n"
-        "The first difference is named, and the exit code is 3. A daemon keeps its database to itself: convd backup "
-        "--url\n"
-        "has a copy from it, of the same digest (GET /model) where nothing was learned meanwhile, and that is "
-        "verified.\n",
+        "The first difference is named, and the exit code is 3. The database of a running daemon is locked: verify a "
+        "copy\n"
+        "by convd backup --url, which has the same digest (GET /model) if nothing was learned meanwhile.\n",
     .examples = "  convd verify --db digits.db\n"
                 "  convd backup copy.db --url http://127.0.0.1:8080 && convd verify --db copy.db\n"
                 "  convd verify --db digits.db --json --arith portable\n",

@@ -4,45 +4,43 @@
 
 #include "store/internal.h"
 
-int ground_read(struct store *store, struct err *err)
+int baseline_read(struct store *store, struct err *err)
 {
-    struct db *db = store->db;
-    struct event event = {.kind = EVENT_GROUND};
-    struct sample_run run;
-    size_t n_body;
-    store->ground.revision = 1;
-    memcpy(store->ground.arithmetic, store->origin.arithmetic, ARITHMETIC_BYTES);
-    int status = db_step(db, SQL_GROUND_LAST, err);
-    if (status == 1) {
-        const char *body = db_text(db, SQL_GROUND_LAST, 1, &n_body);
-        store->ground.revision = (uint64_t)db_int(db, SQL_GROUND_LAST, 0);
-        status = event_parse(&event, &run, db, body, n_body, err);
-        (void)snprintf(store->ground.arithmetic, ARITHMETIC_BYTES, "%s",
-                       status == 0 ? event.as.ground.arithmetic : ARITHMETIC_VERSION);
-        memcpy(store->before, event.as.ground.before, ARITHMETIC_BYTES);
-        if (status != 0)
-            err_wrap(err, "revision %llu", (unsigned long long)store->ground.revision);
+    struct event event;
+    struct err why, last = {0};
+    int status;
+    store->baseline.revision = 1;
+    memcpy(store->baseline.arithmetic, store->origin.arithmetic, ARITHMETIC_BYTES);
+    rare_events(store, EVENT_BASELINE, 1, UINT64_MAX);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        last = why;
+        store->baseline.revision = event.revision;
+        (void)snprintf(store->baseline.arithmetic, ARITHMETIC_BYTES, "%s",
+                       why.code == ERR_NONE ? event.as.baseline.arithmetic : ARITHMETIC_VERSION);
+        memcpy(store->before, event.as.baseline.before, ARITHMETIC_BYTES);
     }
-    db_reset(db, SQL_GROUND_LAST);
-    return status < 0 ? -1 : 0;
+    if (status < 0 || last.code == ERR_NONE)
+        return status;
+    *err = last;
+    return err_wrap(err, "revision %llu", (unsigned long long)store->baseline.revision);
 }
 
-struct store_ground store_ground(const struct store *store)
+struct store_baseline store_baseline(const struct store *store)
 {
-    return store->ground;
+    return store->baseline;
 }
 
-bool ground_is_ours(const struct store *store)
+bool baseline_is_ours(const struct store *store)
 {
-    return strcmp(store->ground.arithmetic, ARITHMETIC_VERSION) == 0;
+    return strcmp(store->baseline.arithmetic, ARITHMETIC_VERSION) == 0;
 }
 
-int ground_refuses(const struct store *store, uint64_t revision, struct err *err)
+int baseline_refuses(const struct store *store, uint64_t revision, struct err *err)
 {
-    if (revision >= store->ground.revision)
+    if (revision >= store->baseline.revision)
         return 0;
     return err_set(err, ERR_GONE,
-                   "revision %llu was made by another arithmetic, and cannot be made again to the same bits: from "
-                   "revision %llu on the log is of " ARITHMETIC_VERSION,
-                   (unsigned long long)revision, (unsigned long long)store->ground.revision);
+                   "revision %llu is before the baseline and cannot be replayed to the same bits: from revision %llu "
+                   "on, the log is of arithmetic " ARITHMETIC_VERSION,
+                   (unsigned long long)revision, (unsigned long long)store->baseline.revision);
 }

@@ -35,17 +35,10 @@ void chain_init(struct chain *chain, const uint8_t previous[CHAIN_BYTES], uint64
     add_u32(chain, n_samples);
 }
 
-void chain_add_sample(struct chain *chain, int64_t id, uint32_t label, uint32_t predicted, float loss,
-                      const uint8_t *image, size_t n_image)
+void chain_add_sample(struct chain *chain, int64_t id, uint32_t label, const uint8_t *image, size_t n_image)
 {
-    uint32_t bits;
-    memcpy(&bits, &loss, sizeof bits);
-    if ((bits & 0x7fffffffU) > 0x7f800000U)
-        bits = 0x7fc00000U; /* the payload and sign of a NaN are the processor's whim */
     add_u64(chain, (uint64_t)id);
     add_u32(chain, label);
-    add_u32(chain, predicted);
-    add_u32(chain, bits);
     add_bytes(chain, image, n_image);
 }
 

@@ -9,9 +9,10 @@
  *                         number of samples                                4        0 unless kind is train
  *                         and for each sample, by id:
  *                             id                                           8
- *                             label, predicted                             4, 4
- *                             loss                                         4        bits of the float32; a NaN: 0x7fc00000
+ *                             label                                        4
  *                             length of image, image                       4, .. )
+ *
+ * What the fold makes of a sample (table outcome) is not in it: an event is ordered and durable before it is applied.
  *
  * All numbers are little-endian and unsigned (ids and times as two's complement).
  *
@@ -34,8 +35,7 @@ struct chain {
 
 void chain_init(struct chain *chain, const uint8_t previous[CHAIN_BYTES], uint64_t revision, int64_t created_us,
                 const char *kind, const char *body, size_t n_body, uint32_t n_samples);
-void chain_add_sample(struct chain *chain, int64_t id, uint32_t label, uint32_t predicted, float loss,
-                      const uint8_t *image, size_t n_image);
+void chain_add_sample(struct chain *chain, int64_t id, uint32_t label, const uint8_t *image, size_t n_image);
 void chain_end(struct chain *chain, uint8_t out[CHAIN_BYTES]);
 
 #endif

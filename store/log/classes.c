@@ -29,37 +29,38 @@ int classes_create(struct store *store, const struct event *create, struct err *
     return 0;
 }
 
-/* The class events of one stretch. */
-static int apply_stretch(struct store *store, const struct stretch *stretch, struct err *err)
+/* The class events of one span. */
+static int apply_span(struct store *store, const struct span *span, struct err *err)
 {
-    struct db *db = store->db;
+    struct event event;
+    struct err why;
     int status;
-    db_bind_int(db, SQL_CLASS_EVENTS, 1, (int64_t)stretch->first);
-    db_bind_int(db, SQL_CLASS_EVENTS, 2, (int64_t)stretch->last);
-    while ((status = db_step(db, SQL_CLASS_EVENTS, err)) == 1) {
-        bool add = strcmp(db_text(db, SQL_CLASS_EVENTS, 0, NULL), "add") == 0;
-        int64_t index = db_int(db, SQL_CLASS_EVENTS, 1);
-        const char *label = db_text(db, SQL_CLASS_EVENTS, 2, NULL);
-        if ((add ? insert(store, index, label, err) : rename_to(store, index, label, err)) != 0) {
-            db_reset(db, SQL_CLASS_EVENTS);
+    rare_events(store, EVENT_CLASS, span->first, span->last);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        const bool add = event.as.class_.action == CLASS_ADD;
+        const uint32_t id = event.as.class_.index; /* in a body, the class's number */
+        if (why.code != ERR_NONE)
+            *err = why;
+        if (why.code != ERR_NONE || (add ? insert : rename_to)(store, id, event.as.class_.label, err) != 0) {
+            rare_events_end(store);
             return -1;
         }
     }
     return status;
 }
 
-/* Back to the classes of an earlier revision: those of the create event, then what happened on the line to it. */
+/* Back to the classes of an earlier revision: those of the create event, then what happened on the lineage to it. */
 static int rebuild(struct store *store, uint64_t revision, struct err *err)
 {
-    struct line line;
-    int status = line_init(&line, store, revision, err);
+    struct lineage lineage;
+    int status = lineage_init(&lineage, store, revision, err);
     if (status == 0)
         status = db_run(store->db, SQL_CLASS_CLEAR, err);
     if (status == 0)
         status = classes_create(store, &store->origin.event, err);
-    for (size_t i = line.n; status == 0 && i-- > 0;)
-        status = apply_stretch(store, &line.stretches[i], err);
-    line_fini(&line);
+    for (size_t i = lineage.n; status == 0 && i-- > 0;)
+        status = apply_span(store, &lineage.spans[i], err);
+    lineage_fini(&lineage);
     return status;
 }
 
@@ -97,6 +98,6 @@ int classes_check(struct store *store, const struct learner *learner, struct err
         n++;
     }
     if (status == 0 && (!same || n != learner->n_classes))
-        return err_set(err, ERR_DB_CORRUPT, "table class is not what the log says");
+        return err_set(err, ERR_DB_CORRUPT, "table class does not match the log");
     return status;
 }

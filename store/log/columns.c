@@ -2,7 +2,7 @@
  *
  *     column(c) = c - number of removed classes below c        for a class that was not removed
  *
- * Which classes were removed is one list for the whole log, whatever the line and the revision, since an edit changes the past
+ * Which classes were removed is one list for the whole log, whatever the lineage and the revision, since an edit changes the past
  * everywhere. A replay at work counts those that are about to be removed as well: store->overlay.
  */
 #include <stdlib.h>
@@ -96,7 +96,7 @@ static int create_without(struct event *create, char (**labels)[LABEL_BYTES_MAX 
     *create = store->origin.event;
     *labels = calloc(create->as.create.n_classes, sizeof **labels);
     if (*labels == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for the classes");
+        return err_memory(err, "the classes");
     for (uint32_t id = 0; id < create->as.create.n_classes; id++)
         if (!class_is_removed(store, id))
             memcpy((*labels)[n++], create->as.create.labels[id], sizeof **labels);
@@ -135,7 +135,7 @@ int columns_strip(struct learner **learner, struct store *store, struct err *err
     float *k = malloc(((size_t)s->kernels * s->n_k + 1) * sizeof *k);
     float *w01 = malloc((size_t)s->n_0 * s->n_1 * sizeof *w01), *w12 = malloc((size_t)s->n_1 * n_2 * sizeof *w12);
     if (k == NULL || w01 == NULL || w12 == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for the first weights");
+        err_memory(err, "the first weights");
         goto out;
     }
     net_export(&old->net, k, w01, w12);

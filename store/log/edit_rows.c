@@ -1,10 +1,9 @@
 /* edit_rows.c - the rows of edit events: a list of them in memory, their hash, and the proof that they are what was written.
  *
- * An edit event's body has a hash over its rows in tables edit and edited, and the chain covers the body: so a row that was
- * changed or lost is found when the event is read. Who replays to a revision before the event relies on them earlier, and
- * asks for the proof first (edit_prove_range()).
+ * An edit event's body has the number of its rows in tables edit and edited, and a hash over them, and the chain covers the body: so a
+ * row that was changed or lost is found when the event is read. Who replays to a revision before the event relies on them earlier, and
+ * asks for the proof first (edit_proof_find()).
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,14 +33,8 @@ int edits_put(struct edits *edits, const struct edit *edit, struct err *err)
             edits->list[at].label = edit->label;
         return 0;
     }
-    if (edits->n == edits->room) {
-        size_t room = edits->room == 0 ? 16 : edits->room * 2;
-        struct edit *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(edits->list, room * sizeof *more);
-        if (more == NULL)
-            return err_set(err, ERR_MEMORY, "out of memory for %zu edits", room);
-        edits->list = more;
-        edits->room = room;
-    }
+    if (grow(&edits->list, &edits->room, edits->n, sizeof *edits->list, "edits", err) != 0)
+        return -1;
     memmove(edits->list + at + 1, edits->list + at, (edits->n - at) * sizeof *edits->list);
     edits->list[at] = *edit;
     edits->n++;
@@ -87,43 +80,26 @@ uint32_t edit_into(const struct db *db, enum statement which, int column)
     return db_is_null(db, which, column) ? EDIT_FORGET : (uint32_t)db_int(db, which, column);
 }
 
-/* ---- which stretches of the log they touch ---- */
+/* ---- which spans of the log they touch ---- */
 
 int edit_spans_read(struct store *store, struct err *err)
 {
-    struct db *db = store->db;
     size_t room = 0;
     int status;
+    struct event event;
+    struct err why;
     free(store->spans);
     store->spans = NULL;
     store->n_spans = 0;
-    db_bind_int(db, SQL_EDIT_SPANS, 1, 1);
-    db_bind_int(db, SQL_EDIT_SPANS, 2, INT64_MAX);
-    while ((status = db_step(db, SQL_EDIT_SPANS, err)) == 1) {
-        struct event event = {.kind = EVENT_EDIT, .revision = (uint64_t)db_int(db, SQL_EDIT_SPANS, 0)};
-        struct sample_run run;
-        struct err why = {0};
-        size_t n_body;
-        const char *body = db_text(db, SQL_EDIT_SPANS, 1, &n_body);
-        if (event_parse(&event, &run, db, body, n_body, &why) != 0) {
-            if (why.code == ERR_DB_CORRUPT)
-                event.as.edit.from = event.revision;
-            else
-                status = err_set(err, why.code, "%s", why.text);
-        }
-        if (status == 1 && store->n_spans == room) {
-            room = room == 0 ? 16 : room * 2;
-            struct edit_span *more = realloc(store->spans, room * sizeof *more);
-            if (more == NULL)
-                status = err_set(err, ERR_MEMORY, "out of memory for %zu edits", room);
-            else
-                store->spans = more;
-        }
-        if (status != 1)
+    rare_events(store, EVENT_EDIT, 1, UINT64_MAX);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        status = grow(&store->spans, &room, store->n_spans, sizeof *store->spans, "edits", err);
+        if (status != 0)
             break;
-        store->spans[store->n_spans++] = (struct edit_span){.from = event.as.edit.from, .event = event.revision};
+        const uint64_t from = why.code == ERR_NONE ? event.as.edit.from : event.revision;
+        store->spans[store->n_spans++] = (struct edit_span){.from = from, .event = event.revision};
     }
-    db_reset(db, SQL_EDIT_SPANS);
+    rare_events_end(store);
     return status == 0 ? columns_read(store, err) : status;
 }
 
@@ -155,6 +131,13 @@ static void add_number(struct sha256_ctx *hash, uint64_t value, size_t n_bytes)
     sha256_update(hash, n_bytes, bytes);
 }
 
+void edit_hash_init(struct edit_hash *hash)
+{
+    sha256_init(&hash->edits);
+    sha256_init(&hash->edited);
+    sha256_init(&hash->removed);
+}
+
 static void add_edit(struct sha256_ctx *hash, int64_t sample, uint32_t was, uint32_t label)
 {
     add_number(hash, (uint64_t)sample, 8);
@@ -162,80 +145,111 @@ static void add_edit(struct sha256_ctx *hash, int64_t sample, uint32_t was, uint
     add_number(hash, label, 4);
 }
 
-static void add_edited(struct sha256_ctx *hash, uint64_t revision, const uint8_t left[CHAIN_BYTES])
+void edit_hash_add(struct edit_hash *hash, int64_t sample, uint32_t was, uint32_t label)
 {
-    add_number(hash, revision, 8);
-    sha256_update(hash, CHAIN_BYTES, left);
+    add_edit(&hash->edits, sample, was, label);
 }
 
-void edit_hash(uint8_t out[CHAIN_BYTES], const struct edits *edits, const struct edited *edited, size_t n_edited)
+void edit_hash_add_edited(struct edit_hash *hash, uint64_t revision, const uint8_t left[CHAIN_BYTES])
 {
-    struct sha256_ctx hash;
-    sha256_init(&hash);
-    for (size_t i = 0; i < edits->n; i++)
-        add_edit(&hash, edits->list[i].id, edits->list[i].was, edits->list[i].label);
-    for (size_t i = 0; i < n_edited; i++)
-        add_edited(&hash, edited[i].revision, edited[i].hash);
-    if (edits->removes)
-        add_edit(&hash, -1, edits->removed, edits->into);
-    sha256_digest(&hash, CHAIN_BYTES, out);
+    add_number(&hash->edited, revision, 8);
+    sha256_update(&hash->edited, CHAIN_BYTES, left);
+}
+
+void edit_hash_add_removed(struct edit_hash *hash, uint32_t removed, uint32_t into)
+{
+    add_edit(&hash->removed, -1, removed, into);
+}
+
+void edit_hash_end(struct edit_hash *hash, uint8_t out[CHAIN_BYTES])
+{
+    uint8_t parts[3][CHAIN_BYTES];
+    struct sha256_ctx all;
+    sha256_digest(&hash->edits, CHAIN_BYTES, parts[0]);
+    sha256_digest(&hash->edited, CHAIN_BYTES, parts[1]);
+    sha256_digest(&hash->removed, CHAIN_BYTES, parts[2]);
+    sha256_init(&all);
+    sha256_update(&all, sizeof parts, parts[0]);
+    sha256_digest(&all, CHAIN_BYTES, out);
+}
+
+/* ---- the proof ---- */
+
+void edit_proof_init(struct edit_proof *proof, const struct event *event)
+{
+    *proof = (struct edit_proof){.event = *event, .sample = INT64_MIN, .revision = INT64_MIN};
+    edit_hash_init(&proof->hash);
+}
+
+int edit_proof_find(struct edit_proof *proof, struct store *store, uint64_t revision, struct err *err)
+{
+    struct event event;
+    struct err why;
+    rare_events(store, EVENT_EDIT, revision, revision);
+    const int status = rare_event_next(store, &event, &why, err);
+    rare_events_end(store);
+    edit_proof_init(proof, &event);
+    if (status == 0)
+        return err_set(err, ERR_DB_CORRUPT, "the index of events does not have it");
+    if (status == 1 && why.code != ERR_NONE)
+        *err = why;
+    return status == 1 && why.code == ERR_NONE ? 0 : -1;
+}
+
+/* The next n rows of table edit. 1: there may be more. */
+static int add_edits(struct edit_proof *proof, struct db *db, size_t n, struct err *err)
+{
+    size_t got = 0;
+    int status;
+    db_bind_ints(db, SQL_EDIT_ROWS, (int64_t)proof->event.as.edit.number, proof->sample, (int64_t)n);
+    for (; (status = db_step(db, SQL_EDIT_ROWS, err)) == 1; got++) {
+        proof->sample = db_int(db, SQL_EDIT_ROWS, 0);
+        edit_hash_add(&proof->hash, proof->sample, (uint32_t)db_int(db, SQL_EDIT_ROWS, 1),
+                      (uint32_t)db_int(db, SQL_EDIT_ROWS, 2)); /* -1 becomes EDIT_FORGET */
+    }
+    proof->n += got;
+    return status < 0 ? -1 : got == n;
+}
+
+/* Of table edited. */
+static int add_edited(struct edit_proof *proof, struct db *db, size_t n, struct err *err)
+{
+    size_t got = 0, n_left;
+    int status;
+    db_bind_ints(db, SQL_EDITED_ROWS, (int64_t)proof->event.as.edit.number, proof->revision, (int64_t)n);
+    for (; (status = db_step(db, SQL_EDITED_ROWS, err)) == 1; got++) {
+        const void *left = db_blob(db, SQL_EDITED_ROWS, 1, &n_left);
+        proof->revision = db_int(db, SQL_EDITED_ROWS, 0);
+        if (n_left == CHAIN_BYTES)
+            edit_hash_add_edited(&proof->hash, (uint64_t)proof->revision, left);
+    }
+    return status < 0 ? -1 : got == n;
+}
+
+int edit_proof_step(struct edit_proof *proof, struct store *store, size_t n, struct err *err)
+{
+    struct db *db = store->db;
+    uint8_t out[CHAIN_BYTES];
+    int status = add_edits(proof, db, n, err);
+    if (status == 0)
+        status = add_edited(proof, db, n, err);
+    if (status != 0)
+        return status;
+    db_bind_int(db, SQL_REMOVED_ROWS, 1, (int64_t)proof->event.revision);
+    while ((status = db_step(db, SQL_REMOVED_ROWS, err)) == 1)
+        edit_hash_add_removed(&proof->hash, (uint32_t)db_int(db, SQL_REMOVED_ROWS, 0),
+                              edit_into(db, SQL_REMOVED_ROWS, 1));
+    if (status < 0)
+        return -1;
+    edit_hash_end(&proof->hash, out);
+    if (proof->n == proof->event.as.edit.n && memcmp(out, proof->event.as.edit.rows, CHAIN_BYTES) == 0)
+        return 0;
+    return err_set(err, ERR_DB_CORRUPT, "the rows of this edit were changed");
 }
 
 int edit_prove(struct store *store, const struct event *event, struct err *err)
 {
-    struct db *db = store->db;
-    struct sha256_ctx hash;
-    uint8_t out[CHAIN_BYTES];
-    uint64_t n = 0;
-    size_t n_left;
-    int status;
-    sha256_init(&hash);
-    db_bind_int(db, SQL_EDIT_ROWS, 1, (int64_t)event->revision);
-    for (; (status = db_step(db, SQL_EDIT_ROWS, err)) == 1; n++)
-        add_edit(&hash, db_int(db, SQL_EDIT_ROWS, 0), (uint32_t)db_int(db, SQL_EDIT_ROWS, 1),
-                 edit_into(db, SQL_EDIT_ROWS, 2));
-    if (status < 0)
-        return -1;
-    db_bind_int(db, SQL_EDITED_ROWS, 1, (int64_t)event->revision);
-    while ((status = db_step(db, SQL_EDITED_ROWS, err)) == 1) {
-        const void *left = db_blob(db, SQL_EDITED_ROWS, 1, &n_left);
-        if (n_left == CHAIN_BYTES)
-            add_edited(&hash, (uint64_t)db_int(db, SQL_EDITED_ROWS, 0), left);
-    }
-    if (status < 0)
-        return -1;
-    db_bind_int(db, SQL_REMOVED_ROWS, 1, (int64_t)event->revision);
-    while ((status = db_step(db, SQL_REMOVED_ROWS, err)) == 1)
-        add_edit(&hash, -1, (uint32_t)db_int(db, SQL_REMOVED_ROWS, 0), edit_into(db, SQL_REMOVED_ROWS, 1));
-    if (status < 0)
-        return -1;
-    sha256_digest(&hash, CHAIN_BYTES, out);
-    if (n == event->as.edit.n && memcmp(out, event->as.edit.rows, CHAIN_BYTES) == 0)
-        return 0;
-    return err_set(err, ERR_DB_CORRUPT, "its rows in the tables of edits are not those that were written");
-}
-
-int edit_prove_range(struct store *store, uint64_t first, uint64_t last, struct err *err)
-{
-    struct db *db = store->db;
-    for (size_t i = 0; i < store->n_spans; i++) {
-        struct event event = {.kind = EVENT_EDIT, .revision = store->spans[i].event};
-        struct sample_run run;
-        size_t n_body;
-        if (event.revision < first || event.revision > last)
-            continue;
-        db_bind_int(db, SQL_EDIT_SPANS, 1, (int64_t)event.revision);
-        db_bind_int(db, SQL_EDIT_SPANS, 2, (int64_t)event.revision);
-        int status = db_step(db, SQL_EDIT_SPANS, err);
-        if (status == 0)
-            status = err_set(err, ERR_DB_CORRUPT, "it is missing from the index of events");
-        if (status == 1) {
-            const char *body = db_text(db, SQL_EDIT_SPANS, 1, &n_body);
-            status = event_parse(&event, &run, db, body, n_body, err);
-        }
-        db_reset(db, SQL_EDIT_SPANS);
-        if (status != 0 || edit_prove(store, &event, err) != 0)
-            return err_wrap(err, "revision %llu", (unsigned long long)event.revision);
-    }
-    return 0;
+    struct edit_proof proof;
+    edit_proof_init(&proof, event);
+    return edit_proof_step(&proof, store, SIZE_MAX / 2, err);
 }

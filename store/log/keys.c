@@ -20,10 +20,9 @@ static int64_t running_us(void)
 
 int keys_open(struct store *store, struct err *err)
 {
-    const int status = db_step(store->db, SQL_KEY_NEWEST, err);
-    store->keys_us = (status == 1 ? db_int(store->db, SQL_KEY_NEWEST, 0) : 0) - running_us();
-    db_reset(store->db, SQL_KEY_NEWEST);
-    return status < 0 ? -1 : 0;
+    const int status = db_number(&store->keys_us, store->db, SQL_KEY_NEWEST, err);
+    store->keys_us -= running_us();
+    return status;
 }
 
 int store_put_key(struct store *store, const struct store_key *key, struct err *err)
@@ -33,7 +32,6 @@ int store_put_key(struct store *store, const struct store_key *key, struct err *
     db_bind_blob(db, SQL_KEY_INSERT, 2, key->fingerprint, sizeof key->fingerprint);
     db_bind_int(db, SQL_KEY_INSERT, 3, (int64_t)key->revision);
     db_bind_int(db, SQL_KEY_INSERT, 4, store->keys_us + running_us());
-    db_bind_text(db, SQL_KEY_INSERT, 5, key->answer);
     return db_run(db, SQL_KEY_INSERT, err) == 0 ? 0 : log_abandon(store);
 }
 
@@ -51,8 +49,6 @@ int store_find_key(struct store *store, const char *key, struct store_key *out, 
     if (n_fingerprint == sizeof out->fingerprint)
         memcpy(out->fingerprint, fingerprint, n_fingerprint);
     out->revision = (uint64_t)db_int(db, SQL_KEY_FIND, 1);
-    if (db_text_dup(&out->answer, db, SQL_KEY_FIND, 2, err) != 0)
-        status = -1;
     db_reset(db, SQL_KEY_FIND);
     return status;
 }
@@ -64,9 +60,9 @@ bool store_key_is(const struct store_key *key, const uint8_t fingerprint[32])
            memcmp(key->fingerprint, forgotten, sizeof key->fingerprint) == 0;
 }
 
-int keys_forget(struct store *store, uint64_t event, struct err *err)
+int keys_forget(struct store *store, uint64_t revision, struct err *err)
 {
-    db_bind_int(store->db, SQL_KEY_FORGET, 1, (int64_t)event);
+    db_bind_int(store->db, SQL_KEY_FORGET, 1, (int64_t)revision);
     return db_run(store->db, SQL_KEY_FORGET, err);
 }
 
@@ -75,8 +71,7 @@ int store_expire_keys(struct store *store, int64_t age_us, uint64_t keep, struct
     int n = 0, status;
     if (log_writable(store, err) != 0)
         return -1;
-    db_bind_int(store->db, SQL_KEY_EXPIRE, 1, store->keys_us + running_us() - age_us);
-    db_bind_int(store->db, SQL_KEY_EXPIRE, 2, (int64_t)keep);
+    db_bind_ints(store->db, SQL_KEY_EXPIRE, store->keys_us + running_us() - age_us, (int64_t)keep);
     while ((status = db_step(store->db, SQL_KEY_EXPIRE, err)) == 1)
         n++;
     return status != 0 ? log_abandon(store) : n > 0;

@@ -6,7 +6,6 @@
  * that is not known any more (the frames may be on the disk), which is why nothing is acknowledged from then on.
  */
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,9 +22,10 @@ int64_t store_now_us(void)
 int log_writable(const struct store *store, struct err *err)
 {
     if (db_read_only(store->db))
-        return err_set(err, ERR_DB_READONLY, "%s was opened for reading only", db_path(store->db));
+        return err_set(err, ERR_DB_READONLY, "%s is open for reading only", db_path(store->db));
     if (db_sync_failed(store->db))
-        return err_set(err, ERR_STORAGE, "%s: a sync failed before; what is on the disk is not known until a restart",
+        return err_set(err, ERR_STORAGE,
+                       "%s: an earlier sync failed: restart convd, which then reads what is on the disk",
                        db_path(store->db));
     return 0;
 }
@@ -34,6 +34,7 @@ int log_abandon(struct store *store)
 {
     db_rollback(store->db);
     rehearsal_reset(store->rehearsal); /* ids of this group will be given again */
+    outcomes_rollback(store);
     if (store->in_group)
         store->end = store->end_at_begin;
     store->in_group = false;
@@ -46,8 +47,12 @@ int store_begin(struct store *store, struct err *err)
     if (log_writable(store, err) != 0)
         return -1;
     store->end_at_begin = store->end;
+    store->outcomes.n_before = store->outcomes.n;
     store->in_group = true;
-    return db_run(store->db, SQL_BEGIN, err) == 0 ? 0 : log_abandon(store);
+    if (db_run(store->db, SQL_BEGIN, err) != 0 ||
+        (store->outcomes.n >= OUTCOMES_MANY && outcomes_write(store, err) != 0))
+        return log_abandon(store);
+    return 0;
 }
 
 int store_commit(struct store *store, struct err *err)
@@ -55,6 +60,7 @@ int store_commit(struct store *store, struct err *err)
     assert(store->in_group);
     if (db_run(store->db, SQL_COMMIT, err) != 0)
         return log_abandon(store);
+    outcomes_committed(store);
     store->in_group = false;
     return 0;
 }
@@ -63,6 +69,15 @@ void store_rollback(struct store *store)
 {
     if (store->in_group)
         (void)log_abandon(store);
+}
+
+int outcomes_show(struct store *store, struct err *err)
+{
+    if (store->outcomes.n == 0)
+        return 0;
+    if (store_begin(store, err) != 0)
+        return -1;
+    return outcomes_write(store, err) == 0 ? store_commit(store, err) : log_abandon(store);
 }
 
 static int insert_event(struct store *store, const struct event *event, const char *body,
@@ -80,18 +95,12 @@ static int insert_samples(struct store *store, const struct event *event, struct
 {
     for (uint32_t i = 0; i < event->as.train.n; i++) {
         const struct sample *sample = &event->as.train.samples[i];
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 1, sample->id);
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 2, (int64_t)event->revision);
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 3, class_id(store, sample->label));
-        db_bind_int(store->db, SQL_SAMPLE_INSERT, 4, class_id(store, sample->predicted));
-        if (isnan(sample->loss))
-            db_bind_null(store->db, SQL_SAMPLE_INSERT, 5);
-        else
-            db_bind_real(store->db, SQL_SAMPLE_INSERT, 5, (double)sample->loss);
-        db_bind_blob(store->db, SQL_SAMPLE_INSERT, 6, sample->pixels, store->origin.event.as.create.shape.n_input);
+        db_bind_ints(store->db, SQL_SAMPLE_INSERT, sample->id, (int64_t)event->revision,
+                     class_id(store, sample->label));
+        db_bind_blob(store->db, SQL_SAMPLE_INSERT, 4, sample->pixels, store->origin.event.as.create.shape.n_input);
         if (db_run(store->db, SQL_SAMPLE_INSERT, err) != 0)
             return -1;
-        rest_take(store->rest);
+        yield_now(store->yield);
     }
     return 0;
 }
@@ -113,15 +122,15 @@ int log_write(struct store *store, struct event *event, const uint8_t digest[DIG
     struct event numbered = *event;
     if (event->kind == EVENT_CLASS)
         numbered.as.class_.index = class_id(store, event->as.class_.index);
-    if (event_body(&body, store->db, &numbered, digest, err) != 0)
+    if (event_encode(&body, &numbered, digest, err) != 0)
         return -1;
     chain_init(&chain, store->end.chain, event->revision, event->created_us, event_kind_name(event->kind), body,
                strlen(body), n);
     for (uint32_t i = 0; i < n; i++) {
         const struct sample *sample = &event->as.train.samples[i];
-        chain_add_sample(&chain, sample->id, class_id(store, sample->label), class_id(store, sample->predicted),
-                         sample->loss, sample->pixels, store->origin.event.as.create.shape.n_input);
-        rest_take(store->rest);
+        chain_add_sample(&chain, sample->id, class_id(store, sample->label), sample->pixels,
+                         store->origin.event.as.create.shape.n_input);
+        yield_now(store->yield);
     }
     chain_end(&chain, end.chain);
 
@@ -149,7 +158,9 @@ int store_append(struct store *store, struct event *event, struct err *err)
     assert(store->in_group);
     assert(event->kind > EVENT_CREATE && event->kind < EVENT_KIND_N);
     assert(event->revision == store->end.revision + 1);
-    if (log_write(store, event, NULL, err) != 0)
+    if ((event->kind == EVENT_TRAIN && outcomes_reserve(store, event->as.train.n, err) != 0) ||
+        /* A recovery does not replay what is left behind. */
+        (event->kind == EVENT_ACTIVATE && outcomes_write(store, err) != 0) || log_write(store, event, NULL, err) != 0)
         return log_abandon(store);
     if ((event->kind == EVENT_CLASS || event->kind == EVENT_ACTIVATE) && classes_apply(store, event, err) != 0)
         return log_abandon(store);

@@ -2,17 +2,19 @@
  *
  * In reading order:
  *   chain.{h,c}      the hash that ties a row to all before it
- *   event_write.c    an event as its JSON body
- *   event_read.c     a JSON body as its event
+ *   event_codec.{h,c}  an event as its JSON body, and back
+ *   outcomes.c       what the fold made of each sample, on its way into its table
  *   log.c            begin, append, commit: one group of events, all on the disk or none
  *   reader.c         the log back from the disk, each link checked
  *   keys.c           idempotency keys
  *   classes.c        table class, kept as the log says
  *   columns.c        numbers of classes in the file, and columns of the model
  *   meanings.c       what the numbers of classes stood for, all along the log
+ *   rare_events.c    those of one kind that is not train
  *   lineage.c        which events lead to a revision
- *   samples.c        past samples: by id, and searched for
- *   outcomes.c       what was predicted of them
+ *   samples.c        past samples by id
+ *   search.c         one with what was predicted of it, those that are searched for, all
+ *   windows.c        how many were predicted right: of one event, over parts of the live lineage
  *   lineage_diff.c   what one revision has learned from and another has not
  *   rehearsal.c      past samples trained on again
  *   edit_rows.c      samples that were forgotten or relabelled: their rows, read and proved

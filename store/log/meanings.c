@@ -5,8 +5,8 @@
  * its name, there or later. For a class c, whose last add event gives it the label L, that is true of the revisions low .. high - 1:
  *
  *     high = of that event
- *     low  = the last of: an add event that gives c another label; an event that gives L to another class; the event of the line by
- *            which the last class that had the name L on the line loses it (none: never)
+ *     low  = the last of: an add event that gives c another label; an event that gives L to another class; the event of the lineage by
+ *            which the last class that had the name L on the lineage loses it (none: never)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,8 @@
 struct class_event {
     uint64_t revision;
     uint32_t index;
-    uint32_t name; /* its label, by number: equal numbers are equal labels */
+    uint32_t name;      /* its label, by number: equal numbers are equal labels */
+    uint32_t n_classes; /* that this and earlier events have added on the line, or named */
     bool add, on_line;
     char label[LABEL_BYTES_MAX + 1];
 };
@@ -25,7 +26,7 @@ struct class_event {
 struct meanings {
     struct class_event *list; /* by revision; first those of the create event, then every class event of the log */
     size_t n, room;
-    struct span {
+    struct meaning {
         bool known;
         uint64_t low, high;
     } spans[SHAPE_CLASSES_MAX];
@@ -33,15 +34,11 @@ struct meanings {
 
 static int add(struct meanings *m, const struct class_event *event, struct err *err)
 {
-    if (m->n == m->room) {
-        const size_t room = m->room == 0 ? 64 : m->room * 2;
-        struct class_event *more = realloc(m->list, room * sizeof *more);
-        if (more == NULL)
-            return err_set(err, ERR_MEMORY, "out of memory for %zu classes", room);
-        m->list = more;
-        m->room = room;
-    }
-    m->list[m->n++] = *event;
+    if (grow(&m->list, &m->room, m->n, sizeof *m->list, "classes", err) != 0)
+        return -1;
+    const uint32_t before = m->n > 0 ? m->list[m->n - 1].n_classes : 0;
+    m->list[m->n] = *event;
+    m->list[m->n++].n_classes = event->on_line && event->index >= before ? event->index + 1 : before;
     return 0;
 }
 
@@ -55,7 +52,7 @@ static int number_names(struct meanings *m, struct err *err)
 {
     struct class_event **order = malloc((m->n + 1) * sizeof(struct class_event *));
     if (order == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for %zu classes", m->n);
+        return err_memory(err, "%zu classes", m->n);
     for (size_t i = 0; i < m->n; i++)
         order[i] = &m->list[i];
     qsort(order, m->n, sizeof *order, by_label);
@@ -67,34 +64,33 @@ static int number_names(struct meanings *m, struct err *err)
     return 0;
 }
 
-static int read_events(struct meanings *m, struct store *store, const struct line *line, struct err *err)
+static int read_events(struct meanings *m, struct store *store, const struct lineage *lineage, struct err *err)
 {
-    struct db *db = store->db;
+    struct event event;
+    struct err why;
     int status;
-    db_bind_int(db, SQL_CLASS_EVENTS, 1, 1);
-    db_bind_int(db, SQL_CLASS_EVENTS, 2, INT64_MAX);
-    while ((status = db_step(db, SQL_CLASS_EVENTS, err)) == 1) {
-        const int64_t index = db_int(db, SQL_CLASS_EVENTS, 1);
-        struct class_event event = {.revision = (uint64_t)db_int(db, SQL_CLASS_EVENTS, 3), .index = (uint32_t)index};
-        if (index < 0 || index >= SHAPE_CLASSES_MAX)
-            continue; /* damage, which a replay names */
-        event.add = strcmp(db_text(db, SQL_CLASS_EVENTS, 0, NULL), "add") == 0;
-        event.on_line = line_has(line, event.revision);
-        (void)snprintf(event.label, sizeof event.label, "%s", db_text(db, SQL_CLASS_EVENTS, 2, NULL));
-        if (add(m, &event, err) != 0) {
-            db_reset(db, SQL_CLASS_EVENTS);
+    rare_events(store, EVENT_CLASS, 1, UINT64_MAX);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        struct class_event row = {.revision = event.revision, .index = event.as.class_.index};
+        if (why.code != ERR_NONE || row.index >= SHAPE_CLASSES_MAX)
+            continue;
+        row.add = event.as.class_.action == CLASS_ADD;
+        row.on_line = lineage_has(lineage, event.revision);
+        memcpy(row.label, event.as.class_.label, sizeof row.label);
+        if (add(m, &row, err) != 0) {
+            rare_events_end(store);
             return -1;
         }
     }
     return status;
 }
 
-int meanings_open(struct meanings **out, struct store *store, const struct line *line, struct err *err)
+int meanings_open(struct meanings **out, struct store *store, const struct lineage *lineage, struct err *err)
 {
     const struct event *create = &store->origin.event;
     struct meanings *m = *out = calloc(1, sizeof *m);
     if (m == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for the classes");
+        return err_memory(err, "the classes");
     int status = 0;
     for (uint32_t i = 0; status == 0 && i < create->as.create.n_classes; i++) {
         struct class_event event = {.revision = 1, .index = i, .on_line = true};
@@ -102,7 +98,7 @@ int meanings_open(struct meanings **out, struct store *store, const struct line 
         status = add(m, &event, err);
     }
     if (status == 0)
-        status = read_events(m, store, line, err);
+        status = read_events(m, store, lineage, err);
     return status == 0 ? number_names(m, err) : -1;
 }
 
@@ -124,8 +120,8 @@ static const struct class_event *last_add(const struct meanings *m, uint32_t id)
 /* Looks a class up. */
 static void look(struct meanings *m, const struct store *store, uint32_t id)
 {
-    bool holds[SHAPE_CLASSES_MAX] = {false}; /* has its name on the line, so far */
-    struct span *span = &m->spans[id];
+    bool holds[SHAPE_CLASSES_MAX] = {false}; /* has its name on the lineage, so far */
+    struct meaning *span = &m->spans[id];
     const struct class_event *last = last_add(m, id);
     span->known = true;
     if (last == NULL)
@@ -147,14 +143,18 @@ static void look(struct meanings *m, const struct store *store, uint32_t id)
             span->low = UINT64_MAX;
 }
 
-/* How many classes events up to there have added on the line, or named. */
+/* How many classes events up to there have added on the lineage, or named. */
 static uint32_t count_then(const struct meanings *m, uint64_t revision)
 {
-    uint32_t n = 0;
-    for (size_t i = 0; i < m->n && m->list[i].revision <= revision; i++)
-        if (m->list[i].on_line && m->list[i].index >= n)
-            n = m->list[i].index + 1;
-    return n;
+    size_t low = 0, high = m->n; /* of the first that is later */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (m->list[middle].revision <= revision)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? m->list[low - 1].n_classes : 0;
 }
 
 int meanings_check(struct meanings *m, const struct store *store, const struct edit *edit, struct err *err)
@@ -168,8 +168,8 @@ int meanings_check(struct meanings *m, const struct store *store, const struct e
             continue;
         const struct class_event *last = last_add(m, id);
         return err_set(err, ERR_CONFLICT,
-                       "sample %lld was learned before there was a class \"%s\", which cannot be added at that "
-                       "place: its index or its name had another meaning",
+                       "sample %lld was learned before class \"%s\" existed, and the class cannot be added there: its "
+                       "index or its name had another meaning",
                        (long long)edit->id, last != NULL ? last->label : "");
     }
     return 0;

@@ -1,6 +1,6 @@
 /* rehearsal.c - past samples trained on again: which they are, and their pixels at speed.
  *
- * Which: the live line's stretches, each asked by the index on sample.revision, come out as runs of consecutive ids; mostly
+ * Which: the live lineage's spans, each asked by the index on sample.revision, come out as runs of consecutive ids; mostly
  * there is one run, however many samples. A rank is found in it by bisection, so a list of n ids is never made.
  *
  *     run r holds the ids  first_r .. first_r + n_r - 1,  ranks  rank_r .. rank_r + n_r - 1
@@ -38,10 +38,10 @@ struct rehearsal {
     /* the selection */
     bool selected;
     int64_t first_id, last_id;
-    uint64_t since;   /* revision of the last activate event before it; 0: none              */
-    uint64_t before;  /* the revision for which it was made: it holds for later ones as well */
-    bool open_ended;  /* last_id was not given yet: it holds for no other revision           */
-    struct line line; /* that it was made from                                                 */
+    uint64_t since;         /* revision of the last activate event before it; 0: none              */
+    uint64_t before;        /* the revision for which it was made: it holds for later ones as well */
+    bool open_ended;        /* last_id was not given yet: it holds for no other revision           */
+    struct lineage lineage; /* that it was made from                                                 */
     struct run *runs;
     size_t n_runs, room;
     uint64_t n;
@@ -66,7 +66,7 @@ void rehearsal_reset(struct rehearsal *r)
     if (r == NULL)
         return;
     drop_pictures(r);
-    line_fini(&r->line);
+    lineage_fini(&r->lineage);
     free(r->runs);
     *r = (struct rehearsal){.memory = r->memory};
 }
@@ -82,7 +82,7 @@ static struct rehearsal *rehearsal_of(struct store *store, struct err *err)
     if (store->rehearsal == NULL) {
         store->rehearsal = calloc(1, sizeof *store->rehearsal);
         if (store->rehearsal == NULL)
-            err_set(err, ERR_MEMORY, "out of memory for a rehearsal");
+            err_memory(err, "a rehearsal");
         else
             store->rehearsal->memory = MEMORY_DEFAULT;
     }
@@ -113,14 +113,8 @@ static int add_id(struct rehearsal *r, int64_t id, struct err *err)
     if (id < next)
         return err_set(err, ERR_DB_CORRUPT, "the index of samples is out of order at sample %lld", (long long)id);
     if (last == NULL || id != next) {
-        if (r->n_runs == r->room) {
-            size_t room = r->room == 0 ? 4 : r->room * 2;
-            struct run *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->runs, room * sizeof *more);
-            if (more == NULL)
-                return err_set(err, ERR_MEMORY, "out of memory for %zu runs of samples", room);
-            r->runs = more;
-            r->room = room;
-        }
+        if (grow(&r->runs, &r->room, r->n_runs, sizeof *r->runs, "runs of samples", err) != 0)
+            return -1;
         assert(r->runs != NULL);
         last = &r->runs[r->n_runs++];
         *last = (struct run){.first = id, .rank = r->n};
@@ -130,30 +124,16 @@ static int add_id(struct rehearsal *r, int64_t id, struct err *err)
     return 0;
 }
 
-static int add_stretch(struct rehearsal *r, struct db *db, uint64_t first, uint64_t last, struct err *err)
+static int add_span(struct rehearsal *r, struct db *db, uint64_t first, uint64_t last, struct err *err)
 {
     int status;
-    db_bind_int(db, SQL_SAMPLES_STRETCH, 1, (int64_t)first);
-    db_bind_int(db, SQL_SAMPLES_STRETCH, 2, (int64_t)last);
-    db_bind_int(db, SQL_SAMPLES_STRETCH, 3, r->first_id);
-    db_bind_int(db, SQL_SAMPLES_STRETCH, 4, r->last_id);
-    while ((status = db_step(db, SQL_SAMPLES_STRETCH, err)) == 1)
-        if (add_id(r, db_int(db, SQL_SAMPLES_STRETCH, 0), err) != 0) {
-            db_reset(db, SQL_SAMPLES_STRETCH);
+    db_bind_ints(db, SQL_SAMPLES_SPAN, (int64_t)first, (int64_t)last, r->first_id, r->last_id);
+    while ((status = db_step(db, SQL_SAMPLES_SPAN, err)) == 1)
+        if (add_id(r, db_int(db, SQL_SAMPLES_SPAN, 0), err) != 0) {
+            db_reset(db, SQL_SAMPLES_SPAN);
             return -1;
         }
     return status;
-}
-
-/* The last activate event at or before a revision: two revisions with the same one are on one line. */
-static int last_activate(uint64_t *since, struct db *db, uint64_t revision, struct err *err)
-{
-    db_bind_int(db, SQL_ACTIVATE_LAST, 1, (int64_t)revision);
-    if (db_step(db, SQL_ACTIVATE_LAST, err) < 0)
-        return -1;
-    *since = (uint64_t)db_int(db, SQL_ACTIVATE_LAST, 0); /* NULL reads as 0 */
-    db_reset(db, SQL_ACTIVATE_LAST);
-    return 0;
 }
 
 /* The samples of the range as they were before `revision`. */
@@ -161,7 +141,7 @@ static int select_samples(struct rehearsal *r, struct store *store, int64_t firs
                           uint64_t revision, struct err *err)
 {
     uint64_t since = 0;
-    if (last_activate(&since, store->db, revision - 1, err) != 0)
+    if (lineage_turn(&since, store->db, revision - 1, err) != 0)
         return -1;
     if (r->selected && r->first_id == first_id && r->last_id == last_id && r->since == since &&
         (r->before == revision || (r->before < revision && !r->open_ended)))
@@ -173,10 +153,10 @@ static int select_samples(struct rehearsal *r, struct store *store, int64_t firs
     r->since = since;
     r->before = revision;
     r->n = r->n_runs = 0;
-    line_fini(&r->line);
-    int status = line_init(&r->line, store, revision - 1, err);
-    for (size_t i = r->line.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
-        status = add_stretch(r, store->db, r->line.stretches[i].first, r->line.stretches[i].last, err);
+    lineage_fini(&r->lineage);
+    int status = lineage_init(&r->lineage, store, revision - 1, err);
+    for (size_t i = r->lineage.n; i-- > 0 && status == 0;) /* oldest first: ids grow with revisions */
+        status = add_span(r, store->db, r->lineage.spans[i].first, r->lineage.spans[i].last, err);
     /* A later sample may come into the range, unless the log has gone past it already. */
     r->open_ended = r->n == 0 || r->runs[r->n_runs - 1].first + (int64_t)r->runs[r->n_runs - 1].n - 1 < last_id;
     r->selected = status == 0;
@@ -231,7 +211,7 @@ static int make_room(struct rehearsal *r, size_t n_input, struct err *err)
             break;
         if (wanted == 1) {
             drop_pictures(r);
-            return err_set(err, ERR_MEMORY, "out of memory for an image");
+            return err_memory(err, "an image");
         }
         wanted = 1; /* slower, and as right */
     }
@@ -253,8 +233,9 @@ static int picture(const uint8_t **pixels, uint32_t *label, struct rehearsal *r,
         int found = sample_read(store, id, &revision, &p->label, image, n_input, err);
         if (found == 0)
             err_set(err, ERR_DB_CORRUPT, "sample %lld is missing", (long long)id);
-        if (found == 1 && !line_has(&r->line, revision))
-            found = err_set(err, ERR_DB_CORRUPT, "sample %lld was left behind, and the index of samples says otherwise",
+        if (found == 1 && !lineage_has(&r->lineage, revision))
+            found = err_set(err, ERR_DB_CORRUPT,
+                            "sample %lld is not of the current lineage, but the index of samples says that it is",
                             (long long)id);
         if (found != 1)
             return -1;
@@ -267,38 +248,92 @@ static int picture(const uint8_t **pixels, uint32_t *label, struct rehearsal *r,
 
 /* ---- the event ---- */
 
-int store_rehearse(struct store *store, struct learner *learner, const struct event *event, store_progress *progress,
-                   void *context, struct err *err)
+#define PIECE_BYTES ((size_t)256 << 10) /* of pixels that a replay has beside the pictures */
+
+void rehearse_pictures_free(struct rehearse_pictures *pictures)
 {
-    size_t n_input = learner->shape.n_input;
+    free(pictures->labels);
+    free(pictures->pixels);
+    *pictures = (struct rehearse_pictures){0};
+}
+
+static int pictures_reserve(struct rehearse_pictures *pictures, uint64_t n, size_t n_input, struct err *err)
+{
+    if (n <= pictures->room)
+        return 0;
+    rehearse_pictures_free(pictures);
+    pictures->labels = malloc((size_t)n * sizeof *pictures->labels);
+    pictures->pixels = malloc((size_t)n * n_input);
+    if (pictures->labels == NULL || pictures->pixels == NULL) {
+        rehearse_pictures_free(pictures);
+        return err_memory(err, "%llu pictures", (unsigned long long)n);
+    }
+    pictures->room = (size_t)n;
+    return 0;
+}
+
+int store_rehearse_read(struct rehearse_pictures *pictures, struct store *store, const struct learner *learner,
+                        const struct event *event, struct err *err)
+{
+    const size_t n_input = learner->shape.n_input;
+    const uint64_t begin = event->as.rehearse.begin, end = event->as.rehearse.end;
     struct rehearsal *r = rehearsal_of(store, err);
     assert(event->kind == EVENT_REHEARSE);
     if (r == NULL ||
         select_samples(r, store, event->as.rehearse.first_id, event->as.rehearse.last_id, event->revision, err) != 0)
         return -1;
-    const uint64_t begin = event->as.rehearse.begin, end = event->as.rehearse.end;
     if (r->n != event->as.rehearse.n || begin > end || end > r->n)
         return err_set(err, ERR_DB_CORRUPT,
-                       "places %llu to %llu of %llu samples, but the live line has %llu in the range",
+                       "places %llu to %llu of %llu samples, but the current lineage has %llu in the range",
                        (unsigned long long)begin, (unsigned long long)end, (unsigned long long)event->as.rehearse.n,
                        (unsigned long long)r->n);
-    if (make_room(r, n_input, err) != 0)
+    if (make_room(r, n_input, err) != 0 || pictures_reserve(pictures, end - begin, n_input, err) != 0)
         return -1;
-    struct rehearse_step step = {
-        .rate = event->as.rehearse.rate, .jitter = event->as.rehearse.jitter, .rotation = event->as.rehearse.rotation};
+    assert(begin == end || pictures->labels != NULL);
     for (uint64_t i = begin; i < end; i++) {
         const uint8_t *pixels = NULL;
-        uint32_t label = 0;
-        uint64_t rank = learner_order(event->as.rehearse.seed, r->n, i);
-        if (picture(&pixels, &label, r, store, rank, n_input, err) != 0)
+        uint32_t *label = &pictures->labels[i - begin];
+        if (picture(&pixels, label, r, store, learner_order(event->as.rehearse.seed, r->n, i), n_input, err) != 0)
             return -1;
+        if (*label != EDIT_FORGET && *label >= learner->n_classes)
+            return err_set(err, ERR_DB_CORRUPT, "place %llu is of class %u, but the model has %u classes",
+                           (unsigned long long)i, *label, learner->n_classes);
+        memcpy(pictures->pixels + (size_t)(i - begin) * n_input, pixels, n_input);
+    }
+    return 0;
+}
+
+int store_rehearse_apply(struct learner *learner, const struct event *event, const struct rehearse_pictures *pictures,
+                         struct err *err)
+{
+    struct rehearse_step step = {
+        .rate = event->as.rehearse.rate, .jitter = event->as.rehearse.jitter, .rotation = event->as.rehearse.rotation};
+    for (uint64_t i = event->as.rehearse.begin; i < event->as.rehearse.end; i++) {
+        const size_t at = (size_t)(i - event->as.rehearse.begin);
         step.draw = draw_bits(event->as.rehearse.seed, i);
-        if (label != EDIT_FORGET && learner_rehearse(learner, label, pixels, &step, err) != 0)
+        if (pictures->labels[at] != EDIT_FORGET &&
+            learner_rehearse(learner, pictures->labels[at], pictures->pixels + at * learner->shape.n_input, &step,
+                             err) != 0)
             return -1;
-        if (progress != NULL && progress(context, i + 1 - begin, end - begin) != 0)
-            return err_set(err, ERR_STOPPING, "stopped after %llu of %llu samples", (unsigned long long)(i + 1 - begin),
-                           (unsigned long long)(end - begin));
     }
     learner->revision = event->revision;
     return 0;
+}
+
+int store_rehearse(struct store *store, struct learner *learner, const struct event *event, struct err *err)
+{
+    const size_t n_input = learner->shape.n_input;
+    const uint64_t end = event->as.rehearse.end, most = n_input < PIECE_BYTES ? PIECE_BYTES / n_input : 1;
+    struct rehearse_pictures pictures = {0};
+    struct event piece = *event;
+    int status = 0;
+    while (status == 0 && piece.as.rehearse.begin < end) {
+        piece.as.rehearse.end = end - piece.as.rehearse.begin < most ? end : piece.as.rehearse.begin + most;
+        status = store_rehearse_read(&pictures, store, learner, &piece, err);
+        if (status == 0)
+            status = store_rehearse_apply(learner, &piece, &pictures, err);
+        piece.as.rehearse.begin = piece.as.rehearse.end;
+    }
+    rehearse_pictures_free(&pictures);
+    return status;
 }

@@ -1,18 +1,21 @@
 /* edits.h - the past is changed: samples are forgotten, or get another label.
  *
- *     the model after an edit = the fold of the edited log, bit for bit: forgotten samples are passed over in every train and
+ *     the model after an edit = the fold of the edited log, bit for bit: forgotten samples are skipped in every train and
  *     rehearse event, relabelled ones are trained on with their new label at their old place
  *
  * So an edit is a rebuild, and the rebuild is a replay (store/replay/replayer.h) that is told of edits which are not in the log yet:
  *
  *     store_edits_check()      which samples, of what revision; what cannot be is refused
  *     store_edits_keep()       accepted: on the disk from here on, so that a crash does not lose it
- *     store_replayer_open()    ground: before edits_first(); edits: these
+ *     store_replayer_open()    from: before edits_first(); edits: these
  *     store_replayer_step()    .. until it has caught up with the log
- *     store_edits_take_over()  one transaction: edit event, rows, images gone, snapshots that saw them gone, a snapshot of
- *                              the state that was rebuilt
+ *     store_edits_stage()      .. and the rows of the edit are written down, which mean nothing yet
+ *     store_edits_take_over()  one short transaction, however many samples there are: edit event, which says that the rows are its own;
+ *                              snapshots that saw them are none any more; a snapshot of the state that was rebuilt
+ *     store_edits_sweep()      .. until what was forgotten is gone from the file
  *
- * Before that transaction nothing has changed; after it everything has. The rank of a sample among those of a rehearse event is
+ * Before that transaction nothing has changed; after it everything has. Only the bytes of what was forgotten are still there for a
+ * while, which nobody reads any more; a crash does not stop that: who opens the file to write sweeps on. The rank of a sample among those of a rehearse event is
  * counted with the forgotten ones, which are skipped when their turn comes. A relabelled sample whose new class did not exist
  * yet at its place brings the class along (and those of lower index), with the label that it was added with later.
  *
@@ -54,7 +57,7 @@ struct edits {
     bool removes;
     uint32_t removed, into; /* into: the class that its samples get, or EDIT_FORGET */
     uint64_t first;         /* the revision from which on there was that class      */
-    int64_t gathered;       /* samples with lower ids are in the list: store_edits_gather() */
+    int64_t gathered;       /* samples with lower ids are in the list: store_edits_stage() */
 };
 
 /* edits_put - adds one, or replaces that of the same sample; what is to be forgotten stays so. Errors: ERR_MEMORY. */
@@ -68,20 +71,16 @@ uint64_t edits_first(const struct edits *edits);
 /* store_edits_check - looks each sample up and leaves out those that have the wanted label already. `learner`: the live state.
  * Errors, with `at` (may be NULL) the place in the list: ERR_NOT_FOUND (no such sample), ERR_GONE (forgotten already),
  * ERR_CONFLICT (to be relabelled, but the model went back to before it; or its class cannot exist at its place; or it was learned before the
- * ground). */
+ * baseline). */
 int store_edits_check(struct store *store, const struct learner *learner, struct edits *edits, size_t *at,
                       struct err *err);
 
-/* store_edits_check_again - the same for what was accepted before: what became impossible since is left out and counted, so that it takes
- * nothing else with it: relabels, where the model went back to before the sample, or to before the class; both kinds, where another
- * arithmetic has taken over after the sample. Errors, the list being as long as it was: ERR_MEMORY, ERR_STORAGE, ERR_DB_CORRUPT. */
-int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
-                            struct err *err);
-
-/* The same in pieces, so that others have their turn between two of them: 5 us for each edit. The list and the learner are borrowed until it
- * is closed (NULL is fine), and nothing but the look changes the list; the log may grow. A class event or a way back that comes meanwhile
- * (store_class_changes(), which counts them) has not been looked at. store_edits_look_step - some more; 1: there are others; 0: that was all, and
- * *n_void were left out; -1. */
+/* The same for what was accepted before: what became impossible since is left out and counted, so that it takes nothing else with it:
+ * relabels, where the model went back to before the sample, or to before the class; both kinds, where another arithmetic has taken over
+ * after the sample. In pieces, so that others have their turn between two of them: 5 us for each edit. The list and the learner are borrowed
+ * until it is closed (NULL is fine), and nothing but the look changes the list; the log may grow. A class event or a way back that comes
+ * meanwhile (store_class_changes(), which counts them) has not been looked at. store_edits_look_step - some more; 1: there are others; 0: that
+ * was all, and *n_void were left out; -1: ERR_MEMORY, ERR_STORAGE, ERR_DB_CORRUPT, the list being as long as it was. */
 struct edits_look;
 int store_edits_look_open(struct edits_look **out, struct store *store, const struct learner *learner,
                           struct edits *edits, struct err *err);
@@ -93,7 +92,8 @@ uint64_t store_class_changes(const struct store *store);
 uint32_t store_class_id(const struct store *store, uint32_t column);
 
 /* store_edits_remove - fills in `removes` and what belongs to it, into an empty list. Errors: ERR_CONFLICT (it is the last class that
- * the model was made with; its number or the other's has another meaning on a line that was left). */
+ * the model was made with; its number or the other's has another meaning on a lineage that was left; the other cannot be where this one
+ * begins). Costs 3 us for each class event and each class. */
 int store_edits_remove(struct store *store, const struct learner *learner, struct edits *edits, uint32_t removed,
                        uint32_t into, struct err *err);
 
@@ -109,14 +109,21 @@ int store_edits_keep(struct store *store, const struct edits *edits, struct err 
 int store_edits_kept(struct store *store, struct edits *out, struct err *err);
 int store_edits_drop(struct store *store, struct err *err);
 
-/* store_edits_gather - the samples of the class that is removed, into the list: those among the next n, 1 us each, of any class. 1: there are
- * more; 0: all are in it, until others come; -1. What is not in it when it takes over is gathered then. */
-int store_edits_gather(struct store *store, struct edits *edits, int64_t n, struct err *err);
+/* store_edits_stage - so many rows more, 5 us each, in a transaction of their own; the samples of a class that is removed come into the
+ * list by it. The replayer was opened with these edits. 1: there are more; 0: all are there, until the log or the list has grown; -1:
+ * the replayer can only be closed. What the edit before has left to be swept goes first, n samples at a time. */
+int store_edits_stage(struct store *store, struct store_replayer *replayer, struct edits *edits, size_t n,
+                      struct err *err);
 
-/* store_edits_take_over - see above. The replayer was opened with these edits, and has reached store_revision(); *learner (free it)
- * is the state from now on, at the revision of the edit event. After an error nothing has changed, and the replayer can only be
- * closed. The file's WAL still holds old pages: store_checkpoint(truncate) is the caller's next step. Costs 10 us a sample. */
+/* store_edits_take_over - see above. The replayer was opened with these edits, and has reached store_revision(); what is not staged yet is
+ * staged now. *learner (free it) is the state from now on, at the revision of the edit event. After an error nothing has changed, and the
+ * replayer can only be closed. Costs what a snapshot costs. */
 int store_edits_take_over(struct store *store, struct store_replayer *replayer, struct edits *edits,
                           struct learner **learner, struct store_snapshot *snapshot, struct err *err);
+
+/* store_edits_sweep - a piece of what is left to be done: a snapshot that saw is deleted, or n samples at most (5 us each) are emptied, with
+ * their outcomes and the fingerprints of their keys; so are rows deleted that were staged and not made: not while a replayer is at that.
+ * 1: there is more; 0: nothing is left, but old pages in the WAL: store_checkpoint(truncate) is the caller's next step. */
+int store_edits_sweep(struct store *store, size_t n, struct err *err);
 
 #endif

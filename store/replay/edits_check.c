@@ -20,24 +20,24 @@ static int look_up(struct store *store, struct edit *edit, struct err *err)
     return status;
 }
 
-/* What is looked at for all of them: the line that is live, and, once one of them needs it, what its classes meant. */
+/* What is looked at for all of them: the lineage that is live, and, once one of them needs it, what its classes meant. */
 struct looker {
     struct store *store;
     const struct learner *learner;
-    struct line line;
+    struct lineage lineage;
     struct meanings *meanings;
 };
 
 static int looker_init(struct looker *looker, struct store *store, const struct learner *learner, struct err *err)
 {
     *looker = (struct looker){.store = store, .learner = learner};
-    return line_init(&looker->line, store, store->end.revision, err);
+    return lineage_init(&looker->lineage, store, store->end.revision, err);
 }
 
 static void looker_fini(struct looker *looker)
 {
     meanings_close(looker->meanings);
-    line_fini(&looker->line);
+    lineage_fini(&looker->lineage);
 }
 
 /* An edit may bring classes along that did not exist yet at the sample's place. */
@@ -45,7 +45,7 @@ static int check_class(struct looker *looker, const struct edit *edit, struct er
 {
     if (edit->label < looker->store->origin.event.as.create.n_classes)
         return 0;
-    if (looker->meanings == NULL && meanings_open(&looker->meanings, looker->store, &looker->line, err) != 0)
+    if (looker->meanings == NULL && meanings_open(&looker->meanings, looker->store, &looker->lineage, err) != 0)
         return -1;
     return meanings_check(looker->meanings, looker->store, edit, err);
 }
@@ -57,25 +57,24 @@ static int check_one(struct looker *looker, struct edit *edit, struct err *err)
     if (found < 0)
         return -1;
     if (found == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no sample %lld", (long long)edit->id);
+        return err_set(err, ERR_NOT_FOUND, "sample %lld does not exist", (long long)edit->id);
     if (edit->was == EDIT_FORGET)
         return err_set(err, ERR_GONE, "sample %lld was forgotten", (long long)edit->id);
-    if (edit->revision < store->ground.revision)
+    if (edit->revision < store->baseline.revision)
         return err_set(err, ERR_CONFLICT,
-                       "sample %lld was learned by another arithmetic, before revision %llu: the model cannot be made "
-                       "again from before that. A new model can be made of the samples without it",
-                       (long long)edit->id, (unsigned long long)store->ground.revision);
+                       "sample %lld is older than the baseline, revision %llu: the log before that is of another "
+                       "arithmetic, and cannot be replayed. Train a new model on the samples without it",
+                       (long long)edit->id, (unsigned long long)store->baseline.revision);
     if (edit->label == EDIT_FORGET || edit->label == edit->was)
         return 0;
     const uint32_t column = class_column(store, edit->label);
-    if (!line_has(&looker->line, edit->revision))
+    if (!lineage_has(&looker->lineage, edit->revision))
         return err_set(err, ERR_CONFLICT,
-                       "the model went back to before sample %lld, so it is not learned from and cannot be relabelled; "
-                       "it can be forgotten",
+                       "sample %lld cannot be relabelled: the model went back to before it. It can be forgotten",
                        (long long)edit->id);
     if (column >= looker->learner->n_classes)
         return err_set(err, ERR_CONFLICT,
-                       "sample %lld was to be relabelled, but the model went back to before there was that class",
+                       "sample %lld cannot be relabelled: the model went back to before that class existed",
                        (long long)edit->id);
     return check_class(looker, edit, err);
 }
@@ -121,7 +120,7 @@ int store_edits_look_open(struct edits_look **out, struct store *store, const st
 {
     struct edits_look *look = *out = calloc(1, sizeof *look);
     if (look == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a look at edits");
+        return err_memory(err, "checking edits");
     look->edits = edits;
     if (looker_init(&look->looker, store, learner, err) == 0)
         return 0;
@@ -159,36 +158,34 @@ void store_edits_look_close(struct edits_look *look)
     free(look);
 }
 
-int store_edits_check_again(struct store *store, const struct learner *learner, struct edits *edits, size_t *n_void,
-                            struct err *err)
-{
-    struct edits_look *look;
-    *n_void = 0;
-    if (store_edits_look_open(&look, store, learner, edits, err) != 0)
-        return -1;
-    const int status = store_edits_look_step(look, SIZE_MAX, n_void, err);
-    store_edits_look_close(look);
-    return status;
-}
-
 /* ---- removing a class ---- */
 
-/* One number that a statement gives for a class; 0 where it is NULL. */
-static int ask(int64_t *value, struct store *store, enum statement which, uint32_t id, struct err *err)
+/* What the class events say of a number: which first adds a class with it (0: none), and whether another gives it another label. */
+static int look_at_class(uint64_t *first, bool *another, struct store *store, uint32_t id, struct err *err)
 {
-    db_bind_int(store->db, which, 1, id);
-    const int status = db_step(store->db, which, err);
-    *value = status == 1 ? db_int(store->db, which, 0) : 0;
-    db_reset(store->db, which);
-    return status < 0 ? -1 : 0;
+    struct event event, added = {0};
+    struct err why;
+    int status;
+    *another = false;
+    rare_events(store, EVENT_CLASS, 1, UINT64_MAX);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        if (why.code != ERR_NONE || event.as.class_.action != CLASS_ADD || event.as.class_.index != id)
+            continue;
+        if (added.revision == 0)
+            added = event;
+        *another = *another || strcmp(added.as.class_.label, event.as.class_.label) != 0;
+    }
+    *first = added.revision;
+    return status;
 }
 
 static int check_meaning(struct store *store, const struct learner *learner, uint32_t id, struct err *err)
 {
-    int64_t n = 0;
-    if (id >= store->origin.event.as.create.n_classes && ask(&n, store, SQL_CLASS_MEANINGS, id, err) != 0)
+    uint64_t first;
+    bool another = false;
+    if (id >= store->origin.event.as.create.n_classes && look_at_class(&first, &another, store, id, err) != 0)
         return -1;
-    if (n <= 1)
+    if (!another)
         return 0;
     const uint32_t column = class_column(store, id);
     return err_set(err, ERR_CONFLICT,
@@ -199,38 +196,41 @@ static int check_meaning(struct store *store, const struct learner *learner, uin
 /* From which revision on there was that class: its own event, or a relabelled sample that brought it along before. */
 static int first_of_class(uint64_t *first, struct store *store, uint32_t id, struct err *err)
 {
-    int64_t added = 1, brought = 0;
-    if (id >= store->origin.event.as.create.n_classes && ask(&added, store, SQL_CLASS_FIRST, id, err) != 0)
+    int64_t brought = 0;
+    bool another;
+    *first = 1;
+    if (id < store->origin.event.as.create.n_classes)
+        return 0;
+    if (look_at_class(first, &another, store, id, err) != 0)
         return -1;
-    if (ask(&brought, store, SQL_EDIT_FIRST_ABOVE, id, err) != 0)
-        return -1;
-    *first = (uint64_t)(brought > 0 && brought < added ? brought : added);
+    if (edits_touch(store, *first)) {
+        db_bind_int(store->db, SQL_EDIT_FIRST_ABOVE, 1, id);
+        if (db_number(&brought, store->db, SQL_EDIT_FIRST_ABOVE, err) != 0)
+            return -1;
+    }
+    if (brought > 0 && (uint64_t)brought < *first)
+        *first = (uint64_t)brought;
     return *first > 0 ? 0 : err_set(err, ERR_DB_CORRUPT, "no event adds class %u", id);
 }
 
-/* The class that gets the samples must be able to be where the first of them is. */
-static int check_into(struct store *store, const struct edits *edits, struct err *err)
+/* The class that gets the samples must be able to have been for as long as the one that had them: where the first of them is would be
+ * enough, but takes a look at all samples. */
+static int check_into(struct store *store, const struct learner *learner, const struct edits *edits, struct err *err)
 {
     struct looker looker;
-    struct edit first = {.label = edits->into};
-    if (edits->into == EDIT_FORGET || edits->into < store->origin.event.as.create.n_classes)
+    const struct edit first = {.label = edits->into, .revision = edits->first};
+    if (edits->into == EDIT_FORGET)
         return 0;
-    db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 1, edits->removed);
-    db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 2, 0);
-    db_bind_int(store->db, SQL_SAMPLES_OF_CLASS, 3, INT64_MAX);
-    int status = db_step(store->db, SQL_SAMPLES_OF_CLASS, err);
-    if (status == 1) {
-        first.id = db_int(store->db, SQL_SAMPLES_OF_CLASS, 0);
-        first.revision = (uint64_t)db_int(store->db, SQL_SAMPLES_OF_CLASS, 1);
-    }
-    db_reset(store->db, SQL_SAMPLES_OF_CLASS);
-    if (status != 1)
-        return status;
-    status = looker_init(&looker, store, NULL, err);
+    int status = looker_init(&looker, store, learner, err);
     if (status == 0)
         status = check_class(&looker, &first, err);
     looker_fini(&looker);
-    return status;
+    if (status == 0 || err->code != ERR_CONFLICT)
+        return status;
+    return err_set(err, ERR_CONFLICT,
+                   "the class cannot be merged into \"%s\", which cannot be added at revision %llu, where that class "
+                   "begins: an index or a name had another meaning there or later",
+                   learner->labels[class_column(store, edits->into)], (unsigned long long)edits->first);
 }
 
 int store_edits_remove(struct store *store, const struct learner *learner, struct edits *edits, uint32_t removed,
@@ -241,17 +241,16 @@ int store_edits_remove(struct store *store, const struct learner *learner, struc
     for (uint32_t id = 0; id < n_first; id++)
         left += id != removed && !class_is_removed(store, id);
     if (left == 0)
-        return err_set(err, ERR_CONFLICT, "it is the last of the classes that the model was made with");
+        return err_set(err, ERR_CONFLICT, "the class is the last of those that the model was created with");
     *edits = (struct edits){.drop_pinned = edits->drop_pinned, .removes = true, .removed = removed, .into = into};
     if (check_meaning(store, learner, removed, err) != 0 ||
         (into != EDIT_FORGET && check_meaning(store, learner, into, err) != 0) ||
-        first_of_class(&edits->first, store, removed, err) != 0 || check_into(store, edits, err) != 0)
+        first_of_class(&edits->first, store, removed, err) != 0 || check_into(store, learner, edits, err) != 0)
         return -1;
-    if (edits->first >= store->ground.revision)
+    if (edits->first >= store->baseline.revision)
         return 0;
-    return err_set(
-        err, ERR_CONFLICT,
-        "the class is of before revision %llu, where another arithmetic made the log: the model cannot be made "
-        "again from before that",
-        (unsigned long long)store->ground.revision);
+    return err_set(err, ERR_CONFLICT,
+                   "the class is older than the baseline, revision %llu: the log before that is of another arithmetic, "
+                   "and cannot be replayed",
+                   (unsigned long long)store->baseline.revision);
 }

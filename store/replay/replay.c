@@ -1,6 +1,6 @@
 /* replay.c - from the file back to the state: where it begins, and what an event does. store/replay/replayer.c goes from the one to the other.
  *
- *     state(R) = the newest good snapshot on line(R), then apply the events of line(R) after it
+ *     state(R) = the newest good snapshot on lineage(R), then apply the events of lineage(R) after it
  *
  * "Good" is: its digest is that of what it decodes to, and its chain is the log's at its revision. From there on every row
  * of the log is read in order, also those that were left behind, and its link is checked before the row is believed; the
@@ -23,15 +23,27 @@ static bool same_loss(float a, float b)
 static int compare_outcomes(const struct log_reader *reader, struct err *err)
 {
     const struct event *event = &reader->event;
-    for (uint32_t i = 0; i < event->as.train.n; i++)
-        if (event->as.train.samples[i].predicted != reader->rows[i].predicted ||
-            !same_loss(event->as.train.samples[i].loss, reader->rows[i].loss))
+    for (uint32_t i = 0; i < event->as.train.n; i++) {
+        const struct sample *sample = &event->as.train.samples[i];
+        const struct outcome_row *row = &reader->rows[i];
+        if (!row->known)
+            return err_set(err, ERR_DB_CORRUPT, "the outcome of sample %lld is missing", (long long)sample->id);
+        if (sample->predicted != row->predicted || !same_loss(sample->loss, row->loss))
             return err_set(err, ERR_DB_CORRUPT,
                            "sample %lld: predicted %u with loss %.9g when it was trained, but the replay says %u, %.9g",
-                           (long long)event->as.train.samples[i].id, reader->rows[i].predicted,
-                           (double)reader->rows[i].loss, event->as.train.samples[i].predicted,
-                           (double)event->as.train.samples[i].loss);
+                           (long long)sample->id, row->predicted, (double)row->loss, sample->predicted,
+                           (double)sample->loss);
+    }
     return 0;
+}
+
+/* After the last step of a train event. Those of one event are written together. */
+static int mind_outcomes(const struct log_reader *reader, struct err *err)
+{
+    const struct event *event = &reader->event;
+    if (event->as.train.n > 0 && !reader->rows[0].known)
+        return reader->store->recovering ? outcomes_lack(reader->store, event, err) : 0;
+    return reader->recorded ? compare_outcomes(reader, err) : 0;
 }
 
 /* Steps that the event is made of; 1 for what is not made of samples. */
@@ -41,6 +53,8 @@ uint64_t replay_steps(const struct event *event)
         return event->as.train.n;
     if (event->kind == EVENT_REHEARSE)
         return event->as.rehearse.end - event->as.rehearse.begin;
+    if (event->kind == EVENT_IDLE)
+        return event->as.idle.steps;
     return 1;
 }
 
@@ -49,28 +63,26 @@ uint64_t replay_steps(const struct event *event)
 static int bring_classes(struct store *store, struct learner *learner, uint64_t revision, uint32_t upto,
                          struct err *err)
 {
-    struct db *db = store->db;
     const uint32_t n_before = learner->n_classes;
     if (!edits_any(store) || upto < n_before)
         return 0;
     const uint32_t n = upto + 1 - n_before;
     char(*labels)[LABEL_BYTES_MAX + 1] = calloc(n, sizeof *labels);
     if (labels == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for %u classes", n);
+        return err_memory(err, "%u classes", n);
     int status = learner_reserve(learner, upto + 1, err);
-    db_bind_int(db, SQL_CLASS_EVENTS, 1, (int64_t)revision + 1);
-    db_bind_int(db, SQL_CLASS_EVENTS, 2, INT64_MAX);
-    while (status == 0 && (status = db_step(db, SQL_CLASS_EVENTS, err)) == 1) {
-        const int64_t id = db_int(db, SQL_CLASS_EVENTS, 1);
-        const uint32_t column = id >= 0 && id < SHAPE_CLASSES_MAX ? class_column(store, (uint32_t)id) : CLASS_NONE;
-        size_t n_label;
-        const char *label = db_text(db, SQL_CLASS_EVENTS, 2, &n_label);
-        if (column >= n_before && column <= upto && labels[column - n_before][0] == '\0' &&
-            n_label <= LABEL_BYTES_MAX && strcmp(db_text(db, SQL_CLASS_EVENTS, 0, NULL), "add") == 0)
-            memcpy(labels[column - n_before], label, n_label);
+    struct event event;
+    struct err why;
+    rare_events(store, EVENT_CLASS, revision + 1, UINT64_MAX);
+    while (status == 0 && (status = rare_event_next(store, &event, &why, err)) == 1) {
+        const uint32_t id = event.as.class_.index;
+        const uint32_t column = id < SHAPE_CLASSES_MAX ? class_column(store, id) : CLASS_NONE;
         status = 0;
+        if (why.code == ERR_NONE && event.as.class_.action == CLASS_ADD && column >= n_before && column <= upto &&
+            labels[column - n_before][0] == '\0')
+            memcpy(labels[column - n_before], event.as.class_.label, sizeof labels[0]);
     }
-    db_reset(db, SQL_CLASS_EVENTS);
+    rare_events_end(store);
     for (uint32_t i = 0; status == 0 && i < n; i++) {
         struct event add = {.kind = EVENT_CLASS, .revision = revision};
         add.as.class_.action = CLASS_ADD;
@@ -107,7 +119,7 @@ static int apply_class(struct store *store, struct learner *learner, struct even
     return learner_apply(learner, event, err);
 }
 
-/* Where a train or rehearse event is cut has no influence on what is learned: the state is what goes from sample to sample. */
+/* Where a train, rehearse or idle event is cut has no influence on what is learned: the state is what goes from sample to sample. */
 static int apply(struct store *store, struct learner *learner, struct log_reader *reader, uint64_t from, uint64_t n,
                  struct err *err)
 {
@@ -115,7 +127,7 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
     if (part.kind == EVENT_REHEARSE) {
         part.as.rehearse.begin += from;
         part.as.rehearse.end = part.as.rehearse.begin + n;
-        return store_rehearse(store, learner, &part, NULL, NULL, err);
+        return store_rehearse(store, learner, &part, err);
     }
     if (reader->skip) {
         learner->revision = part.revision; /* of a class that was removed */
@@ -123,7 +135,7 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
     }
     if (part.kind == EVENT_CLASS)
         return apply_class(store, learner, &part, err);
-    if (part.kind == EVENT_EDIT || part.kind == EVENT_GROUND) {
+    if (part.kind == EVENT_EDIT || part.kind == EVENT_BASELINE) {
         learner->revision = part.revision; /* all before it was applied as it says */
         return 0;
     }
@@ -133,6 +145,8 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
         part.as.train.samples += from;
         part.as.train.n = (uint32_t)n;
     }
+    if (part.kind == EVENT_IDLE)
+        part.as.idle.steps = (uint32_t)n;
     if (from > 0)
         learner->revision = part.revision - 1;
     return learner_apply(learner, &part, err);
@@ -144,8 +158,8 @@ int replay_part(struct store *store, struct learner *learner, struct log_reader 
     const struct event *event = &reader->event;
     assert(event->kind != EVENT_CREATE && event->kind != EVENT_ACTIVATE && from + n <= replay_steps(event));
     int status = apply(store, learner, reader, from, n, err);
-    if (status == 0 && event->kind == EVENT_TRAIN && reader->recorded && from + n == replay_steps(event))
-        status = compare_outcomes(reader, err);
+    if (status == 0 && event->kind == EVENT_TRAIN && from + n == replay_steps(event))
+        status = mind_outcomes(reader, err);
     if (status == 0)
         return 0;
     /* The log holds only what the learner took, so a refusal is damage. */
@@ -195,49 +209,49 @@ int replay_origin(struct learner **out, struct store *store, const struct arith 
         return 0;
     learner_free(*out);
     *out = NULL;
-    return err_set(err, ERR_DB_CORRUPT, "revision 1: the first weights do not have the digest that the log says");
+    return err_set(err, ERR_DB_CORRUPT, "revision 1: the digest of the first weights is not the log's");
 }
 
 /* Tells why a snapshot is not used. */
 static void pass_over(struct store_recovery *report, int64_t id, uint64_t revision, const char *why)
 {
-    report->passed_over++;
-    (void)snprintf(report->warning, sizeof report->warning, "snapshot %lld of revision %llu is passed over: %.200s",
+    report->skipped++;
+    (void)snprintf(report->warning, sizeof report->warning, "snapshot %lld of revision %llu is skipped: %.200s",
                    (long long)id, (unsigned long long)revision, why);
 }
 
 /* A state that may go on learning; or, where any state will do, one that may not. */
-static void bring_pool(struct learner **state, struct store *store, bool *pool_unproved, struct err *why)
+static void bring_replay_buffer(struct learner **state, struct store *store, bool *buffer_unproved, struct err *why)
 {
-    if (pool_read(*state, store, why) == 0)
+    if (replay_buffer_read(*state, store, why) == 0)
         return;
     if (store->salvaging && why->code == ERR_DB_CORRUPT) {
-        *pool_unproved = true;
+        *buffer_unproved = true;
         return;
     }
     learner_free(*state);
     *state = NULL;
 }
 
-int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, struct store *store,
-                 const struct line *line, uint64_t ground, const struct arith *arith, struct store_recovery *report,
+int replay_start(struct learner **out, uint64_t *after, bool *buffer_unproved, struct store *store,
+                 const struct lineage *lineage, uint64_t upto, const struct arith *arith, struct store_recovery *report,
                  struct err *err)
 {
     struct db *db = store->db;
     int status;
     *out = NULL;
-    *pool_unproved = false;
-    db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)ground);
+    *buffer_unproved = false;
+    db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)upto);
     while ((status = db_step(db, SQL_SNAPSHOTS_UPTO, err)) == 1) {
         int64_t id = db_int(db, SQL_SNAPSHOTS_UPTO, 0);
         uint64_t revision = (uint64_t)db_int(db, SQL_SNAPSHOTS_UPTO, 1);
         bool chained = db_int(db, SQL_SNAPSHOTS_UPTO, 3) == 1;
         struct err why = {0};
-        if (revision < store->ground.revision)
+        if (revision < store->baseline.revision)
             break;
-        if (!line_has(line, revision))
+        if (!lineage_has(lineage, revision))
             continue;
-        if (strcmp(db_text(db, SQL_SNAPSHOTS_UPTO, 2, NULL), store->ground.arithmetic) != 0) {
+        if (strcmp(db_text(db, SQL_SNAPSHOTS_UPTO, 2, NULL), store->baseline.arithmetic) != 0) {
             pass_over(report, id, revision, "its arithmetic is not that of the log");
             continue;
         }
@@ -252,7 +266,7 @@ int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, str
             err_set(&why, ERR_DB_CORRUPT, "its row and the index of snapshots do not agree");
         }
         if (*out != NULL)
-            bring_pool(out, store, pool_unproved, &why);
+            bring_replay_buffer(out, store, buffer_unproved, &why);
         if (*out != NULL) {
             report->snapshot = id;
             report->snapshot_revision = *after = revision;
@@ -270,11 +284,12 @@ int replay_start(struct learner **out, uint64_t *after, bool *pool_unproved, str
     if (status < 0 || *out != NULL)
         return status < 0 ? -1 : 0;
     *after = 0;
-    if (store->ground.revision > 1 || !ground_is_ours(store))
-        return err_set(err, ERR_DB_CORRUPT,
-                       "no snapshot of arithmetic %s is whole, and nothing before revision %llu replays without one",
-                       store->ground.arithmetic, (unsigned long long)store->ground.revision);
-    if (line_check(line, err) != 0)
+    if (store->baseline.revision > 1 || !baseline_is_ours(store))
+        return err_set(
+            err, ERR_DB_CORRUPT,
+            "no snapshot of arithmetic %s is intact, and the log before revision %llu cannot be replayed without one",
+            store->baseline.arithmetic, (unsigned long long)store->baseline.revision);
+    if (lineage_check(lineage, err) != 0)
         return -1;
     return replay_origin(out, store, arith, err);
 }
@@ -305,28 +320,22 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
     struct store_recovery ignored;
     report = report != NULL ? report : &ignored;
     *out = NULL;
-    if (replay_check_end(store, err) != 0 ||
-        replay_state_at(out, store, store->end.revision, arith, progress, context, report, err) != 0)
+    store->recovering = log_writable(store, NULL) == 0;
+    store->outcomes.n = 0; /* the replay gives them again */
+    int status = replay_check_end(store, err);
+    if (status == 0)
+        status = replay_state_at(out, store, store->end.revision, arith, progress, context, report, err);
+    store->recovering = false;
+    if (status != 0) {
+        store->outcomes.n = 0; /* nothing is written to what is damaged */
         return -1;
-    if (ground_is_ours(store))
+    }
+    if (baseline_is_ours(store))
         return 0;
-    memcpy(report->before, store->ground.arithmetic, sizeof report->before);
-    if (log_writable(store, NULL) != 0 || ground_take(store, *out, report->snapshot_revision, err) == 0)
+    memcpy(report->before, store->baseline.arithmetic, sizeof report->before);
+    if (log_writable(store, NULL) != 0 || baseline_take(store, *out, report->snapshot_revision, err) == 0)
         return 0;
     learner_free(*out);
     *out = NULL;
     return -1;
-}
-
-int store_state_at(struct store *store, uint64_t revision, const struct arith *arith, struct learner **out,
-                   struct err *err)
-{
-    struct store_recovery ignored;
-    *out = NULL;
-    if (revision < 1 || revision > store->end.revision)
-        return err_set(err, ERR_NOT_FOUND, "there is no revision %llu; the last is %llu", (unsigned long long)revision,
-                       (unsigned long long)store->end.revision);
-    if (ground_refuses(store, revision, err) != 0)
-        return -1;
-    return replay_state_at(out, store, revision, arith, NULL, NULL, &ignored, err);
 }

@@ -11,6 +11,8 @@
  *   edits.h          the past is changed
  *   edits_check.c    what is to be edited: looked up, and refused where it cannot be
  *   edits_pending.c  edits that were accepted and are not in the log yet
+ *   edits_sweep.c    what an edit has left to be done: what it forgot goes from the file
+ *   edits_stage.c    its rows, written down before it is made
  *   edits.c          the one transaction in which the edited model takes over
  *   verify.c         everything against everything
  */

@@ -1,8 +1,9 @@
-/* replayer.c - see store/replay/replayer.h. Two phases, both in pieces:
+/* replayer.c - see store/replay/replayer.h. Three phases, all in pieces:
  *
- *     prove    rehearse events after the ground read samples from before it, which no link was checked of: so their rows are
- *              read and checked, from the first that is needed up to the ground, whose chain is known to be right
- *     follow   the rows after the ground: each checked; those on the line applied
+ *     edits    the rows of edits whose events are not among the rows that are applied, but which change what those are
+ *     prove    rehearse events after the snapshot read samples from before it, which no link was checked of: so their rows are
+ *              read and checked, from the first that is needed up to the snapshot, whose chain is known to be right
+ *     follow   the rows after the snapshot: each checked; those on the lineage applied
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,13 +12,21 @@
 #include "store/internal.h"
 #include "store/replay/replayer.h"
 
+#define PROOF_ROWS  1000u /* of edits, in a piece  */
+#define PROOF_SPENT 64u   /* as many samples' time */
+
 struct store_replayer {
     struct store *store;
-    struct line line;
+    struct lineage lineage;
     struct learner *learner;
-    bool pool_unproved; /* salvaging: the state cannot learn                                     */
+    bool buffer_unproved; /* salvaging: the state cannot learn                                     */
     uint64_t target;
     uint64_t place; /* events up to here are applied                                         */
+
+    uint64_t old, beyond; /* edits: of events up to `old`, and after `beyond`, are to be proved              */
+    size_t span;          /* those of the store's spans before this one are                          */
+    bool span_begun;      /* and this one in part:                                                   */
+    struct edit_proof span_proof;
 
     uint64_t from;            /* prove: rows from .. proved - 1 are still to be checked                */
     uint64_t proved;          /* every row from this one up to `place` is                              */
@@ -25,12 +34,15 @@ struct store_replayer {
 
     struct log_reader prover, follower; /* only one of them may use the database at a time               */
     struct log_reader *awake;           /* which; NULL between steps                                     */
+    bool proving;                       /* of the row at work, an edit's                           */
+    struct edit_proof proof;            /* so many rows are                                        */
     uint64_t part, parts;               /* steps of the row at work: applied, of how many; equal: none is */
     uint8_t chain[CHAIN_BYTES];         /* of the row `place`                                            */
 
     const struct edits *overlay; /* that are not in the log yet; NULL: none                      */
     struct edited *edited;       /* train events that they forget something of                   */
     size_t n_edited, room;
+    struct edit_stage stage;
 
     struct rehearsal *rehearsal; /* lent to the store while it works: nobody else's rehearsal is disturbed */
     uint64_t done, total;
@@ -38,13 +50,13 @@ struct store_replayer {
     struct store_recovery report;
 };
 
-/* The line was found by an index, and by rows that nobody had checked: now that the link of this one has been, it must
- * turn off where the line does, and only there. */
-static int check_turn(const struct line *line, const struct event *event, struct err *err)
+/* The lineage was found by an index, and by rows that nobody had checked: now that the link of this one has been, it must
+ * turn off where the lineage does, and only there. */
+static int check_turn(const struct lineage *lineage, const struct event *event, struct err *err)
 {
-    for (size_t i = 0; i + 1 < line->n; i++)
-        if (line->stretches[i].first == event->revision)
-            return event->kind == EVENT_ACTIVATE && event->as.activate.revision == line->stretches[i + 1].last
+    for (size_t i = 0; i + 1 < lineage->n; i++)
+        if (lineage->spans[i].first == event->revision)
+            return event->kind == EVENT_ACTIVATE && event->as.activate.revision == lineage->spans[i + 1].last
                        ? 0
                        : err_set(err, ERR_DB_CORRUPT, "revision %llu: the index of events does not agree with it",
                                  (unsigned long long)event->revision);
@@ -83,32 +95,22 @@ struct rehearsals {
 
 static int find_rehearsals(struct rehearsals *out, struct store *store, uint64_t first, uint64_t last, struct err *err)
 {
-    struct db *db = store->db;
+    struct event event;
+    struct err why;
     int status;
     *out = (struct rehearsals){.lowest_id = INT64_MAX};
-    db_bind_int(db, SQL_REHEARSALS, 1, (int64_t)first);
-    db_bind_int(db, SQL_REHEARSALS, 2, (int64_t)last);
-    while ((status = db_step(db, SQL_REHEARSALS, err)) == 1) {
-        struct event event = {.kind = EVENT_REHEARSE, .revision = (uint64_t)db_int(db, SQL_REHEARSALS, 0)};
-        struct sample_run run;
-        struct err why = {0};
-        size_t n_body;
-        const char *body = db_text(db, SQL_REHEARSALS, 1, &n_body);
-        if (event_parse(&event, &run, db, body, n_body, &why) == 0) {
-            out->lowest_id = event.as.rehearse.first_id < out->lowest_id ? event.as.rehearse.first_id : out->lowest_id;
-            out->first = out->first == 0 ? event.revision : out->first;
-            out->steps += replay_steps(&event);
-        } else if (why.code != ERR_DB_CORRUPT) { /* a damaged one will be met, and named */
-            db_reset(db, SQL_REHEARSALS);
-            if (err != NULL)
-                *err = why;
-            return -1;
-        }
+    rare_events(store, EVENT_REHEARSE, first, last);
+    while ((status = rare_event_next(store, &event, &why, err)) == 1) {
+        if (why.code != ERR_NONE)
+            continue;
+        out->lowest_id = event.as.rehearse.first_id < out->lowest_id ? event.as.rehearse.first_id : out->lowest_id;
+        out->first = out->first == 0 ? event.revision : out->first;
+        out->steps += replay_steps(&event);
     }
     return status;
 }
 
-/* What the rehearse events first .. last need of the rows before the ground. */
+/* What the rehearse events first .. last need of the rows before the baseline. */
 static int plan_proof(struct store_replayer *r, uint64_t first, uint64_t last, struct err *err)
 {
     struct rehearsals needed;
@@ -128,8 +130,35 @@ static int plan_proof(struct store_replayer *r, uint64_t first, uint64_t last, s
         r->from = from;
         r->first_rehearsal = needed.first;
         log_read_close(&r->prover);
-        return edit_prove_range(r->store, 1, r->place, err);
+        r->old = r->place;
+        r->span = 0;
+        r->span_begun = false;
     }
+    return 0;
+}
+
+/* Whether there is an edit to be proved: spans[span]. */
+static bool find_span(struct store_replayer *r)
+{
+    const struct store *store = r->store;
+    while (r->span < store->n_spans && store->spans[r->span].event > r->old && store->spans[r->span].event <= r->beyond)
+        r->span++;
+    return r->span < store->n_spans;
+}
+
+static int prove_span(struct store_replayer *r, uint64_t *budget, struct err *err)
+{
+    const uint64_t revision = r->store->spans[r->span].event;
+    int status = r->span_begun ? 0 : edit_proof_find(&r->span_proof, r->store, revision, err);
+    if (status == 0)
+        status = edit_proof_step(&r->span_proof, r->store, PROOF_ROWS, err);
+    if (status < 0) {
+        r->report.good = 0; /* what is proved is not said by rows of before it */
+        return err_wrap(err, "revision %llu", (unsigned long long)revision);
+    }
+    r->span_begun = status == 1;
+    r->span += status == 0;
+    spend(budget, PROOF_SPENT);
     return 0;
 }
 
@@ -142,6 +171,7 @@ static int prove(struct store_replayer *r, uint64_t *budget, struct err *err)
     if (r->prover.store == NULL) {
         status = log_chain_at(r->store, r->from - 1, chain, err) == 0 ? 1 : -1;
         log_read_init(&r->prover, r->store, r->from - 1, chain);
+        r->prover.prove_later = true; /* they were first */
     }
     wake(r, &r->prover);
     if (status == 1)
@@ -153,7 +183,7 @@ static int prove(struct store_replayer *r, uint64_t *budget, struct err *err)
         r->report.good = r->first_rehearsal - 1; /* the state before the rehearsal needs none of these */
         return -1;
     }
-    spend(budget, event->kind == EVENT_TRAIN ? 1 + event->as.train.n / 4 : 1);
+    spend(budget, 1 + r->prover.n_row / 4);
     if (event->revision + 1 == r->proved) {
         r->proved = r->from;
         r->report.good = r->place;
@@ -168,14 +198,8 @@ static int prove(struct store_replayer *r, uint64_t *budget, struct err *err)
 /* What is left of the row that was read, for table edited. */
 static int note_edited(struct store_replayer *r, struct err *err)
 {
-    if (r->n_edited == r->room) {
-        size_t room = r->room == 0 ? 16 : r->room * 2;
-        struct edited *more = room > SIZE_MAX / sizeof *more ? NULL : realloc(r->edited, room * sizeof *more);
-        if (more == NULL)
-            return err_set(err, ERR_MEMORY, "out of memory for %zu edited events", room);
-        r->edited = more;
-        r->room = room;
-    }
+    if (grow(&r->edited, &r->room, r->n_edited, sizeof *r->edited, "edited events", err) != 0)
+        return -1;
     r->edited[r->n_edited].revision = r->follower.event.revision;
     memcpy(r->edited[r->n_edited++].hash, r->follower.left, CHAIN_BYTES);
     return 0;
@@ -193,19 +217,20 @@ static int next_row(struct store_replayer *r, struct err *err)
         return -1;
     r->part = 0;
     r->parts = replay_steps(event);
+    r->total += event->kind == EVENT_IDLE ? r->parts : 0;
     if (r->follower.forgets && note_edited(r, err) != 0)
         return -1;
-    if (!line_has(&r->line, event->revision)) {
+    if (!lineage_has(&r->lineage, event->revision)) {
         r->part = r->parts;
         return 0;
     }
-    if (check_turn(&r->line, event, err) != 0)
+    if (check_turn(&r->lineage, event, err) != 0)
         return -1;
-    if (event->kind == EVENT_TRAIN && r->pool_unproved)
-        return err_set(err, ERR_DB_CORRUPT, "revision %llu: the images that the state before it remembers are damaged",
+    if ((event->kind == EVENT_TRAIN || event->kind == EVENT_IDLE) && r->buffer_unproved)
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu: images of the replay buffer before it are damaged",
                        (unsigned long long)event->revision);
     if (event->kind == EVENT_ACTIVATE)
-        r->learner->revision = event->revision; /* the line led to the state that it went back to */
+        r->learner->revision = event->revision; /* the lineage led to the state that it went back to */
     if (event->kind == EVENT_ACTIVATE || event->kind == EVENT_CREATE)
         r->part = r->parts;
     return 0;
@@ -218,22 +243,41 @@ static int follow(struct store_replayer *r, uint64_t *budget, struct err *err)
     if (r->follower.store == NULL) {
         log_read_init(&r->follower, r->store, r->place, r->chain);
         r->follower.overlay = r->store->overlay; /* lent */
+        r->follower.prove_later = true;
     }
     wake(r, &r->follower);
-    if (r->part == r->parts && next_row(r, err) != 0)
-        return -1;
     const struct event *event = &r->follower.event;
+    if (r->part == r->parts && !r->proving) {
+        if (next_row(r, err) != 0)
+            return -1;
+        const uint64_t cost = r->follower.n_row / 4; /* also of those that are forgotten or were left behind */
+        spend(budget, cost < *budget ? cost : *budget - 1);
+        r->proving = event->kind == EVENT_EDIT;
+        edit_proof_init(&r->proof, event);
+    }
+    if (r->proving) {
+        const int more = edit_proof_step(&r->proof, r->store, PROOF_ROWS, err);
+        spend(budget, PROOF_SPENT);
+        if (more < 0)
+            return err_wrap(err, "revision %llu", (unsigned long long)event->revision);
+        r->proving = more == 1;
+        if (r->proving)
+            return 0;
+    }
     const bool on_line = r->part < r->parts;
-    uint64_t n = r->parts - r->part < *budget ? r->parts - r->part : *budget;
+    const uint64_t n = r->parts - r->part < *budget ? r->parts - r->part : *budget;
     if (on_line && replay_part(r->store, r->learner, &r->follower, r->part, n, err) != 0)
         return -1;
     r->part += on_line ? n : 0;
-    spend(budget, on_line ? n : 1 + (event->kind == EVENT_TRAIN ? r->parts / 4 : 0));
+    spend(budget, on_line ? n : 1);
     if (r->part < r->parts)
         return 0;
     r->place = report->good = event->revision;
     memcpy(r->chain, r->follower.chain, CHAIN_BYTES);
-    r->done += event->kind == EVENT_TRAIN ? r->follower.n_row : event->kind == EVENT_REHEARSE ? r->parts : 0;
+    if (event->kind == EVENT_TRAIN)
+        r->done += r->follower.n_row;
+    else if (event->kind == EVENT_REHEARSE || event->kind == EVENT_IDLE)
+        r->done += r->parts;
     r->part = r->parts = 0;
     report->events += on_line;
     report->samples += on_line && event->kind == EVENT_TRAIN ? event->as.train.n : 0;
@@ -244,7 +288,7 @@ static int follow(struct store_replayer *r, uint64_t *budget, struct err *err)
 
 static bool is_done(const struct store_replayer *r)
 {
-    return r->place == r->target && r->from == r->proved;
+    return r->place == r->target && r->from == r->proved && r->span == r->store->n_spans;
 }
 
 static void lend(struct store_replayer *r)
@@ -257,23 +301,24 @@ static void lend(struct store_replayer *r)
     r->overlay = overlay;
 }
 
-static int find_ground(struct store_replayer *r, const struct replay_want *want, struct err *err)
+static int find_start(struct store_replayer *r, const struct replay_want *want, struct err *err)
 {
-    const uint64_t ground = want->ground > 0 && want->ground < want->target ? want->ground : want->target;
+    const uint64_t baseline = want->from > 0 && want->from < want->target ? want->from : want->target;
     struct store *store = r->store;
-    assert(want->edits == NULL || want->from_origin || ground < edits_first(want->edits));
-    if (edit_prove_range(store, want->target + 1, store->end.revision, err) != 0 ||
-        line_find(&r->line, store, want->target, err) != 0 ||
-        replay_start(&r->learner, &r->place, &r->pool_unproved, store, &r->line, want->from_origin ? 0 : ground,
+    assert(want->edits == NULL || want->from_origin || baseline < edits_first(want->edits));
+    r->beyond = want->target;
+    if (lineage_find(&r->lineage, store, want->target, err) != 0 ||
+        replay_start(&r->learner, &r->place, &r->buffer_unproved, store, &r->lineage, want->from_origin ? 0 : baseline,
                      want->arith, &r->report, err) != 0)
         return -1;
-    r->learner->rest = store->rest;
+    r->learner->yield = store->yield;
     r->from = r->proved = r->place + 1;
     r->counted = r->place;
     if (plan_proof(r, r->place + 1, r->target, err) != 0 || log_chain_at(store, r->place, r->chain, err) != 0)
         return -1;
     if (r->from == r->proved)
         r->report.good = r->place;
+    (void)find_span(r);
     return 0;
 }
 
@@ -282,12 +327,12 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
 {
     struct store_replayer *r = *out = calloc(1, sizeof *r);
     if (r == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a replay");
+        return err_memory(err, "a replay");
     r->store = store;
     r->target = want->target;
     r->overlay = want->edits;
     lend(r);
-    const int status = find_ground(r, want, err);
+    const int status = find_start(r, want, err);
     lend(r);
     return status;
 }
@@ -295,6 +340,8 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
 /* Up to `budget` samples, or to the end of a row. */
 static int advance(struct store_replayer *r, uint64_t *budget, struct err *err)
 {
+    if (find_span(r))
+        return prove_span(r, budget, err);
     return r->from < r->proved ? prove(r, budget, err) : follow(r, budget, err);
 }
 
@@ -303,9 +350,9 @@ int store_replayer_open(struct store_replayer **out, struct store *store, const 
 {
     *out = NULL;
     if (want->target < 1 || want->target > store->end.revision)
-        return err_set(err, ERR_NOT_FOUND, "there is no revision %llu; the last is %llu",
+        return err_set(err, ERR_NOT_FOUND, "revision %llu does not exist; the last is %llu",
                        (unsigned long long)want->target, (unsigned long long)store->end.revision);
-    if (ground_refuses(store, want->target, err) != 0)
+    if (baseline_refuses(store, want->target, err) != 0)
         return -1;
     if (begin(out, store, want, err) == 0)
         return 0;
@@ -331,7 +378,7 @@ int store_replayer_extend(struct store_replayer *r, uint64_t target, struct err 
 {
     const uint64_t old = r->target;
     assert(target >= old && target <= r->store->end.revision);
-    r->target = r->line.stretches[0].last = target;
+    r->target = r->lineage.spans[0].last = target;
     return target > old ? plan_proof(r, old + 1, target, err) : 0;
 }
 
@@ -346,8 +393,7 @@ static void count_samples(struct store_replayer *r)
     struct db *db = r->store->db;
     if (r->counted == r->target)
         return;
-    db_bind_int(db, SQL_SAMPLES_AMONG, 1, (int64_t)r->counted + 1);
-    db_bind_int(db, SQL_SAMPLES_AMONG, 2, (int64_t)r->target);
+    db_bind_ints(db, SQL_SAMPLES_AMONG, (int64_t)r->counted + 1, (int64_t)r->target);
     if (db_step(db, SQL_SAMPLES_AMONG, NULL) == 1)
         r->total += (uint64_t)db_int(db, SQL_SAMPLES_AMONG, 0);
     db_reset(db, SQL_SAMPLES_AMONG);
@@ -359,11 +405,6 @@ void store_replayer_progress(struct store_replayer *r, uint64_t *done, uint64_t 
     count_samples(r);
     *done = r->done + r->part;
     *total = r->total > *done ? r->total : *done;
-}
-
-const struct store_recovery *store_replayer_report(const struct store_replayer *r)
-{
-    return &r->report;
 }
 
 struct learner *store_replayer_take(struct store_replayer *r)
@@ -385,6 +426,11 @@ const struct edited *replayer_edited(const struct store_replayer *r, size_t *n)
     return r->edited;
 }
 
+struct edit_stage *replayer_stage(struct store_replayer *r)
+{
+    return &r->stage;
+}
+
 void store_replayer_close(struct store_replayer *r)
 {
     if (r == NULL)
@@ -393,7 +439,7 @@ void store_replayer_close(struct store_replayer *r)
     log_read_close(&r->prover);
     log_read_close(&r->follower);
     rehearsal_free(r->rehearsal);
-    line_fini(&r->line);
+    lineage_fini(&r->lineage);
     learner_free(r->learner);
     free(r);
 }

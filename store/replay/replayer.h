@@ -1,12 +1,12 @@
 /* replayer.h - a past state made again bit by bit, while the store is used for other things in between.
  *
- *     state(R) = the newest good snapshot on line(R) at or before `ground`, then the events of line(R) after it, in order
+ *     state(R) = the newest good snapshot on lineage(R) at or before `from`, then the events of lineage(R) after it, in order
  *
- * store_recover() and store_state_at() do that in one go. A replayer does as much of it as it is told to and then lets go of the
+ * store_recover() does that in one go. A replayer does as much of it as it is told to and then lets go of the
  * database: between two steps, groups may be begun and committed, snapshots taken, the WAL truncated. It ends in the
- * same state whatever the steps were, since a train or rehearse event that is longer than a step is cut without a trace.
+ * same state whatever the steps were, since a train, rehearse or idle event that is longer than a step is cut without a trace.
  *
- * It may be told to go on to a later revision, as long as no activate event came since (the line is then another: begin anew).
+ * It may be told to go on to a later revision, as long as no activate event came since (the lineage is then another: begin anew).
  *
  * Everything is checked as in recovery: each link of the chain before the row is believed, each recorded outcome against the
  * one that comes out.
@@ -25,16 +25,16 @@ struct store_replayer;
 
 struct replay_want {
     uint64_t target;           /* whose state: 1 .. store_revision()                                 */
-    uint64_t ground;           /* start from a snapshot of this revision or before; 0: any up to target */
-    bool from_origin;          /* start from the create event, whatever the ground                     */
+    uint64_t from;             /* start from a snapshot of this revision or before; 0: any up to target */
+    bool from_origin;          /* start from the create event, whatever the baseline                     */
     const struct arith *arith; /* NULL: the best                                                      */
     const struct edits
         *edits; /* to be taken as if they were in the log already (store/replay/edits.h): checked; borrowed until it is
-                                * closed; the ground must be before the first of them; NULL: none */
+                                * closed; `from` must be before the first of them; NULL: none */
 };
 
-/* store_replayer_open - finds the line and the snapshot, and reads it: as long as one snapshot takes to load (where it is damaged, the
- * one before it). Applies nothing yet. Errors: ERR_NOT_FOUND (no such revision), ERR_GONE (before the ground), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY.
+/* store_replayer_open - finds the lineage and the snapshot, and reads it: as long as one snapshot takes to load (where it is damaged, the
+ * one before it). Applies nothing yet. Errors: ERR_NOT_FOUND (no such revision), ERR_GONE (before the baseline), ERR_DB_CORRUPT, ERR_STORAGE, ERR_MEMORY.
  * Owns: the caller; store_replayer_close(), NULL is fine. */
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,
                         struct err *err);
@@ -47,15 +47,12 @@ int store_replayer_step(struct store_replayer *replayer, uint64_t n_samples, str
 /* store_replayer_extend - go on to a later target; no activate event may lie between. Errors: those of a step. */
 int store_replayer_extend(struct store_replayer *replayer, uint64_t target, struct err *err);
 
-/* store_replayer_place - the revision whose events have all been applied: that of the ground at first, of the target at last. */
+/* store_replayer_place - the revision whose events have all been applied: that of the snapshot at first, of the target at last. */
 uint64_t store_replayer_place(const struct store_replayer *replayer);
 
-/* store_replayer_progress - samples that were trained on, rehearsed, or passed over because they were left behind; and how many
+/* store_replayer_progress - samples that were trained on, rehearsed, or skipped because they were left behind; and how many
  * there will have been at the target. */
 void store_replayer_progress(struct store_replayer *replayer, uint64_t *done, uint64_t *total);
-
-/* store_replayer_report - where it began, and how far it came: valid after an error as well. */
-const struct store_recovery *store_replayer_report(const struct store_replayer *replayer);
 
 /* store_replayer_take - the state of the target, once a step has given 0: the caller's from now on; able to learn, except that of
  * a damaged file that is only being salvaged. */

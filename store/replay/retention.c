@@ -12,9 +12,9 @@
 #include "store/internal.h"
 
 /* Whether recovery of the live state could start from it, as far as its revision says. */
-static bool is_usable(const struct store_snapshot *snapshot, const struct line *line)
+static bool is_usable(const struct store_snapshot *snapshot, const struct lineage *lineage)
 {
-    return line_has(line, snapshot->revision);
+    return lineage_has(lineage, snapshot->revision);
 }
 
 static int delete_one(struct store *store, int64_t id, struct err *err)
@@ -23,62 +23,62 @@ static int delete_one(struct store *store, int64_t id, struct err *err)
     return db_run(store->db, SQL_SNAPSHOT_DELETE, err);
 }
 
-/* list and line as they are now; line_fini() and free() by the caller also after failure. */
-static int look(struct store_snapshot **list, size_t *n, struct line *line, struct store *store, struct err *err)
+/* list and line as they are now; lineage_fini() and free() by the caller also after failure. */
+static int look(struct store_snapshot **list, size_t *n, struct lineage *lineage, struct store *store, struct err *err)
 {
     *list = NULL;
-    *line = (struct line){0};
+    *lineage = (struct lineage){0};
     if (log_writable(store, err) != 0 || store_snapshots(store, list, n, err) != 0)
         return -1;
-    return line_init(line, store, store->end.revision, err);
+    return lineage_init(lineage, store, store->end.revision, err);
 }
 
 int store_snapshot_drop(struct store *store, int64_t id, struct err *err)
 {
     struct store_snapshot *list;
-    struct line line;
+    struct lineage lineage;
     size_t n = 0, n_others = 0;
     const struct store_snapshot *found = NULL;
-    int status = look(&list, &n, &line, store, err);
+    int status = look(&list, &n, &lineage, store, err);
     for (size_t i = 0; status == 0 && i < n; i++) {
         if (list[i].id == id)
             found = &list[i];
         else
-            n_others += is_usable(&list[i], &line);
+            n_others += is_usable(&list[i], &lineage);
     }
     if (status != 0)
         goto out;
     if (found == NULL)
-        status = err_set(err, ERR_NOT_FOUND, "there is no snapshot %lld", (long long)id);
+        status = err_set(err, ERR_NOT_FOUND, "snapshot %lld does not exist", (long long)id);
     else if (found->pinned)
-        status = err_set(err, ERR_CONFLICT, "snapshot %lld is pinned", (long long)id);
+        status = err_set(err, ERR_CONFLICT, "snapshot %lld is pinned: unpin it first", (long long)id);
     else if (n_others == 0)
         status =
-            err_set(err, ERR_CONFLICT, "snapshot %lld is the last one that recovery could start from", (long long)id);
+            err_set(err, ERR_CONFLICT, "snapshot %lld is the last that recovery can start from, and cannot be deleted",
+                    (long long)id);
     else if (delete_one(store, id, err) != 0)
         status = log_abandon(store);
 out:
-    line_fini(&line);
+    lineage_fini(&lineage);
     free(list);
     return status;
 }
 
-int store_snapshot_amend(struct store *store, int64_t id, const bool *pinned, const char *note,
-                         struct store_snapshot *out, struct err *err)
+int store_snapshot_update(struct store *store, int64_t id, const bool *pinned, const char *note,
+                          struct store_snapshot *out, struct err *err)
 {
     struct store_snapshot row;
     if (log_writable(store, err) != 0 || store_snapshot_find(store, id, &row, err) != 0)
         return -1;
     if (pinned != NULL && !*pinned && strcmp(row.reason, "create") == 0)
-        return err_set(err, ERR_CONFLICT, "snapshot %lld is the model as it was made: it stays pinned", (long long)id);
+        return err_set(err, ERR_CONFLICT, "snapshot %lld is the model at its creation: it stays pinned", (long long)id);
     if (pinned != NULL)
         row.pinned = *pinned;
     if (note != NULL)
         (void)snprintf(row.note, sizeof row.note, "%s", note);
-    db_bind_int(store->db, SQL_SNAPSHOT_AMEND, 1, id);
-    db_bind_int(store->db, SQL_SNAPSHOT_AMEND, 2, row.pinned);
-    db_bind_text(store->db, SQL_SNAPSHOT_AMEND, 3, row.note);
-    if (db_run(store->db, SQL_SNAPSHOT_AMEND, err) != 0)
+    db_bind_ints(store->db, SQL_SNAPSHOT_UPDATE, id, row.pinned);
+    db_bind_text(store->db, SQL_SNAPSHOT_UPDATE, 3, row.note);
+    if (db_run(store->db, SQL_SNAPSHOT_UPDATE, err) != 0)
         return log_abandon(store);
     *out = row;
     return 0;
@@ -94,20 +94,20 @@ static unsigned power_of_age(uint64_t age)
     return power;
 }
 
-int store_snapshots_thin(struct store *store, unsigned keep, struct err *err)
+int store_snapshots_prune(struct store *store, unsigned keep, struct err *err)
 {
     struct store_snapshot *list;
-    struct line line;
+    struct lineage lineage;
     size_t n = 0;
-    int status = look(&list, &n, &line, store, err);
+    int status = look(&list, &n, &lineage, store, err);
     if (status != 0 || (status = db_run(store->db, SQL_BEGIN, err)) != 0)
         goto out;
 
-    /* After going back, the newest may all be of what was left behind: one on the live line is kept whatever happens. */
+    /* After going back, the newest may all be of what was left behind: one on the live lineage is kept whatever happens. */
     int64_t anchor = 0;
     size_t n_loose = 0;
     for (size_t i = 0; i < n; i++) {
-        if (is_usable(&list[i], &line))
+        if (is_usable(&list[i], &lineage))
             anchor = list[i].id;
         n_loose += !list[i].pinned;
     }
@@ -127,7 +127,7 @@ int store_snapshots_thin(struct store *store, unsigned keep, struct err *err)
     if (status != 0)
         (void)log_abandon(store);
 out:
-    line_fini(&line);
+    lineage_fini(&lineage);
     free(list);
     return status;
 }

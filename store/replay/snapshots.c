@@ -38,7 +38,7 @@ static int tensors_init(struct tensors *t, const struct learner *learner, struct
         .w12 = malloc(tensor_bytes(shape->n_1, learner->n_classes)),
     };
     if ((shape->kernels > 0 && t->kernels == NULL) || t->w01 == NULL || t->w12 == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for the tensors of a snapshot");
+        return err_memory(err, "the tensors of a snapshot");
     return 0;
 }
 
@@ -60,9 +60,7 @@ static int write_row(struct store *store, struct store_snapshot *row, const uint
                      struct err *err)
 {
     struct db *db = store->db;
-    db_bind_int(db, SQL_SNAPSHOT_INSERT, 1, (int64_t)row->revision);
-    db_bind_int(db, SQL_SNAPSHOT_INSERT, 2, (int64_t)row->step);
-    db_bind_int(db, SQL_SNAPSHOT_INSERT, 3, row->created_us);
+    db_bind_ints(db, SQL_SNAPSHOT_INSERT, (int64_t)row->revision, (int64_t)row->step, row->created_us);
     db_bind_text(db, SQL_SNAPSHOT_INSERT, 4, row->reason);
     db_bind_int(db, SQL_SNAPSHOT_INSERT, 5, row->pinned);
     db_bind_text(db, SQL_SNAPSHOT_INSERT, 6, row->note);
@@ -78,12 +76,12 @@ static int write_row(struct store *store, struct store_snapshot *row, const uint
     return db_run(db, SQL_SNAPSHOT_INSERT, err);
 }
 
-/* Without their ids the images of the pool could not be found again. */
+/* Without their ids the images of the replay buffer could not be found again. */
 static bool ids_are_known(const struct learner *learner)
 {
     for (uint32_t c = 0; c < learner->n_classes; c++)
-        for (uint32_t slot = 0; slot < pool_used(learner->pool, c); slot++)
-            if (pool_id(learner->pool, c, slot) <= 0)
+        for (uint32_t slot = 0; slot < replay_buffer_used(learner->buffer, c); slot++)
+            if (replay_buffer_id(learner->buffer, c, slot) <= 0)
                 return false;
     return true;
 }
@@ -103,6 +101,8 @@ int snapshot_write(struct store *store, const struct learner *learner, const cha
         .arithmetic = ARITHMETIC_VERSION,
     };
     assert(strlen(reason) < sizeof row.reason);
+    if (outcomes_write(store, err) != 0)
+        return -1;
     (void)snprintf(row.reason, sizeof row.reason, "%s", reason);
     (void)snprintf(row.note, sizeof row.note, "%s", note != NULL ? note : "");
     learner_digest(learner, row.digest);
@@ -113,7 +113,7 @@ int snapshot_write(struct store *store, const struct learner *learner, const cha
     uint8_t *rest = malloc(n_rest);
     struct tensors t = {0};
     if (rest == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a snapshot of %zu bytes", n_rest);
+        err_memory(err, "a snapshot of %zu bytes", n_rest);
         goto out;
     }
     (void)learner_encode_rest(learner, rest, n_rest);
@@ -142,8 +142,8 @@ int store_snapshot(struct store *store, const struct learner *learner, const cha
     assert(!store->in_group);
     if (log_writable(store, err) != 0)
         return -1;
-    if (db_run(store->db, SQL_BEGIN, err) != 0 || snapshot_write(store, learner, reason, note, pinned, out, err) != 0 ||
-        db_run(store->db, SQL_COMMIT, err) != 0)
+    if (store_begin(store, err) != 0 || snapshot_write(store, learner, reason, note, pinned, out, err) != 0 ||
+        store_commit(store, err) != 0)
         return log_abandon(store);
     return 0;
 }
@@ -212,7 +212,7 @@ static int check_state(const struct learner *learner, const struct store *store,
     if (memcmp(digest, row->digest, DIGEST_BYTES) != 0)
         return err_set(err, ERR_DB_CORRUPT, "its digest does not match");
     if (memcmp(&learner->shape, &store->origin.event.as.create.shape, sizeof learner->shape) != 0)
-        return err_set(err, ERR_DB_CORRUPT, "it is of a model of another shape");
+        return err_set(err, ERR_DB_CORRUPT, "its model has another shape");
     if (learner->step != row->step || learner->tally.samples != row->samples || learner->tally.correct != row->correct)
         return err_set(err, ERR_DB_CORRUPT, "its row does not match its state");
     return 0;
@@ -224,11 +224,10 @@ int snapshot_read(struct learner **out, struct store *store, int64_t id, const s
     *out = NULL;
     if (store_snapshot_find(store, id, &row, err) != 0)
         return -1;
-    if (strcmp(row.arithmetic, store->ground.arithmetic) != 0)
-        return err_set(err, ERR_CONFLICT,
-                       "snapshot %lld was made by arithmetic \"%.31s\", but since revision %llu the log is of %s",
-                       (long long)id, row.arithmetic, (unsigned long long)store->ground.revision,
-                       store->ground.arithmetic);
+    if (strcmp(row.arithmetic, store->baseline.arithmetic) != 0)
+        return err_set(
+            err, ERR_CONFLICT, "snapshot %lld is of arithmetic \"%.31s\"; from revision %llu on, the log is of %s",
+            (long long)id, row.arithmetic, (unsigned long long)store->baseline.revision, store->baseline.arithmetic);
     return snapshot_read_any(out, store, id, arith, err);
 }
 
@@ -274,7 +273,7 @@ int store_snapshot_load(struct store *store, int64_t id, const struct arith *ari
 {
     if (snapshot_read(out, store, id, arith, err) != 0)
         return -1;
-    if (pool_read(*out, store, err) == 0)
+    if (replay_buffer_read(*out, store, err) == 0)
         return 0;
     learner_free(*out);
     *out = NULL;
@@ -315,7 +314,7 @@ int store_snapshot_find(struct store *store, int64_t id, struct store_snapshot *
         take_row(out, store->db, SQL_SNAPSHOT_FIND);
     db_reset(store->db, SQL_SNAPSHOT_FIND);
     if (status == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no snapshot %lld", (long long)id);
+        return err_set(err, ERR_NOT_FOUND, "snapshot %lld does not exist", (long long)id);
     return status == 1 ? 0 : -1;
 }
 
@@ -326,18 +325,12 @@ int store_snapshots(struct store *store, struct store_snapshot **list, size_t *n
     *list = NULL;
     *n = 0;
     while ((status = db_step(store->db, SQL_SNAPSHOT_LIST, err)) == 1) {
-        if (*n == room) {
-            room = room == 0 ? 16 : room * 2;
-            struct store_snapshot *more = realloc(*list, room * sizeof *more);
-            if (more == NULL) {
-                db_reset(store->db, SQL_SNAPSHOT_LIST);
-                status = err_set(err, ERR_MEMORY, "out of memory for %zu snapshots", room);
-                break;
-            }
-            *list = more;
-        }
+        status = grow(list, &room, *n, sizeof **list, "snapshots", err);
+        if (status != 0)
+            break;
         take_row(&(*list)[(*n)++], store->db, SQL_SNAPSHOT_LIST);
     }
+    db_reset(store->db, SQL_SNAPSHOT_LIST);
     if (status != 0) {
         free(*list);
         *list = NULL;

@@ -5,7 +5,6 @@
  * is kept of each revision that a later one goes back to, from there until its last use: memory for as many models as
  * there are such revisions open at a time, mostly one.
  */
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,7 @@ struct verification {
     const struct arith *arith;
     struct target *targets; /* [n_targets], by revision, each once */
     size_t n_targets, next_target;
-    struct learner *learner; /* NULL before the ground */
+    struct learner *learner; /* NULL before the baseline */
     struct log_reader reader;
     struct store_verdict verdict;
 };
@@ -40,33 +39,19 @@ static int by_revision(const void *a, const void *b)
 /* The targets of all activate events, sorted, each once with its last use. */
 static int find_targets(struct verification *v, struct err *err)
 {
-    struct db *db = v->store->db;
     size_t n = 0, room = 0;
     int status;
-    while ((status = db_step(db, SQL_ACTIVATIONS, err)) == 1) {
-        if (n == room) {
-            room = room == 0 ? 16 : room * 2;
-            struct target *more = realloc(v->targets, room * sizeof *more);
-            if (more == NULL) {
-                db_reset(db, SQL_ACTIVATIONS);
-                return err_set(err, ERR_MEMORY, "out of memory for %zu activations", room);
-            }
-            v->targets = more;
-        }
-        struct event event = {.kind = EVENT_ACTIVATE, .revision = (uint64_t)db_int(db, SQL_ACTIVATIONS, 0)};
-        struct sample_run run;
-        struct err why = {0};
-        size_t n_body;
-        const char *body = db_text(db, SQL_ACTIVATIONS, 1, &n_body);
-        if (event_parse(&event, &run, db, body, n_body, &why) == 0) {
+    struct event event;
+    struct err why;
+    rare_events(v->store, EVENT_ACTIVATE, 1, UINT64_MAX);
+    while ((status = rare_event_next(v->store, &event, &why, err)) == 1) {
+        status = grow(&v->targets, &room, n, sizeof *v->targets, "activations", err);
+        if (status != 0)
+            break;
+        if (why.code == ERR_NONE)
             v->targets[n++] = (struct target){.revision = event.as.activate.revision, .last_use = event.revision};
-        } else if (why.code != ERR_DB_CORRUPT) { /* one that is damaged will be met on the walk, and named */
-            db_reset(db, SQL_ACTIVATIONS);
-            if (err != NULL)
-                *err = why;
-            return -1;
-        }
     }
+    rare_events_end(v->store);
     if (status != 0)
         return -1;
     if (n > 1)
@@ -100,7 +85,7 @@ static int activate(struct verification *v, struct err *err)
         if (v->targets[i].revision == event->as.activate.revision)
             target = &v->targets[i];
     if (target == NULL || target->state == NULL)
-        return err_set(err, ERR_DB_CORRUPT, "revision %llu goes back to revision %llu, which is not before it",
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu goes back to revision %llu, which is not earlier",
                        (unsigned long long)event->revision, (unsigned long long)event->as.activate.revision);
     struct learner *state = target->state;
     if (target->last_use == event->revision)
@@ -115,7 +100,7 @@ static int activate(struct verification *v, struct err *err)
 
 static int keep_if_target(struct verification *v, struct err *err)
 {
-    if (v->learner == NULL) /* nothing after the ground goes back to before it */
+    if (v->learner == NULL) /* nothing after the baseline goes back to before it */
         return 0;
     while (v->next_target < v->n_targets && v->targets[v->next_target].revision < v->reader.event.revision)
         v->next_target++;
@@ -159,8 +144,8 @@ static int compare_snapshots(struct verification *v, struct err *err)
     return failed;
 }
 
-/* The state that a ground event speaks of: what everything after it is replayed from. */
-static int take_ground(struct verification *v, struct err *err)
+/* The state that a baseline event speaks of: what everything after it is replayed from. */
+static int take_baseline(struct verification *v, struct err *err)
 {
     struct db *db = v->store->db;
     const struct event *event = &v->reader.event;
@@ -172,14 +157,15 @@ static int take_ground(struct verification *v, struct err *err)
     if (status < 0)
         return -1;
     if (status == 0)
-        return err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot that goes with it is missing",
+        return err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot of this baseline is missing",
                        (unsigned long long)event->revision);
-    if (snapshot_read_any(&v->learner, v->store, id, v->arith, err) != 0 || pool_read(v->learner, v->store, err) != 0)
+    if (snapshot_read_any(&v->learner, v->store, id, v->arith, err) != 0 ||
+        replay_buffer_read(v->learner, v->store, err) != 0)
         return -1;
     learner_digest(v->learner, digest);
-    return memcmp(digest, event->as.ground.digest, DIGEST_BYTES) == 0
+    return memcmp(digest, event->as.baseline.digest, DIGEST_BYTES) == 0
                ? 0
-               : err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot that goes with it is of another state",
+               : err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot of this baseline has another state",
                          (unsigned long long)event->revision);
 }
 
@@ -187,10 +173,10 @@ static int take_ground(struct verification *v, struct err *err)
 static int follow(struct verification *v, struct err *err)
 {
     const struct event *event = &v->reader.event;
-    if (event->revision < v->verdict.ground || event->kind == EVENT_CREATE)
+    if (event->revision < v->verdict.baseline || event->kind == EVENT_CREATE)
         return 0;
-    if (event->revision == v->verdict.ground)
-        return take_ground(v, err);
+    if (event->revision == v->verdict.baseline)
+        return take_baseline(v, err);
     return event->kind == EVENT_ACTIVATE ? activate(v, err) : replay_event(v->store, v->learner, &v->reader, err);
 }
 
@@ -200,6 +186,7 @@ static int walk(struct verification *v, store_progress *progress, void *context,
     const struct event *event = &v->reader.event;
     int status;
     log_read_open(&v->reader, v->store, 0, nothing);
+    v->reader.whole = true;
     while ((status = log_read_next(&v->reader, err)) == 1) {
         if (follow(v, err) != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, err) != 0)
             return -1;
@@ -225,6 +212,31 @@ static int check_references(struct store *store, struct err *err)
     return status;
 }
 
+/* Rows of an edit that no event names, nor table edit_work. */
+static int check_edits(struct store *store, struct err *err)
+{
+    db_bind_int(store->db, SQL_EDIT_STRAYS, 1, (int64_t)store->n_spans);
+    const int status = db_step(store->db, SQL_EDIT_STRAYS, err);
+    db_reset(store->db, SQL_EDIT_STRAYS);
+    return status <= 0 ? status
+                       : err_set(err, ERR_DB_CORRUPT, "there are rows of an edit that is missing from the log");
+}
+
+/* Those that were not written before the end came are of no revision that a snapshot knows. */
+static int check_outcomes(struct verification *v, struct err *err)
+{
+    struct db *db = v->store->db;
+    int64_t n, highest;
+    if (db_number(&n, db, SQL_OUTCOME_COUNT, err) != 0 || db_number(&highest, db, SQL_SNAPSHOT_HIGHEST, err) != 0)
+        return -1;
+    if (v->reader.lacking != 0 && v->reader.lacking_at <= (uint64_t)highest)
+        return err_set(err, ERR_DB_CORRUPT, "the outcome of sample %lld is missing", (long long)v->reader.lacking);
+    if (n != v->reader.n_outcomes)
+        return err_set(err, ERR_DB_CORRUPT, "there are %lld outcomes, but the log speaks of %lld", (long long)n,
+                       (long long)v->reader.n_outcomes);
+    return 0;
+}
+
 /* What no event speaks of must not be there. */
 static int check_leftovers(struct verification *v, struct err *err)
 {
@@ -233,15 +245,17 @@ static int check_leftovers(struct verification *v, struct err *err)
     if (store_sample_range(v->store, &first, &last, &n, err) != 0)
         return -1;
     if (n != (uint64_t)v->reader.n_samples)
-        return err_set(err, ERR_DB_CORRUPT, "there are %llu samples, but the log speaks of %lld", (unsigned long long)n,
-                       (long long)v->reader.n_samples);
-    return classes_check(v->store, v->learner, err) == 0 ? check_references(v->store, err) : -1;
+        return err_set(err, ERR_DB_CORRUPT, "table sample has %llu samples, but the log has %lld",
+                       (unsigned long long)n, (long long)v->reader.n_samples);
+    if (check_outcomes(v, err) != 0 || classes_check(v->store, v->learner, err) != 0 || check_edits(v->store, err) != 0)
+        return -1;
+    return check_references(v->store, err);
 }
 
-/* The arithmetic before the last ground event, or the log's where all of it is another's. */
-static const char *before_ground(const struct store *store)
+/* The arithmetic before the last baseline event, or the log's where all of it is another's. */
+static const char *before_baseline(const struct store *store)
 {
-    return ground_is_ours(store) ? store->before : store->ground.arithmetic;
+    return baseline_is_ours(store) ? store->before : store->baseline.arithmetic;
 }
 
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
@@ -249,13 +263,14 @@ int store_verify(struct store *store, const struct arith *arith, store_progress 
 {
     struct verification v = {.store = store, .arith = arith};
     struct store_recovery report = {0};
-    const bool ours = ground_is_ours(store);
+    const bool ours = baseline_is_ours(store);
     int status = -1;
-    v.verdict.ground = ours ? store->ground.revision : store->end.revision + 1;
-    if (v.verdict.ground > 1)
-        (void)snprintf(v.verdict.before, sizeof v.verdict.before, "%s", before_ground(store));
+    v.verdict.baseline = ours ? store->baseline.revision : store->end.revision + 1;
+    if (v.verdict.baseline > 1)
+        (void)snprintf(v.verdict.before, sizeof v.verdict.before, "%s", before_baseline(store));
+    (void)outcomes_show(store, NULL);
     if (check_file(store, err) != 0 || replay_check_end(store, err) != 0 || find_targets(&v, err) != 0 ||
-        (v.verdict.ground == 1 && replay_origin(&v.learner, store, arith, err) != 0) ||
+        (v.verdict.baseline == 1 && replay_origin(&v.learner, store, arith, err) != 0) ||
         walk(&v, progress, context, err) != 0)
         goto out;
     /* Where all of the log is another arithmetic's, what it says can be read, but nothing be compared with it. */

@@ -40,7 +40,7 @@ int db_copy_open(struct db_copy **out, struct db *db, const char *to, struct err
     *out = NULL;
     if (copy == NULL || (copy->path = strdup(to)) == NULL) {
         free(copy);
-        return err_set(err, ERR_MEMORY, "out of memory for a copy");
+        return err_memory(err, "a copy");
     }
     copy->from = db;
     errno = 0;

@@ -85,10 +85,13 @@ void db_copy_close(struct db_copy *copy);
 /* ---- statements ---- */
 
 void db_bind_int(struct db *db, enum statement which, int place, int64_t value);
+/* db_bind_ints - the values at places 1, 2, .. */
+#define db_bind_ints(db, which, ...)                                                                                   \
+    db_bind_list(db, which, (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+void db_bind_list(struct db *db, enum statement which, const int64_t *values, size_t n);
 void db_bind_real(struct db *db, enum statement which, int place, double value);
 void db_bind_null(struct db *db, enum statement which, int place);
 void db_bind_text(struct db *db, enum statement which, int place, const char *text);
-void db_bind_bytes_as_text(struct db *db, enum statement which, int place, const char *text, size_t n_bytes);
 void db_bind_blob(struct db *db, enum statement which, int place, const void *bytes, size_t n_bytes);
 
 /* db_step - 1: a row; 0: the end; -1: error. */
@@ -99,16 +102,13 @@ void db_reset(struct db *db, enum statement which);
 
 bool db_is_null(const struct db *db, enum statement which, int column);
 bool db_is_int(const struct db *db, enum statement which, int column);
-bool db_is_number(const struct db *db, enum statement which, int column);
-bool db_is_text(const struct db *db, enum statement which, int column);
 int64_t db_int(const struct db *db, enum statement which, int column);
+/* db_number - all of a statement that gives one number, whose arguments are bound: 0 where it is NULL or has no row. 0 or -1. */
+int db_number(int64_t *value, struct db *db, enum statement which, struct err *err);
 double db_real(const struct db *db, enum statement which, int column);
 /* db_text - "" where it is NULL or memory is out; terminated, n_bytes (may be NULL) without the zero. */
 const char *db_text(const struct db *db, enum statement which, int column, size_t *n_bytes);
 /* db_blob - NULL where it is empty. */
 const void *db_blob(const struct db *db, enum statement which, int column, size_t *n_bytes);
-
-/* db_text_dup - malloc'ed copy of a text column. Errors: ERR_MEMORY. */
-int db_text_dup(char **out, const struct db *db, enum statement which, int column, struct err *err);
 
 #endif

@@ -23,7 +23,7 @@ static char *with_suffix(const char *path, const char *suffix, struct err *err)
     size_t room = strlen(path) + strlen(suffix) + 1;
     char *joined = malloc(room);
     if (joined == NULL)
-        err_set(err, ERR_MEMORY, "out of memory for a path");
+        err_memory(err, "a path");
     else
         (void)snprintf(joined, room, "%s%s", path, suffix);
     return joined;
@@ -53,9 +53,9 @@ static int file_error(int os_error, const char *path, struct err *err)
     default:
         break;
     }
-    err_set(err, code, "%s cannot be made: %s", path,
+    err_set(err, code, "cannot create %s: %s", path,
             os_error == EEXIST   ? "it exists"
-            : os_error == ENOENT ? "its directory is not there"
+            : os_error == ENOENT ? "its directory does not exist"
                                  : strerrordesc_np(os_error));
     if (err != NULL)
         err->detail = os_error;
@@ -84,12 +84,12 @@ static int check_no_side(const char *path, struct err *err)
             continue;
         char *base = strndup(path, n - n_suffix);
         if (base == NULL)
-            return err_set(err, ERR_MEMORY, "out of memory for a path");
+            return err_memory(err, "a path");
         const bool taken = is_database(base);
         free(base);
         if (taken)
             return err_set(err, ERR_CONFLICT,
-                           "%.200s is SQLite's name for a part of the database beside it: give another", path);
+                           "%.200s is SQLite's name for a part of the database beside it: give another name", path);
     }
     return 0;
 }
@@ -97,8 +97,8 @@ static int check_no_side(const char *path, struct err *err)
 int file_check_no_database(const char *path, struct err *err)
 {
     if (is_database(path))
-        return err_set(err, ERR_CONFLICT, "%.200s is an SQLite database, and is not written over: give another name",
-                       path);
+        return err_set(err, ERR_CONFLICT,
+                       "%.200s is an SQLite database, which convd never overwrites: give another name", path);
     return check_no_side(path, err);
 }
 
@@ -134,7 +134,7 @@ char *file_temporary(const char *path, struct err *err)
         size_t room = strlen(path) + sizeof suffix + SIDE_SUFFIX_BYTES;
         char *temporary = malloc(room);
         if (temporary == NULL) {
-            err_set(err, ERR_MEMORY, "out of memory for a path");
+            err_memory(err, "a path");
             return NULL;
         }
         (void)snprintf(temporary, room, "%s%s", path, suffix);
@@ -185,7 +185,7 @@ int file_sync_directory(const char *path, struct err *err)
 {
     char *copy = strdup(path);
     if (copy == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a path");
+        return err_memory(err, "a path");
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int status = fd >= 0 && fsync(fd) == 0 ? 0 : file_error(errno, path, err);
     if (fd >= 0)

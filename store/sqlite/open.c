@@ -49,7 +49,7 @@ static int apply_pragmas(struct db *db, const struct setting_pragma *pragmas, si
         const char *answer = status == 1 ? db_text(db, pragmas[i].which, 0, NULL) : "";
         if (is_number && answer[0] == '\0') { /* the text of a number takes memory */
             db_reset(db, pragmas[i].which);
-            return err_set(err, ERR_MEMORY, "out of memory for a pragma");
+            return err_memory(err, "a pragma");
         }
         bool good = pragmas[i].answer == NULL || strcmp(answer, pragmas[i].answer) == 0;
         if (!good)
@@ -62,32 +62,23 @@ static int apply_pragmas(struct db *db, const struct setting_pragma *pragmas, si
     return 0;
 }
 
-static int ask_int(struct db *db, enum statement which, int64_t *value, struct err *err)
-{
-    int status = db_step(db, which, err);
-    if (status < 0)
-        return -1;
-    *value = status == 1 ? db_int(db, which, 0) : 0;
-    db_reset(db, which);
-    return 0;
-}
-
 /* Is it a convd database, and of which version? The first read, so this is where the lock is met, too. */
 static int recognise(struct db *db, int *version, struct err *err)
 {
     int64_t application = 0, user_version = 0, pages = 0;
-    if (ask_int(db, SQL_APPLICATION_ID, &application, err) != 0 ||
-        ask_int(db, SQL_USER_VERSION, &user_version, err) != 0 || ask_int(db, SQL_PAGE_COUNT, &pages, err) != 0)
+    if (db_number(&application, db, SQL_APPLICATION_ID, err) != 0 ||
+        db_number(&user_version, db, SQL_USER_VERSION, err) != 0 || db_number(&pages, db, SQL_PAGE_COUNT, err) != 0)
         return -1;
     if (pages == 0)
-        return err_set(err, ERR_DB_FOREIGN, "%s is empty, not a convd database; remove it and make one", db->path);
+        return err_set(err, ERR_DB_FOREIGN,
+                       "%s is empty, not a convd database: remove it, and create one with convd init", db->path);
     if (application != APPLICATION_ID)
         return err_set(err, ERR_DB_FOREIGN, "%s is an SQLite database, but not one of convd", db->path);
     if (user_version > schema_version)
-        return err_set(err, ERR_DB_NEWER, "%s has format %lld, made by a newer convd; this one knows up to %d",
+        return err_set(err, ERR_DB_NEWER, "%s has format %lld, of a newer convd; this one reads formats up to %d",
                        db->path, (long long)user_version, schema_version);
     if (user_version < 1)
-        return err_set(err, ERR_DB_CORRUPT, "%s has format %lld, which no convd has made", db->path,
+        return err_set(err, ERR_DB_CORRUPT, "%s has format %lld, which no convd has written", db->path,
                        (long long)user_version);
     *version = (int)user_version;
     return 0;
@@ -108,7 +99,7 @@ static int migrate(struct db *db, int version, struct err *err)
             db_rollback(db);
             return err_wrap(err, "cannot migrate to format %d", version + 1);
         }
-        if (ask_int(db, SQL_USER_VERSION, &reached, err) != 0 || db_run(db, SQL_COMMIT, err) != 0) {
+        if (db_number(&reached, db, SQL_USER_VERSION, err) != 0 || db_run(db, SQL_COMMIT, err) != 0) {
             db_rollback(db);
             return -1;
         }
@@ -194,19 +185,19 @@ static int open_how(struct db **out, const char *path, enum db_access access, en
     char *uri = NULL;
     struct db *db = calloc(1, sizeof *db);
     if (db == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a connection");
+        return err_memory(err, "a connection");
     db_take(db);
     db->lock_fd = -1;
     db->read_only = access == DB_READ;
     db->path = strdup(path);
     if (db->path == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a path");
+        err_memory(err, "a path");
         goto out;
     }
     if (how == HOW_IMMUTABLE && (lock_shared(db, err) != 0))
         goto out;
     if (how == HOW_IMMUTABLE && (uri = immutable_uri(path)) == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a path");
+        err_memory(err, "a path");
         goto out;
     }
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -214,7 +205,7 @@ static int open_how(struct db **out, const char *path, enum db_access access, en
     int rc = sqlite3_open_v2(uri != NULL ? uri : path, &db->handle, flags, NULL);
     if (rc != SQLITE_OK) {
         if (db->handle == NULL)
-            err_set(err, ERR_MEMORY, "out of memory for a connection");
+            err_memory(err, "a connection");
         else
             db_fail(db, rc, sqlite3_system_errno(db_handle(db)), err);
         goto out;
@@ -260,7 +251,7 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
     char *wal = NULL;
     char *real = realpath(path, NULL); /* SQLite keeps the WAL beside the file that a symbolic link points to */
     if (real == NULL && (errno == ENOENT || errno == ENOTDIR))
-        return err_set(err, ERR_DB_MISSING, "%s is not there; convd init makes one", path);
+        return err_set(err, ERR_DB_MISSING, "%s does not exist; convd init creates it", path);
     if (real == NULL)
         return err_set(err, errno == ENOMEM ? ERR_MEMORY : ERR_DB_READONLY, "%s cannot be opened: %s", path,
                        strerrordesc_np(errno));
@@ -270,7 +261,7 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
         goto out;
     }
     if ((wal = wal_path(real)) == NULL) {
-        err_set(err, ERR_MEMORY, "out of memory for a path");
+        err_memory(err, "a path");
         goto out;
     }
     uint64_t wal_bytes = file_bytes(wal);
@@ -280,8 +271,8 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
         status = open_how(out, real, access, wal_bytes > 0 ? HOW_SHARED : HOW_IMMUTABLE, err);
         if (status != 0 && wal_bytes > 0 && (err->code == ERR_DB_READONLY || err->code == ERR_STORAGE))
             err_set(err, ERR_DB_READONLY,
-                    "%s holds changes that were not yet copied, and they can only be read where the directory can be "
-                    "written: open it once as its owner",
+                    "%s has changes in its WAL, which can be read only where the directory is writable: open it once "
+                    "as its owner",
                     wal);
     }
     if (status == 0) {

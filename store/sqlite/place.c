@@ -26,8 +26,8 @@ static const char *what_became_of(const struct db_file *file)
     if (file->path == NULL)
         return NULL;
     if (identify(&now) != 0)
-        return errno == ENOENT || errno == ENOTDIR ? "is gone" : NULL;
-    return now.device != file->device || now.inode != file->inode ? "is another file now" : NULL;
+        return errno == ENOENT || errno == ENOTDIR ? "no longer exists" : NULL;
+    return now.device != file->device || now.inode != file->inode ? "was replaced by another file" : NULL;
 }
 
 static bool look(struct db *db)
@@ -47,16 +47,20 @@ static int before_commit(void *context)
 
 int db_place_watch(struct db *db, struct err *err)
 {
-    size_t room = strlen(db->path) + sizeof "-wal";
-    struct db_file *file = &db->files[0], *wal = &db->files[1];
-    file->path = strdup(db->path);
-    wal->path = malloc(room);
-    if (file->path == NULL || wal->path == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a path");
-    (void)snprintf(wal->path, room, "%s-wal", db->path);
-    for (size_t i = 0; i < 2; i++)
-        if (identify(&db->files[i]) != 0)
-            return err_set(err, ERR_STORAGE, "%s cannot be looked at: %s", db->files[i].path, strerrordesc_np(errno));
+    static const char *const ends[] = {"", "-wal"};
+    const size_t room = strlen(db->path) + sizeof "-wal";
+    for (size_t i = 0; i < 2; i++) {
+        struct db_file file = {.path = malloc(room)};
+        if (file.path == NULL)
+            return err_memory(err, "a path");
+        (void)snprintf(file.path, room, "%s%s", db->path, ends[i]);
+        if (identify(&file) != 0) {
+            err_set(err, ERR_STORAGE, "cannot stat %s: %s", file.path, strerrordesc_np(errno));
+            free(file.path);
+            return -1;
+        }
+        db->files[i] = file;
+    }
     (void)sqlite3_commit_hook(db_handle(db), before_commit, db);
     return 0;
 }

@@ -1,6 +1,5 @@
 /* statement.c - the statements of store/sqlite/statements.h: prepared at their first use, bound, stepped, read. See store/sqlite/db.h. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/sqlite/internal.h"
@@ -37,6 +36,12 @@ void db_bind_int(struct db *db, enum statement which, int place, int64_t value)
         note_bind(db, sqlite3_bind_int64(s, place, value));
 }
 
+void db_bind_list(struct db *db, enum statement which, const int64_t *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        db_bind_int(db, which, (int)i + 1, values[i]);
+}
+
 void db_bind_real(struct db *db, enum statement which, int place, double value)
 {
     sqlite3_stmt *s = prepared(db, which);
@@ -53,14 +58,9 @@ void db_bind_null(struct db *db, enum statement which, int place)
 
 void db_bind_text(struct db *db, enum statement which, int place, const char *text)
 {
-    db_bind_bytes_as_text(db, which, place, text, strlen(text));
-}
-
-void db_bind_bytes_as_text(struct db *db, enum statement which, int place, const char *text, size_t n_bytes)
-{
     sqlite3_stmt *s = prepared(db, which);
     if (s != NULL)
-        note_bind(db, sqlite3_bind_text64(s, place, text, n_bytes, SQLITE_STATIC, SQLITE_UTF8));
+        note_bind(db, sqlite3_bind_text64(s, place, text, strlen(text), SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void db_bind_blob(struct db *db, enum statement which, int place, const void *bytes, size_t n_bytes)
@@ -151,17 +151,6 @@ bool db_is_int(const struct db *db, enum statement which, int column)
     return column_type(db, which, column) == SQLITE_INTEGER;
 }
 
-bool db_is_number(const struct db *db, enum statement which, int column)
-{
-    int type = column_type(db, which, column);
-    return type == SQLITE_INTEGER || type == SQLITE_FLOAT;
-}
-
-bool db_is_text(const struct db *db, enum statement which, int column)
-{
-    return column_type(db, which, column) == SQLITE_TEXT;
-}
-
 int64_t db_int(const struct db *db, enum statement which, int column)
 {
     return sqlite3_column_int64(db_statement(db, which), column);
@@ -187,13 +176,10 @@ const void *db_blob(const struct db *db, enum statement which, int column, size_
     return bytes;
 }
 
-int db_text_dup(char **out, const struct db *db, enum statement which, int column, struct err *err)
+int db_number(int64_t *value, struct db *db, enum statement which, struct err *err)
 {
-    size_t n_bytes;
-    const char *text = db_text(db, which, column, &n_bytes);
-    *out = malloc(n_bytes + 1);
-    if (*out == NULL)
-        return err_set(err, ERR_MEMORY, "out of memory for a text of %zu bytes", n_bytes);
-    memcpy(*out, text, n_bytes + 1);
-    return 0;
+    const int status = db_step(db, which, err);
+    *value = status == 1 ? db_int(db, which, 0) : 0;
+    db_reset(db, which);
+    return status < 0 ? -1 : 0;
 }

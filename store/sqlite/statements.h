@@ -8,6 +8,14 @@
 
 /* clang-format off */
 
+/* Of a row of table edit or edited: it is of an edit that was made, not one that is being written down. */
+#define MADE " number IS NOT (SELECT number FROM edit_work WHERE event IS NULL)"
+
+/* Of a row of table sample: the number of its class as it is now, -1 where it was forgotten. */
+#define LABEL_NOW                                                                                                      \
+    "coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id AND" MADE                                     \
+    " ORDER BY edit.number DESC LIMIT 1), sample.label)"
+
 /* Of a row of sample_now: it is not accepted to be forgotten, neither alone nor with its class. */
 #define NOT_GOING                                                                                                      \
     " AND NOT EXISTS (SELECT 1 FROM edit_pending WHERE edit_pending.sample = sample.id AND edit_pending.label IS NULL)"  \
@@ -39,61 +47,25 @@
     X(BEGIN,             "BEGIN IMMEDIATE")                                                                            \
     X(COMMIT,            "COMMIT")                                                                                     \
     X(ROLLBACK,          "ROLLBACK")                                                                                   \
-    /* ---- JSON, both ways: store/log/event_write.c, store/log/event_read.c ---- */                                                     \
-    X(JSON_PUT,          "SELECT json_insert(?1, '$.' || ?2, ?3)")                                                     \
-    X(JSON_PUSH,         "SELECT json_insert(?1, '$[#]', ?2)")                                                         \
-    X(BODY_CREATE,       "SELECT json_object("                                                                         \
-                         "'shape', json_object('width', ?1, 'height', ?2, 'channels', ?3, 'kernels', ?4,"              \
-                         " 'kernel_width', ?5, 'kernel_height', ?6, 'stride', ?7, 'hidden', ?8),"                      \
-                         " 'settings', json(?9), 'classes', json(?10), 'arithmetic', ?11, 'tensors', ?12,"             \
-                         " 'digest', lower(hex(?13)))")                                                                \
-    X(BODY_TRAIN,        "SELECT json_object('first', ?1, 'n', ?2)")                                                   \
-    X(BODY_TRAIN_MORE,   "SELECT json_object('first', ?1, 'n', ?2, 'refused', json(?3))")                              \
-    X(BODY_CLASS,        "SELECT json_object('action', ?1, 'index', ?2, 'label', ?3)")                                 \
-    X(BODY_TUNE,         "SELECT json_object('settings', json(?1))")                                                   \
-    X(BODY_REHEARSE,     "SELECT json_object('first', ?1, 'last', ?2, 'n', ?3, 'seed', ?4, 'begin', ?5, 'end', ?6,"   \
-                         " 'rate', ?7, 'jitter', ?8, 'rotation', ?9)")                                                 \
-    X(BODY_ACTIVATE,     "SELECT json_object('revision', ?1)")                                                         \
-    X(READ_SHAPE,        "SELECT ?1 ->> '$.shape.width', ?1 ->> '$.shape.height', ?1 ->> '$.shape.channels',"          \
-                         " ?1 ->> '$.shape.kernels', ?1 ->> '$.shape.kernel_width', ?1 ->> '$.shape.kernel_height',"   \
-                         " ?1 ->> '$.shape.stride', ?1 ->> '$.shape.hidden'")                                          \
-    X(READ_CREATE,       "SELECT ?1 ->> '$.arithmetic', ?1 ->> '$.tensors', ?1 ->> '$.digest',"                        \
-                         " json_array_length(?1, '$.classes')")                                                        \
-    X(READ_SETTINGS,     "SELECT key, value, type FROM json_each(?1, '$.settings')")                                   \
-    X(READ_CLASSES,      "SELECT value FROM json_each(?1, '$.classes') ORDER BY key")                                  \
-    X(READ_TRAIN,        "SELECT ?1 ->> '$.first', ?1 ->> '$.n'")                                                      \
-    X(READ_CLASS,        "SELECT ?1 ->> '$.action', ?1 ->> '$.index', ?1 ->> '$.label'")                               \
-    X(READ_REHEARSE,     "SELECT ?1 ->> '$.first', ?1 ->> '$.last', ?1 ->> '$.seed', ?1 ->> '$.n', ?1 ->> '$.begin',"  \
-                         " ?1 ->> '$.end', ?1 ->> '$.rate', ?1 ->> '$.jitter', ?1 ->> '$.rotation'")                   \
-    X(BODY_EDIT,         "SELECT json_object('from', ?1, 'samples', ?2, 'rows', lower(hex(?3)))")                      \
-    X(READ_EDIT,         "SELECT ?1 ->> '$.from', ?1 ->> '$.samples', ?1 ->> '$.rows'")                                \
-    X(BODY_GROUND,       "SELECT json_object('arithmetic', ?1, 'before', ?2, 'from', ?3, 'digest', lower(hex(?4)))")   \
-    X(READ_GROUND,       "SELECT ?1 ->> '$.arithmetic', ?1 ->> '$.before', ?1 ->> '$.from', ?1 ->> '$.digest'")        \
-    X(READ_ACTIVATE,     "SELECT ?1 ->> '$.revision'")                                                                 \
-    /* ---- the log: store/log/log.c, store/log/samples.c ---- */                                                                          \
+    /* ---- the log: store/log/log.c, samples.c, search.c, windows.c ---- */                                              \
     X(EVENT_INSERT,      "INSERT INTO event (revision, kind, created_us, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")    \
     X(EVENT_LAST,        "SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1")                           \
     X(EVENT_FIRST,       "SELECT kind, body FROM event WHERE revision = 1")                                             \
     X(EVENT_CHAIN,       "SELECT chain FROM event WHERE revision = ?1")                                                \
     X(EVENTS_AFTER,      "SELECT revision, kind, created_us, body, chain FROM event WHERE revision > ?1"               \
                          " ORDER BY revision")                                                                         \
-    X(ACTIVATIONS,       "SELECT revision, body FROM event WHERE kind = 'activate' AND kind <> 'train'")               \
-    X(LINE_TURN,         "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
+    X(RARE_EVENTS,       "SELECT revision, body FROM event WHERE kind = ?3 AND kind <> 'train'"                        \
+                         " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
+    X(LINEAGE_TURN,      "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
                          " AND revision <= ?1")                                                                        \
-    X(LINE_TARGET,       "SELECT body FROM event WHERE revision = ?1 AND kind = 'activate'")                           \
-    X(GROUND_LAST,       "SELECT revision, body FROM event WHERE kind = 'ground' AND kind <> 'train'"                  \
-                         " ORDER BY revision DESC LIMIT 1")                                                            \
     X(TRAIN_LAST,        "SELECT body FROM event WHERE kind = 'train' ORDER BY revision DESC LIMIT 1")                 \
-    X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, predicted, loss, image)"                            \
-                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                           \
-    X(SAMPLES_FROM,      "SELECT id, revision, label, predicted, loss, image FROM sample"                              \
+    X(SAMPLE_INSERT,     "INSERT INTO sample (id, revision, label, image) VALUES (?1, ?2, ?3, ?4)")                    \
+    X(SAMPLES_FROM,      "SELECT id, revision, label, image, predicted, loss FROM sample LEFT JOIN outcome ON sample = id"\
                          " WHERE id >= ?1 ORDER BY id")                                                                \
-    X(SAMPLE_FIND,       "SELECT coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"                  \
-                         " ORDER BY edit.event DESC LIMIT 1), sample.label), image, revision FROM sample WHERE id = ?1")\
-    X(SAMPLE_ROW,        "SELECT revision, coalesce((SELECT edit.label FROM edit WHERE edit.sample = sample.id"         \
-                         " ORDER BY edit.event DESC LIMIT 1), label), predicted, loss,"                                \
+    X(SAMPLE_FIND,       "SELECT " LABEL_NOW ", image, revision FROM sample WHERE id = ?1")                            \
+    X(SAMPLE_ROW,        "SELECT revision, " LABEL_NOW ", predicted, loss,"                                            \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
-                         " FROM sample WHERE id = ?1")                                                                 \
+                         " FROM sample LEFT JOIN outcome ON outcome.sample = id WHERE id = ?1")                        \
     X(SAMPLES_DOWN,      "SELECT id, revision, label, predicted, loss,"                                                \
                          " (SELECT created_us FROM event WHERE event.revision = sample.revision)"                      \
                          " FROM sample_now AS sample WHERE id BETWEEN ?1 AND ?2 AND (?3 < 0 OR label = ?3)"            \
@@ -107,24 +79,48 @@
                          " ORDER BY revision, id LIMIT 1")                                                             \
     X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \
                          " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
+    X(OUTCOME_INSERT,    "INSERT INTO outcome (sample, step, predicted, loss, refused) VALUES (?1, ?2, ?3, ?4, ?5)")   \
+    X(OUTCOME_COUNT,     "SELECT count(*) FROM outcome")                                                               \
+    X(OUTCOMES_OF_EVENT, "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM sample_now WHERE sample_now.id = sample.id)"    \
+                         " THEN label ELSE -1 END, step, predicted, loss, refused FROM sample INDEXED BY sample_revision"     \
+                         " LEFT JOIN outcome ON sample = id WHERE revision = ?1 ORDER BY id")                          \
     X(OUTCOMES,          "SELECT count(*), coalesce(sum(label = predicted), 0), total(loss), count(loss) FROM sample_now" \
                          " WHERE id BETWEEN ?1 AND ?2")                                                                \
     X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
     X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(*) FROM sample)") \
-    X(SAMPLE_BELOW,      "SELECT id FROM sample WHERE id BETWEEN ?1 AND ?2 AND label >= 0 ORDER BY id DESC LIMIT 1")   \
+    X(SAMPLE_BELOW,      "SELECT id FROM sample_now WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")              \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                    \
     /* ---- edits: store/replay/edits.c, store/log/edit_rows.c ---- */                                                                        \
-    X(EDIT_INSERT,       "INSERT INTO edit (sample, event, was, label) VALUES (?1, ?2, ?3, ?4)")                       \
-    X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE event = ?1 ORDER BY sample")                       \
-    X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 ORDER BY sample, event")       \
-    X(FORGOTTEN,         "SELECT sample FROM edit WHERE label IS NULL AND sample BETWEEN ?1 AND ?2 ORDER BY sample")   \
-    X(EDIT_SPANS,        "SELECT revision, body FROM event WHERE kind = 'edit' AND kind <> 'train'"                    \
-                         " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
-    X(EDITED_INSERT,     "INSERT INTO edited (revision, event, hash) VALUES (?1, ?2, ?3)")                             \
-    X(EDITED_ROWS,       "SELECT revision, hash FROM edited WHERE event = ?1 ORDER BY revision")                       \
-    X(EDITED_HASH,       "SELECT hash FROM edited WHERE revision = ?1 ORDER BY event DESC LIMIT 1")                    \
-    X(SAMPLE_FORGET,     "UPDATE sample SET label = -1, predicted = 0, loss = NULL,"                                   \
-                         " image = zeroblob(max(length(image), 1) - 1) WHERE id = ?1")                                 \
+    X(EDIT_INSERT,       "INSERT INTO edit (sample, number, was, label) VALUES (?1, ?2, ?3, ?4)")                      \
+    X(EDIT_ROWS,         "SELECT sample, was, label FROM edit WHERE number = ?1 AND sample > ?2 ORDER BY sample LIMIT ?3") \
+    X(EDITS_BETWEEN,     "SELECT sample, label FROM edit WHERE sample BETWEEN ?1 AND ?2 AND" MADE                      \
+                         " ORDER BY sample, number")                                                                   \
+    X(FORGOTTEN,         "SELECT sample FROM edit WHERE label = -1 AND sample BETWEEN ?1 AND ?2 AND" MADE              \
+                         " ORDER BY sample")                                                                           \
+    X(EDITED_INSERT,     "INSERT INTO edited (revision, number, hash) VALUES (?1, ?2, ?3)")                            \
+    X(EDITED_ROWS,       "SELECT revision, hash FROM edited WHERE number = ?1 AND revision > ?2"                        \
+                         " ORDER BY revision LIMIT ?3")                                                                \
+    X(EDITED_HASH,       "SELECT hash FROM edited WHERE revision = ?1 AND" MADE " ORDER BY number DESC LIMIT 1")       \
+    X(EDIT_WORK_BEGIN,   "INSERT INTO edit_work (number, next) SELECT ?1, 0"                                           \
+                         " WHERE NOT EXISTS (SELECT 1 FROM edit WHERE number >= ?1) RETURNING number")                 \
+    X(EDIT_WORK_MADE,    "UPDATE edit_work SET event = ?2 WHERE number = ?1")                                          \
+    X(STAGED,            "SELECT number FROM edit_work WHERE event IS NULL")                                           \
+    X(STAGED_EDITS_DROP, "DELETE FROM edit WHERE number = ?1 AND sample IN"                                            \
+                         " (SELECT sample FROM edit WHERE number = ?1 ORDER BY sample LIMIT ?2) RETURNING 1")          \
+    X(STAGED_EDITED_DROP, "DELETE FROM edited WHERE number = ?1 AND revision IN"                                        \
+                         " (SELECT revision FROM edited WHERE number = ?1 ORDER BY revision LIMIT ?2) RETURNING 1")    \
+    X(EDIT_STRAYS,       "SELECT 1 FROM edit_work WHERE (event IS NULL) = (number <= ?1)"                              \
+                         " UNION ALL SELECT 1 FROM edit WHERE number > ?1 AND" MADE                                    \
+                         " UNION ALL SELECT 1 FROM edited WHERE number > ?1 AND" MADE)                                 \
+    X(SWEEP_NEXT,        "SELECT number, next FROM edit_work WHERE event IS NOT NULL")                                 \
+    X(SWEEP_ROWS,        "SELECT sample, label, (SELECT revision FROM sample WHERE id = edit.sample) FROM edit"        \
+                         " WHERE number = ?1 AND sample >= ?2 ORDER BY sample LIMIT ?3")                               \
+    X(SWEEP_TO,          "UPDATE edit_work SET next = ?2 WHERE number = ?1")                                           \
+    X(EDIT_WORK_END,     "DELETE FROM edit_work WHERE number = ?1")                                                    \
+    X(SWEEP_SEES,        "SELECT 1 FROM edit JOIN edit_work USING (number) WHERE edit.sample = ?1 AND edit.label = -1" \
+                         " AND event IS NOT NULL AND next <= ?1")                                                      \
+    X(SAMPLE_FORGET,     "UPDATE sample SET label = -1, image = zeroblob(max(length(image), 1) - 1) WHERE id = ?1")    \
+    X(OUTCOME_FORGET,    "UPDATE outcome SET predicted = 0, loss = NULL, refused = 0 WHERE sample = ?1")               \
     X(PENDING_PUT,       "INSERT INTO edit_pending (sample, label, drop_pinned) VALUES (?1, ?2, ?3)"                   \
                          " ON CONFLICT (sample) DO UPDATE SET label = excluded.label, drop_pinned = excluded.drop_pinned")\
     X(PENDING_LIST,      "SELECT sample, label, drop_pinned FROM edit_pending ORDER BY sample")                        \
@@ -137,19 +133,14 @@
     X(REMOVAL_FIND,      "SELECT id, merged_into, drop_pinned FROM class_pending")                                     \
     X(REMOVAL_CLEAR,     "DELETE FROM class_pending")                                                                  \
     X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM sample_now WHERE label = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id")  \
-    X(CLASS_FIRST,       "SELECT min(revision) FROM event WHERE kind = 'class' AND kind <> 'train'"                    \
-                         " AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")                               \
-    X(CLASS_MEANINGS,    "SELECT count(DISTINCT body ->> '$.label') FROM event WHERE kind = 'class'"                   \
-                         " AND kind <> 'train' AND body ->> '$.action' = 'add' AND body ->> '$.index' = ?1")           \
-    X(EDIT_FIRST_ABOVE,  "SELECT sample.revision FROM edit JOIN sample ON sample.id = edit.sample"                     \
-                         " WHERE edit.label >= ?1 ORDER BY edit.sample LIMIT 1")                                       \
+    /* from class to class, not from row to row */                                                                     \
+    X(EDIT_FIRST_ABOVE,  "WITH RECURSIVE class (id) AS (SELECT min(label) FROM edit WHERE label >= ?1 AND label >= 0"  \
+                         " UNION ALL SELECT (SELECT min(label) FROM edit WHERE label > id AND label >= 0) FROM class"  \
+                         " WHERE id IS NOT NULL) SELECT revision FROM sample WHERE id = (SELECT min((SELECT sample"    \
+                         " FROM edit WHERE label = class.id AND label >= 0 AND" MADE " ORDER BY sample LIMIT 1)) FROM class)") \
     /* ---- rehearsals: store/log/rehearsal.c ---- */                                                                             \
-    X(ACTIVATE_LAST,     "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \
-                         " AND revision <= ?1")                                                                        \
-    X(SAMPLES_STRETCH,   "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
+    X(SAMPLES_SPAN,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
                          " AND id BETWEEN ?3 AND ?4 ORDER BY revision, id")                                            \
-    X(REHEARSALS,        "SELECT revision, body FROM event WHERE kind = 'rehearse' AND kind <> 'train'"                \
-                         " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
     X(SAMPLES_AMONG,     "SELECT count(*) FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2")    \
     X(SAMPLE_FROM,       "SELECT revision FROM sample WHERE id >= ?1 ORDER BY id LIMIT 1")                             \
     /* ---- the classes as they are: store/log/classes.c ---- */                                                                 \
@@ -157,15 +148,12 @@
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
     X(CLASS_CLEAR,       "DELETE FROM class")                                                                          \
     X(CLASS_LIST,        "SELECT id, label FROM class ORDER BY id")                                                    \
-    X(CLASS_EVENTS,      "SELECT body ->> '$.action', body ->> '$.index', body ->> '$.label', revision FROM event"     \
-                         " WHERE kind = 'class' AND kind <> 'train' AND revision BETWEEN ?1 AND ?2 ORDER BY revision") \
     /* ---- idempotency keys: store/log/keys.c ---- */                                                                           \
-    X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us, answer)"                    \
-                         " VALUES (?1, ?2, ?3, ?4, ?5)")                                                               \
-    X(KEY_FIND,          "SELECT fingerprint, revision, answer FROM idempotency WHERE key = ?1")                       \
+    X(KEY_INSERT,        "INSERT INTO idempotency (key, fingerprint, revision, created_us) VALUES (?1, ?2, ?3, ?4)")   \
+    X(KEY_FIND,          "SELECT fingerprint, revision FROM idempotency WHERE key = ?1")                               \
     X(KEY_NEWEST,        "SELECT created_us FROM idempotency ORDER BY rowid DESC LIMIT 1")                             \
     X(KEY_FORGET,        "UPDATE idempotency SET fingerprint = zeroblob(32)"                                           \
-                         " WHERE revision IN (SELECT revision FROM edited WHERE event = ?1) AND unicode(key) >= 32")   \
+                         " WHERE revision = ?1 AND unicode(key) >= 32")                                                \
     X(KEY_EXPIRE,        "DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency ORDER BY rowid LIMIT 1000)" \
                          " AND (created_us <= ?1 OR rowid <= (SELECT max(rowid) FROM idempotency) - ?2) RETURNING 1")  \
     /* ---- snapshots: store/replay/snapshots.c, store/replay/retention.c ---- */                                                                     \
@@ -174,18 +162,20 @@
                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"                                 \
                          " RETURNING id")                                                                              \
     X(SNAPSHOT_LIST,     "SELECT id, revision, step, created_us, reason, pinned, note, digest, samples, correct,"      \
-                         " arithmetic FROM snapshot ORDER BY id")                                                      \
+                         " arithmetic FROM snapshot WHERE NOT gone ORDER BY id")                                       \
     X(SNAPSHOT_FIND,     "SELECT id, revision, step, created_us, reason, pinned, note, digest, samples, correct,"      \
-                         " arithmetic FROM snapshot WHERE id = ?1")                                                    \
+                         " arithmetic FROM snapshot WHERE id = ?1 AND NOT gone")                                       \
     X(SNAPSHOT_STATE,    "SELECT state FROM snapshot WHERE id = ?1")                                                   \
-    X(SNAPSHOT_AMEND,    "UPDATE snapshot SET pinned = ?2, note = ?3 WHERE id = ?1")                                   \
+    X(SNAPSHOT_UPDATE,    "UPDATE snapshot SET pinned = ?2, note = ?3 WHERE id = ?1")                                   \
+    X(SNAPSHOT_GOES,     "UPDATE snapshot SET gone = 1 WHERE id = ?1")                                                 \
+    X(SNAPSHOT_SWEEP,    "DELETE FROM snapshot WHERE id = (SELECT min(id) FROM snapshot WHERE gone) RETURNING 1")      \
     X(SNAPSHOT_DELETE,   "DELETE FROM snapshot WHERE id = ?1")                                                         \
     X(SNAPSHOT_HIGHEST,  "SELECT max(revision) FROM snapshot")                                                         \
     X(SNAPSHOTS_UPTO,    "SELECT s.id, s.revision, s.arithmetic, s.chain IS e.chain"                                   \
                          " FROM snapshot AS s LEFT JOIN event AS e ON e.revision = s.revision"                         \
-                         " WHERE s.revision <= ?1 ORDER BY s.revision DESC, s.id DESC")                                \
+                         " WHERE s.revision <= ?1 AND NOT s.gone ORDER BY s.revision DESC, s.id DESC")                 \
     X(SNAPSHOTS_AT,      "SELECT s.id, s.chain IS e.chain FROM snapshot AS s JOIN event AS e USING (revision)"         \
-                         " WHERE s.revision = ?1 ORDER BY s.id")                                                       \
+                         " WHERE s.revision = ?1 AND NOT s.gone ORDER BY s.id")                                        \
     X(SNAPSHOT_COUNT,    "SELECT count(*) FROM snapshot")                                                              \
     X(SNAPSHOT_UNCREATE, "DELETE FROM snapshot WHERE revision = 1 AND reason = 'create'")                              \
     X(TENSOR_INSERT,     "INSERT INTO tensor (snapshot, name, rows, columns, data) VALUES (?1, ?2, ?3, ?4, ?5)")       \

@@ -1,5 +1,6 @@
 """The checks on the source can fail: each is given a tree that breaks one rule, and must name it."""
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def check(name: str, *arguments: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+OBJECTS: dict[tuple, bytes] = {}  # by the text of the source, and of all headers
+
+
 class Tree:
     """A small source tree that keeps every rule, until a test breaks one."""
 
@@ -42,12 +46,18 @@ class Tree:
         path.write_text(text)
 
     def layers(self) -> tuple[int, str]:
-        """Builds as the Makefile does, and checks."""
-        for source in sorted(path for layer in ("core", "store", "server") for path in (self.root / layer).rglob("*.c")):
+        """Builds as the Makefile does, each text once, and checks."""
+        files = sorted(path for layer in ("core", "store", "server") for path in (self.root / layer).rglob("*.[ch]"))
+        headers = tuple(path.read_text() for path in files if path.suffix == ".h")
+        for source in (path for path in files if path.suffix == ".c"):
             made = (self.root / "build" / source.relative_to(self.root)).with_suffix(".o")
             made.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong",
-                            f"-I{self.root}", "-c", "-o", made, source], check=True)
+            text = source.read_text(), headers
+            if text not in OBJECTS:
+                subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong",
+                                f"-I{self.root}", "-c", "-o", made, source], check=True)
+                OBJECTS[text] = made.read_bytes()
+            made.write_bytes(OBJECTS[text])
         return check("check-layers", self.root)
 
 
@@ -336,7 +346,8 @@ RUN_BY_MAIN = "START_TEST(it_holds)\n{\n}\nEND_TEST\nint main(void)\n{\n    tcas
 @pytest.fixture
 def promising(tree):
     tree.write("docs/promises.md", PROMISES)
-    tree.write("Makefile", "crash-test: all\n\ttrue\n")
+    tree.write("Makefile", "include make/proofs.mk\n")
+    tree.write("make/proofs.mk", "crash-test: all\n\ttrue\n")
     tree.write("tests/e2e/test_a.py", "def test_it():\n    pass\n")
     tree.write("tests/store/test_b.c", RUN_BY_MAIN)
     return tree
@@ -348,7 +359,7 @@ def test_promises_accepts_a_table_whose_proofs_are_there(promising):
 
 
 @pytest.mark.parametrize("name, text, word", [
-    ("Makefile", "other: all\n", "no target crash-test"),
+    ("make/proofs.mk", "other: all\n", "no target crash-test"),
     ("tests/e2e/test_a.py", "def test_it_not():\n    pass\n", "has no test test_it"),
     ("tests/store/test_b.c", RUN_BY_MAIN.replace("it_holds", "it_breaks"), "has no test it_holds"),
     ("tests/store/test_b.c", RUN_BY_MAIN.replace("tcase_add_test", "(void)"), "does not run its test it_holds"),
@@ -366,27 +377,27 @@ def test_promises_must_be_there(tree, text):
     assert check("check-promises", tree.root)[0] == 2
 
 
-# ---- scripts/test, which counts ----
+# ---- scripts/test, which counts, and its stages ----
 
 
 @pytest.fixture
 def stages(tmp_path: Path):
     """Runs a copy of scripts/test whose stages call a make of our own, which prints and exits as told."""
 
-    def run(output: str, status: int, stage: str) -> tuple[int, str]:
+    def run(output: str, status: int, *names: str, **more: str) -> tuple[int, list[str]]:
         (tmp_path / "scripts").mkdir(exist_ok=True)
         for name, text in {
             "scripts/test": (ROOT / "scripts" / "test").read_text(),
             "scripts/deps": "#!/bin/sh\nexit 0\n",
-            "bin/make": f"#!/bin/sh\ncat <<'END'\n{output}\nEND\nexit {status}\n",
+            "bin/make": f"#!/bin/sh\necho told: $MAKEFLAGS $VARIANT, $*\ncat <<'END'\n{output}\nEND\nexit {status}\n",
         }.items():
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
             path.chmod(0o755)
-        env = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        done = subprocess.run([tmp_path / "scripts" / "test", stage], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        return done.returncode, done.stdout.splitlines()[-1]
+        env = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **more}
+        done = subprocess.run([tmp_path / "scripts" / "test", *names], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout.splitlines()
 
     return run
 
@@ -404,4 +415,30 @@ def stages(tmp_path: Path):
     ("no tests ran in 0.07s", 0, "aarch64", (1, "0 passed, 1 failed, 0 skipped")),
 ])
 def test_the_runner_counts_and_never_calls_nothing_good(stages, output, status, stage, expected):
-    assert stages(output, status, stage) == expected
+    returned, lines = stages(output, status, stage)
+    assert (returned, lines[-1]) == expected
+
+
+def test_all_stages_run_after_one_has_failed_and_show_the_end_of_their_logs(stages):
+    returned, lines = stages("90%: Checks: 10, Failures: 1, Errors: 0", 2, "layers", "build", "check")
+    assert returned == 1 and lines[-1] == "9 passed, 3 failed, 0 skipped"
+    assert {line.split()[1] for line in lines if line.startswith("FAIL ")} == {"build", "check", "layers"}
+    assert lines.count("      | 90%: Checks: 10, Failures: 1, Errors: 0") == 3
+
+
+def test_what_the_caller_told_make_does_not_reach_the_stages(stages):
+    _, lines = stages("", 2, "build", MAKEFLAGS="n", VARIANT="asan")
+    assert "      | told: , --no-print-directory test-build" in lines
+
+
+def test_the_runner_has_every_stage_and_no_other():
+    refused = subprocess.run([ROOT / "scripts" / "test", "none"], capture_output=True, text=True)
+    made = re.search(r"^\.PHONY:.* test-build .*", subprocess.run(["make", "-npq"], cwd=ROOT, capture_output=True, text=True).stdout, re.MULTILINE)
+    targets = {name.removeprefix("test-") for name in made[0].split() if name.startswith("test-")} - {"trixie"}
+    assert refused.returncode == 2 and set(refused.stderr.partition(": ")[2].partition(": ")[2].split()) == targets
+
+
+def test_a_developers_settings_reach_no_stage():
+    env = {**os.environ, "CONVD_DB": "theirs.db", "CONVD": "build/convd"}
+    made = subprocess.run(["make", "-s", "--eval=test-shown: ; @env", "test-shown"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert "CONVD=build/convd" in made.stdout and "CONVD_DB" not in made.stdout

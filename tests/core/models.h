@@ -10,11 +10,13 @@
 #include "core/core.h"
 #include "tests/core/chance.h"
 
+/* The tests name its members by their places. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct model_options {
     uint32_t width, height, channels, kernels, kernel_width, kernel_height, stride, hidden, n_classes;
     enum gradient gradient;
     uint32_t capacity; /* 0: the default */
     const struct arith *arith;
+    enum normalize normalize;
 };
 
 /* Labels "0", "1", ..: in memory of the caller's. */
@@ -42,6 +44,7 @@ static inline struct event model_event(const struct model_options *o, char (*lab
     };
     event.as.create.settings = settings_default();
     event.as.create.settings.gradient = o->gradient;
+    event.as.create.settings.normalize = o->normalize;
     event.as.create.n_classes = o->n_classes;
     event.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
     return event;

@@ -131,11 +131,29 @@ static inline void reference_forward_x(struct reference *r, const uint32_t *chos
         r->l2[m] /= total;
 }
 
-static inline void reference_forward(struct reference *r, double mean, const uint8_t *pixels, const uint32_t *chosen,
-                                     double near)
+/* x of pixels that need not be whole. */
+static inline void reference_input(struct reference *r, const struct settings *settings, const double *pixels)
 {
+    const size_t n = r->shape.n_input;
+    double mean = 0.0, variance = 0.0, scale = 1.0 / 255.0;
+    for (size_t i = 0; i < n && settings->normalize != NORMALIZE_NONE; i++)
+        mean += pixels[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        variance += (pixels[i] - mean) * (pixels[i] - mean) / (double)n;
+    if (settings->normalize == NORMALIZE_STD)
+        scale = NORMALIZE_DEVIATION / fmax(sqrt(variance), NORMALIZE_LEAST);
+    for (size_t i = 0; i < n; i++)
+        r->x[i] = (pixels[i] - mean) * scale - (double)settings->mean;
+}
+
+static inline void reference_forward(struct reference *r, const struct settings *settings, const uint8_t *pixels,
+                                     const uint32_t *chosen, double near)
+{
+    double *exact = reference_doubles(r->shape.n_input);
     for (size_t i = 0; i < r->shape.n_input; i++)
-        r->x[i] = pixels[i] / 255.0 - mean;
+        exact[i] = pixels[i];
+    reference_input(r, settings, exact);
+    free(exact);
     reference_forward_x(r, chosen, near);
 }
 

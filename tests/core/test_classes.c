@@ -274,6 +274,104 @@ START_TEST(an_added_class_can_be_learned)
 }
 END_TEST
 
+/* ---- a class that comes to a model that knows others ---- */
+
+/* The c-th quarter bright, under noise. */
+static void quarter(uint8_t *pixels, struct chance *chance, uint32_t n_input, uint32_t c)
+{
+    for (uint32_t j = 0; j < n_input; j++)
+        pixels[j] = (uint8_t)((chance_bits(chance) >> 57) + (j * 4 / n_input == c ? 128 : 0));
+}
+
+#define QUARTERS_INPUT 80u
+
+/* Knows three quarters from `each` samples a class, and has a fourth class since. */
+static struct learner *knows_three(uint32_t imprint, uint32_t each, struct chance *chance)
+{
+    struct model_options options = model_small();
+    options.width = 10, options.height = 8, options.hidden = 30;
+    options.normalize = NORMALIZE_STD;
+    struct learner *l = model_create(&options);
+    l->settings.imprint = imprint;
+    uint8_t pixels[QUARTERS_INPUT];
+    for (uint32_t i = 0; i < 3 * each; i++) {
+        quarter(pixels, chance, QUARTERS_INPUT, i % 3);
+        (void)model_train(l, i % 3, pixels);
+    }
+    add_classes(l, 4);
+    return l;
+}
+
+static uint32_t answer(struct learner *l, const uint8_t *pixels)
+{
+    net_forward(l->arith, &l->net, &l->settings, pixels, l->ws);
+    return net_argmax(&l->net, l->ws->l2);
+}
+
+START_TEST(a_class_that_comes_later_takes_nothing_untaught_and_is_named_after_its_first_images)
+{
+    struct chance chance = {.state = 51};
+    struct learner *l = knows_three(5, 300, &chance);
+    uint8_t pixels[QUARTERS_INPUT];
+    for (uint32_t i = 0; i < 300; i++) {
+        quarter(pixels, &chance, QUARTERS_INPUT, i % 3);
+        ck_assert_uint_ne(answer(l, pixels), 3);
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        quarter(pixels, &chance, QUARTERS_INPUT, 3);
+        (void)model_train(l, 3, pixels);
+    }
+    uint32_t named = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        quarter(pixels, &chance, QUARTERS_INPUT, 3);
+        named += answer(l, pixels) == 3;
+    }
+    ck_assert_uint_ge(named, 75);
+    learner_free(l);
+}
+END_TEST
+
+/* With a rate of 0, so that only the imprint changes anything. */
+START_TEST(an_imprinted_image_is_e_times_as_likely_of_its_class_as_of_any_other)
+{
+    struct chance chance = {.state = 52};
+    struct learner *l = knows_three(5, 300, &chance);
+    uint8_t pixels[QUARTERS_INPUT];
+    l->settings.rate = 0.0F;
+    quarter(pixels, &chance, QUARTERS_INPUT, 3);
+    ck_assert_uint_ne(answer(l, pixels), 3);
+    ck_assert_uint_ne(model_train(l, 3, pixels).predicted, 3); /* what is told is from before it */
+    (void)answer(l, pixels);
+    const float *l2 = l->ws->l2;
+    const float other = l2[0] > l2[1] ? (l2[0] > l2[2] ? l2[0] : l2[2]) : (l2[1] > l2[2] ? l2[1] : l2[2]);
+    ck_assert(fabsf(l2[3] / other - expf(1.0F)) <= 1e-4F);
+    learner_free(l);
+}
+END_TEST
+
+/* Imprints: none at all; of one that comes when the others are hardly known; of a sixth image. */
+START_TEST(what_is_no_first_image_of_a_later_class_is_not_imprinted)
+{
+    struct chance chance = {.state = 53};
+    struct learner *l = knows_three(_i == 0 ? 0 : 5, _i == 1 ? 9 : 300, &chance);
+    uint8_t pixels[QUARTERS_INPUT];
+    l->settings.rate = 0.0F;
+    for (uint32_t i = 0; i < (_i == 2 ? 5 : 0); i++) {
+        quarter(pixels, &chance, QUARTERS_INPUT, 3);
+        (void)model_train(l, 3, pixels);
+    }
+    const size_t n = net_floats(&l->shape, l->n_classes);
+    float *before = malloc(n * sizeof *before);
+    ck_assert_ptr_nonnull(before);
+    memcpy(before, l->params, n * sizeof *before);
+    quarter(pixels, &chance, QUARTERS_INPUT, _i == 2 ? 0 : 3); /* not of the class: it would need an imprint */
+    (void)model_train(l, 3, pixels);
+    ck_assert_mem_eq(before, l->params, n * sizeof *before);
+    free(before);
+    learner_free(l);
+}
+END_TEST
+
 START_TEST(growing_changes_nothing_but_the_room)
 {
     struct learner *l = with_classes(5), *same = with_classes(5);
@@ -479,6 +577,9 @@ int main(void)
     tcase_add_test(tcase, an_added_class_has_the_weights_that_it_would_have_had_from_the_start);
     tcase_add_test(tcase, adding_a_class_keeps_what_was_learned);
     tcase_add_test(tcase, an_added_class_can_be_learned);
+    tcase_add_test(tcase, a_class_that_comes_later_takes_nothing_untaught_and_is_named_after_its_first_images);
+    tcase_add_test(tcase, an_imprinted_image_is_e_times_as_likely_of_its_class_as_of_any_other);
+    tcase_add_loop_test(tcase, what_is_no_first_image_of_a_later_class_is_not_imprinted, 0, 3);
     tcase_add_test(tcase, growing_changes_nothing_but_the_room);
     tcase_add_test(tcase, growing_beyond_the_limit_of_classes_is_refused);
     tcase_add_test(tcase, a_class_whose_label_is_taken_is_not_added);

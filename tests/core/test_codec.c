@@ -49,9 +49,9 @@ static struct learner *through_bytes(const struct learner *l)
 /* ---- there and back ---- */
 
 static const struct model_options models[] = {
-    {6, 5, 1, 4, 3, 2, 1, 7, 3, GRADIENT_DIAGONAL, 0, NULL},
-    {6, 5, 3, 0, 0, 0, 0, 17, 40, GRADIENT_JACOBIAN, 0, NULL},
-    {9, 11, 2, 19, 4, 3, 2, 33, 1, GRADIENT_JACOBIAN, 90, NULL},
+    {6, 5, 1, 4, 3, 2, 1, 7, 3, GRADIENT_DIAGONAL, 0, NULL, NORMALIZE_STD},
+    {6, 5, 3, 0, 0, 0, 0, 17, 40, GRADIENT_JACOBIAN, 0, NULL, NORMALIZE_STD},
+    {9, 11, 2, 19, 4, 3, 2, 33, 1, GRADIENT_JACOBIAN, 90, NULL, NORMALIZE_STD},
 };
 
 START_TEST(a_state_comes_back_from_its_bytes_with_the_same_digest)
@@ -73,6 +73,10 @@ START_TEST(a_state_that_came_back_learns_on_with_the_same_bits)
     struct learner *l = model_create(&models[_i]);
     model_train_random(l, 50, 2);
     struct learner *back = through_bytes(l);
+    for (uint32_t c = 0; c < l->n_classes; c++)
+        for (uint32_t slot = 0; slot < replay_buffer_used(l->buffer, c); slot++)
+            replay_buffer_fill(back->buffer, c, slot, replay_buffer_id(l->buffer, c, slot),
+                               replay_buffer_pixels(l->buffer, c, slot));
     model_train_random(l, 50, 3);
     model_train_random(back, 50, 3);
     expect_same_digest(l, back);
@@ -155,7 +159,7 @@ START_TEST(bytes_that_were_cut_anywhere_are_refused)
     model_train_random(l, 30, 4);
     uint8_t *bytes = encoded(l, &n);
     ck_assert(accepted(bytes, n));
-    const size_t step = SLOW_BUILD && !run_exhaustive() ? 5 : 1;
+    const size_t step = COARSE && !run_exhaustive() ? 5 : 1;
     for (size_t cut = 0; cut < n; cut += step)
         ck_assert_msg(!accepted(bytes, cut), "%zu of %zu bytes", cut, n);
     free(bytes);
@@ -183,7 +187,7 @@ START_TEST(any_flipped_bit_is_refused_or_gives_a_state_that_works)
     model_train_random(l, 5, 6);
     uint8_t *bytes = encoded(l, &n);
     size_t refused = 0;
-    const size_t step = SLOW_BUILD && !run_exhaustive() ? 7 : 1; /* 7: of each byte another bit */
+    const size_t step = COARSE && !run_exhaustive() ? 7 : 1; /* 7: of each byte another bit */
     for (size_t bit = 0; bit < 8 * n; bit += step) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
         refused += !accepted(bytes, n);
@@ -203,7 +207,7 @@ START_TEST(many_flipped_bits_are_refused_or_give_a_state_that_works)
     model_train_random(l, 5, 6);
     uint8_t *bytes = encoded(l, &n), *damaged = malloc(n);
     ck_assert_ptr_nonnull(damaged);
-    for (int round = 0; round < (SLOW_BUILD ? 2000 : 20000); round++) {
+    for (int round = 0; round < (COARSE ? 2000 : 20000); round++) {
         memcpy(damaged, bytes, n);
         for (uint32_t flips = chance_between(&chance, 2, 9); flips > 0; flips--)
             damaged[chance_between(&chance, 0, (uint32_t)n - 1)] ^= (uint8_t)(1u << chance_between(&chance, 0, 7));
@@ -228,7 +232,7 @@ START_TEST(bytes_that_mean_nothing_are_refused)
 }
 END_TEST
 
-/* Where the parts lie in the bytes of small(): learner_codec.c. */
+/* Where the parts lie in the bytes of small(): core/learner/codec.c. */
 #define AT_WIDTH    4
 #define AT_SETTINGS 36
 #define AT_RATE     (AT_SETTINGS + 4 + 1 + 4) /* "rate" is the first */

@@ -198,7 +198,7 @@ static double reference_norm(const struct learner *l, const uint8_t *pixels, uin
     net_export(&l->net, flat, flat + (r.w01 - r.k), flat + (r.w12 - r.k));
     for (size_t i = 0; i < n; i++)
         r.k[i] = (double)flat[i];
-    reference_forward(&r, (double)l->settings.mean, pixels, NULL, 0.0);
+    reference_forward(&r, &l->settings, pixels, NULL, 0.0);
     reference_backward(&r, l->settings.gradient, label);
     for (size_t i = 0; i < n; i++)
         sum += r.dk[i] * r.dk[i];

@@ -6,6 +6,16 @@
 #include "core/core.h"
 #include "tests/core/run.h"
 
+START_TEST(what_memory_was_wanted_for_is_said_in_one_wording)
+{
+    struct err err;
+    ck_assert_int_eq(err_memory(&err, "%u samples", 7u), -1);
+    ck_assert_int_eq(err.code, ERR_MEMORY);
+    ck_assert_str_eq(err.text, "no memory for 7 samples");
+    ck_assert_int_eq(err_memory(NULL, "nobody"), -1);
+}
+END_TEST
+
 START_TEST(set_fills_code_and_text_and_clears_the_rest)
 {
     struct err err = {.code = ERR_BUSY, .detail = 7, .pointer = "/old", .text = "old"};
@@ -193,6 +203,7 @@ END_TEST
 int main(void)
 {
     TCase *tcase = tcase_create("err");
+    tcase_add_test(tcase, what_memory_was_wanted_for_is_said_in_one_wording);
     tcase_add_test(tcase, set_fills_code_and_text_and_clears_the_rest);
     tcase_add_test(tcase, wrap_puts_what_was_tried_before_the_cause);
     tcase_add_test(tcase, a_text_is_one_line_whatever_it_quotes);

@@ -68,7 +68,7 @@ START_TEST(an_image_is_turned_and_shifted_as_the_equation_says)
     static double expected[ROOM];
     const struct shape s = shape_of(cases[_i].width, cases[_i].height, cases[_i].channels);
     smooth(pixels, &s);
-    for (uint64_t draw = 0; draw < 50; draw++) {
+    for (uint64_t draw = 0; draw < (COARSE ? 8 : 50); draw++) {
         jitter_apply(out, pixels, &s, cases[_i].shift, cases[_i].degrees, draw);
         reference(expected, pixels, &s, (double)cases[_i].shift, (double)cases[_i].degrees, draw);
         for (uint32_t i = 0; i < s.n_input; i++)
@@ -87,7 +87,7 @@ START_TEST(an_image_of_noise_is_interpolated_between_the_right_pixels)
     struct chance chance = {.state = 17};
     chance_pixels(&chance, pixels, s.n_input);
     double sum = 0.0;
-    for (uint64_t draw = 100; draw < 150; draw++) {
+    for (uint64_t draw = 100; draw < (COARSE ? 108 : 150); draw++) {
         jitter_apply(out, pixels, &s, cases[_i].shift, cases[_i].degrees, draw);
         reference(expected, pixels, &s, (double)cases[_i].shift, (double)cases[_i].degrees, draw);
         for (uint32_t i = 0; i < s.n_input; i++) {

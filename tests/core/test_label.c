@@ -236,7 +236,7 @@ START_TEST(white_space_at_either_end_is_refused_and_inside_what_looks_like_anoth
         if (spaces[i] == 0x20 || spaces[i] == 0x3000)
             expect_good(label, n + 2);
         else
-            expect_bad(label, n + 2, "looks like an ordinary space");
+            expect_bad(label, n + 2, "use an ordinary space");
     }
 }
 END_TEST

@@ -37,7 +37,7 @@ static float float_of(uint32_t bits)
  * `quick` holds in a release build, `slow` in a slow one, unless all is asked for. */
 static uint32_t sweep_step(uint32_t quick, uint32_t slow)
 {
-    return run_exhaustive() ? LANES : SLOW_BUILD ? slow : quick;
+    return run_exhaustive() ? LANES : COARSE ? slow : quick;
 }
 
 static void fill(float *x, uint32_t first)
@@ -368,7 +368,7 @@ START_TEST(fma_without_hardware_gives_the_bits_of_hardware)
     const struct arith *portable = arith_choose("portable");
     ck_assert_ptr_nonnull(portable);
     struct chance chance = {.state = 1000 + (uint64_t)_i};
-    const uint32_t rounds = SLOW_BUILD && !run_exhaustive() ? 20000 : 500000;
+    const uint32_t rounds = COARSE && !run_exhaustive() ? 20000 : 500000;
     uint64_t subnormal = 0, infinite = 0;
     for (uint32_t round = 0; round < rounds; round++) {
         float a[LANES], b[LANES], c[LANES];

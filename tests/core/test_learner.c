@@ -156,13 +156,13 @@ START_TEST(a_sample_is_judged_before_it_is_learned_from)
     uint8_t pixels[30];
     struct chance chance = {.state = 7};
     chance_pixels(&chance, pixels, sizeof pixels);
-    net_forward(l->arith, &l->net, l->settings.mean, pixels, l->ws);
+    net_forward(l->arith, &l->net, &l->settings, pixels, l->ws);
     const uint32_t predicted = net_argmax(&l->net, l->ws->l2);
     const float loss = net_loss(l->arith, &l->net, l->ws, 2);
     struct sample sample = model_train(l, 2, pixels);
     ck_assert_uint_eq(sample.predicted, predicted);
     ck_assert_mem_eq(&sample.loss, &loss, sizeof loss);
-    net_forward(l->arith, &l->net, l->settings.mean, pixels, l->ws);
+    net_forward(l->arith, &l->net, &l->settings, pixels, l->ws);
     ck_assert_double_lt((double)net_loss(l->arith, &l->net, l->ws, 2), (double)loss);
     learner_free(l);
 }
@@ -346,7 +346,7 @@ START_TEST(a_rehearsal_is_of_the_displaced_image_at_the_rate_it_is_told)
         jitter_apply(displaced, pixels, &b->shape, 1.5F, 20.0F, draw);
         struct settings settings = b->settings;
         settings.rate = 0.3F;
-        net_forward(b->arith, &b->net, settings.mean, displaced, b->ws);
+        net_forward(b->arith, &b->net, &settings, displaced, b->ws);
         net_step(b->arith, &b->net, &settings, draw % 3, b->ws);
         ck_assert_mem_ne(displaced, pixels, sizeof pixels);
     }
@@ -405,8 +405,8 @@ END_TEST
 
 START_TEST(every_setting_counts_in_the_digest)
 {
-    static const double other[SETTING_N] = {0.5, -0.25, 43, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5,
-                                            10,  100,   0.5};
+    static const double other[SETTING_N] = {
+        0.5, -0.25, 43, NORMALIZE_STD, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5, 10, 100, 0.5, 5, 64, 0.3, 30};
     struct learner *l = small();
     struct hex before = model_digest(l);
     struct settings settings = l->settings;
@@ -434,6 +434,44 @@ START_TEST(a_tuned_rate_is_the_rate_of_the_next_step)
     ck_assert_int_ne(memcmp(a->params, b->params, net_floats(&a->shape, 3) * sizeof(float)), 0);
     learner_free(a);
     learner_free(b);
+}
+END_TEST
+
+/* A factor of two rounds nothing, but it is not added to the same number: w12 moves twice as far, the rest to the bit as far. */
+START_TEST(the_output_rate_is_for_the_last_layer_alone)
+{
+    struct learner *before = small(), *a = small(), *b = small();
+    uint8_t pixels[30] = {200, 100, 50};
+    b->settings.output_rate = 2.0F;
+    (void)model_train(a, 1, pixels);
+    (void)model_train(b, 1, pixels);
+    const size_t n_12 = (size_t)a->shape.n_1 * a->net.ld_2, n = net_floats(&a->shape, 3) - n_12;
+    ck_assert_mem_eq(a->params, b->params, n * sizeof(float));
+    for (size_t i = 0; i < n_12; i++) {
+        const double once = (double)a->net.w12[i] - (double)before->net.w12[i],
+                     twice = (double)b->net.w12[i] - (double)before->net.w12[i];
+        ck_assert(fabs(twice - 2.0 * once) <= 1e-6 && (i % a->net.ld_2 >= 3 || once != 0.0));
+    }
+    learner_free(before);
+    learner_free(a);
+    learner_free(b);
+}
+END_TEST
+
+START_TEST(a_class_that_comes_late_is_rehearsed_as_much_as_the_first)
+{
+    struct learner *l = small();
+    uint8_t pixels[30] = {200, 100, 50};
+    l->settings.rehearsal = 1;
+    l->settings.rehearsal_first = 3;
+    for (uint64_t i = 0; i < 200; i++)
+        (void)model_train(l, 0, pixels);
+    const uint64_t step = l->step;
+    (void)model_train(l, 0, pixels);
+    ck_assert_uint_eq(l->step, step + 2);
+    (void)model_train(l, 1, pixels);
+    ck_assert_uint_eq(l->step, step + 2 + 4);
+    learner_free(l);
 }
 END_TEST
 
@@ -567,6 +605,50 @@ START_TEST(check_tells_the_error_of_apply_without_applying)
 }
 END_TEST
 
+/* Where idle steps are cut into events has no influence; nor is there a step where nothing was learned. */
+START_TEST(idle_steps_are_made_on_the_buffer_however_they_are_cut)
+{
+    struct learner *l = small(), *cut = small();
+    uint8_t pixels[2][30] = {{1, 200, 9}, {80, 3, 250}};
+    struct event idle = {.kind = EVENT_IDLE, .revision = 2, .as.idle.steps = 100};
+    const struct hex before = model_digest(l);
+    ck_assert_int_eq(learner_apply(l, &idle, NULL), 0);
+    ck_assert_uint_eq(l->step, 0);
+    ck_assert_str_eq(before.text, model_digest(l).text);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct sample sample = {.label = i, .pixels = pixels[i]};
+        struct event train = {.kind = EVENT_TRAIN, .revision = 3 + i, .as.train = {1, &sample}};
+        ck_assert_int_eq(learner_apply(l, &train, NULL), 0);
+        ck_assert_int_eq(learner_apply(cut, &train, NULL), 0);
+    }
+    const uint64_t samples = l->tally.samples;
+    idle.revision = 5;
+    ck_assert_int_eq(learner_apply(l, &idle, NULL), 0);
+    ck_assert_uint_eq(l->step, 2 + 100);
+    ck_assert_uint_eq(l->tally.samples, samples);
+    for (uint32_t i = 0; i < 4; i++) {
+        idle.revision = 5 + i;
+        idle.as.idle.steps = 25;
+        ck_assert_str_ne(model_digest(cut).text, model_digest(l).text);
+        ck_assert_int_eq(learner_apply(cut, &idle, NULL), 0);
+    }
+    ck_assert_str_eq(model_digest(cut).text, model_digest(l).text);
+    learner_free(l);
+    learner_free(cut);
+}
+END_TEST
+
+START_TEST(an_idle_event_has_some_steps_and_not_too_many)
+{
+    struct learner *l = small();
+    struct event event = {.kind = EVENT_IDLE, .revision = 2};
+    expect_refused(l, &event, ERR_VALUE, "");
+    event.as.idle.steps = IDLE_STEPS_MAX + 1;
+    expect_refused(l, &event, ERR_VALUE, "");
+    learner_free(l);
+}
+END_TEST
+
 START_TEST(every_kind_of_event_has_its_name)
 {
     ck_assert_str_eq(event_kind_name(EVENT_CREATE), "create");
@@ -575,6 +657,7 @@ START_TEST(every_kind_of_event_has_its_name)
     ck_assert_str_eq(event_kind_name(EVENT_TUNE), "tune");
     ck_assert_str_eq(event_kind_name(EVENT_REHEARSE), "rehearse");
     ck_assert_str_eq(event_kind_name(EVENT_ACTIVATE), "activate");
+    ck_assert_str_eq(event_kind_name(EVENT_IDLE), "idle");
     ck_assert_str_eq(event_kind_name(EVENT_KIND_N), "unknown");
     ck_assert_str_eq(event_kind_name((enum event_kind)0), "unknown");
 }
@@ -603,6 +686,8 @@ int main(void)
     tcase_add_test(tcase, a_rehearsal_with_numbers_out_of_range_is_refused);
     tcase_add_test(tcase, tuning_changes_the_settings_and_no_weight);
     tcase_add_test(tcase, every_setting_counts_in_the_digest);
+    tcase_add_test(tcase, the_output_rate_is_for_the_last_layer_alone);
+    tcase_add_test(tcase, a_class_that_comes_late_is_rehearsed_as_much_as_the_first);
     tcase_add_test(tcase, a_tuned_rate_is_the_rate_of_the_next_step);
     tcase_add_test(tcase, the_step_size_falls_with_the_steps_that_were_made);
     tcase_add_test(tcase, a_fixed_setting_cannot_be_tuned);
@@ -610,6 +695,8 @@ int main(void)
     tcase_add_test(tcase, an_event_that_is_not_newer_is_refused);
     tcase_add_loop_test(tcase, create_rehearse_and_activate_are_not_for_apply, 0, 4);
     tcase_add_test(tcase, check_tells_the_error_of_apply_without_applying);
+    tcase_add_test(tcase, idle_steps_are_made_on_the_buffer_however_they_are_cut);
+    tcase_add_test(tcase, an_idle_event_has_some_steps_and_not_too_many);
     tcase_add_test(tcase, every_kind_of_event_has_its_name);
     return run_case(tcase, "learner");
 }

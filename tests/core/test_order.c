@@ -26,7 +26,7 @@ END_TEST
 
 START_TEST(the_order_of_a_million_is_a_permutation)
 {
-    const uint64_t n = SLOW_BUILD ? 50000 : 1000003;
+    const uint64_t n = COARSE ? 50000 : 1000003;
     uint8_t *seen = calloc(n, 1);
     ck_assert_ptr_nonnull(seen);
     for (uint64_t i = 0; i < n; i++) {

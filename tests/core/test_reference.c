@@ -20,7 +20,7 @@
 struct pair {
     struct shape shape;
     uint32_t n_2;
-    float mean;
+    struct settings settings;
     struct net net, g;
     float *block, *g_block;
     struct workspace *ws;
@@ -51,7 +51,9 @@ static void pair_open(struct pair *pair, struct chance *chance)
 {
     pair->shape = random_shape(chance);
     pair->n_2 = chance_between(chance, 1, 40);
-    pair->mean = (float)chance_unit(chance) - 0.25F;
+    pair->settings = settings_default();
+    pair->settings.mean = (float)chance_unit(chance) - 0.25F;
+    pair->settings.normalize = (enum normalize)chance_between(chance, NORMALIZE_NONE, NORMALIZE_STD);
     struct err err;
     ck_assert_msg(shape_check(&pair->shape, pair->n_2, &err) == 0, "%s", err.text);
     const struct shape *s = &pair->shape;
@@ -116,8 +118,8 @@ static void forward_both(struct pair *pair, const uint8_t *pixels)
 {
     const struct arith *arith = arith_choose(NULL);
     struct reference *r = &pair->reference;
-    net_forward(arith, &pair->net, pair->mean, pixels, pair->ws);
-    reference_forward(r, (double)pair->mean, pixels, pair->shape.kernels > 0 ? pair->ws->winner : NULL, NEAR);
+    net_forward(arith, &pair->net, &pair->settings, pixels, pair->ws);
+    reference_forward(r, &pair->settings, pixels, pair->shape.kernels > 0 ? pair->ws->winner : NULL, NEAR);
     for (uint32_t p = 0; pair->shape.kernels > 0 && p < pair->shape.n_0; p++)
         ck_assert_msg(pair->ws->winner[p] == r->winner[p], "kernel %u wins at %u, not %u: %s", pair->ws->winner[p], p,
                       r->winner[p], pair->name);
@@ -189,7 +191,7 @@ enum part { PART_FORWARD, PART_DIAGONAL, PART_JACOBIAN, PART_STEPS_DIAGONAL, PAR
 static void over_geometries(enum part part)
 {
     struct chance chance = {.state = 20240601};
-    const int n = SLOW_BUILD && !run_exhaustive() ? 60 : 400;
+    const int n = COARSE && !run_exhaustive() ? 60 : 400;
     for (int i = 0; i < n; i++) {
         struct pair pair;
         pair_open(&pair, &chance);
@@ -248,7 +250,7 @@ static double loss_at(struct pair *pair, double *parameter, double by, uint32_t 
     struct reference *r = &pair->reference;
     const double kept = *parameter;
     *parameter += by;
-    reference_forward(r, (double)pair->mean, pair->pixels, NULL, 0.0);
+    reference_forward(r, &pair->settings, pair->pixels, NULL, 0.0);
     *parameter = kept;
     if (pair->shape.kernels > 0)
         *same = *same && memcmp(winner, r->winner, pair->shape.n_0 * sizeof *winner) == 0;
@@ -285,7 +287,7 @@ static int check_differences(struct pair *pair, struct chance *chance, double *t
 START_TEST(the_jacobian_gradient_is_the_derivative_of_the_loss)
 {
     struct chance chance = {.state = 31};
-    const int n = SLOW_BUILD && !run_exhaustive() ? 15 : 80;
+    const int n = COARSE && !run_exhaustive() ? 15 : 80;
     int compared = 0, kernels = 0;
     for (int i = 0; i < n; i++) {
         struct pair pair;
@@ -293,7 +295,7 @@ START_TEST(the_jacobian_gradient_is_the_derivative_of_the_loss)
         struct reference *r = &pair.reference;
         const uint32_t label = chance_between(&chance, 0, pair.n_2 - 1);
         const size_t n_k = (size_t)(r->w01 - r->k), n_01 = (size_t)(r->w12 - r->w01);
-        reference_forward(r, (double)pair.mean, pair.pixels, NULL, 0.0);
+        reference_forward(r, &pair.settings, pair.pixels, NULL, 0.0);
         reference_backward(r, GRADIENT_JACOBIAN, label);
         uint32_t *winner = calloc(pair.shape.n_0, sizeof *winner);
         ck_assert_ptr_nonnull(winner);
@@ -321,7 +323,7 @@ START_TEST(the_diagonal_gradient_is_not_the_derivative_of_the_loss)
     const size_t n = reference_count(r);
     double *exact = reference_doubles(n), difference = 0.0, norm = 0.0;
     ck_assert_uint_gt(pair.n_2, 2);
-    reference_forward(r, (double)pair.mean, pair.pixels, NULL, 0.0);
+    reference_forward(r, &pair.settings, pair.pixels, NULL, 0.0);
     reference_backward(r, GRADIENT_JACOBIAN, 0);
     memcpy(exact, r->dk, n * sizeof *exact);
     reference_backward(r, GRADIENT_DIAGONAL, 0);
@@ -359,7 +361,7 @@ START_TEST(of_equal_kernels_the_first_wins_on_every_instruction_set)
     struct chance chance = {.state = 33};
     chance_pixels(&chance, pixels, sizeof pixels);
     for (unsigned n = 0; (arith = arith_nth(n)) != NULL; n++) {
-        net_forward(arith, &net, 0.0F, pixels, ws);
+        net_forward(arith, &net, &(struct settings){0}, pixels, ws);
         for (uint32_t p = 0; p < shape.n_0; p++)
             ck_assert_msg(ws->winner[p] == (uint32_t)_i, "%u wins at %u on %s", ws->winner[p], p, arith_name(arith));
     }

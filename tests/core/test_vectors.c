@@ -164,7 +164,7 @@ static void check_file(const char *path, const char *name, const struct arith *a
 
         net_import(&net, f.k, f.w01, f.w12);
         memset(g_block, 0, n * sizeof *g_block);
-        net_forward(arith, &net, 0.0F, f.pixels, ws);
+        net_forward(arith, &net, &settings, f.pixels, ws);
         check_forward(&f, &net, ws, arith);
         net_gradient(arith, &net, settings.gradient, f.labels[0], &g, ws);
         expect_tensors(&f, &g, from, "d");
@@ -172,7 +172,7 @@ static void check_file(const char *path, const char *name, const struct arith *a
         float losses[16];
         ck_assert_uint_le(f.n_images, 16);
         for (size_t t = 0; t < f.n_images; t++) {
-            net_forward(arith, &net, 0.0F, f.pixels + t * f.shape.n_input, ws);
+            net_forward(arith, &net, &settings, f.pixels + t * f.shape.n_input, ws);
             losses[t] = net_loss(arith, &net, ws, f.labels[t]);
             net_step(arith, &net, &settings, f.labels[t], ws);
         }

@@ -44,6 +44,18 @@ def waiting(db: Path) -> int:
     return n
 
 
+def made(connection: sqlite3.Connection) -> list[tuple]:
+    """What edits did to samples: id, revision of the edit event, number of the class (None: forgotten). Not what is only written down."""
+    return connection.execute("SELECT sample, revision, nullif(label, -1) FROM edit JOIN event ON kind = 'edit' AND kind <> 'train'"
+                              " AND number = body ->> '$.number' ORDER BY number").fetchall()
+
+
+def unswept(connection: sqlite3.Connection) -> set[int]:
+    """Samples that are forgotten, and not emptied yet: a kill came between the edit and its end, and the next start goes on with it."""
+    return {sample for (sample,) in connection.execute(
+        "SELECT sample FROM edit JOIN edit_work USING (number) WHERE label = -1 AND event IS NOT NULL AND sample >= next")}
+
+
 class Log:
     """The database of one model, read after each kill from where the last reading ended."""
 
@@ -60,13 +72,15 @@ class Log:
         self.keys: dict[int, str] = {}  # of trainings, by revision
         self.edited: list[tuple[int, int]] = []  # edit events: revision, and the lowest that it touches
         self.forgotten: set[int] = set()  # ids of samples
+        self.unswept: set[int] = set()  # of these
         self.relabelled: dict[int, int] = {}  # class of now
         self.waiting = 0  # edits that were accepted and are still to come
 
     def read(self) -> None:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
         try:
-            self.forgotten = {i for (i,) in connection.execute("SELECT sample FROM edit WHERE label IS NULL")}
+            self.forgotten = {sample for sample, _, label in made(connection) if label is None}
+            self.unswept = unswept(connection)
             self.removed = dict(connection.execute("SELECT id, event FROM class_removed"))
             self.keys = dict(connection.execute("SELECT revision, key FROM idempotency WHERE revision > ?", (self.revision,)))
             samples: dict[int, list] = {}
@@ -113,7 +127,10 @@ class Log:
     def edits(self, connection: sqlite3.Connection) -> None:
         """Each edit that was accepted is done, or waits to be; and no other. Those that came with a removed class are the removal's."""
         of_class = {event: into for event, into in connection.execute("SELECT event, merged_into FROM class_removed")}
-        rows = connection.execute("SELECT sample, event, label FROM edit ORDER BY event").fetchall()
+        rows = made(connection)
+        emptied = {sample for (sample,) in connection.execute("SELECT id FROM sample WHERE label = -1 AND image = zeroblob(length(image))")}
+        self.findings.check(emptied == self.forgotten - self.unswept,
+                            f"emptied, and not forgotten, or the other way round: {sorted(emptied ^ (self.forgotten - self.unswept))}")
         self.relabelled = {sample: label for sample, _, label in rows if label is not None}
         for sample, event, label in rows:
             if event in of_class:
@@ -161,7 +178,7 @@ class Log:
     def is_sent(self, row: tuple, sent: str, image: bytes) -> bool:
         """Whether a row of table sample is that image with that label, or what is left of one that was forgotten."""
         number, label, there = row
-        if number in self.forgotten:
+        if number in self.forgotten - self.unswept:
             return label == -1 and there == bytes(len(image) - 1)
         return there == image and 0 <= label < len(self.now) and \
             sent in {self.now[label], *self.former.get(label, ())}  # it may have been renamed while this waited

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .daemon import CONVD, SANITIZED, Daemon, convd
+from .daemon import CONVD, PLAIN, SANITIZED, Daemon, convd, words
 from .pictures import EXAMPLES, read_idx
 
 
@@ -69,7 +69,7 @@ def seven(digits: Digits) -> np.ndarray:
 def trained_db(tmp_path_factory: pytest.TempPathFactory, digits: Digits) -> Path:
     """A model that has seen the examples once. Not to be written: copies() hands out copies."""
     path = tmp_path_factory.mktemp("trained") / "digits.db"
-    convd("init", "--db", path)
+    convd("init", "--db", path, *words(PLAIN))
     convd("train", "--db", path, *digits.train_files, "--limit", "500" if SANITIZED else "1000000", "--quiet")
     return path
 
@@ -88,12 +88,12 @@ class Daemons:
         return path
 
     def init(self, *flags: str, name: str = "small.db") -> Path:
-        """A new model, small unless flags say else: 8 x 8 pixels, 3 kernels of 3 x 3, 12 hidden, classes a, b, c."""
+        """A new model, small and plain unless flags say else: 8 x 8 pixels, 3 kernels of 3 x 3, 12 hidden, classes a, b, c."""
         small = {"--width": "8", "--height": "8", "--kernels": "3", "--kernel-width": "3", "--kernel-height": "3",
-                 "--hidden": "12", "--classes": "a,b,c"}
+                 "--hidden": "12", "--classes": "a,b,c"} | PLAIN
         small.update(zip(flags[::2], flags[1::2]))
         path = self.directory / name
-        convd("init", "--db", path, *[word for pair in small.items() for word in pair])
+        convd("init", "--db", path, *words(small))
         return path
 
     def make(self, db: Path, *flags: str | Path, **kwargs) -> Daemon:

@@ -57,6 +57,14 @@ def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = No
     return done
 
 
+# One step a sample, of the image as it is, by one rate: what a test can count.
+PLAIN = {"--normalize": "none", "--rehearsal": "0", "--rehearsal-first": "0", "--jitter": "0", "--output-rate": "1", "--imprint": "0"}
+
+
+def words(flags: dict[str, str]) -> list[str]:
+    return [word for pair in flags.items() for word in pair]
+
+
 def convd_json(*args: str | Path, check: bool = True) -> dict:
     return json.loads(convd(*args, "--json", check=check).stdout)
 
@@ -101,7 +109,24 @@ class Answer:
         return f"<{self.status} {self.body[:200]!r}>"
 
 
-class Client:
+class Requests:
+    """What is asked by request(), of a daemon or over one connection."""
+
+    def get(self, path: str, **kwargs) -> Answer:
+        return self.request("GET", path, **kwargs)
+
+    def post(self, path: str, body: bytes = b"", content_type: str | None = "application/octet-stream",
+             headers: dict[str, str] | None = None) -> Answer:
+        return self.request("POST", path, body, {"Content-Type": content_type, **(headers or {})})
+
+    def send_json(self, method: str, path: str, document) -> Answer:
+        return self.request(method, path, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+    def train(self, label: str, body: bytes, content_type: str = "application/octet-stream", **kwargs) -> Answer:
+        return self.post("/train?label=" + quote(label), body, content_type, **kwargs)
+
+
+class Client(Requests):
     """One kept-alive connection."""
 
     def __init__(self, port: int, timeout_s: float = PATIENCE_S):
@@ -117,19 +142,6 @@ class Client:
         response = self.connection.getresponse()
         return Answer(response.status, response.getheaders(), response.read())
 
-    def get(self, path: str, **kwargs) -> Answer:
-        return self.request("GET", path, **kwargs)
-
-    def post(self, path: str, body: bytes = b"", content_type: str | None = "application/octet-stream",
-             headers: dict[str, str] | None = None) -> Answer:
-        return self.request("POST", path, body, {"Content-Type": content_type, **(headers or {})})
-
-    def send_json(self, method: str, path: str, document) -> Answer:
-        return self.request(method, path, json.dumps(document).encode(), {"Content-Type": "application/json"})
-
-    def train(self, label: str, body: bytes, content_type: str = "application/octet-stream", **kwargs) -> Answer:
-        return self.post("/train?label=" + quote(label), body, content_type, **kwargs)
-
     def close(self) -> None:
         self.connection.close()
 
@@ -140,7 +152,7 @@ class Client:
         self.close()
 
 
-class Daemon:
+class Daemon(Requests):
     """`convd serve` on a database, on a free port. Every request has its own connection, unless client() is used."""
 
     def __init__(self, directory: Path, db: Path, *flags: str | Path, env: dict[str, str] | None = None,
@@ -252,20 +264,15 @@ class Daemon:
         with self.client() as client:
             return client.request(*args, **kwargs)
 
-    def get(self, path: str, **kwargs) -> Answer:
-        return self.request("GET", path, **kwargs)
+    def serves(self) -> bool:
+        """Whether it answers: not where all its places are taken."""
+        try:
+            return self.get("/healthz").status == 200
+        except OSError:
+            return False
 
-    def post(self, *args, **kwargs) -> Answer:
-        with self.client() as client:
-            return client.post(*args, **kwargs)
-
-    def send_json(self, *args, **kwargs) -> Answer:
-        with self.client() as client:
-            return client.send_json(*args, **kwargs)
-
-    def train(self, *args, **kwargs) -> Answer:
-        with self.client() as client:
-            return client.train(*args, **kwargs)
+    def labels(self) -> list[str]:
+        return [c["label"] for c in self.get("/classes").ok()["classes"]]
 
     def predict(self, body: bytes, content_type: str | None = "application/octet-stream", query: str = "") -> dict:
         return self.post("/predict" + query, body, content_type).ok()

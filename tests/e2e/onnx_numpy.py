@@ -24,6 +24,10 @@ def reduce_max(x, axes, keepdims=1):
     return x.max(axis=tuple(axes), keepdims=bool(keepdims))
 
 
+def reduce_mean(x, axes, keepdims=1):
+    return x.mean(axis=tuple(axes), keepdims=bool(keepdims))
+
+
 def reshape(x, target):
     sides = [x.shape[i] if side == 0 else side for i, side in enumerate(target.tolist())]
     return x.reshape(sides)
@@ -34,7 +38,7 @@ def softmax(x, axis=-1):
     return e / e.sum(axis=axis, keepdims=True)
 
 
-OPERATORS = {"Cast": cast, "Mul": np.multiply, "Sub": np.subtract, "Conv": conv, "ReduceMax": reduce_max, "Tanh": np.tanh,
+OPERATORS = {"Cast": cast, "Mul": np.multiply, "Sub": np.subtract, "Conv": conv, "ReduceMax": reduce_max, "ReduceMean": reduce_mean, "Sqrt": np.sqrt, "Max": np.maximum, "Div": np.divide, "Tanh": np.tanh,
              "Reshape": reshape, "MatMul": np.matmul, "Softmax": softmax}
 
 

@@ -49,7 +49,7 @@ class Network:
         self.k = tensors["kernels"].astype(np.float64) if "kernels" in tensors else None
         self.w01 = tensors["w01"].astype(np.float64)
         self.w12 = tensors["w12"].astype(np.float64)
-        self.mean = float(np.float32(metadata["mean"]))
+        self.mean, self.normalize = float(np.float32(metadata["mean"])), metadata["normalize"]
         self.rate, self.decay_steps = float(np.float32(metadata["rate"])), float(np.float32(metadata["decay_steps"]))
         self.steps = int(metadata["step"])
         self.gradient = metadata["gradient"]
@@ -65,7 +65,10 @@ class Network:
         return np.array(columns).T
 
     def forward(self, pixels: np.ndarray) -> np.ndarray:
-        x = pixels.astype(np.float64) / 255 - self.mean
+        x = pixels.astype(np.float64)
+        if self.normalize != "none":
+            x = x - x.mean()
+        x = (x * 0.3 / max(x.std(), 8) if self.normalize == "std" else x / 255) - self.mean
         if self.k is None:
             self.l0 = x.ravel()
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .daemon import CONVD, Daemon, clean_environment, convd, convd_json, parse, read_to_end, status_of, until
+from .pictures import EXAMPLES
 from .prometheus import parse as parse_metrics
 
 pytestmark = pytest.mark.core
@@ -166,7 +167,7 @@ def test_with_a_token_it_may_listen_anywhere_and_warns_that_it_is_in_clear(daemo
     daemon = daemons.make(daemons.init(), "--listen", "0.0.0.0:0", *token_flags(daemons.directory))
     daemon.spawn()
     daemon.port = int(daemon.listening(r"http://0\.0\.0\.0:(\d+)")[1])
-    daemon.logged("in clear")
+    daemon.logged("unencrypted")
     assert ask(daemon, "GET", "/model", None).status == 401
     assert ask(daemon, "GET", "/model", READ).status == 200
     answer = daemon.raw(f"GET /model HTTP/1.1\r\nHost: digits.example\r\nAuthorization: Bearer {READ}\r\n"
@@ -182,12 +183,12 @@ def test_sighup_reads_the_tokens_again_and_a_mistake_changes_nothing(daemons):
     token_file(daemons.directory, "write", renewed)
     assert ask(daemon, "GET", "/model", WRITE).status == 200
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.logged("have been read again")
+    daemon.logged("tokens reloaded")
     assert ask(daemon, "GET", "/model", WRITE).status == 401
     assert ask(daemon, "GET", "/model", renewed).status == 200
     token_file(daemons.directory, "write", "short")
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.logged("stay as they were")
+    daemon.logged("the old ones stay")
     assert ask(daemon, "GET", "/model", renewed).status == 200
 
 
@@ -241,6 +242,8 @@ def test_the_command_line_says_when_its_token_is_missing_or_too_little(guarded, 
     assert done.returncode == 1 and b"token is needed" in done.stderr
     done = convd("snapshots", "take", "--url", guarded.url, check=False, env={"CONVD_TOKEN": READ})
     assert done.returncode == 1 and b"this token is for reading" in done.stderr
+    done = convd("predict", "--url", guarded.url, EXAMPLES, check=False)  # the token is at fault, and no picture
+    assert done.returncode != 0 and b"skipped" not in done.stderr and done.stderr.count(b"\n") == 1
     done = convd("snapshots", "--url", guarded.url, check=False, env={"CONVD_TOKEN": "a\r\nHost: evil.example"})
     assert done.returncode == 2
     done = convd("snapshots", "--db", tmp_path / "x.db", "--token-file", token_file(tmp_path, "t", READ), check=False)

@@ -206,6 +206,9 @@ def test_clients_that_do_not_read_hold_two_copies_at_most_and_one_where_nothing_
     refused = daemon.get("/backup")
     refused.problem(503, "busy")
     assert refused.header("Retry-After") and copies(daemon) == 2
+    head = daemon.request("HEAD", "/backup")  # for which none is made
+    assert head.status == 200 and head.header("Content-Type") == "application/vnd.sqlite3" and head.header("ETag")
+    assert head.header("Content-Length") is None
     bodies = []
     for connection, head in first:
         with connection:

@@ -1,5 +1,6 @@
 """JSON and labels that are none, through real HTTP. The `reader` fixture proves after each that nothing changed."""
 import json
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
@@ -157,6 +158,33 @@ def test_an_unknown_label_is_told_the_known_ones_and_how_to_add_one(reader: Daem
     assert "eleven" in problem["detail"] and "0, 1, 2" in problem["detail"] and "/classes" in problem["detail"]
 
 
+@pytest.mark.parametrize("key", [None, "not known"])
+def test_an_unknown_label_is_pointed_at_by_whatever_way_it_came(reader: Daemon, seven, key):
+    good, bad = ({"label": label, "image": pixel_list(seven)} for label in ("7", "x"))
+    raw = seven.tobytes()
+    boxed = {"label": "x", "image": {"b64": b64encode(png(seven)).decode()}}
+    lines = b"\n\n".join(to_json(one) for one in (good, good, boxed, bad))
+    headers = {} if key is None else {"Idempotency-Key": key}
+    for path, body, kind, words, pointer in (
+            ("/train?label=x", raw * 2, None, "?label: ", ""),
+            ("/train?labels=7,7,x,y", raw * 4, None, "label 2 of ?labels: ", "/images/2"),
+            ("/train?labels=7,x", to_json({"images": [good["image"]] * 2}), None, "label 1 of ?labels: ", "/images/1"),
+            ("/train", form(("7", "a.png", png(seven)), ("x", "b.png", png(seven))), FORM,
+             "part 1 of the form (a field's name is the label: -F 7=@a.png): ", "/images/1"),
+            ("/train", to_json(bad), None, "", "/label"),
+            ("/train", to_json(boxed), "application/json", "", "/label"),
+            ("/train", to_json({"samples": [good, good, bad, boxed]}), None, "sample 2: ", "/samples/2/label"),
+            ("/train", to_json({"samples": [good, boxed, bad]}), None, "sample 1: ", "/samples/1/label"),
+            ("/train", lines, "application/x-ndjson", "line 4: ", "/lines/4/label")):
+        problem = reader.post(path, body, kind, headers=headers).problem(422, "label-unknown", pointer or None)
+        assert problem["detail"].startswith(words + 'unknown label "x": the model\'s classes are 0, 1, '), problem
+
+
+def test_more_labels_than_a_model_may_have_classes_are_refused(reader: Daemon, noise):
+    labels = ",".join(str(i) for i in range(1025))
+    reader.post(f"/train?labels={labels}", noise.bytes(1025 * 784)).problem(422, "limit", "/images/1024")
+
+
 @pytest.mark.parametrize("label", [7, None, True, ["7"], {"a": "7"}, 7.5])
 def test_a_json_label_that_is_no_string_is_refused(reader: Daemon, seven, label):
     document = {"label": label, "image": pixel_list(seven)}
@@ -165,4 +193,4 @@ def test_a_json_label_that_is_no_string_is_refused(reader: Daemon, seven, label)
 
 def test_a_misspelt_label_parameter_trains_nothing(reader: Daemon, seven):
     problem = reader.post("/train?lable=7", seven.tobytes()).problem(422)
-    assert "lable" in problem["detail"]
+    assert problem["detail"] == 'unknown query parameter "lable"; the route\'s are: label, labels, flat'

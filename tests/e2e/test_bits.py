@@ -113,7 +113,9 @@ def test_a_model_that_was_taken_elsewhere_predicts_the_same(daemons, daemon: Dae
     convd("init", "--db", copy, "--from", path)
     other = daemons.start(copy)
     answer = daemon.predict(digits.test_images[:50].tobytes())
-    assert other.predict(digits.test_images[:50].tobytes())["predictions"] == answer["predictions"]
+    for here, there in zip(other.predict(digits.test_images[:50].tobytes())["predictions"], answer["predictions"], strict=True):
+        assert (here["label"], here["probabilities"]) == (there["label"], there["probabilities"])
+        assert here["confidence"] == max(here["probabilities"].values())  # the record that confidence is made from stays with the log
     assert other.model()["settings"] == daemon.model()["settings"]
     ours, _ = read_safetensors(daemon.get("/model.safetensors").body)
     theirs, _ = read_safetensors(other.get("/model.safetensors").body)

@@ -9,10 +9,6 @@ from .pictures import FORM, form, png
 from .reference import read_safetensors
 
 
-def labels(daemon: Daemon) -> list[str]:
-    return [c["label"] for c in daemon.get("/classes").ok()["classes"]]
-
-
 def test_the_list_has_every_class_with_its_counts(daemon: Daemon, seven):
     before = daemon.get("/classes").ok()["classes"]
     assert [c["label"] for c in before] == [str(i) for i in range(10)]
@@ -34,8 +30,8 @@ def test_a_class_is_added_while_the_daemon_runs(daemon: Daemon, seven):
     assert said["revision"] == before["revision"] + 1
     assert answer.header("ETag") == f'"r{said["revision"]}"'
     assert answer.header("Location")
-    assert labels(daemon) == [str(i) for i in range(10)] + ["x"]
-    assert list(daemon.predict(seven.tobytes())["probabilities"]) == labels(daemon)
+    assert daemon.labels() == [str(i) for i in range(10)] + ["x"]
+    assert list(daemon.predict(seven.tobytes())["probabilities"]) == daemon.labels()
     assert daemon.model()["n_2"] == 11
 
 
@@ -84,7 +80,7 @@ def test_a_class_that_is_there_is_not_added_again(reader: Daemon):
 def test_a_class_is_renamed_and_keeps_what_it_learned(daemon: Daemon, seven):
     before = daemon.predict(seven.tobytes())["probabilities"]
     daemon.send_json("PATCH", "/classes", {"from": "7", "to": "sept"}).ok()
-    assert labels(daemon) == ["0", "1", "2", "3", "4", "5", "6", "sept", "8", "9"]
+    assert daemon.labels() == ["0", "1", "2", "3", "4", "5", "6", "sept", "8", "9"]
     after = daemon.predict(seven.tobytes())["probabilities"]
     assert list(after.values()) == list(before.values())
     daemon.train("sept", seven.tobytes()).ok()
@@ -105,7 +101,7 @@ def test_classes_survive_kill_9(small: Daemon):
     before = small.model()
     small.kill()
     small.start()
-    assert labels(small) == ["ä", "b", "c", "d"]
+    assert small.labels() == ["ä", "b", "c", "d"]
     assert small.model() == before
 
 
@@ -128,7 +124,7 @@ def test_clients_that_add_the_same_class_at_once_add_it_once(small: Daemon):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: small.send_json("POST", "/classes", {"label": "new"}), range(16)))
     assert sorted(answer.status for answer in answers) == [201] + [409] * 15
-    assert labels(small) == ["a", "b", "c", "new"]
+    assert small.labels() == ["a", "b", "c", "new"]
 
 
 # ---- labels that look the same ----
@@ -140,7 +136,7 @@ C, D = "caf\u00e9", "cafe\u0301"  # normal forms C and D
 @pytest.mark.parametrize("first, second", [(C, D), (D, C), ("\u2764\ufe0f", "\u2764")])
 def test_labels_that_look_the_same_are_one_class_whoever_names_it(daemon: Daemon, seven, first, second):
     label = daemon.send_json("POST", "/classes", {"label": first}).ok(201)["label"]
-    assert label == labels(daemon)[-1] and label in (C, "\u2764")
+    assert label == daemon.labels()[-1] and label in (C, "\u2764")
     daemon.send_json("POST", "/classes", {"label": second}).problem(409, "conflict", "/label")
     image = {"pixels": seven.ravel().tolist()}
     for name in (first, second):
@@ -159,7 +155,7 @@ def test_labels_that_look_the_same_are_one_class_whoever_names_it(daemon: Daemon
     daemon.send_json("POST", f"/predictions/{told['id']}/label", {"label": second}).ok()
     daemon.send_json("PATCH", "/classes", {"from": second, "to": "x"}).ok()
     daemon.send_json("PATCH", "/classes", {"from": "x", "to": second}).ok()
-    assert labels(daemon)[-1] == label
+    assert daemon.labels()[-1] == label
 
 
 def test_what_nobody_can_see_is_refused_by_name(daemon: Daemon, seven):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import CONVD, PATIENCE_S, SANITIZED, Daemon, clean_environment, convd, convd_json, lasting_port, until
+from .daemon import CONVD, PATIENCE_S, PLAIN, SANITIZED, Daemon, clean_environment, convd, convd_json, lasting_port, until, words
 from .pictures import EXAMPLES, jpeg, png, write_idx
 from .reference import read_safetensors
 
@@ -47,8 +47,8 @@ NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
-            "seed fit invert rehearsal jitter rotation decay-steps clip json",
-    "train": "db url passes rate decay limit batch json quiet", "predict": "db url top json", "evaluate": "db url json",
+            "seed normalize fit invert rehearsal jitter rotation decay-steps clip imprint rehearsal-first output-rate json",
+    "train": "db url passes rate decay limit batch json quiet", "predict": "db url top strict json", "evaluate": "db url strict json",
     "export": "db url safetensors kernels force", "snapshots": "db url json",
     "samples": "db url label predicted wrong limit before image scale force drop-pinned json quiet", "verify": "db json", "backup": "db url json",
 }
@@ -106,7 +106,8 @@ def test_a_wrong_environment_variable_is_named(daemons):
 def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(daemons, tmp_path):
     made = convd_json("init", "--db", tmp_path / "a.db", *(
         "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
-        "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --mean 0.13 --seed 42").split())
+        "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --normalize std --mean 0 --seed 42 --rehearsal 8 --rehearsal-first 64 "
+        "--jitter 1 --output-rate 0.1 --imprint 5").split())
     assert (made["rate"], made["decay_steps"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
     default = convd_json("init", "--db", tmp_path / "b.db")
     assert (default["rate"], default["decay_steps"]) == (pytest.approx(0.08), 60000)
@@ -117,11 +118,12 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
 
 
 @pytest.mark.parametrize("flags, said", [
-    ((), "rate 0.08, half of it after 60000 steps; mean 0.13"),
-    (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 60000 steps; mean 0.13"),
-    (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 60000 steps; mean 0.45"),
-    (("--hidden", "512", "--decay-steps", "1000", "--mean", "0"), "rate 0.04, half of it after 1000 steps; mean 0"),
-    (("--channels", "3", "--rate", "0.1"), "rate 0.1; mean 0.45")], ids=["default", "tiny", "colour", "wide", "by hand"])
+    ((), "rate 0.08, half of it after 60000 steps; normalize std, mean 0"),
+    (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 60000 steps; normalize std, mean 0"),
+    (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 60000 steps; normalize std, mean 0"),
+    (("--hidden", "512", "--decay-steps", "1000", "--mean", "0.2"), "rate 0.04, half of it after 1000 steps; normalize std, mean 0.2"),
+    (("--normalize", "none"), "rate 0.08, half of it after 60000 steps; normalize none, mean 0.13"),
+    (("--channels", "3", "--normalize", "none", "--rate", "0.1"), "rate 0.1; normalize none, mean 0.45")], ids=["default", "tiny", "colour", "wide", "as they are", "by hand"])
 def test_init_tells_what_follows_from_the_geometry(tmp_path, flags, said):
     assert said in convd("init", "--db", tmp_path / "a.db", *flags).stdout.decode().splitlines()
 
@@ -159,7 +161,7 @@ def test_training_makes_evaluation_better_offline_and_through_a_daemon(daemons, 
         before = convd_json("evaluate", *target, *digits.test_files, "--quiet")
         trained = convd_json("train", *target, *files, "--quiet")
         after = convd_json("evaluate", *target, *digits.test_files, "--quiet")
-        assert trained["samples"] == 400 and trained["step"] == 400
+        assert trained["samples"] == 400 and trained["step"] > 9 * 400  # a new model rehearses
         assert after["accuracy"] > before["accuracy"] + 0.2
         assert after["samples"] == len(digits.test_labels)
         assert sum(map(sum, after["confusion"])) == after["samples"]
@@ -256,6 +258,12 @@ def test_strict_ends_before_anything_was_added_or_learned(model, digits, tmp_pat
     assert before == (convd_json("snapshots", *place(model)), convd(*["export", *place(model), "--safetensors", "-"]).stdout)
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_strict_beside_idx_files_is_refused(model, digits, verb):
+    done = convd(verb, *place(model), *digits.test_files, "--strict", check=False)
+    assert done.returncode == USAGE and b"--strict is for a folder" in done.stderr
+
+
 def test_a_folder_without_a_picture_fails_and_adds_no_class(model, tmp_path):
     (tmp_path / "set" / "cross").mkdir(parents=True)
     (tmp_path / "set" / "cross" / "a.txt").write_text("a cross")
@@ -315,7 +323,7 @@ def test_sigint_in_a_long_training_keeps_what_was_learned(daemons, digits, tmp_p
 def test_training_through_a_daemon_that_is_killed_and_restarted_trains_everything_once(daemons, digits, tmp_path):
     """The port must stay, so that the client finds the daemon again."""
     db = daemons.directory / "digits.db"
-    convd("init", "--db", db)
+    convd("init", "--db", db, *words(PLAIN))
     daemon = daemons.make(db, "--listen", f"127.0.0.1:{lasting_port()}").start()
     files = write_idx(tmp_path, np.resize(digits.images, (20000, 28, 28)), np.resize(digits.labels, 20000))
     process = subprocess.Popen([str(CONVD), "train", "--url", daemon.url, *map(str, files), "--batch", "50", "--json",
@@ -362,6 +370,17 @@ def test_predict_says_the_same_offline_and_through_a_daemon(daemons, seven, tmp_
         assert online["predictions"][0]["probabilities"][label] == pytest.approx(p, abs=1e-7)
 
 
+def test_the_limit_of_pixels_is_a_flag_of_each_verb_that_reads_pictures(daemons, seven, tmp_path):
+    path = tmp_path / "set" / "7" / "a.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(png(np.kron(seven, np.ones((3, 3), np.uint8))))
+    db = daemons.copy()
+    for verb in (["predict", path], ["train", path.parent.parent, "--strict"], ["evaluate", path.parent.parent, "--strict"]):
+        convd(*verb, "--db", db, "--image-pixels", str(84 * 84))
+        done = convd(*verb, "--db", db, "--image-pixels", str(84 * 84 - 1), check=False)
+        assert done.returncode == FAILED and b"84 x 84" in done.stderr and b"--image-pixels" in done.stderr
+
+
 def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_predicted(model, seven, tmp_path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(png(seven))
@@ -369,6 +388,44 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_others_are_predicted(mode
     done = convd("predict", *place(model), bad, tmp_path / "missing.png", good, check=False)
     assert done.returncode == FAILED
     assert b"bad.png" in done.stderr and b"missing.png" in done.stderr
+    assert b"good.png: " in done.stdout
+
+
+@pytest.mark.core
+def test_predict_takes_every_picture_below_a_folder_and_counts_what_is_none(model, digits, tmp_path):
+    untidy(tmp_path / "set", digits)
+    (tmp_path / "set" / "loose.png").write_bytes(png(digits.images[8]))
+    (tmp_path / "set" / "notes" / "of old").mkdir()
+    (tmp_path / "set" / "notes" / "of old" / "deep.png").write_bytes(png(digits.images[9]))
+    (tmp_path / "set" / "cross" / "round").symlink_to(tmp_path / "set")  # not walked for ever
+    names = ["7/0.jpg", "7/1.jpg", "7/2.jpg", "cross/0.png", "cross/1.png", "cross/2.png", "loose.png", "notes/of old/deep.png"]
+    paths = [str(tmp_path / "set" / name) for name in names]
+    done = convd("predict", *place(model), tmp_path / "set")
+    assert done.stdout == convd("predict", *place(model), *paths).stdout
+    assert b"4 files were skipped (and 4 hidden)" in done.stderr
+    for name in (b"cross/0 first.txt: ", b"7/half.png: ", b"7/lost.png: ", b"notes/todo.txt: "):
+        assert done.stderr.count(name) == 1
+    told = convd_json("predict", *place(model), f"{tmp_path}/set/")
+    assert [row["file"] for row in told["predictions"]] == paths and all("label" in row for row in told["predictions"])
+    assert (told["skipped"], told["hidden"]) == (4, 4)
+
+
+def test_predict_strict_ends_at_the_first_file_that_is_no_picture(model, digits, tmp_path):
+    untidy(tmp_path / "set", digits)
+    done = convd("predict", *place(model), "--strict", tmp_path / "set", check=False)
+    assert done.returncode == FAILED and b"7/half.png: " in done.stderr and b"skipped" not in done.stderr
+    assert done.stdout.count(b"\n") == 3 and b"cross" not in done.stdout
+    good, stray = tmp_path / "set" / "cross" / "0.png", tmp_path / "set" / "notes" / "todo.txt"
+    done = convd("predict", *place(model), "--strict", stray, good, check=False)
+    assert done.returncode == FAILED and b"todo.txt: " in done.stderr and done.stdout == b""
+
+
+def test_predict_says_so_where_a_folder_holds_no_picture(model, seven, tmp_path):
+    (tmp_path / "good.png").write_bytes(png(seven))
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.txt").write_text("a cross")
+    done = convd("predict", *place(model), tmp_path / "none", tmp_path / "good.png", check=False)
+    assert done.returncode == FAILED and b"there is no picture in " in done.stderr and b"a.txt: " in done.stderr
     assert b"good.png: " in done.stdout
 
 
@@ -427,7 +484,7 @@ def test_a_file_that_is_there_is_written_over_with_force_alone(model, tmp_path):
     for verb in writers(model):
         mine.write_text("mine")
         done = convd(*verb, mine, check=False)
-        assert done.returncode == FAILED and b"--force writes over it" in done.stderr
+        assert done.returncode == FAILED and b"overwrite it with --force" in done.stderr
         assert mine.read_text() == "mine"
         convd(*verb, mine, "--force")
         assert mine.read_bytes()[:4] != b"mine"
@@ -453,7 +510,7 @@ def test_pipes_and_devices_are_written_as_they_are(model, tmp_path):
 
 
 @pytest.mark.core
-def test_a_snapshot_is_pinned_and_let_go(model):
+def test_a_snapshot_is_pinned_and_released(model):
     pinned = convd_json("snapshots", *place(model), "pin", "2", "--note", "the good one")
     assert pinned["id"] == 2 and pinned["pinned"] is True and pinned["note"] == "the good one"
     assert convd_json("snapshots", *place(model))["snapshots"][1] == pinned

@@ -73,10 +73,10 @@ def test_listing_and_showing_say_what_the_daemon_says(model: Model):
 
 @pytest.mark.parametrize("args, code, says", [
     (["eat"], USAGE, "not one of list, show ID, forget ID..., relabel ID..."), (["forget"], USAGE, "takes the ids of samples"),
-    (["show", "1", "2"], USAGE, "the id of one sample"), (["list", "1"], USAGE, "list takes no id"), (["forget", "0"], USAGE, "not the id"),
-    (["forget", "7-3"], USAGE, "nor a range"), (["forget", "1-20000"], USAGE, "at most 10000"), (["forget", "1", "--wrong"], USAGE, "belongs to list"),
-    (["relabel", "1"], USAGE, "needs --label"), (["show", "121"], FAILED, "no sample 121"), (["forget", "5", "121"], FAILED, "no sample 121"),
-    (["relabel", "5", "--label", "x"], FAILED, "no class \"x\""), (["list", "--label", "x"], FAILED, "\"x\"")])
+    (["show", "1", "2"], USAGE, "the id of one sample"), (["list", "1"], USAGE, "list takes no id"), (["forget", "0"], USAGE, "not a sample id"),
+    (["forget", "7-3"], USAGE, "or a range"), (["forget", "1-20000"], USAGE, "the limit is 10000"), (["forget", "1", "--wrong"], USAGE, "belongs to list"),
+    (["relabel", "1"], USAGE, "needs --label"), (["show", "121"], FAILED, "sample 121 does not exist"), (["forget", "5", "121"], FAILED, "sample 121 does not exist"),
+    (["relabel", "5", "--label", "x"], FAILED, "unknown label \"x\""), (["list", "--label", "x"], FAILED, "\"x\"")])
 def test_what_cannot_be_is_told_and_changes_nothing(small_models, args, code, says):
     for model in small_models:
         done = model.samples(*args, check=False)

@@ -131,6 +131,6 @@ def test_the_command_line_says_the_same_from_the_database_as_from_the_daemon(dae
     daemon.stop()
     assert convd_json(*words, "--db", daemon.db) == told
     assert convd(*words, "--db", daemon.db).stdout == table
-    assert b"disagree on" in table and b"w12" in table
+    assert b"predictions differ for" in table and b"w12" in table
     assert convd(*words, "--db", daemon.db, "--samples", "0", check=False).returncode == 2
     assert convd(*words[:3], "--db", daemon.db, check=False).returncode == 2

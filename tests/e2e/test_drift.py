@@ -12,7 +12,7 @@ from .test_events import Reader
 
 
 def page_hinkley(mistakes, delta, lambda_, window, minimum) -> list[int]:
-    """Where it raises alarms: the equations of core/drift.h, in Python's doubles, which are the same."""
+    """Where it raises alarms: the equations of core/learner/drift.h, in Python's doubles, which are the same."""
     alarms, n, mean, total, low = [], 0, 0.0, 0.0, 0.0
     for t, mistake in enumerate(mistakes, 1):
         x = 1.0 if mistake else 0.0
@@ -53,7 +53,7 @@ def test_a_change_of_the_world_raises_an_alarm_that_all_tell_alike(daemon: Daemo
     assert before["samples"] < drift["last_alarm_sample"] <= before["samples"] + 300
     assert event["sample"] == drift["recent_alarms"][0] and event["alarms"] == 1
     assert value(parse(daemon.get("/metrics").body.decode()), "convd_drift_alarms_total") == drift["alarms"]
-    daemon.logged("drift: the model errs more often")
+    daemon.logged("drift: the error rate rose")
     daemon.kill()  # the replay raises the same
     assert daemon.start().get("/stats").ok()["drift"] == drift
     daemon.restart()

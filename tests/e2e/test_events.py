@@ -105,11 +105,11 @@ def test_an_edit_of_the_past_and_a_pin_are_told(small: Daemon, noise):
         return small.request(method, path, json.dumps(document).encode(), wait).ok()
     with Reader(small) as reader:
         taken = small.send_json("POST", "/snapshots", {"note": "x"}).ok(201)["id"]
-        assert reader.next("snapshot", "amend")["event"] == "snapshot"
+        assert reader.next("snapshot", "update")["event"] == "snapshot"
         for pinned in (True, False):
             said = small.send_json("PATCH", f"/snapshots/{taken}", {"pinned": pinned, "note": "\"y\""}).ok()
             event = reader.next()
-            assert event["event"] == "amend" and told(event) == {
+            assert event["event"] == "update" and told(event) == {
                 "id": taken, "revision": said["revision"], "pinned": pinned, "note": "\"y\""}
         small.send_json("PATCH", "/snapshots/999", {"pinned": True}).problem(404)
         for asked, forgotten, relabelled, class_, into in (
@@ -119,12 +119,12 @@ def test_an_edit_of_the_past_and_a_pin_are_told(small: Daemon, noise):
                 (("PATCH", "/classes", {"delete": "b"}), 1, 0, "b", None)):
             job = edit(*asked)
             assert job["state"] == "done"
-            event = reader.next("edit", "amend", "snapshot")
+            event = reader.next("edit", "update", "snapshot")
             model = small.model()
             assert event["event"] == "edit" and told(event) == {
                 "revision": job["revision"], "step": model["step"], "forgotten": forgotten, "relabelled": relabelled, "class": class_,
                 "into": into}
-            after = reader.next("edit", "amend", "snapshot")
+            after = reader.next("edit", "update", "snapshot")
             assert after["event"] == "snapshot" and after["reason"] == "edit" and after["revision"] == event["revision"]
         assert small.send_json("PATCH", "/samples/3", {"label": "a"}).ok()["changed"] == 0
         small.train("a", images[0].tobytes()).ok()

@@ -73,7 +73,7 @@ class Life:
         self.daemon.send_json("POST", "/classes", {"label": label}).ok(201)
 
     def events(self) -> None:
-        """Every kind but edits (and `ground`, for which it takes two binaries)."""
+        """Every kind but edits (and `baseline`, for which it takes two binaries)."""
         for i in range(6):
             self.learn(20, "abc", f"key {i}")
         self.add("d")
@@ -163,7 +163,7 @@ def test_it_reads_a_log_that_another_arithmetic_took_over(daemons):
     upgraded.stop()
     found = json.loads(run_reader(daemon.db).stdout)
     verdict = json.loads(convd("verify", "--db", daemon.db, "--json", binary=OTHER).stdout)
-    assert verdict["ground"] == 3 and found["snapshot"] == 4
+    assert verdict["baseline"] == 3 and found["snapshot"] == 4
     assert {name: found[name] for name in ("digest", "revision", "samples")} == {
         name: verdict[name] for name in ("digest", "revision", "samples")}
 
@@ -189,17 +189,18 @@ def lived(shared_daemons) -> Path:
     "DELETE FROM event WHERE revision = 4",
     "DELETE FROM event WHERE revision = (SELECT max(revision) FROM event)",
     "UPDATE sample SET label = (label + 1) % 2 WHERE id = 40",
-    "UPDATE sample SET predicted = predicted + 1 WHERE id = 40",
-    "UPDATE sample SET loss = loss + 1e-12 WHERE id = 40",
-    "UPDATE sample SET loss = NULL WHERE id = 40",
+    "INSERT INTO outcome VALUES (100000, 1, 0, 0.5, 0)",
     "UPDATE sample SET image = turn(image, 0) WHERE id = 41",
     "UPDATE sample SET image = turn(image, 62) WHERE id = 8",
-    "UPDATE sample SET label = -1, predicted = 0, loss = NULL, image = zeroblob(63) WHERE id = 40",
+    "UPDATE sample SET label = -1, image = zeroblob(63) WHERE id = 40",
     "UPDATE sample SET revision = revision + 1 WHERE id = 20",
     "DELETE FROM sample WHERE id = 40",
     "UPDATE edit SET was = was + 1 WHERE sample = 7",
     "DELETE FROM edit WHERE sample = 8",
-    "UPDATE edit SET label = 0 WHERE sample = 5 AND label IS NOT NULL",
+    "UPDATE edit SET label = 0 WHERE sample = 5 AND label >= 0",
+    "UPDATE edit SET number = number + 9 WHERE sample = 8",
+    "INSERT INTO edit VALUES (40, 9, 0, 1)",
+    "INSERT INTO edit_work VALUES (1, NULL, 0)",
     "UPDATE edited SET hash = zeroblob(32) WHERE revision = (SELECT revision FROM sample WHERE id = 130)",
     "DELETE FROM edited",
     "UPDATE class_removed SET merged_into = 0 WHERE merged_into IS NOT NULL",

@@ -139,12 +139,12 @@ def test_an_edit_that_was_accepted_is_made_when_the_full_disk_has_room_again(dae
         assert job["state"] == "running"
         return job if job["error"] else None
     failed = until(waiting, "the first failure")
-    assert failed["id"] == job and failed["error"] == "Disk full; it stays accepted, and is tried again"
+    assert failed["id"] == job and failed["error"] == "Disk full; the edit stays accepted, and is tried again"
     assert daemon.model() == before
     daemon.get("/samples/17").problem(410, "gone")
     daemon.get("/samples/17/image").problem(410, "gone")
     assert 17 not in [row["id"] for row in daemon.get("/samples?limit=100").ok()["samples"]]
-    daemon.logged("rebuild failed, and is tried again in 1 s")
+    daemon.logged("rebuild failed; the next try is in 1 s")
     daemon.kill()
     daemon.start()
     assert until(waiting, "the failure after the start")["kind"] == "rebuild" and daemon.model()["digest"] == before["digest"]

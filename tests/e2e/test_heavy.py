@@ -110,7 +110,7 @@ def test_work_ends_at_the_deadline_of_its_request_and_the_client_is_told(daemons
     with daemon.client() as client:
         for _ in range(2):  # on one connection: it can be used again
             problem = client.post("/predict", flood(), FORM).problem(503, "busy")
-            assert "within the time" in problem["detail"]
+            assert "longer than its time limit" in problem["detail"]
     assert cancelled(daemon) == 2
     assert running(daemon) == 0
 

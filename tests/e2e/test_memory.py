@@ -109,7 +109,7 @@ def test_answers_that_nobody_reads_hold_no_more_memory_than_their_budget(daemons
     daemon = daemons.start(daemons.init("--width", "4", "--height", "4", "--kernels", "0", "--hidden", "1", "--classes",
                                         ",".join(f"class-{i:04}" for i in range(1024))))
     refused = daemon.post("/predict", noise.bytes(16 * 4096)).problem(422, "limit")["detail"]
-    fewer = int(re.search(r"for (\d+) images", refused)[1])
+    fewer = int(re.search(r"send (\d+) images", refused)[1])
     assert "?top=5" in refused and 600 < fewer < 4096
     assert len(daemon.post("/predict?top=5", noise.bytes(16 * 4096)).ok()["predictions"]) == 4096
     assert len(daemon.post("/predict", noise.bytes(16 * fewer)).ok()["predictions"]) == fewer

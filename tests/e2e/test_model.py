@@ -21,6 +21,8 @@ def test_the_model_tells_geometry_classes_settings_and_where_it_stands(reader: D
     settings = model["settings"]
     assert settings["gradient"] == "diagonal" and settings["fit"] == "contain" and settings["invert"] == "never"
     assert settings["rate"] == pytest.approx(0.08) and settings["decay_steps"] == 60000 and settings["mean"] == pytest.approx(0.13)
+    assert (settings["normalize"], settings["imprint"], settings["rehearsal_first"], settings["output_rate"],
+            settings["rehearsal_idle"]) == ("none", 0, 0, 1, 0)
     assert settings["seed"] == 42
     assert settings["rehearsal"] == 0 and settings["jitter"] == 0 and settings["rotation"] == 0
     assert len(model["digest"]) == 64 and int(model["digest"], 16) > 0
@@ -67,7 +69,7 @@ def test_a_rate_of_zero_learns_nothing(daemon: Daemon, digits):
 
 
 @pytest.mark.parametrize("change, name", [
-    ({"mean": 0.5}, "mean"), ({"seed": 7}, "seed"), ({"width": 14}, "width"), ({"kernels": 3}, "kernels"),
+    ({"mean": 0.5}, "mean"), ({"normalize": "none"}, "normalize"), ({"seed": 7}, "seed"), ({"width": 14}, "width"), ({"kernels": 3}, "kernels"),
     ({"learning_rate": 0.1}, "learning_rate"), ({"rate": "fast"}, "rate"), ({"rate": -0.1}, "rate"),
     ({"rate": 1e6}, "rate"),
     ({"rate": None}, "rate"), ({"rate": [0.1]}, "rate"), ({"gradient": "exact"}, "gradient"),

@@ -8,6 +8,7 @@ import json
 import re
 
 import jsonschema
+import numpy as np
 import pytest
 
 from . import npm, oip
@@ -16,6 +17,7 @@ from .daemon import ROOT, Answer, Daemon
 from .openapi import Document, anonymous, fields_of
 from .pictures import CURL, FORM, form, pixel_list, png
 from .test_refused_steps import on_the_edge
+from .test_warnings import teach
 
 DOCUMENT = Document(ROOT / "schema" / "openapi.json")
 OPERATIONS = [(method, path) for method, path, _ in DOCUMENT.operations()]
@@ -119,6 +121,7 @@ def walk(daemons, digits) -> Seen:
     seen.ask(daemon, "GET", "/web/{file}", 404, values={"file": "nobody.js"})
     walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
     walk_refused_steps(seen, on_the_edge(daemons), digits.one(7)[10:18, 10:18].tobytes())
+    walk_warnings(seen, daemons.start(daemons.init(name="warned.db")))
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
     return seen
@@ -128,6 +131,11 @@ def walk_refused_steps(seen: Seen, daemon: Daemon, image: bytes) -> None:
     assert seen.ask(daemon, "POST", "/train", 200, query="?label=a", body=image).ok()["refused"] == 1
     values = {"id": seen.ask(daemon, "POST", "/predict", 200, body=image, query="?remember=1").ok()["id"]}
     seen.ask(daemon, "POST", "/predictions/{id}/label", 200, values=values, document={"label": "a"})
+
+
+def walk_warnings(seen: Seen, daemon: Daemon) -> None:
+    teach(daemon, np.random.default_rng(5), 400, told=False)
+    seen.ask(daemon, "GET", "/stats", 200)
 
 
 def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
@@ -141,6 +149,7 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
             return seen.ask(daemon, "POST", path, 200, **{"query": query, **kwargs})
         ask(body=picture, headers={"Content-Type": "image/png"})
         ask(body=picture, headers={"Content-Type": "image/jpeg"})  # told by its bytes
+        ask(body=picture, headers={"Content-Type": "image/webp"})
         ask(body=picture, headers={"Content-Type": CURL})
         ask(body=image.tobytes())
         ask(body=two.tobytes(), query="?top=3" if path == "/predict" else "?labels=7,2")
@@ -152,6 +161,10 @@ def walk_pictures(seen: Seen, daemon: Daemon, digits) -> None:
     seen.ask(daemon, "POST", "/train", 200, body=json.dumps({"label": "7", "image": b64}).encode(),
              headers={"Content-Type": "application/x-ndjson"})
     seen.ask(daemon, "POST", "/predict", 200, query="?revision=1", body=picture)
+    strange = bytes(range(256)) * 7
+    for query in ("?known=1", "?unknown=1"):
+        seen.ask(daemon, "POST", "/predict", 200, query=query, body=strange[:784])
+        seen.ask(daemon, "POST", "/predict", 200, query=query, body=strange[:1568])
     seen.ask(daemon, "POST", "/predict", 200, body=bytes(784))
     seen.ask(daemon, "POST", "/predict", 200, body=bytes(2 * 784))
     seen.ask(daemon, "POST", "/train", 422, query="?label=7", body=bytes(784))

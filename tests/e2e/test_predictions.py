@@ -48,7 +48,7 @@ def test_several_images_get_an_id_each(daemon: Daemon, digits):
 @pytest.mark.core
 def test_the_least_certain_come_first(daemon: Daemon, digits):
     answer = daemon.predict(digits.test_images[:40].tobytes(), query="?remember=1")["predictions"]
-    expected = [p["id"] for p in sorted(answer, key=lambda p: (p["confidence"], int(p["id"])))]
+    expected = [p["id"] for p in sorted(answer, key=lambda p: (max(p["probabilities"].values()), int(p["id"])))]
     assert [p["id"] for p in listed(daemon)] == expected
     assert [p["id"] for p in listed(daemon, "?limit=3")] == expected[:3]
     label(daemon, expected[0], "7").ok()
@@ -127,7 +127,7 @@ def test_a_label_that_outlives_its_key_is_not_trained_twice(daemons, seven):
     label(daemon, said["id"], "7").ok()
     model = daemon.model()
     again = until(lambda: (answer := label(daemon, said["id"], "7")).status != 200 and answer, "the key is forgotten")
-    assert "not kept any more" in again.problem(409, "conflict")["detail"]
+    assert "no longer kept" in again.problem(409, "conflict")["detail"]
     label(daemon, said["id"], "1").problem(409, "conflict")
     assert daemon.model()["digest"] == model["digest"]
 
@@ -163,6 +163,16 @@ def test_a_class_that_came_later_is_a_label_too(daemon: Daemon, seven):
     daemon.send_json("POST", "/classes", {"label": "seven"}).ok(201)
     row = daemon.get(f"/samples/{label(daemon, said['id'], 'seven').ok()['samples'][0]}").ok()
     assert row["label"] == "seven"
+
+
+def test_a_class_that_is_renamed_stays_the_one_that_was_predicted(daemon: Daemon, seven):
+    said = remember(daemon, seven)
+    daemon.send_json("PATCH", "/classes", {"from": said["label"], "to": "renamed"}).ok()
+    [one] = listed(daemon)
+    assert (one["label"], one["confidence"]) == ("renamed", said["confidence"])
+    label(daemon, said["id"], said["label"]).problem(422, "label-unknown", "/label")
+    label(daemon, said["id"], "renamed").ok()
+    assert daemon.get(f"/predictions/{said['id']}").ok()["labelled"] == "renamed"
 
 
 def test_a_prediction_of_a_class_that_going_back_took_away_can_be_labelled(small: Daemon, noise):
@@ -212,3 +222,10 @@ def test_a_prediction_is_never_shown_under_the_name_of_a_class_that_came_in_the_
     assert listed(small) == []
     small.get(f"/predictions/{said['id']}").problem(404, "not-found")
     label(small, said["id"], "e").problem(404, "not-found")
+    before = remember(small, image)
+    latest = small.post("/snapshots", b"", None).ok(201)["id"]
+    small.post(f"/snapshots/{snapshot}/activate", b"", None).ok()
+    assert [p["id"] for p in listed(small)] == [before["id"]]
+    small.post(f"/snapshots/{latest}/activate", b"", None).ok()
+    small.get(f"/predictions/{before['id']}").problem(404, "not-found")  # the class could be another as well
+    assert small.get(f"/predictions/{remember(small, image)['id']}").ok()["label"] is not None

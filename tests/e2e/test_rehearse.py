@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from .daemon import CONVD, PATIENCE_S, SANITIZED, Daemon, clean_environment, convd, convd_json, until
+from .daemon import CONVD, PATIENCE_S, PLAIN, SANITIZED, Daemon, clean_environment, convd, convd_json, until, words
 
 BROKEN = (ConnectionError, http.client.HTTPException, TimeoutError)
 FOREVER = {"passes": 1000}  # with a model that is slow enough, no test sees its end
@@ -293,7 +293,7 @@ def test_a_stop_ends_the_rehearsal_soon_and_says_so(slow: Daemon):
     assert time.monotonic() - begin < (60 if SANITIZED else 8)
     cancelled = answers[0].ok(200)
     assert cancelled["state"] == "cancelled" and "stopping" in cancelled["error"]
-    assert "rehearsal cancelled after" in slow.stderr and "will not be taken up again" in slow.stderr
+    assert "rehearsal cancelled after" in slow.stderr and "will not be resumed" in slow.stderr
     assert verified(slow)["step"] == N + cancelled["steps"]
 
 
@@ -347,7 +347,7 @@ def test_a_rehearsal_helps(daemons, digits, tmp_path):
     """What it is for: a second and third look at the same samples make the model better."""
     from .test_cli import write_idx
     db = daemons.directory / "digits.db"
-    convd("init", "--db", db)
+    convd("init", "--db", db, *words(PLAIN))
     n = 300 if SANITIZED else 1000
     convd("train", "--db", db, *write_idx(tmp_path, digits.images[:n], digits.labels[:n]), "--quiet")
     before = convd_json("evaluate", "--db", db, *digits.test_files, "--quiet")["errors"]

@@ -48,7 +48,7 @@ def test_a_sample_is_listed_with_what_was_said_of_it_and_its_picture_is_what_the
 def test_pages_give_every_sample_once_and_filters_are_those_of_the_table(daemons, digits):
     db = daemons.copy()
     with closing(sqlite3.connect(db)) as connection:
-        rows = connection.execute("SELECT id, label, predicted FROM sample ORDER BY id DESC").fetchall()
+        rows = connection.execute("SELECT id, label, predicted FROM sample_now ORDER BY id DESC").fetchall()
     daemon = daemons.start(db)
     for query, wanted in (("", lambda l, p: True), ("&label=3", lambda l, p: l == 3), ("&predicted=8", lambda l, p: p == 8),
                           ("&label=4&predicted=9", lambda l, p: (l, p) == (4, 9)), ("&wrong=1", lambda l, p: l != p),

@@ -39,7 +39,7 @@ def test_a_kept_connection_is_closed_when_idle_and_not_before(daemons):
 
 
 @pytest.mark.parametrize("sent", [32, 5_000, 40_000, 900_000])
-def test_a_client_that_leaves_in_the_middle_of_its_upload_is_let_go_of(daemons, sent):
+def test_a_client_that_leaves_in_the_middle_of_its_upload_is_released(daemons, sent):
     """Its last bytes and its FIN come together. Nobody waits for the rest of the request, a stop neither."""
     daemon = daemons.start(daemons.init(), "--connections", "200", *FOREVER)
     head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
@@ -64,7 +64,7 @@ def test_a_client_that_says_no_more_gets_its_answer_and_then_the_end(daemons, re
     assert (status_of(received) if received else None) == status
 
 
-def test_a_client_that_comes_and_says_something_later_and_leaves_at_once_is_let_go_of(daemons):
+def test_a_client_that_comes_and_says_something_later_and_leaves_at_once_is_released(daemons):
     """Less than a line and the FIN in one segment, on a connection that has been idle: the place is free long before its time is over."""
     daemon = daemons.start(daemons.init(), *FOREVER)
     with daemon.connect() as connection:
@@ -186,7 +186,7 @@ def test_a_reader_of_events_who_leaves_frees_its_place_though_nothing_happens(da
         assert time.monotonic() - started < 14, "not when the next comment is due"
 
 
-def test_a_connection_over_the_limit_is_let_go_of_though_its_client_stays(daemons):
+def test_a_connection_over_the_limit_is_released_though_its_client_stays(daemons):
     daemon = daemons.start(daemons.init(), "--connections", "8")
     crowd = [Reader(daemon) for _ in range(8)]
     before = daemon.descriptors()

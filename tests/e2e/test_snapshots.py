@@ -120,7 +120,7 @@ def test_a_pinned_snapshot_is_not_dropped(daemon: Daemon):
 
 
 @pytest.mark.core
-def test_a_snapshot_is_pinned_and_let_go_and_that_survives_kill_9(daemon: Daemon):
+def test_a_snapshot_is_pinned_and_released_and_that_survives_kill_9(daemon: Daemon):
     taken = take(daemon, note="of today")
     path = f"/snapshots/{taken['id']}"
     assert daemon.send_json("PATCH", path, {"pinned": True}).ok() == {**taken, "pinned": True}
@@ -190,3 +190,15 @@ def test_old_snapshots_thin_out_and_pinned_ones_stay(daemons):
     assert set(sorted(left)[-3:]) == {last, last - 1, last - 2}
     daemon.stop()
     assert convd_json("verify", "--db", daemon.db)["ok"] is True
+
+
+def test_the_id_of_a_dropped_snapshot_is_not_given_again(small: Daemon):
+    """Whoever knows it would go back to another state than was meant."""
+    small.train("a", bytes(range(64))).ok()
+    old = small.post("/snapshots", b"", None).ok(201)["id"]
+    assert small.request("DELETE", f"/snapshots/{old}").status == 204
+    small.restart()
+    small.train("b", bytes(range(64))).ok()
+    new = small.post("/snapshots", b"", None).ok(201)["id"]
+    assert new > old
+    small.post(f"/snapshots/{old}/activate", b"", None).problem(404, "not-found")

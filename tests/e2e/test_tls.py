@@ -229,7 +229,7 @@ def test_a_request_that_trickles_over_tls_is_cut_off(short):
 
 @pytest.mark.parametrize("farewell", [False, True], ids=["FIN", "close_notify"])
 @pytest.mark.parametrize("sent", [32, 40_000])
-def test_a_client_that_leaves_in_the_middle_of_its_upload_over_tls_is_let_go_of(daemons, sent, farewell):
+def test_a_client_that_leaves_in_the_middle_of_its_upload_over_tls_is_released(daemons, sent, farewell):
     daemon = start(daemons, daemons.init(), *certificate(daemons.directory), *FOREVER)
     head = b"POST /train?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     before = daemon.descriptors()
@@ -267,12 +267,7 @@ def test_connections_over_the_limit_are_closed_and_then_served_again(daemons):
     for connection in crowd:
         connection.close()
 
-    def served() -> bool:
-        try:
-            return daemon.get("/healthz").status == 200
-        except OSError:
-            return False
-    until(served, "an answer")
+    until(daemon.serves, "an answer")
 
 
 @pytest.mark.parametrize("words", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["silent", "half a hello"])

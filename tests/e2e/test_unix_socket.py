@@ -130,7 +130,7 @@ def test_a_file_that_is_no_socket_is_told_and_left_alone(daemons):
     daemon = make(daemons, daemons.init())
     daemon.path.write_text("precious")
     code, text = daemon.fails_to_start()
-    assert code == 4 and "no socket" in text
+    assert code == 4 and "not a socket" in text
     assert daemon.path.read_text() == "precious"
 
 

@@ -39,16 +39,16 @@ def other(daemons, db) -> Daemon:
 def test_after_a_clean_stop_the_state_is_taken_as_it_is(daemons, noise, flags):
     daemon = taught(daemons, noise, *flags)
     before = daemon.model()
-    assert before["ground"] == {"revision": 1, "arithmetic": "convd-1"}
+    assert before["baseline"] == {"revision": 1, "arithmetic": "convd-1"}
     daemon.stop()
     upgraded = other(daemons, daemon.db)
     after = upgraded.model()
     assert after["digest"] == before["digest"] and after["step"] == before["step"]
     assert after["revision"] == before["revision"] + 1
-    assert after["ground"] == {"revision": after["revision"], "arithmetic": "convd-other"} and after["arithmetic"] == "convd-other"
-    assert "made by arithmetic convd-1, and this is convd-other" in upgraded.stderr
+    assert after["baseline"] == {"revision": after["revision"], "arithmetic": "convd-other"} and after["arithmetic"] == "convd-other"
+    assert "of arithmetic convd-1, and this convd has convd-other" in upgraded.stderr
     snapshots = {s["reason"]: s for s in upgraded.get("/snapshots").ok()["snapshots"]}
-    assert snapshots["ground"]["pinned"] and snapshots["ground"]["arithmetic"] == "convd-other"
+    assert snapshots["baseline"]["pinned"] and snapshots["baseline"]["arithmetic"] == "convd-other"
     assert snapshots["shutdown"]["arithmetic"] == "convd-1"
 
 
@@ -64,22 +64,22 @@ def test_after_kill_9_no_acknowledged_sample_is_lost_though_the_bits_are_others(
     live = upgraded.model()
     upgraded.kill()
     upgraded.start()
-    assert upgraded.model() == live, "from the ground on it is bit for bit"
+    assert upgraded.model() == live, "from the baseline on it is bit for bit"
     upgraded.stop()
     verdict = json.loads(convd("verify", "--db", daemon.db, "--json", binary=OTHER).stdout)
-    assert verdict["ok"] and verdict["digest"] == live["digest"] and verdict["ground"] == after["revision"]
-    assert b"made by arithmetic convd-1" in convd("verify", "--db", daemon.db, binary=OTHER).stdout
+    assert verdict["ok"] and verdict["digest"] == live["digest"] and verdict["baseline"] == after["revision"]
+    assert b"is of arithmetic convd-1" in convd("verify", "--db", daemon.db, binary=OTHER).stdout
 
 
-def test_what_is_before_the_ground_is_refused_and_what_is_after_it_is_not(daemons, noise):
+def test_what_is_before_the_baseline_is_refused_and_what_is_after_it_is_not(daemons, noise):
     daemon = taught(daemons, noise)
     daemon.stop()
     upgraded = other(daemons, daemon.db)
-    ground = upgraded.model()["ground"]["revision"]
+    baseline = upgraded.model()["baseline"]["revision"]
     later = upgraded.train("b", images(noise, 5)).ok()
     [pinned] = [s["id"] for s in upgraded.get("/snapshots").ok()["snapshots"] if s["reason"] == "request"]
-    assert "convd-other" in upgraded.post(f"/predict?revision={ground - 1}", IMAGE).problem(410, "gone")["detail"]
-    assert upgraded.post(f"/predict?revision={ground}", IMAGE).ok()["revision"] == ground
+    assert "convd-other" in upgraded.post(f"/predict?revision={baseline - 1}", IMAGE).problem(410, "gone")["detail"]
+    assert upgraded.post(f"/predict?revision={baseline}", IMAGE).ok()["revision"] == baseline
     upgraded.post(f"/snapshots/{pinned}/activate", b"", None).problem(409, "conflict")
     upgraded.request("DELETE", "/samples/3").problem(409, "conflict")
     upgraded.send_json("PATCH", "/samples/3", {"label": "c"}).problem(409, "conflict")
@@ -88,7 +88,7 @@ def test_what_is_before_the_ground_is_refused_and_what_is_after_it_is_not(daemon
     assert upgraded.request("DELETE", f"/samples/{later['samples'][0]}", None, {"Prefer": "wait=25"}).status in (200, 202)
     upgraded.send_json("POST", "/rehearse", {}).ok(202)
     assert upgraded.send_json("POST", "/snapshots", {}).ok(201)["arithmetic"] == "convd-other"
-    [taken] = [s["id"] for s in upgraded.get("/snapshots").ok()["snapshots"] if s["reason"] == "ground"]
+    [taken] = [s["id"] for s in upgraded.get("/snapshots").ok()["snapshots"] if s["reason"] == "baseline"]
     upgraded.request("DELETE", f"/snapshots/{taken}").problem(409, "conflict")
     upgraded.post(f"/snapshots/{taken}/activate", b"", None).ok()
     live = upgraded.model()
@@ -108,9 +108,9 @@ def test_the_way_back_is_another_upgrade(daemons, noise):
     upgraded.stop()
     daemon.start()
     back = daemon.model()
-    assert back["digest"] == model["digest"] and back["ground"] == {"revision": model["revision"] + 1, "arithmetic": "convd-1"}
+    assert back["digest"] == model["digest"] and back["baseline"] == {"revision": model["revision"] + 1, "arithmetic": "convd-1"}
     daemon.stop()
-    assert convd_json("verify", "--db", daemon.db)["ground"] == model["revision"] + 1
+    assert convd_json("verify", "--db", daemon.db)["baseline"] == model["revision"] + 1
 
 
 def test_who_only_reads_changes_nothing(daemons, noise, tmp_path):
@@ -119,19 +119,19 @@ def test_who_only_reads_changes_nothing(daemons, noise, tmp_path):
     daemon.stop()
     bytes_before = daemon.db.read_bytes()
     verdict = json.loads(convd("verify", "--db", daemon.db, "--json", binary=OTHER).stdout)
-    assert verdict["ok"] and verdict["digest"] == digest and verdict["ground"] == verdict["revision"] + 1
+    assert verdict["ok"] and verdict["digest"] == digest and verdict["baseline"] == verdict["revision"] + 1
     convd("export", "--db", daemon.db, "--npz", tmp_path / "x.npz", binary=OTHER)
     assert daemon.db.read_bytes() == bytes_before
-    assert convd_json("verify", "--db", daemon.db)["ground"] == 1
+    assert convd_json("verify", "--db", daemon.db)["baseline"] == 1
 
 
-def test_a_damaged_ground_is_named_and_nothing_is_trained(daemons, noise):
+def test_a_damaged_baseline_is_named_and_nothing_is_trained(daemons, noise):
     daemon = taught(daemons, noise)
     daemon.stop()
     upgraded = other(daemons, daemon.db)
     upgraded.stop()
     connection = sqlite3.connect(daemon.db)
-    connection.execute("UPDATE event SET body = json_set(body, '$.from', 2) WHERE kind = 'ground'")
+    connection.execute("UPDATE event SET body = json_set(body, '$.from', 2) WHERE kind = 'baseline'")
     connection.commit()
     connection.close()
     done = convd("verify", "--db", daemon.db, binary=OTHER, check=False)

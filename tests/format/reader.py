@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import numpy as np
 
 FORGOTTEN = 0xffffffff  # hashed in place of a class, where a table has NULL or -1
-NO_NUMBER = 0x7fc00000  # hashed in place of a loss, where the table has NULL
 
 
 class Damaged(Exception):
@@ -33,14 +32,15 @@ def need(condition: bool, what: str) -> None:
 def sized(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
+# Of a row of an edit that was made; another one is being written down, and means nothing yet.
+MADE = "number IS NOT (SELECT number FROM edit_work WHERE event IS NULL)"
 
-def sample_bytes(number: int, label: int, predicted: int, loss: float | None, image: bytes) -> bytes:
-    if label == -1:
-        need(predicted == 0 and loss is None and not any(image), f"sample {number} was forgotten, but something of it is left")
-        return struct.pack("<qIIII", number, FORGOTTEN, 0, NO_NUMBER, 0)
-    bits = struct.pack("<I", NO_NUMBER) if loss is None else struct.pack("<f", loss)
-    need(loss is None or struct.unpack("<f", bits)[0] == loss, f"sample {number}: its loss is no float32")
-    return struct.pack("<qII", number, label, predicted) + bits + sized(image)
+
+def sample_bytes(number: int, forgotten: bool, swept: bool, label: int, image: bytes) -> bytes:
+    """Where a sample was forgotten, nothing but its id is left: once the edit that forgot it has got there."""
+    need(forgotten or label != -1, f"sample {number} is gone, but no edit says so")
+    need(not forgotten or not swept or label == -1 and not any(image), f"sample {number} was forgotten, but something of it is left")
+    return struct.pack("<qII", number, FORGOTTEN, 0) if forgotten else struct.pack("<qI", number, label) + sized(image)
 
 
 def check_log(db: sqlite3.Connection) -> SimpleNamespace:
@@ -49,21 +49,26 @@ def check_log(db: sqlite3.Connection) -> SimpleNamespace:
     for revision, (row, kind, created_us, body, stored) in enumerate(
             db.execute("SELECT revision, kind, created_us, body, chain FROM event ORDER BY revision"), 1):
         need(row == revision, f"revision {revision} is missing")
-        samples = db.execute("SELECT id, label, predicted, loss, image FROM sample WHERE revision = ? ORDER BY id",
-                             (revision,)).fetchall()
+        samples = db.execute(f"""SELECT id, EXISTS (SELECT 1 FROM edit WHERE edit.sample = id AND edit.label = -1 AND {MADE}),
+            id < ifnull((SELECT next FROM edit_work WHERE event IS NOT NULL), id + 1), label, image
+            FROM sample WHERE revision = ? ORDER BY id""", (revision,)).fetchall()
         link = hashlib.sha256(chain + struct.pack("<Qq", revision, created_us) + sized(kind.encode()) +
                               sized(body.encode()) + struct.pack("<I", len(samples)))
         for sample in samples:
             link.update(sample_bytes(*sample))
-        expected = stored
-        if any(sample[1] == -1 for sample in samples):  # the link cannot be made again; what is left has a hash of its own
-            left = db.execute("SELECT hash FROM edited WHERE revision = ? ORDER BY event DESC LIMIT 1", (revision,)).fetchone()
-            need(left is not None, f"revision {revision}: samples of it are gone, but no edit says so")
-            expected = left[0]
-        need(link.digest() == expected, f"revision {revision}: its chain does not match")
+        # Where some are forgotten the link cannot be made again; what is left has a hash of its own.
+        left = db.execute(f"SELECT hash FROM edited WHERE revision = ? AND {MADE} ORDER BY number DESC LIMIT 1",
+                          (revision,)).fetchone() if any(sample[1] for sample in samples) else (stored,)
+        need(left is not None and link.digest() == left[0], f"revision {revision}: its chain does not match")
         check_event(db, revision, kind, json.loads(body), [sample[0] for sample in samples])
         chain, n_samples = stored, n_samples + len(samples)
-    need(db.execute("SELECT count(*) FROM sample").fetchone()[0] == n_samples, "there are samples of no event")
+    counts = db.execute("SELECT (SELECT count(*) FROM sample), (SELECT count(*) FROM outcome JOIN sample ON sample = id), count(*) FROM outcome")
+    all_samples, told, outcomes = counts.fetchone()
+    need(all_samples == n_samples and told == outcomes, "there are samples of no event, or outcomes of no sample")
+    numbers = {number for number, in db.execute("SELECT body ->> '$.number' FROM event WHERE kind = 'edit'")}
+    written = {number for number, in db.execute(f"SELECT number FROM edit WHERE {MADE} UNION SELECT number FROM edited WHERE {MADE}")}
+    need(written <= numbers and all((event is None) == (number not in numbers) for number, event in db.execute(
+        "SELECT number, event FROM edit_work")), "table edit_work was changed, or there are rows of an edit of no event")
     return SimpleNamespace(revision=revision, samples=n_samples, chain=chain)
 
 
@@ -73,16 +78,12 @@ def check_event(db: sqlite3.Connection, revision: int, kind: str, body: dict, sa
     need(samples == named, f"revision {revision}: its samples are not those that it names")
     if kind != "edit":
         return
-    rows = hashlib.sha256()
-    edits = db.execute("SELECT sample, was, label FROM edit WHERE event = ? ORDER BY sample", (revision,)).fetchall()
-    left = db.execute("SELECT revision, hash FROM edited WHERE event = ? ORDER BY revision", (revision,)).fetchall()
-    removed = db.execute("SELECT -1, id, merged_into FROM class_removed WHERE event = ?", (revision,)).fetchall()
-    for number, was, label in edits:
-        rows.update(struct.pack("<qII", number, was, FORGOTTEN if label is None else label))
-    for train, hashed in left:
-        rows.update(struct.pack("<Q", train) + hashed)
-    for number, was, label in removed:
-        rows.update(struct.pack("<qII", number, was, FORGOTTEN if label is None else label))
+    edits = db.execute("SELECT sample, was, label FROM edit WHERE number = ? ORDER BY sample", (body["number"],)).fetchall()
+    left = db.execute("SELECT revision, hash FROM edited WHERE number = ? ORDER BY revision", (body["number"],)).fetchall()
+    removed = db.execute("SELECT -1, id, ifnull(merged_into, -1) FROM class_removed WHERE event = ?", (revision,)).fetchall()
+    parts = ([struct.pack("<qIi", *row) for row in edits], [struct.pack("<Q", train) + hashed for train, hashed in left],
+             [struct.pack("<qIi", *row) for row in removed])
+    rows = hashlib.sha256(b"".join(hashlib.sha256(b"".join(part)).digest() for part in parts))
     need(len(edits) == body["samples"] and rows.hexdigest() == body["rows"], f"revision {revision}: its rows were changed")
 
 
@@ -119,11 +120,13 @@ def read_state(data: bytes) -> SimpleNamespace:
     state.classes = [s.text() for _ in range(s.get("I"))]
     n = len(state.classes)
     state.tally = dict(zip(("samples", "correct", "loss_sum"), s.get("QQd")))
-    recent = s.array("<u2, <u2, <f4", s.get("I"))  # label, predicted, loss
+    recent = s.array("<u2, <u2, <f4, <f4", s.get("I"))  # label, predicted, loss, p
     state.tally["recent"] = {"samples": len(recent), "correct": int((recent["f0"] == recent["f1"]).sum())}
     state.tally["confusion"] = s.array("<u4", n * n).reshape(n, n).tolist()  # row: label; column: predicted
     _, _, _, _, alarms = s.get("QdddQ")  # of the drift detector
     state.tally["alarms"] = {"n": alarms, "recent": s.array("<u8", min(alarms, 16)).tolist()}
+    state.looked = s.get("Q")  # step at which the next look at its health is due
+    state.warnings = [s.get("QII") for _ in range(5)]  # since, share, class
     # The replay buffer: each class has `share` slots, the first of them used.
     state.n_input = state.shape["channels"] * state.shape["height"] * state.shape["width"]
     share = min(1000, (16 << 20) // (state.n_input + 16) >> (n - 1).bit_length())
@@ -163,8 +166,8 @@ def check_buffer(db: sqlite3.Connection, state: SimpleNamespace) -> None:
 def read_snapshot(db: sqlite3.Connection) -> tuple[int, SimpleNamespace, dict[str, np.ndarray], str]:
     """The newest of the live lineage: its revision, state, tensors and digest."""
     row = db.execute("""SELECT s.id, s.revision, s.step, s.samples, s.correct, s.digest, s.state, s.chain = event.chain
-                        FROM live_stretch JOIN event ON event.revision BETWEEN live_stretch.first AND live_stretch.last
-                        JOIN snapshot AS s USING (revision) ORDER BY s.revision DESC, s.id DESC LIMIT 1""").fetchone()
+                        FROM live_span JOIN event ON event.revision BETWEEN live_span.first AND live_span.last
+                        JOIN snapshot AS s USING (revision) WHERE NOT s.gone ORDER BY s.revision DESC, s.id DESC LIMIT 1""").fetchone()
     need(row is not None, "there is no snapshot of the live lineage")
     number, revision, step, samples, correct, digest, data, chained = row
     need(chained, f"snapshot {number}: its chain is not that of the log")

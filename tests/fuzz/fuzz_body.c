@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     struct err err;
     if (body_decode(&batch, &source, &rules, &err) != 0) {
         must_tell(&err);
-        must(batch.n == 0 && batch.owned == NULL && batch.labels == NULL && batch.files == NULL);
+        must(batch.n == 0 && batch.owned == NULL && batch.labels == NULL && batch.names.list == NULL &&
+             batch.files == NULL);
     } else {
         unsigned sum = 0;
         must(batch.n >= 1 && batch.n <= rules.images_max);
@@ -41,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
             sum += batch.pixels[i];
         must(sum <= 255u * batch.n * learner->shape.n_input);
         for (uint32_t i = 0; rules.labelled && i < batch.n; i++)
-            must(batch.labels[i] < learner->n_classes);
+            must(batch.labels[i] < batch.names.n);
         for (uint32_t i = 0; batch.files != NULL && i < batch.n; i++)
             must(strnlen(batch.files[i], BODY_FILE_BYTES) < BODY_FILE_BYTES);
     }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "server/formats/dataset.h"
+#include "server/image/image.h"
 #include "tests/fuzz/fuzz.h"
 
 static int file_of(const uint8_t *bytes, size_t n_bytes)
@@ -25,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     struct err err;
     for (int i = 0; i < 2; i++)
         (void)snprintf(paths[i], sizeof paths[i], "/proc/self/fd/%d", fds[i]);
-    if (dataset_open(&dataset, files, 2, &err) != 0) {
+    if (dataset_open(&dataset, files, 2, IMAGE_PIXELS_MAX_DEFAULT, &err) != 0) {
         must_tell(&err);
         must(dataset == NULL);
     } else {

@@ -28,11 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         return 0;
     }
     walk(root, 0);
-    char *text = json_print(root, false);
+    char *text = json_print(root);
     must(text != NULL);
     struct json *back = json_parse(text, strlen(text), &err);
     must(back != NULL);
-    char *again = json_print(back, false);
+    char *again = json_print(back);
     must(again != NULL && strcmp(text, again) == 0);
     free(again);
     free(text);

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         struct text text = {0};
         uint32_t order[8];
         must(request.batch.n >= 1 && request.batch.n <= 16 && request.n_outputs <= OIP_TENSOR_N);
-        size_t n = oip_write_answer(&text, &request, "m", learner, probabilities, 8, order);
+        size_t n = oip_write_response(&text, &request, "m", learner, probabilities, 8, order);
         must(!text.failed && n <= text.n);
         struct json *answer = json_parse(text.bytes, n > 0 ? n : text.n, &err);
         must(answer != NULL);

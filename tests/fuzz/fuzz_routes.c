@@ -52,21 +52,20 @@ static void start(void)
     make_folder(folder, sizeof folder);
     (void)snprintf(path, sizeof path, "%s/m.db", folder);
     must(store_create(&store, path, &create, learner, &err) == 0);
-    config.render_answer = train_render_answer;
     config.snapshot_samples = 40;
     config.keep_snapshots = 2;
     events = events_create(4, &err);
     must(events != NULL);
-    config.note = events_note;
-    config.note_context = events;
+    config.notify = events_notify;
+    config.notify_context = events;
     trainer = trainer_create(store, learner, &config, &err);
     must(trainer != NULL);
     jobs_listen(trainer_jobs(trainer), events_job, events);
     routes = routes_create(trainer, open_to_all, 1 << 16, 16, &err);
     must(routes != NULL);
     routes->events = events;
-    routes->remember = remember_create(20, 3600, &err);
-    must(routes->remember != NULL);
+    routes->prediction_cache = prediction_cache_create(20, 3600, &err);
+    must(routes->prediction_cache != NULL);
 }
 
 /* ---- what http/pending.c does with a request that waits ---- */
@@ -79,7 +78,7 @@ static void post_done(struct http_pending *pending)
     (void)sem_post(&done);
 }
 
-static void wait_for(struct http_pending *pending, struct answer *answer)
+static void wait_for(struct http_pending *pending, struct response *response)
 {
     void (*release)(struct http_pending *) = pending->free;
     must(sem_init(&done, 0, 0) == 0);
@@ -88,7 +87,7 @@ static void wait_for(struct http_pending *pending, struct answer *answer)
     pending->start(pending);
     while (sem_wait(&done) != 0)
         ;
-    pending->finish(pending, answer);
+    pending->finish(pending, response);
     release(pending);
     (void)sem_destroy(&done);
 }
@@ -104,19 +103,20 @@ static void read_some(struct http_stream *stream)
     }
 }
 
-static void look_at(const struct answer *answer)
+static void look_at(const struct response *response)
 {
     struct err err;
-    if (answer->stream != NULL)
-        read_some(answer->stream);
-    must(answer->status >= 200 && answer->status < 500);
-    must(answer->blob != NULL || answer->n_blob == 0);
-    if (answer->blob == NULL && answer->text.n > 0 && answer->type != NULL && strstr(answer->type, "json") != NULL) {
-        size_t n = answer->n_json > 0 ? answer->n_json : answer->text.n;
-        struct json *root = json_parse(answer->text.bytes, n, &err);
+    if (response->stream != NULL)
+        read_some(response->stream);
+    must(response->status >= 200 && response->status < 500);
+    must(response->blob != NULL || response->n_blob == 0);
+    if (response->blob == NULL && response->text.n > 0 && response->type != NULL &&
+        strstr(response->type, "json") != NULL) {
+        size_t n = response->n_json > 0 ? response->n_json : response->text.n;
+        struct json *root = json_parse(response->text.bytes, n, &err);
         must(root != NULL);
-        if (answer->status >= 400) {
-            must(json_number(json_get(root, "status")) == answer->status);
+        if (response->status >= 400) {
+            must(json_number(json_get(root, "status")) == response->status);
             must(json_string(json_get(root, "detail")) != NULL);
         }
         json_free(root);
@@ -127,12 +127,15 @@ static void look_at(const struct answer *answer)
 static void name_prediction(struct request *request)
 {
     static const char one[] = "/predictions/1";
-    struct remembered newest;
+    struct cached_prediction newest;
     struct err err;
     size_t all;
     char renamed[sizeof request->path];
+    struct revision *revision = model_acquire(routes->model);
+    const uint64_t columns = revision->columns;
+    model_release(routes->model, revision);
     if (strncmp(request->path, one, sizeof one - 1) != 0 ||
-        remember_list(routes->remember, REMEMBER_NEWEST, &newest, 1, &all, &err) != 1)
+        prediction_cache_list(routes->prediction_cache, columns, PREDICTION_CACHE_NEWEST, &newest, 1, &all, &err) != 1)
         return;
     int n =
         snprintf(renamed, sizeof renamed, "/predictions/%lld%s", (long long)newest.id, request->path + sizeof one - 1);
@@ -160,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         request.idempotency_key = request.last_event_id = cut(&at, "\n");
     }
     struct text body = {0};
-    struct answer answer = {0};
+    struct response response = {0};
     struct http_pending *pending = NULL;
     struct err err;
     if (method == NULL || target == NULL || request_target(&request, target, &err) != 0)
@@ -171,16 +174,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     name_prediction(&request);
     request.method = method_parse(method);
     request.body = &body;
-    answer_reset(&answer);
-    routes_handle(routes, &request, &answer, &pending);
+    response_reset(&response);
+    routes_handle(routes, &request, &response, &pending);
     if (pending != NULL)
-        wait_for(pending, &answer);
-    look_at(&answer);
-    routes_completed(routes, &request, answer.status, 1);
+        wait_for(pending, &response);
+    look_at(&response);
+    routes_completed(routes, &request, response.status, 1);
     if (++n_asked % LIFE == 0)
         stop();
 out:
-    answer_free(&answer);
+    response_free(&response);
     text_free(&body);
     free(all);
     return 0;

@@ -245,8 +245,11 @@ static inline void write_idx(const char *prefix, uint32_t n, uint32_t seed)
     free(labels);
 }
 
+/* One step a sample, of the image as it is: what a test can count. */
+#define PLAIN "--normalize", "none", "--rehearsal", "0", "--jitter", "0", "--output-rate", "1", "--imprint", "0"
+
 #define SMALL                                                                                                          \
     "--width", "8", "--height", "8", "--kernels", "4", "--kernel-width", "3", "--kernel-height", "3", "--hidden",      \
-        "16", "--classes", "0,1,2", "--rate", "0.3"
+        "16", "--classes", "0,1,2", "--rate", "0.3", PLAIN
 
 #endif

@@ -183,7 +183,7 @@ START_TEST(a_flag_wins_over_a_credential)
 }
 END_TEST
 
-START_TEST(a_bad_credential_is_an_error_and_not_passed_over)
+START_TEST(a_bad_credential_is_an_error_and_not_skipped)
 {
     put_line("convd-write-token", "short");
     ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
@@ -298,16 +298,16 @@ END_TEST
 static unsigned ask(enum access needed, const char *authorization)
 {
     struct request request = {.method = METHOD_POST, .path = "/train", .authorization = authorization};
-    struct answer answer = {0};
+    struct response response = {0};
     unsigned status = 0;
-    if (auth_check(auth, needed, &request, &answer) != 0) {
-        status = answer.status;
-        ck_assert_str_eq(answer.type, ANSWER_PROBLEM);
-        ck_assert_ptr_nonnull(answer.challenge);
-        ck_assert_int_eq(strncmp(answer.challenge, "Bearer ", 7), 0);
-        ck_assert_ptr_null(memmem(answer.text.bytes, answer.text.n, "0123456789abcdef", 16));
+    if (auth_check(auth, needed, &request, &response) != 0) {
+        status = response.status;
+        ck_assert_str_eq(response.type, RESPONSE_PROBLEM);
+        ck_assert_ptr_nonnull(response.challenge);
+        ck_assert_int_eq(strncmp(response.challenge, "Bearer ", 7), 0);
+        ck_assert_ptr_null(memmem(response.text.bytes, response.text.n, "0123456789abcdef", 16));
     }
-    answer_free(&answer);
+    response_free(&response);
     return status;
 }
 
@@ -338,7 +338,7 @@ int main(void)
     tcase_add_test(files, the_same_token_for_both_is_refused);
     tcase_add_test(files, credentials_are_taken_where_there_are_no_flags);
     tcase_add_test(files, a_flag_wins_over_a_credential);
-    tcase_add_test(files, a_bad_credential_is_an_error_and_not_passed_over);
+    tcase_add_test(files, a_bad_credential_is_an_error_and_not_skipped);
     suite_add_tcase(suite, files);
     TCase *grants = tcase_create("grants");
     tcase_add_checked_fixture(grants, enter, leave);

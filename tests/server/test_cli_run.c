@@ -82,7 +82,7 @@ START_TEST(a_wrong_command_line_is_one_line_and_a_hint)
     FAILS(2, "convd: unknown verb \"fly\"\nsee: convd --help\n", "fly");
     FAILS(2, "convd: unknown flag \"--fly\"", "--fly");
     FAILS(2, "the input is missing", "train", "--db", "m.db");
-    FAILS(2, "\"c\" is too much", "train", "a", "b", "c");
+    FAILS(2, "unexpected operand \"c\"", "train", "a", "b", "c");
     FAILS(2, "--rate: rate is fast", "init", "--rate", "fast");
     FAILS(2, "--kernels is \"-1\"", "init", "--kernels", "-1");
     FAILS(2, "--db and --url", "evaluate", "--db", "m.db", "--url", "http://127.0.0.1:1", "a", "b");
@@ -91,7 +91,7 @@ START_TEST(a_wrong_command_line_is_one_line_and_a_hint)
     FAILS(2, "not one of list, take, pin ID, unpin ID, drop ID, activate ID", "snapshots", "burn");
     FAILS(2, "drop takes the id", "snapshots", "drop");
     FAILS(2, "pin takes the id", "snapshots", "pin");
-    FAILS(2, "\"x\" is not the id", "snapshots", "activate", "x");
+    FAILS(2, "\"x\" is not a snapshot id", "snapshots", "activate", "x");
     FAILS(2, "this machine can run:", "verify", "--arith", "abacus", "--db", "m.db");
 }
 END_TEST
@@ -299,8 +299,8 @@ START_TEST(unknown_labels_are_named_and_can_be_added)
 {
     WORKS("init", "--db", "m.db", SMALL, "--classes", "0,x");
     write_idx("", 60, 1);
-    FAILS(1, "no class \"1\", \"2\"; --add-classes adds", "train", "--db", "m.db", "images.idx", "labels.idx");
-    FAILS(1, "no class \"1\", \"2\"", "evaluate", "--db", "m.db", "images.idx", "labels.idx");
+    FAILS(1, "unknown label \"1\", \"2\"; --add-classes adds", "train", "--db", "m.db", "images.idx", "labels.idx");
+    FAILS(1, "unknown label \"1\", \"2\"", "evaluate", "--db", "m.db", "images.idx", "labels.idx");
     WORKS("train", "--db", "m.db", "images.idx", "labels.idx", "--add-classes");
     WORKS("evaluate", "--db", "m.db", "images.idx", "labels.idx", "--json");
     ck_assert_ptr_nonnull(strstr(output, "\"x\""));
@@ -322,7 +322,7 @@ END_TEST
 /* A model so slow that 60,000 images take seconds, and its log growing: the moment to disturb. */
 static pid_t start_long_training(const char *passes)
 {
-    WORKS("init", "--db", "m.db", "--width", "8", "--height", "8", "--hidden", "16384", "--classes", "0,1,2");
+    WORKS("init", "--db", "m.db", "--width", "8", "--height", "8", "--hidden", "4096", "--classes", "0,1,2", PLAIN);
     write_idx("", 60000, 1);
     pid_t pid =
         start(ARGUMENTS("train", "--db", "m.db", "images.idx", "labels.idx", "--passes", passes, "--json", "--quiet"));
@@ -348,7 +348,7 @@ END_TEST
 /* 600 images, of which a pass takes a while: interrupts and kills meet a rehearsal. */
 static pid_t start_long_rehearsal(void)
 {
-    WORKS("init", "--db", "m.db", "--width", "8", "--height", "8", "--hidden", "16384", "--classes", "0,1,2");
+    WORKS("init", "--db", "m.db", "--width", "8", "--height", "8", "--hidden", "4096", "--classes", "0,1,2", PLAIN);
     write_idx("", 600, 1);
     WORKS("train", "--db", "m.db", "images.idx", "labels.idx");
     pid_t pid = start(ARGUMENTS("train", "--db", "m.db", "--passes", "10000", "--decay", "0.9999", "--json"));
@@ -410,10 +410,12 @@ START_TEST(without_files_what_is_for_files_is_refused)
 {
     make_trained();
     FAILS(2, "the input is missing", "train", "--db", "m.db");
-    FAILS(2, "--limit, --batch, --add-classes and --flat are for images", "train", "--db", "m.db", "--passes", "2",
-          "--limit", "5");
-    FAILS(2, "--limit, --batch, --add-classes and --flat are for images", "train", "--db", "m.db", "--passes", "2",
-          "--add-classes");
+    FAILS(2, "--limit, --batch, --add-classes, --flat and --strict need images", "train", "--db", "m.db", "--passes",
+          "2", "--limit", "5");
+    FAILS(2, "--limit, --batch, --add-classes, --flat and --strict need images", "train", "--db", "m.db", "--passes",
+          "2", "--add-classes");
+    FAILS(2, "--limit, --batch, --add-classes, --flat and --strict need images", "train", "--db", "m.db", "--passes",
+          "2", "--strict");
 }
 END_TEST
 
@@ -534,7 +536,7 @@ START_TEST(flags_beside_from_may_fill_in_but_not_contradict)
     FAILS(2, "--kernels is 8, but the file's is 4", "init", "--db", "n.db", "--from", "m.safetensors", "--kernels",
           "8");
     FAILS(2, "--width is 9, but the file's is 8", "init", "--db", "n.db", "--from", "m.safetensors", "--width", "9");
-    FAILS(2, "--classes names 2 classes, but w12 has 3 columns", "init", "--db", "n.db", "--from", "m.safetensors",
+    FAILS(2, "--classes has 2 classes, but w12 has 3 columns", "init", "--db", "n.db", "--from", "m.safetensors",
           "--classes", "a,b");
     WORKS("init", "--db", "n.db", "--from", "m.safetensors", "--kernels", "4", "--rate", "0.01", "--gradient",
           "jacobian", "--classes", "bar,line,slope", "--json");

@@ -63,6 +63,7 @@ START_TEST(training_over_http_is_training_offline_bit_for_bit)
     WORKS("init", "--db", "n.db", SMALL);
     WORKS("train", "--db", "n.db", "images.idx", "labels.idx", "--json");
     double accuracy = output_number("accuracy");
+    double revision = output_number("revision");
     WORKS("verify", "--db", "n.db", "--json");
     output_string(offline, sizeof offline, "digest");
 
@@ -70,6 +71,7 @@ START_TEST(training_over_http_is_training_offline_bit_for_bit)
     ck_assert_double_eq(output_number("samples"), 600);
     ck_assert_double_eq(output_number("step"), 600);
     ck_assert_double_eq_tol(output_number("accuracy"), accuracy, 1e-9);
+    ck_assert_double_eq(output_number("revision"), revision);
     WORKS("evaluate", "--url", url, "images.idx", "labels.idx", "--json");
     output_string(online, sizeof online, "digest");
     ck_assert_str_eq(offline, online);
@@ -87,12 +89,14 @@ START_TEST(later_passes_over_http_are_those_of_a_database_bit_for_bit)
     WORKS("init", "--db", "n.db", SMALL);
     WORKS("train", "--db", "n.db", "images.idx", "labels.idx", "--passes", "4", "--rate", "0.2", "--decay", "0.7",
           "--jitter", "1", "--rotation", "5", "--json");
+    double revision = output_number("revision");
     WORKS("verify", "--db", "n.db", "--json");
     output_string(offline, sizeof offline, "digest");
     WORKS("train", "--url", url, "images.idx", "labels.idx", "--passes", "4", "--rate", "0.2", "--decay", "0.7",
           "--jitter", "1", "--rotation", "5", "--json");
     ck_assert_double_eq(output_number("samples"), 600);
     ck_assert_double_eq(output_number("rehearsed"), 600);
+    ck_assert_double_eq(output_number("revision"), revision);
     ck_assert_double_eq(output_number("passes"), 4);
     ck_assert_double_eq(output_number("steps"), 2400);
     ck_assert_double_eq(output_number("step"), 2400);
@@ -113,7 +117,7 @@ START_TEST(without_files_the_daemon_rehearses_what_it_has_learned)
     ck_assert_double_eq(output_number("rehearsed"), 100);
     ck_assert_double_eq(output_number("passes"), 5);
     ck_assert_double_eq(output_number("step"), 600);
-    FAILS(2, "--passes is at most 1000 with --url", "train", "--url", url, "--passes", "1001");
+    FAILS(2, "with --url, the limit of --passes is 1000", "train", "--url", url, "--passes", "1001");
     FAILS(2, "--arith needs a database", "train", "--url", url, "--passes", "2", "--arith", "portable");
     stop_daemon();
 }
@@ -190,7 +194,7 @@ START_TEST(labels_with_commas_and_other_signs_arrive)
             free(png);
         }
     }
-    FAILS(1, "no class \"100%\"", "train", "--url", url, "d");
+    FAILS(1, "unknown label \"100%\"", "train", "--url", url, "d");
     WORKS("train", "--url", url, "d", "--add-classes", "--json");
     ck_assert_double_eq(output_number("samples"), 60);
     WORKS("evaluate", "--url", url, "d", "--json");
@@ -268,7 +272,7 @@ START_TEST(snapshots_over_http_are_those_of_the_database)
     ck_assert_ptr_nonnull(strstr(output, "dropped snapshot"));
     FAILS(1, "snapshot", "snapshots", "drop", second, "--url", url);
     WORKS("snapshots", "activate", id, "--url", url);
-    ck_assert_ptr_nonnull(strstr(output, "is live again"));
+    ck_assert_ptr_nonnull(strstr(output, "is activated"));
     static char online[OUTPUT_BYTES];
     WORKS("snapshots", "--url", url, "--json");
     struct json *root = output_json();
@@ -518,7 +522,7 @@ START_TEST(an_answer_of_something_else_is_told)
 {
     static const char *const answers[] = {OK_200};
     start_script(answers, 1);
-    FAILS(4, "is a convd of this version there?", "train", "--url", url, "images.idx", "labels.idx");
+    FAILS(4, "is the daemon a convd of this version?", "train", "--url", url, "images.idx", "labels.idx");
     end_script();
 }
 END_TEST

@@ -46,17 +46,17 @@ static unsigned count(const char *text, const char *part)
 
 static void tell_activate(struct events *events, uint64_t target)
 {
-    events_note(events, &(struct note){.kind = NOTE_ACTIVATE, .revision = target + 1, .target = target});
+    events_notify(events, &(struct notice){.kind = NOTICE_ACTIVATE, .revision = target + 1, .target = target});
 }
 
 static void tell_train(struct events *events, uint64_t samples, uint64_t correct)
 {
-    events_note(events, &(struct note){.kind = NOTE_TRAIN,
-                                       .revision = 9,
-                                       .step = 7,
-                                       .samples = samples,
-                                       .correct = correct,
-                                       .loss_sum = 0.5 * (double)samples});
+    events_notify(events, &(struct notice){.kind = NOTICE_TRAIN,
+                                           .revision = 9,
+                                           .step = 7,
+                                           .samples = samples,
+                                           .correct = correct,
+                                           .loss_sum = 0.5 * (double)samples});
 }
 
 START_TEST(a_reader_gets_what_is_told_after_it_came_however_small_its_pieces)

@@ -42,7 +42,7 @@ static const struct {
              "a HEIC")},
     {FILE_OF("\0\0\0\x18"
              "ftypmp42" ENOUGH,
-             "a film")},
+             "a video")},
     {FILE_OF("\0\0\0\x0CJXL \r\n\x87\n" ENOUGH, "a JPEG XL")},
     {FILE_OF("%PDF-1.7\n" ENOUGH, "a PDF")},
     {FILE_OF("PK\x03\x04" ENOUGH, "a zip archive")},
@@ -120,14 +120,14 @@ END_TEST
 START_TEST(faint_images_are_pixels)
 {
     uint8_t image[784];
-    for (unsigned ground = 9; ground < 127; ground++)
+    for (unsigned baseline = 9; baseline < 127; baseline++)
         for (unsigned ink = 9; ink < 127; ink++) {
             for (unsigned i = 0; i < sizeof image; i++)
-                image[i] = (uint8_t)(i % 28 < 9    ? ground
+                image[i] = (uint8_t)(i % 28 < 9    ? baseline
                                      : i % 28 > 12 ? ink
-                                                   : (ground * (12 - i % 28) + ink * (i % 28 - 9)) / 3);
+                                                   : (baseline * (12 - i % 28) + ink * (i % 28 - 9)) / 3);
             if (file_kind(image, sizeof image).sure)
-                ck_abort_msg("%u on %u", ink, ground);
+                ck_abort_msg("%u on %u", ink, baseline);
         }
 }
 END_TEST

@@ -349,60 +349,34 @@ START_TEST(every_float_comes_back_as_itself)
 }
 END_TEST
 
-START_TEST(a_document_is_printed_as_it_was_built)
+START_TEST(a_document_is_printed_indented_for_people)
 {
-    struct json *root = json_object();
-    json_add_string(root, "label", "a\"b\\\n\xC3\xA9\x01");
-    json_add_number(root, "confidence", (double)0.25F);
-    json_add_bool(root, "yes", true);
-    json_add_null(root, "none");
-    json_add_string(root, "missing", NULL);
-    struct json *list = json_add_array(root, "list");
-    json_add_number(list, NULL, 1);
-    json_add_number(json_add_object(list, NULL), "n", 2);
-    char *text = json_print(root, false);
-    ck_assert_str_eq(text, "{\"label\":\"a\\\"b\\\\\\n\xC3\xA9\\u0001\",\"confidence\":0.25,\"yes\":true,\"none\":null,"
-                           "\"missing\":null,\"list\":[1,{\"n\":2}]}");
-    ck_assert_int_eq(json_type(json_get(root, "confidence")), JSON_NUMBER);
-    free(text);
-    json_free(root);
-}
-END_TEST
-
-START_TEST(a_built_document_is_read_back_equal)
-{
-    struct json *root = json_array();
-    json_add_number(root, NULL, (double)0.1F);
-    json_add_string(root, NULL, "\xF0\x9F\x98\x80");
-    char *text = json_print(root, true);
     struct err err = {0};
-    struct json *back = parse(text, &err);
-    ck_assert_msg(back != NULL, "%s", err.text);
-    ck_assert((float)json_number(json_first(back)) == 0.1F);
-    ck_assert_str_eq(json_string(json_next(json_first(back))), "\xF0\x9F\x98\x80");
-    json_free(back);
+    struct json *root = parse("{\"label\":\"a\\\"b\",\"none\":null,\"list\":[1,{\"n\":2.50}]}", &err);
+    char *text = json_print(root);
+    ck_assert_str_eq(
+        text, "{\n\t\"label\":\t\"a\\\"b\",\n\t\"none\":\tnull,\n\t\"list\":\t[1, {\n\t\t\t\"n\":\t2.5\n\t\t}]\n}");
     free(text);
     json_free(root);
 }
 END_TEST
 
-START_TEST(text_cut_within_a_character_is_repaired)
+/* What a verb prints of a document is what the writer wrote in it, if by another exponent. */
+START_TEST(a_number_is_printed_as_the_one_that_was_written)
 {
-    struct json *root = json_array();
-    json_add_string(root, NULL, "ab\xE2\x82");
-    char *text = json_print(root, false);
-    ck_assert_str_eq(text, "[\"ab\xEF\xBF\xBD\xEF\xBF\xBD\"]");
-    free(text);
-    json_free(root);
-}
-END_TEST
-
-START_TEST(adding_to_nothing_is_harmless)
-{
-    json_add_number(json_add_object(NULL, "a"), "b", 1);
-    json_add_string(json_add_array(NULL, NULL), NULL, "x");
-    ck_assert_ptr_null(json_print(NULL, false));
-    json_free(NULL);
+    uint32_t bits = 1;
+    for (int i = 0; i < 100000; i++) {
+        bits = bits * 1664525U + 1013904223U;
+        char digits[JSON_NUMBER_BYTES];
+        const double number = i % 2 == 0 ? (double)bits * 1e-9 : (double)bits * 4096 + 1;
+        json_number_print(digits, number);
+        struct err err = {0};
+        struct json *root = parse(digits, &err);
+        char *text = json_print(root);
+        ck_assert_msg(strtod(text, NULL) == strtod(digits, NULL), "%s became %s", digits, text);
+        free(text);
+        json_free(root);
+    }
 }
 END_TEST
 
@@ -412,30 +386,6 @@ static void *allocate_some(size_t size)
 {
     return allocations_left-- > 0 ? malloc(size) : NULL;
 }
-
-/* Fails the n-th allocation, for every n: the text is NULL each time, until there are enough of them. */
-START_TEST(a_document_that_memory_failed_has_no_text)
-{
-    cJSON_Hooks hooks = {allocate_some, free};
-    cJSON_InitHooks(&hooks);
-    int n = 0;
-    char *text = NULL;
-    for (; n < 100 && text == NULL; n++) {
-        allocations_left = n;
-        struct json *root = json_object();
-        json_add_string(root, "a", "x");
-        json_add_number(json_add_object(root, "b"), "c", 1);
-        json_add_bool(json_add_array(root, "d"), NULL, true);
-        json_add_string(root, "e", "\x80");
-        text = json_print(root, false);
-        json_free(root);
-    }
-    ck_assert_int_gt(n, 10);
-    ck_assert_str_eq(text, "{\"a\":\"x\",\"b\":{\"c\":1},\"d\":[true],\"e\":\"\xEF\xBF\xBD\"}");
-    free(text);
-    cJSON_InitHooks(NULL);
-}
-END_TEST
 
 START_TEST(a_text_that_memory_failed_is_no_syntax_error)
 {
@@ -476,12 +426,9 @@ int main(void)
     tcase_set_timeout(writing, 60); /* a sweep over floats, on whatever machine */
     tcase_add_test(writing, numbers_are_written_as_a_person_would);
     tcase_add_test(writing, every_float_comes_back_as_itself);
-    tcase_add_test(writing, a_document_is_printed_as_it_was_built);
-    tcase_add_test(writing, a_built_document_is_read_back_equal);
-    tcase_add_test(writing, text_cut_within_a_character_is_repaired);
-    tcase_add_test(writing, a_document_that_memory_failed_has_no_text);
+    tcase_add_test(writing, a_document_is_printed_indented_for_people);
+    tcase_add_test(writing, a_number_is_printed_as_the_one_that_was_written);
     tcase_add_test(writing, a_text_that_memory_failed_is_no_syntax_error);
-    tcase_add_test(writing, adding_to_nothing_is_harmless);
     suite_add_tcase(suite, writing);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -27,23 +27,23 @@ static char written[4096];
 
 START_TEST(only_what_is_as_important_as_the_level_is_written)
 {
-    WRITTEN(log_line(LOG_LINE_DEBUG, "a request"));
+    WRITTEN(logger_line(LOG_LINE_DEBUG, "a request"));
     ck_assert_str_eq(written, "");
-    WRITTEN(log_line(LOG_LINE_INFO, "%d news", 3));
+    WRITTEN(logger_line(LOG_LINE_INFO, "%d news", 3));
     ck_assert_str_eq(written, "convd: 3 news\n");
-    log_set_level(LOG_LINE_DEBUG);
-    WRITTEN(log_line(LOG_LINE_DEBUG, "a request"));
+    logger_set_level(LOG_LINE_DEBUG);
+    WRITTEN(logger_line(LOG_LINE_DEBUG, "a request"));
     ck_assert_str_eq(written, "convd: a request\n");
-    log_set_level(LOG_LINE_ERROR);
-    ck_assert(log_takes(LOG_LINE_ERROR) && !log_takes(LOG_LINE_WARNING));
-    WRITTEN(log_line(LOG_LINE_WARNING, "beware"));
+    logger_set_level(LOG_LINE_ERROR);
+    ck_assert(logger_takes(LOG_LINE_ERROR) && !logger_takes(LOG_LINE_WARNING));
+    WRITTEN(logger_line(LOG_LINE_WARNING, "beware"));
     ck_assert_str_eq(written, "");
 }
 END_TEST
 
 START_TEST(control_characters_become_blanks_and_utf8_stays)
 {
-    WRITTEN(log_line(LOG_LINE_ERROR, "%s", "a\nconvd: b\r\x1b[2J\x7f\t0 \xc3\xa4"));
+    WRITTEN(logger_line(LOG_LINE_ERROR, "%s", "a\nconvd: b\r\x1b[2J\x7f\t0 \xc3\xa4"));
     ck_assert_str_eq(written, "convd: a convd: b  [2J  0 \xc3\xa4\n");
 }
 END_TEST
@@ -54,7 +54,7 @@ START_TEST(a_long_line_is_cut_and_ends)
     ck_assert_ptr_nonnull(text);
     memset(text, 'x', 5000);
     text[5000] = '\0';
-    WRITTEN(log_line(LOG_LINE_ERROR, "%s", text));
+    WRITTEN(logger_line(LOG_LINE_ERROR, "%s", text));
     free(text);
     size_t n = strlen(written);
     ck_assert_uint_gt(n, 900);
@@ -66,13 +66,13 @@ END_TEST
 
 START_TEST(levels_have_names_and_a_wrong_one_is_told_them)
 {
-    enum log_priority level = LOG_LINE_INFO;
+    enum logger_priority level = LOG_LINE_INFO;
     struct err err = {0};
-    ck_assert_int_eq(log_level_parse(&level, "warning", &err), 0);
+    ck_assert_int_eq(logger_level_parse(&level, "warning", &err), 0);
     ck_assert_int_eq(level, LOG_LINE_WARNING);
-    ck_assert_int_eq(log_level_parse(&level, "debug", &err), 0);
+    ck_assert_int_eq(logger_level_parse(&level, "debug", &err), 0);
     ck_assert_int_eq(level, LOG_LINE_DEBUG);
-    ck_assert_int_eq(log_level_parse(&level, "loud", &err), -1);
+    ck_assert_int_eq(logger_level_parse(&level, "loud", &err), -1);
     ck_assert_int_eq(err.code, ERR_USAGE);
     ck_assert_ptr_nonnull(strstr(err.text, "error, warning, notice, info or debug"));
     ck_assert_int_eq(level, LOG_LINE_DEBUG);

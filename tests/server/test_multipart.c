@@ -118,7 +118,7 @@ START_TEST(a_form_without_parts_is_empty)
 }
 END_TEST
 
-START_TEST(preamble_and_epilogue_are_passed_over)
+START_TEST(preamble_and_epilogue_are_skipped)
 {
     const char *body =
         "to be ignored\r\n--XX  \r\nContent-Disposition: form-data; name=\"x\"\r\n\r\nc\r\n--XX--\r\nalso\r\n--XX\r\n";
@@ -276,7 +276,7 @@ int main(void)
     tcase_add_test(good, a_content_may_be_binary_with_zeros);
     tcase_add_test(good, an_empty_content_is_a_part);
     tcase_add_test(good, a_form_without_parts_is_empty);
-    tcase_add_test(good, preamble_and_epilogue_are_passed_over);
+    tcase_add_test(good, preamble_and_epilogue_are_skipped);
     tcase_add_test(good, names_are_unescaped_as_browsers_and_curl_escape_them);
     tcase_add_test(good, a_file_s_name_is_not_taken_for_the_field_s);
     tcase_add_test(good, a_boundary_of_seventy_characters_is_taken);

@@ -63,14 +63,14 @@ END_TEST
 /* The problem as its reader would parse it. */
 static struct json *document(const struct err *err)
 {
-    struct answer answer = {0};
-    answer_problem(&answer, err);
+    struct response response = {0};
+    response_problem(&response, err);
     struct err parse_err = {0};
-    struct json *root = json_parse(answer.text.bytes, answer.text.n, &parse_err);
+    struct json *root = json_parse(response.text.bytes, response.text.n, &parse_err);
     ck_assert_msg(root != NULL, "%s", parse_err.text);
-    ck_assert_str_eq(answer.type, ANSWER_PROBLEM);
-    ck_assert_uint_eq((unsigned)json_number(json_get(root, "status")), answer.status);
-    answer_free(&answer);
+    ck_assert_str_eq(response.type, RESPONSE_PROBLEM);
+    ck_assert_uint_eq((unsigned)json_number(json_get(root, "status")), response.status);
+    response_free(&response);
     return root;
 }
 
@@ -134,11 +134,11 @@ START_TEST(every_503_says_when_to_try_again)
 {
     for (int code = ERR_NONE + 1; code < ERR_N; code++) {
         struct err err;
-        struct answer answer = {0};
+        struct response response = {0};
         err_set(&err, (enum err_code)code, "x");
-        answer_problem(&answer, &err);
-        ck_assert_int_eq(answer.retry_after > 0, answer.status == 503);
-        answer_free(&answer);
+        response_problem(&response, &err);
+        ck_assert_int_eq(response.retry_after > 0, response.status == 503);
+        response_free(&response);
     }
 }
 END_TEST

@@ -25,7 +25,7 @@ static void start(uint32_t hidden)
 static void run_well(struct wait *w)
 {
     (void)run(trainer, w);
-    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
+    ck_assert_msg(w->command.status == 0, "%s", w->command.err.text);
     wait_free(w);
 }
 
@@ -43,11 +43,11 @@ static struct wait *train_job(uint32_t n, unsigned pattern)
 /* Begins a rehearsal; returns its id. */
 static int64_t rehearse(uint64_t passes)
 {
-    struct wait *w = wait_create(JOB_REHEARSE);
-    w->job.rehearse.passes = passes;
+    struct wait *w = wait_create(COMMAND_REHEARSE);
+    w->command.rehearse.passes = passes;
     (void)run(trainer, w);
-    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
-    int64_t id = w->job.job_status.id;
+    ck_assert_msg(w->command.status == 0, "%s", w->command.err.text);
+    int64_t id = w->command.job_status.id;
     wait_free(w);
     return id;
 }
@@ -129,7 +129,7 @@ START_TEST(the_same_rehearsal_gives_the_same_bits_however_it_is_cut)
         run_well(train_job(SAMPLES, 1));
         int64_t id = rehearse(50);
         while (i == 1 && status_of(id).state == JOB_STATE_RUNNING) /* others that change nothing, for shorter chunks */
-            run_well(wait_create(JOB_SNAPSHOTS));
+            run_well(wait_create(COMMAND_SNAPSHOTS));
         (void)await_end(id);
         (void)look(digests[i]);
         stop_and_verify();
@@ -141,10 +141,10 @@ END_TEST
 START_TEST(a_rehearsal_of_nothing_is_refused)
 {
     start(8);
-    struct wait *w = run(trainer, wait_create(JOB_REHEARSE));
-    ck_assert_int_eq(w->job.status, -1);
-    ck_assert_int_eq(w->job.err.code, ERR_CONFLICT);
-    ck_assert_ptr_nonnull(strstr(w->job.err.text, "nothing to rehearse"));
+    struct wait *w = run(trainer, wait_create(COMMAND_REHEARSE));
+    ck_assert_int_eq(w->command.status, -1);
+    ck_assert_int_eq(w->command.err.code, ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(w->command.err.text, "nothing to rehearse"));
     ck_assert_uint_eq(jobs_running(jobs), 0);
     wait_free(w);
     stop_and_verify();
@@ -161,9 +161,9 @@ START_TEST(new_samples_are_learned_between_the_chunks)
     uint64_t last = 0;
     for (unsigned i = 0; i < 20; i++) {
         struct wait *w = run(trainer, train_job(1 + i % 3, i));
-        ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
-        ck_assert_uint_gt(w->job.revision, last + (i > 0)); /* at least one chunk came between */
-        last = w->job.revision;
+        ck_assert_msg(w->command.status == 0, "%s", w->command.err.text);
+        ck_assert_uint_gt(w->command.revision, last + (i > 0)); /* at least one chunk came between */
+        last = w->command.revision;
         wait_free(w);
     }
     ck_assert(status_of(id).state == JOB_STATE_RUNNING);
@@ -198,24 +198,24 @@ START_TEST(a_second_rehearsal_is_refused_until_the_first_has_ended)
     start(512);
     run_well(train_job(SAMPLES, 1));
     int64_t id = rehearse(FOREVER);
-    struct wait *second = run(trainer, wait_create(JOB_REHEARSE));
-    ck_assert_int_eq(second->job.err.code, ERR_CONFLICT);
+    struct wait *second = run(trainer, wait_create(COMMAND_REHEARSE));
+    ck_assert_int_eq(second->command.err.code, ERR_CONFLICT);
     wait_free(second);
-    struct wait *cancel = wait_create(JOB_CANCEL);
-    cancel->job.job_id = id;
+    struct wait *cancel = wait_create(COMMAND_CANCEL);
+    cancel->command.job_id = id;
     run_well(cancel);
     ck_assert_int_gt(rehearse(1), id);
     stop_and_verify();
 }
 END_TEST
 
-static int64_t edit(struct edit_ask ask)
+static int64_t edit(struct edit_request ask)
 {
-    struct wait *w = wait_create(JOB_EDIT);
-    w->job.edit = ask;
+    struct wait *w = wait_create(COMMAND_EDIT);
+    w->command.edit = ask;
     (void)run(trainer, w);
-    ck_assert_msg(w->job.status == 0, "%s", w->job.err.text);
-    const int64_t id = w->job.job_status.id;
+    ck_assert_msg(w->command.status == 0, "%s", w->command.err.text);
+    const int64_t id = w->command.job_status.id;
     wait_free(w);
     return id;
 }
@@ -223,10 +223,11 @@ static int64_t edit(struct edit_ask ask)
 /* Ends that job, unless it has ended. */
 static void cancel(int64_t id)
 {
-    struct wait *w = wait_create(JOB_CANCEL);
-    w->job.job_id = id;
+    struct wait *w = wait_create(COMMAND_CANCEL);
+    w->command.job_id = id;
     (void)run(trainer, w);
-    ck_assert(w->job.status == 0 ? status_of(id).state == JOB_STATE_CANCELLED : w->job.err.code == ERR_CONFLICT);
+    ck_assert(w->command.status == 0 ? status_of(id).state == JOB_STATE_CANCELLED
+                                     : w->command.err.code == ERR_CONFLICT);
     wait_free(w);
 }
 
@@ -241,9 +242,9 @@ START_TEST(the_past_is_edited_while_a_rehearsal_runs_and_each_comes_to_its_end)
         run_well(train_job(SAMPLES, i));
     const int64_t id = rehearse(is_long ? 1000 : 50);
     await_steps(id, 1);
-    const int64_t forget = edit((struct edit_ask){.ids = ids, .n = 2, .forget = true});
+    const int64_t forget = edit((struct edit_request){.ids = ids, .n = 2, .forget = true});
     ck_assert(await_end(forget).state == JOB_STATE_DONE);
-    const int64_t merge = edit((struct edit_ask){.removes = true, .from = "a", .label = "c"});
+    const int64_t merge = edit((struct edit_request){.removes = true, .from = "a", .label = "c"});
     ck_assert(await_end(merge).state == JOB_STATE_DONE);
     ck_assert(id < forget && forget < merge);
     if (is_long) {
@@ -266,11 +267,11 @@ START_TEST(either_of_two_jobs_can_be_cancelled)
         run_well(train_job(SAMPLES, i));
     const int64_t id = rehearse(1000);
     await_steps(id, 4 * SAMPLES);
-    int64_t forget = edit((struct edit_ask){.ids = ids, .n = 1, .forget = true});
+    int64_t forget = edit((struct edit_request){.ids = ids, .n = 1, .forget = true});
     cancel(forget);
     ck_assert(status_of(id).state == JOB_STATE_RUNNING);
     ids[0] = 4;
-    forget = edit((struct edit_ask){.ids = ids, .n = 1, .forget = true});
+    forget = edit((struct edit_request){.ids = ids, .n = 1, .forget = true});
     cancel(id);
     ck_assert(status_of(id).state == JOB_STATE_CANCELLED && await_end(forget).state == JOB_STATE_DONE);
     stop_and_verify();
@@ -284,11 +285,11 @@ START_TEST(a_cancelled_rehearsal_keeps_what_it_did)
     run_well(train_job(SAMPLES, 1));
     int64_t id = rehearse(FOREVER);
     await_steps(id, 3);
-    struct wait *cancel = wait_create(JOB_CANCEL);
-    cancel->job.job_id = id;
+    struct wait *cancel = wait_create(COMMAND_CANCEL);
+    cancel->command.job_id = id;
     (void)run(trainer, cancel);
-    ck_assert_msg(cancel->job.status == 0, "%s", cancel->job.err.text);
-    struct job_status job = cancel->job.job_status;
+    ck_assert_msg(cancel->command.status == 0, "%s", cancel->command.err.text);
+    struct job_status job = cancel->command.job_status;
     ck_assert(job.state == JOB_STATE_CANCELLED && job.steps >= 3 && job.steps < job.steps_total);
     ck_assert_uint_eq(look(digest), SAMPLES + job.steps);
     wait_free(cancel);
@@ -305,10 +306,10 @@ START_TEST(what_does_not_run_cannot_be_cancelled)
     int64_t id = rehearse(1);
     (void)await_end(id);
     for (int64_t i = 0; i < 2; i++) {
-        struct wait *cancel = wait_create(JOB_CANCEL);
-        cancel->job.job_id = id + i;
+        struct wait *cancel = wait_create(COMMAND_CANCEL);
+        cancel->command.job_id = id + i;
         (void)run(trainer, cancel);
-        ck_assert_int_eq(cancel->job.err.code, i == 0 ? ERR_CONFLICT : ERR_NOT_FOUND);
+        ck_assert_int_eq(cancel->command.err.code, i == 0 ? ERR_CONFLICT : ERR_NOT_FOUND);
         wait_free(cancel);
     }
     stop_and_verify();
@@ -320,13 +321,13 @@ START_TEST(going_back_to_a_snapshot_ends_the_rehearsal)
     uint8_t then[DIGEST_BYTES], now[DIGEST_BYTES];
     start(512);
     run_well(train_job(SAMPLES, 1));
-    struct wait *taken = run(trainer, wait_create(JOB_SNAPSHOT));
+    struct wait *taken = run(trainer, wait_create(COMMAND_SNAPSHOT));
     (void)look(then);
     run_well(train_job(SAMPLES, 2));
     int64_t id = rehearse(FOREVER);
     await_steps(id, 1);
-    struct wait *activate = wait_create(JOB_ACTIVATE);
-    activate->job.snapshot_id = taken->job.snapshot.id;
+    struct wait *activate = wait_create(COMMAND_ACTIVATE);
+    activate->command.snapshot_id = taken->command.snapshot.id;
     run_well(activate);
     struct job_status job = status_of(id);
     ck_assert(job.state == JOB_STATE_CANCELLED);
@@ -362,8 +363,8 @@ START_TEST(a_quiet_trainer_rehearses_no_more_and_trains_on)
     trainer_quiesce(trainer);
     ck_assert(await_end(id).state == JOB_STATE_CANCELLED);
     run_well(train_job(2, 2));
-    struct wait *late = run(trainer, wait_create(JOB_REHEARSE));
-    ck_assert_int_eq(late->job.err.code, ERR_STOPPING);
+    struct wait *late = run(trainer, wait_create(COMMAND_REHEARSE));
+    ck_assert_int_eq(late->command.err.code, ERR_STOPPING);
     wait_free(late);
     stop_and_verify();
 }
@@ -399,7 +400,7 @@ END_TEST
 START_TEST(what_is_asked_for_is_checked)
 {
     const struct {
-        struct rehearse_ask ask;
+        struct rehearse_options ask;
         const char *pointer;
     } wrong[] = {
         {{.passes = 1, .rate = -1, .decay = 1}, "/rate"},
@@ -412,29 +413,39 @@ START_TEST(what_is_asked_for_is_checked)
         {{.passes = 1, .rate = (double)INFINITY, .decay = 1}, "/rate"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        ck_assert_int_eq(rehearse_ask_check(&wrong[i].ask, &err), -1);
+        ck_assert_int_eq(rehearse_options_check(&wrong[i].ask, &err), -1);
         ck_assert_int_eq(err.code, ERR_VALUE);
         ck_assert_str_eq(err.pointer, wrong[i].pointer);
     }
-    struct rehearse_ask ask = rehearse_ask_default();
-    ck_assert_int_eq(rehearse_ask_check(&ask, &err), 0);
+    struct rehearse_options ask = rehearse_options_default();
+    ck_assert_int_eq(rehearse_options_check(&ask, &err), 0);
 }
 END_TEST
+
+/* As the trainer does: its pictures, into the log, applied. */
+static void append_rehearsal(struct store *store, struct learner *learner, struct event *event)
+{
+    struct rehearse_pictures pictures = {0};
+    ck_assert_int_eq(store_rehearse_read(&pictures, store, learner, event, &err), 0);
+    ck_assert_int_eq(store_append(store, event, &err), 0);
+    ck_assert_int_eq(store_rehearse_apply(learner, event, &pictures, &err), 0);
+    rehearse_pictures_free(&pictures);
+}
 
 START_TEST(each_pass_has_its_own_order_and_a_rate_that_falls)
 {
     struct event create = create_event(8), event;
     struct store *store = NULL;
     struct rehearse_plan plan;
-    struct rehearse_ask ask = rehearse_ask_default();
+    struct rehearse_options ask = rehearse_options_default();
     create.as.create.settings.jitter = 2;
     struct learner *learner = learner_create(&create, NULL, 0, &err);
     ck_assert_int_eq(store_create(&store, path, &create, learner, &err), 0);
     struct wait *w = train_job(SAMPLES, 1);
-    w->job.event.revision = 2;
-    ck_assert_int_eq(learner_apply(learner, &w->job.event, &err), 0);
+    w->command.event.revision = 2;
+    ck_assert_int_eq(learner_apply(learner, &w->command.event, &err), 0);
     ck_assert_int_eq(store_begin(store, &err), 0);
-    ck_assert_int_eq(store_append(store, &w->job.event, &err), 0);
+    ck_assert_int_eq(store_append(store, &w->command.event, &err), 0);
 
     ask.passes = 4;
     ask.rate = 0.5;
@@ -449,8 +460,8 @@ START_TEST(each_pass_has_its_own_order_and_a_rate_that_falls)
     for (uint64_t chunk = 0; !rehearse_over(&plan); chunk++) {
         ck_assert_uint_lt(chunk, 80);
         uint64_t pass = plan.pass, place = plan.place;
-        ck_assert_int_eq(rehearse_chunk(&event, &plan, store, learner, 1 + chunk % 7, &err), 0);
-        ck_assert_int_eq(store_append(store, &event, &err), 0);
+        rehearse_next(&event, &plan, store, learner, learner->step, 1 + chunk % 7);
+        append_rehearsal(store, learner, &event);
         ck_assert(event.as.rehearse.begin == place && event.as.rehearse.n == 20);
         ck_assert_uint_le(event.as.rehearse.end - place, 1 + chunk % 7);
         ck_assert(event.as.rehearse.first_id == 11 && event.as.rehearse.last_id == 30);
@@ -476,16 +487,16 @@ START_TEST(without_a_rate_each_pass_has_that_of_the_model_as_it_begins)
     struct event create = create_event(8), event;
     struct store *store = NULL;
     struct rehearse_plan plan;
-    struct rehearse_ask ask = rehearse_ask_default();
+    struct rehearse_options ask = rehearse_options_default();
     create.as.create.settings.rate = 0.5F;
     create.as.create.settings.decay_steps = SAMPLES;
     struct learner *learner = learner_create(&create, NULL, 0, &err);
     ck_assert_int_eq(store_create(&store, path, &create, learner, &err), 0);
     struct wait *w = train_job(SAMPLES, 1);
-    w->job.event.revision = 2;
-    ck_assert_int_eq(learner_apply(learner, &w->job.event, &err), 0);
+    w->command.event.revision = 2;
+    ck_assert_int_eq(learner_apply(learner, &w->command.event, &err), 0);
     ck_assert_int_eq(store_begin(store, &err), 0);
-    ck_assert_int_eq(store_append(store, &w->job.event, &err), 0);
+    ck_assert_int_eq(store_append(store, &w->command.event, &err), 0);
     ask.passes = 3;
     for (int round = 0; round < 2; round++) {
         const uint64_t before = learner->step / SAMPLES; /* passes that the law has seen */
@@ -493,8 +504,8 @@ START_TEST(without_a_rate_each_pass_has_that_of_the_model_as_it_begins)
         ck_assert_int_eq(rehearse_begin(&plan, &ask, store, learner, &err), 0);
         while (!rehearse_over(&plan)) {
             const uint64_t pass = plan.pass;
-            ck_assert_int_eq(rehearse_chunk(&event, &plan, store, learner, 7, &err), 0);
-            ck_assert_int_eq(store_append(store, &event, &err), 0);
+            rehearse_next(&event, &plan, store, learner, learner->step, 7);
+            append_rehearsal(store, learner, &event);
             const double expected = 0.5 / (double)(before + pass) * (round == 0 ? 1 : pow(0.5, (double)pass - 1));
             ck_assert_msg(event.as.rehearse.rate == (float)expected, "pass %llu: %.9g instead of %.9g",
                           (unsigned long long)pass, (double)event.as.rehearse.rate, expected);

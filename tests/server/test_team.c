@@ -168,7 +168,7 @@ static float *learn(const struct shape *shape, struct team *team, size_t least)
             state = state * 6364136223846793005u + 1442695040888963407u;
             pixels[p] = (uint8_t)(state >> 56);
         }
-        net_forward(arith_choose(NULL), &net, settings.mean, pixels, ws);
+        net_forward(arith_choose(NULL), &net, &settings, pixels, ws);
         net_step(arith_choose(NULL), &net, &settings, i % 10, ws);
     }
     workspace_free(ws);

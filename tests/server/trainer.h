@@ -106,47 +106,63 @@ UNUSED static struct store_verdict leads_to(const uint8_t digest[DIGEST_BYTES])
 /* ---- jobs ---- */
 
 struct wait {
-    struct job job;
+    struct command command;
     struct sample samples[JOB_SAMPLES];
+    struct label names[3]; /* that the samples have: the model's first classes */
+    struct labels labels;
     uint8_t pixels[JOB_SAMPLES][N_INPUT];
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool done;
 };
 
-UNUSED static void on_done(struct job *job)
+UNUSED static void on_done(struct command *command)
 {
-    struct wait *w = job->context;
+    struct wait *w = command->context;
     (void)pthread_mutex_lock(&w->lock);
     w->done = true;
     (void)pthread_cond_signal(&w->wake);
     (void)pthread_mutex_unlock(&w->lock);
 }
 
-UNUSED static struct wait *wait_create(enum job_kind kind)
+UNUSED static struct wait *wait_create(enum command_kind kind)
 {
     struct wait *w = calloc(1, sizeof *w);
     ck_assert_ptr_nonnull(w);
     (void)pthread_mutex_init(&w->lock, NULL);
     (void)pthread_cond_init(&w->wake, NULL);
-    w->job.kind = kind;
-    w->job.done = on_done;
-    w->job.context = w;
-    w->job.rehearse = rehearse_ask_default();
+    w->command.kind = kind;
+    w->command.done = on_done;
+    w->command.context = w;
+    w->command.rehearse = rehearse_options_default();
     return w;
 }
 
 /* To train on n images, which are black and of class 0 so far. */
 UNUSED static struct wait *wait_create_train(uint32_t n)
 {
-    struct wait *w = wait_create(JOB_TRAIN);
+    struct wait *w = wait_create(COMMAND_TRAIN);
     ck_assert_uint_le(n, JOB_SAMPLES);
     for (uint32_t i = 0; i < n; i++)
         w->samples[i].pixels = w->pixels[i];
-    w->job.event.kind = EVENT_TRAIN;
-    w->job.event.as.train.n = n;
-    w->job.event.as.train.samples = w->samples;
-    w->job.bytes = n * N_INPUT;
+    for (uint32_t i = 0; i < 3; i++)
+        w->names[i].text[0] = (char)('a' + i);
+    w->labels = (struct labels){.list = w->names, .n = 3};
+    w->command.labels = &w->labels;
+    w->command.event.kind = EVENT_TRAIN;
+    w->command.event.as.train.n = n;
+    w->command.event.as.train.samples = w->samples;
+    w->command.bytes = n * N_INPUT;
+    return w;
+}
+
+/* All of them have that label, whether or not it is one of a class. */
+UNUSED static struct wait *labelled_as(struct wait *w, const char *label)
+{
+    (void)snprintf(w->names[0].text, sizeof w->names[0].text, "%s", label);
+    w->labels.n = 1;
+    for (uint32_t i = 0; i < w->command.event.as.train.n; i++)
+        w->samples[i].label = 0;
     return w;
 }
 
@@ -162,8 +178,7 @@ UNUSED static void wait_free(struct wait *w)
 {
     (void)pthread_mutex_destroy(&w->lock);
     (void)pthread_cond_destroy(&w->wake);
-    free(w->job.replayed_answer);
-    free(w->job.list);
+    free(w->command.list);
     free(w);
 }
 
@@ -171,7 +186,7 @@ UNUSED static void wait_free(struct wait *w)
 UNUSED static struct wait *run(struct trainer *trainer, struct wait *w)
 {
     struct err err;
-    ck_assert_msg(trainer_submit(trainer, &w->job, &err) == 0, "%s", err.text);
+    ck_assert_msg(trainer_submit(trainer, &w->command, &err) == 0, "%s", err.text);
     await(w);
     return w;
 }

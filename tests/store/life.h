@@ -51,8 +51,9 @@ UNUSED static void live_train(struct life *l, uint32_t n)
     struct model *m = &l->m;
     struct event event = train_event(m->learner->revision + 1, n, 3, m->learner->revision + 1);
     store_next(m->store, &event);
-    must(m, learner_apply(m->learner, &event, &m->err));
     in_group(m, must(m, store_append(m->store, &event, &m->err)));
+    must(m, learner_apply(m->learner, &event, &m->err));
+    store_outcomes(m->store, &event);
     for (uint32_t i = 0; i < n; i++) {
         const struct sample *sample = &event.as.train.samples[i];
         ck_assert_int_le(sample->id, SAMPLES);
@@ -82,7 +83,17 @@ UNUSED static void live_rehearse(struct life *l, int64_t first, uint64_t seed)
     event.as.rehearse.begin = event.as.rehearse.n / 4;
     event.as.rehearse.jitter = 1;
     event.as.rehearse.rotation = 7;
-    must(m, store_rehearse(m->store, m->learner, &event, NULL, NULL, &m->err));
+    must(m, store_rehearse(m->store, m->learner, &event, &m->err));
+    in_group(m, must(m, store_append(m->store, &event, &m->err)));
+    note(l, event);
+}
+
+UNUSED static void live_idle(struct life *l, uint32_t steps)
+{
+    struct model *m = &l->m;
+    struct event event = next_event(m, EVENT_IDLE);
+    event.as.idle.steps = steps;
+    must(m, learner_apply(m->learner, &event, &m->err));
     in_group(m, must(m, store_append(m->store, &event, &m->err)));
     note(l, event);
 }
@@ -113,6 +124,8 @@ UNUSED static void live(struct life *l, bool ways_back)
             live_activate(l, revision - 6);
         else if (revision == 9 || revision == 20)
             live_class(l, revision == 9 ? "d" : "e");
+        else if (revision % 14 == 0)
+            live_idle(l, 40);
         else if (revision % 7 == 0)
             live_rehearse(l, 3, revision);
         else
@@ -240,13 +253,16 @@ UNUSED static void work_in(struct life *l, struct edits *edits, uint64_t step)
     must(m, store_edits_check(m->store, m->learner, edits, NULL, &m->err));
     must(m, store_edits_keep(m->store, edits, &m->err));
     const struct replay_want what = {
-        .target = store_revision(m->store), .ground = edits_first(edits) - 1, .edits = edits};
+        .target = store_revision(m->store), .from = edits_first(edits) - 1, .edits = edits};
     must(m, store_replayer_open(&r, m->store, &what, &m->err));
     while ((status = store_replayer_step(r, step, &m->err)) == 1)
         ;
     ck_assert_msg(status == 0, "%s", m->err.text);
     must(m, store_edits_take_over(m->store, r, edits, &state, &taken, &m->err));
     store_replayer_close(r);
+    while ((status = store_edits_sweep(m->store, 10, &m->err)) == 1)
+        ;
+    ck_assert_msg(status == 0, "%s", m->err.text);
     must(m, store_checkpoint(m->store, true, &m->err));
     ck_assert_uint_eq(state->revision, store_revision(m->store));
     ck_assert_uint_eq(taken.revision, state->revision);

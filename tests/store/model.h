@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/replay/replayer.h"
 #include "store/store.h"
 
 #define UNUSED __attribute__((unused))
@@ -28,7 +29,7 @@
 #ifndef MODEL_STEPS
 #define MODEL_STEPS                                                                                                    \
     5 /* that are made of one sample: its own, and four rehearsals, so that every test of the way back is one
-                       * of the pool, too. A test that does without says 1 before it includes this */
+                       * of the buffer, too. A test that does without says 1 before it includes this */
 #endif
 
 struct model {
@@ -142,7 +143,7 @@ UNUSED static void model_fini(struct model *m)
     ck_assert_msg(rmdir(m->folder) == 0, "%s has something left in it", m->folder);
 }
 
-/* ---- events: applied to the learner first, then appended, as the daemon does ---- */
+/* ---- events: appended, then applied, as the daemon does ---- */
 
 UNUSED static struct event next_event(struct model *m, enum event_kind kind)
 {
@@ -167,8 +168,9 @@ UNUSED static void append_train(struct model *m, uint32_t n, uint64_t seed)
 {
     struct event event = train_event(m->learner->revision + 1, n, m->learner->n_classes, seed);
     store_next(m->store, &event);
-    must(m, learner_apply(m->learner, &event, &m->err));
     must(m, store_append(m->store, &event, &m->err));
+    must(m, learner_apply(m->learner, &event, &m->err));
+    store_outcomes(m->store, &event);
 }
 
 UNUSED static void append_class(struct model *m, enum class_action action, uint32_t index, const char *label)
@@ -209,7 +211,7 @@ UNUSED static struct event rehearse_event(struct model *m, int64_t first, int64_
 UNUSED static void append_rehearse(struct model *m, int64_t first, int64_t last, uint64_t seed)
 {
     struct event event = rehearse_event(m, first, last, seed);
-    must(m, store_rehearse(m->store, m->learner, &event, NULL, NULL, &m->err));
+    must(m, store_rehearse(m->store, m->learner, &event, &m->err));
     must(m, store_append(m->store, &event, &m->err));
 }
 
@@ -271,6 +273,22 @@ UNUSED static void model_reopen(struct model *m)
 }
 
 /* Closes, opens, recovers and compares with the learner in memory. */
+
+/* The state as of that revision. */
+UNUSED static int state_at(struct store *store, uint64_t revision, struct learner **out, struct err *err)
+{
+    const struct replay_want want = {.target = revision};
+    struct store_replayer *replayer;
+    *out = NULL;
+    int status = store_replayer_open(&replayer, store, &want, err);
+    if (status == 0)
+        status = store_replayer_step(replayer, UINT64_MAX, err);
+    if (status == 0)
+        *out = store_replayer_take(replayer);
+    store_replayer_close(replayer);
+    return status;
+}
+
 UNUSED static struct store_recovery recovers(struct model *m)
 {
     struct store_recovery report;
@@ -334,7 +352,7 @@ UNUSED static const char *ask(struct model *m, const char *sql)
 UNUSED static int run_suite(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);
-    /* A model's pool is 20 MB that are hardly touched: from the kernel each time, instead of cleared each time. */
+    /* A model's replay buffer is 20 MB that are hardly touched: from the kernel each time, instead of cleared each time. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 17);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);

@@ -12,13 +12,22 @@
 
 #include "tests/core/run.h"
 
-#define ROUNDS (SLOW_BUILD && !run_exhaustive() ? 40U : 100U)
+#define ROUNDS (run_exhaustive() ? 100U : COARSE ? 15U : 50U)
 #define PAST   64 /* states that the parent keeps, to go back to */
 
-/* The group that begins after `revision`: its last revision. */
+static bool goes_back(uint64_t revision)
+{
+    return mix(revision * 7919) % 16 == 2;
+}
+
+/* The group that begins after `revision`: its last revision. A way back begins one, since no state is made again in a group. */
 static uint64_t group_end(uint64_t revision)
 {
-    return revision + 1 + mix(revision) % 3;
+    const uint64_t last = revision + 1 + mix(revision) % 3;
+    uint64_t end = revision + 1;
+    while (end < last && !goes_back(end + 1))
+        end++;
+    return end;
 }
 
 /* The event of a revision. */
@@ -51,10 +60,8 @@ static struct event event_of(const struct learner *learner)
 
 static void key_of(struct store_key *key, uint64_t revision)
 {
-    static char answer[32];
-    *key = (struct store_key){.revision = revision, .answer = answer};
+    *key = (struct store_key){.revision = revision};
     (void)snprintf(key->key, sizeof key->key, "key %llu", (unsigned long long)revision);
-    (void)snprintf(answer, sizeof answer, "{\"revision\":%llu}", (unsigned long long)revision);
     memset(key->fingerprint, (int)(revision % 251), sizeof key->fingerprint);
 }
 
@@ -68,14 +75,14 @@ static void key_of(struct store_key *key, uint64_t revision)
         }                                                                                                              \
     } while (0)
 
-static void child_apply(struct model *m)
+/* target: the state that a way back leads to. */
+static void child_apply(struct model *m, struct learner *target)
 {
     struct event event = event_of(m->learner);
     if (event.kind == EVENT_ACTIVATE) {
-        struct learner *state;
-        child_must(m, store_state_at(m->store, event.as.activate.revision, NULL, &state, &m->err));
+        child_must(m, target != NULL ? 0 : -1);
         learner_free(m->learner);
-        m->learner = state;
+        m->learner = target;
         m->learner->revision = event.revision;
     } else {
         if (event.kind == EVENT_CLASS)
@@ -84,6 +91,7 @@ static void child_apply(struct model *m)
         child_must(m, learner_apply(m->learner, &event, &m->err));
     }
     child_must(m, store_append(m->store, &event, &m->err));
+    store_outcomes(m->store, &event);
 }
 
 static void child_run(struct model *m, int acknowledge)
@@ -94,9 +102,13 @@ static void child_run(struct model *m, int acknowledge)
     for (uint64_t group = 1;; group++) {
         struct store_key key;
         uint64_t end = group_end(m->learner->revision);
+        const struct event first = event_of(m->learner);
+        struct learner *target = NULL;
+        if (first.kind == EVENT_ACTIVATE)
+            child_must(m, state_at(m->store, first.as.activate.revision, &target, &m->err));
         child_must(m, store_begin(m->store, &m->err));
         while (m->learner->revision < end)
-            child_apply(m);
+            child_apply(m, target);
         key_of(&key, end);
         child_must(m, store_put_key(m->store, &key, &m->err));
         child_must(m, store_commit(m->store, &m->err));
@@ -106,7 +118,7 @@ static void child_run(struct model *m, int acknowledge)
             child_must(m, store_checkpoint(m->store, group % 10 == 0, &m->err));
         if (group % 7 == 0) {
             child_must(m, store_snapshot(m->store, m->learner, "interval", NULL, false, NULL, &m->err));
-            child_must(m, store_snapshots_thin(m->store, 3, &m->err));
+            child_must(m, store_snapshots_prune(m->store, 3, &m->err));
         }
     }
 }
@@ -194,13 +206,12 @@ START_TEST(whatever_was_acknowledged_survives_kill_9)
         ck_assert_uint_eq(end, m.learner->revision); /* whole groups */
         fold_to(&fold, m.learner->revision);
         same_state(m.learner, fold.now);
-        ck_assert_uint_eq(report.passed_over, 0);
+        ck_assert_uint_eq(report.skipped, 0);
         if (m.learner->revision > before) {
             key_of(&key, m.learner->revision);
             ck_assert_int_eq(store_find_key(m.store, key.key, &found, &m.err), 1);
-            ck_assert_str_eq(found.answer, key.answer);
+            ck_assert_uint_eq(found.revision, key.revision);
             ck_assert_mem_eq(found.fingerprint, key.fingerprint, sizeof key.fingerprint);
-            free(found.answer);
         }
         grown += m.learner->revision > before;
     }

@@ -205,10 +205,10 @@ static bool is_long(void)
     return wish != NULL && strcmp(wish, "all") == 0;
 }
 
-/* Under a sanitizer, where each takes ten times as long, a quarter of the bytes. */
+/* Under a sanitizer, where each takes ten times as long, a tenth of the bytes. */
 static size_t thinned(void)
 {
-    return SLOW_BUILD && !is_long() && !run_exhaustive() ? 4 : 1;
+    return is_long() || run_exhaustive() ? 1 : COARSE ? 10 : 2;
 }
 
 /* libcheck cannot tell of a test that took more than an hour. */

@@ -36,6 +36,16 @@ static void make_model(struct model *m)
     train(m, 6, 4);
 }
 
+static int look_again(struct model *m, struct edits *edits, size_t *n_void)
+{
+    struct edits_look *look;
+    if (store_edits_look_open(&look, m->store, m->learner, edits, &m->err) != 0)
+        return -1;
+    const int status = store_edits_look_step(look, SIZE_MAX, n_void, &m->err);
+    store_edits_look_close(look);
+    return status;
+}
+
 /* What is to be done, looked up; or what was accepted before, looked up again. */
 static int look_up(struct edits *edits, struct model *m, enum change change)
 {
@@ -53,7 +63,7 @@ static int look_up(struct edits *edits, struct model *m, enum change change)
                    ? -1
                    : 0;
     if (kept)
-        return store_edits_check_again(m->store, m->learner, edits, &n_void, &m->err);
+        return look_again(m, edits, &n_void);
     for (int64_t id = FORGOTTEN; id < 24; id += 7)
         must(m, edits_put(edits, &(struct edit){.id = id, .label = id == FORGOTTEN ? EDIT_FORGET : 2}, &m->err));
     return store_edits_check(m->store, m->learner, edits, NULL, &m->err) != 0 ||
@@ -70,11 +80,11 @@ static int take_over(struct model *m, enum change change)
     struct learner *state = NULL;
     const bool pin = true;
     if (change == AMEND)
-        return store_snapshot_amend(m->store, SNAPSHOT, &pin, NOTE, &(struct store_snapshot){0}, &m->err);
+        return store_snapshot_update(m->store, SNAPSHOT, &pin, NOTE, &(struct store_snapshot){0}, &m->err);
     int status = look_up(&edits, m, change);
     if (status == 0) {
         const struct replay_want want = {.target = store_revision(m->store),
-                                         .ground = edits_first(&edits) - 1,
+                                         .from = edits_first(&edits) - 1,
                                          .from_origin = edits_first(&edits) == 1,
                                          .edits = &edits};
         status = store_replayer_open(&r, m->store, &want, &m->err);
@@ -92,12 +102,21 @@ static int take_over(struct model *m, enum change change)
     return 0;
 }
 
+/* What is left to be done then, or after a crash in the midst of it. */
+static int sweep_out(struct model *m)
+{
+    int status;
+    while ((status = store_edits_sweep(m->store, 2, &m->err)) == 1)
+        ;
+    return status == 0 ? store_checkpoint(m->store, true, &m->err) : -1;
+}
+
 /* All of it, as the daemon does. An error may also be of after the take-over. */
 static int make(struct model *m, enum change change)
 {
     if (take_over(m, change) != 0)
         return -1;
-    return change == AMEND ? 0 : store_checkpoint(m->store, true, &m->err);
+    return change == AMEND ? 0 : sweep_out(m);
 }
 
 static struct learner *recovered(struct model *m)
@@ -206,7 +225,7 @@ static const struct fault_plan plans[] = {
 /* The first few, then one in so many, beginning elsewhere in each sweep. CONVD_TEST_EXHAUSTIVE=1: every one. */
 static unsigned next_call(unsigned at, unsigned shift)
 {
-    const unsigned stride = run_exhaustive() ? 1 : SLOW_BUILD ? 13 : 2;
+    const unsigned stride = run_exhaustive() ? 1 : COARSE ? 41 : 5;
     return at < 5 ? at + 1 : at == 5 ? 6 + shift % stride : at + stride;
 }
 
@@ -243,7 +262,7 @@ static bool change_with_fault(const struct image *image, struct model *m, const 
         if (!is_done(m, goal, change))
             must(m, make(m, change));
         else
-            must(m, store_checkpoint(m->store, true, &m->err));
+            must(m, sweep_out(m));
     }
     fault_disarm();
     is_whole(m, goal, change, at % 16 == 1);
@@ -314,7 +333,7 @@ static int start(struct model *m, enum change change)
         return -1;
     const bool wanted = kept.n > 0 || kept.removes;
     edits_fini(&kept);
-    return wanted ? make(m, change) : store_checkpoint(m->store, true, &m->err);
+    return wanted ? make(m, change) : sweep_out(m);
 }
 
 static bool start_with_fault(const struct image *image, struct model *m, const struct goal *goal, enum change change,
@@ -337,27 +356,40 @@ static bool start_with_fault(const struct image *image, struct model *m, const s
     return met;
 }
 
-/* The files as they are when the change was accepted, or was in the log already, and the machine crashed then. */
+/* How far a change was when the machine crashed. */
+enum crash { ACCEPTED, TAKEN_OVER, SWEEPING, N_CRASHES };
+
+static int go_until(struct model *m, enum change change, enum crash crash)
+{
+    struct edits edits = {0};
+    int status = crash == ACCEPTED ? look_up(&edits, m, change) : take_over(m, change);
+    for (int i = 0; status == 0 && crash == SWEEPING && i < 3; i++) /* snapshots, and some of the samples */
+        status = store_edits_sweep(m->store, 2, &m->err) == 1 ? 0 : -1;
+    edits_fini(&edits);
+    return status;
+}
+
+/* The files as they were then. */
 START_TEST(a_start_takes_up_what_was_accepted_whatever_call_fails)
 {
     static const enum change changes[] = {FORGET, MERGE, DELETE_FIRST};
-    const enum change change = changes[_i / 2];
+    static const char *const crashes[] = {"start, accepted", "start, taken over", "start, sweeping"};
+    const enum change change = changes[_i / N_CRASHES];
+    const enum crash crash = (enum crash)(_i % N_CRASHES);
     unsigned n[N_KINDS] = {0};
     struct model m;
     struct image image, crashed;
     struct goal goal;
-    struct edits edits = {0};
     make_model(&m);
     image_take(&image, &m);
     goal_init(&goal, &image, &m, change);
     image_put(&image, &m);
     start_again(&m);
-    must(&m, _i % 2 == 0 ? look_up(&edits, &m, change) : take_over(&m, change));
-    edits_fini(&edits);
+    must(&m, go_until(&m, change, crash));
     image_take(&crashed, &m);
     for (int plan = 0; plan < N_PLANS; plan++)
         n[plans[plan].kind] += sweep(start_with_fault, &crashed, &m, &goal, change, plan);
-    report(_i % 2 == 0 ? "start, accepted" : "start, taken over", n);
+    report(crashes[crash], n);
     ck_assert(n[FAULT_WRITE] >= 5 && n[FAULT_SYNC] >= 1 && n[FAULT_TRUNCATE] >= 2 && n[FAULT_READ] >= 3 &&
               n[FAULT_OPEN] >= 4 && n[FAULT_SIZE] >= 4 && n[FAULT_LOCK] >= 4);
     goal_fini(&goal);
@@ -373,7 +405,7 @@ int main(void)
     TCase *t = tcase_create("edit faults");
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, a_change_of_the_past_is_made_whole_or_not_at_all, 0, N_CHANGES);
-    tcase_add_loop_test(t, a_start_takes_up_what_was_accepted_whatever_call_fails, 0, 6);
+    tcase_add_loop_test(t, a_start_takes_up_what_was_accepted_whatever_call_fails, 0, 3 * N_CRASHES);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

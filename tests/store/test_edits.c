@@ -361,7 +361,7 @@ START_TEST(the_log_may_grow_while_the_past_is_rebuilt)
     want(&l, &edits, 40, (l.samples[40].label + 1) % 3);
     must(m, store_edits_check(m->store, m->learner, &edits, NULL, &m->err));
     const struct replay_want what = {
-        .target = store_revision(m->store), .ground = edits_first(&edits) - 1, .edits = &edits};
+        .target = store_revision(m->store), .from = edits_first(&edits) - 1, .edits = &edits};
     must(m, store_replayer_open(&r, m->store, &what, &m->err));
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(store_replayer_step(r, 5, &m->err), 1);
@@ -399,7 +399,7 @@ START_TEST(every_revision_can_be_visited_as_the_edited_log_has_it)
         struct learner *state;
         l.n_events = revision;
         struct learner *hand = by_hand(&l);
-        must(&l.m, store_state_at(l.m.store, revision, NULL, &state, &l.m.err));
+        must(&l.m, state_at(l.m.store, revision, &state, &l.m.err));
         same_state(state, hand);
         learner_free(state);
         learner_free(hand);
@@ -418,7 +418,7 @@ START_TEST(a_model_that_goes_back_to_before_an_edit_is_still_edited)
     want(&l, &edits, 20, EDIT_FORGET);
     want(&l, &edits, 8, 4);
     work_in(&l, &edits, 6);
-    must(&l.m, store_state_at(l.m.store, 17, NULL, &then, &l.m.err));
+    must(&l.m, state_at(l.m.store, 17, &then, &l.m.err));
     learner_free(l.past[17]);
     l.past[17] = then;
     must(&l.m, store_begin(l.m.store, &l.m.err));

@@ -70,6 +70,7 @@ START_TEST(samples_get_consecutive_ids)
     store_next(m.store, &event);
     must(&m, learner_apply(m.learner, &event, &m.err));
     in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+    store_outcomes(m.store, &event);
     for (uint32_t i = 0; i < 3; i++)
         ck_assert_int_eq(event.as.train.samples[i].id, 3 + i);
     model_fini(&m);
@@ -124,6 +125,7 @@ START_TEST(the_time_of_an_event_is_kept_and_given_where_there_is_none)
     store_next(m.store, &event);
     must(&m, learner_apply(m.learner, &event, &m.err));
     in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+    store_outcomes(m.store, &event);
     ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 1"), "1700000000000000");
     ck_assert_int_ge(strtoll(ask(&m, "SELECT created_us FROM event WHERE revision = 2"), NULL, 10), earliest);
     ck_assert_str_eq(ask(&m, "SELECT created_us FROM event WHERE revision = 3"), "123456789");
@@ -150,9 +152,11 @@ START_TEST(the_bodies_are_json_that_people_can_read)
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 3"),
                      "{\"action\":\"add\",\"index\":3,\"label\":\"it's \\\"new\\\"\"}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 4"),
-                     "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"gradient\":\"jacobian\","
+                     "{\"settings\":{\"rate\":0.05,\"mean\":0.13,\"seed\":9007199254740991,\"normalize\":\"none\","
+                     "\"gradient\":\"jacobian\","
                      "\"fit\":\"contain\",\"invert\":\"never\",\"rehearsal\":4.0,\"jitter\":1.0,\"rotation\":10.0,"
-                     "\"decay_steps\":0.0,\"clip\":0.0}}");
+                     "\"decay_steps\":0.0,\"clip\":0.0,\"imprint\":0.0,\"rehearsal_first\":0.0,\"output_rate\":1.0,"
+                     "\"rehearsal_idle\":0.0}}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"),
                      "{\"first\":1,\"last\":2,\"n\":2,\"seed\":77,\"begin\":0,\"end\":2,\"rate\":0.05,\"jitter\":0.0,"
                      "\"rotation\":0.0}");
@@ -180,7 +184,7 @@ START_TEST(settings_come_back_exactly)
     must(&m, store_commit(m.store, &m.err));
     for (uint32_t i = 0; i < n; i++) {
         struct learner *state;
-        must(&m, store_state_at(m.store, 2 + i, NULL, &state, &m.err));
+        must(&m, state_at(m.store, 2 + i, &state, &m.err));
         ck_assert_mem_eq(&state->settings.rate, &rates[i], sizeof(float));
         ck_assert_uint_eq(state->settings.seed, 9007199254740991U);
         learner_free(state);
@@ -227,7 +231,7 @@ START_TEST(the_views_show_what_the_live_model_was_trained_on)
     train(&m, 3, 2); /* revision 3, samples 3 4 5: left behind */
     in_group(&m, append_activate(&m, two));
     train(&m, 1, 3); /* revision 5, sample 6 */
-    ck_assert_str_eq(ask(&m, "SELECT group_concat(first || '-' || last, ' ') FROM live_stretch"), "4-5 1-2");
+    ck_assert_str_eq(ask(&m, "SELECT group_concat(first || '-' || last, ' ') FROM live_span"), "4-5 1-2");
     ck_assert_str_eq(ask(&m, "SELECT group_concat(id, ' ') FROM (SELECT id FROM labelled_sample ORDER BY id)"),
                      "1 2 6");
     ck_assert_str_eq(ask(&m, "SELECT count(*) FROM labelled_sample JOIN class ON class.label = label_text"
@@ -268,8 +272,6 @@ static struct store_key make_key(const char *text, uint64_t revision)
     struct store_key key = {.revision = revision};
     (void)snprintf(key.key, sizeof key.key, "%s", text);
     memset(key.fingerprint, 0xa5, sizeof key.fingerprint);
-    static char answer[] = "{\"accepted\":1}";
-    key.answer = answer;
     return key;
 }
 
@@ -286,10 +288,26 @@ START_TEST(a_key_is_durable_with_its_event)
     ck_assert_int_eq(store_find_key(m.store, "k '1'", &found, &m.err), 1);
     ck_assert_mem_eq(found.fingerprint, key.fingerprint, sizeof key.fingerprint);
     ck_assert_uint_eq(found.revision, 2);
-    ck_assert_str_eq(found.answer, key.answer);
     ck_assert_str_eq(found.key, key.key);
-    free(found.answer);
     ck_assert_int_eq(store_find_key(m.store, "k '2'", &found, &m.err), 0);
+    model_fini(&m);
+}
+END_TEST
+
+START_TEST(what_an_event_came_to_is_told_whole_or_not_at_all)
+{
+    struct model m;
+    struct store_trained told, again;
+    model_init(&m);
+    train(&m, 5, 1);
+    must(&m, store_trained(m.store, 2, &told, &m.err));
+    ck_assert(told.n == 5 && told.first_id == 1 && told.last_id == 5 && told.step == m.learner->step && told.loss > 0);
+    model_reopen(&m);
+    must(&m, store_trained(m.store, 2, &again, &m.err));
+    ck_assert(again.step == told.step && again.correct == told.correct && again.loss == told.loss);
+    tamper(&m, "DELETE FROM outcome WHERE sample = 4");
+    must(&m, store_open(&m.store, m.path, false, &m.err));
+    must_fail(&m, ERR_DB_CORRUPT, store_trained(m.store, 2, &again, &m.err));
     model_fini(&m);
 }
 END_TEST
@@ -352,7 +370,6 @@ static bool has_key(struct model *m, const char *text)
     struct store_key found;
     const int status = store_find_key(m->store, text, &found, &m->err);
     ck_assert_int_ge(status, 0);
-    free(found.answer);
     return status == 1;
 }
 
@@ -528,6 +545,7 @@ int main(void)
     TCase *keys = tcase_create("keys");
     tcase_set_timeout(keys, 60);
     tcase_add_test(keys, a_key_is_durable_with_its_event);
+    tcase_add_test(keys, what_an_event_came_to_is_told_whole_or_not_at_all);
     tcase_add_test(keys, a_key_goes_with_the_group_that_was_rolled_back);
     tcase_add_test(keys, a_key_that_is_there_refuses_the_group);
     tcase_add_test(keys, old_keys_are_forgotten_and_young_ones_stay);

@@ -38,7 +38,6 @@ static int settle(struct model *m, struct learner *before, int status)
 static int do_group(struct model *m)
 {
     struct learner *before = learner_dup(m->learner, true, &m->err);
-    char answer[] = "{\"accepted\":40}";
     if (before == NULL)
         return -1;
     struct event event = prepared;
@@ -46,7 +45,7 @@ static int do_group(struct model *m)
     struct event add = {.kind = EVENT_CLASS,
                         .revision = event.revision + 2,
                         .as.class_ = {.action = CLASS_ADD, .index = m->learner->n_classes}};
-    struct store_key key = {.revision = add.revision, .answer = answer};
+    struct store_key key = {.revision = add.revision};
     tune.as.tune.settings.rate = 0.01F * (float)(1 + turn % 9);
     (void)snprintf(add.as.class_.label, sizeof add.as.class_.label, "class %llu", (unsigned long long)turn);
     (void)snprintf(key.key, sizeof key.key, "key %llu", (unsigned long long)turn);
@@ -58,6 +57,8 @@ static int do_group(struct model *m)
          learner_apply(m->learner, &add, &m->err) != 0 || store_append(m->store, &add, &m->err) != 0 ||
          store_put_key(m->store, &key, &m->err) != 0 || store_commit(m->store, &m->err) != 0))
         status = -1;
+    if (status == 0)
+        store_outcomes(m->store, &event);
     return settle(m, before, status);
 }
 
@@ -66,7 +67,7 @@ static int do_activate(struct model *m)
     struct learner *state = NULL;
     struct event event = {.kind = EVENT_ACTIVATE, .revision = m->learner->revision + 1};
     event.as.activate.revision = 3; /* the line stays as short as it is */
-    if (store_state_at(m->store, event.as.activate.revision, NULL, &state, &m->err) != 0)
+    if (state_at(m->store, event.as.activate.revision, &state, &m->err) != 0)
         return -1;
     if (store_begin(m->store, &m->err) != 0 || store_append(m->store, &event, &m->err) != 0 ||
         store_commit(m->store, &m->err) != 0) {
@@ -106,7 +107,6 @@ static int do_look(struct model *m)
         status = store_sample_range(m->store, &first, &last, &n_samples, &m->err);
     if (status == 0)
         status = store_sample(m->store, first, &label, pixels, sizeof pixels, &m->err) == 1 ? 0 : -1;
-    free(key.answer);
     learner_free(state);
     free(list);
     return status;
@@ -118,7 +118,7 @@ static int rebuild(struct model *m, struct edits *edits)
     struct store_replayer *r = NULL;
     struct learner *state = NULL;
     const struct replay_want want = {.target = store_revision(m->store),
-                                     .ground = edits_first(edits) - 1,
+                                     .from = edits_first(edits) - 1,
                                      .from_origin = edits_first(edits) == 1,
                                      .edits = edits};
     int status = store_replayer_open(&r, m->store, &want, &m->err);
@@ -176,13 +176,13 @@ static int do_amend(struct model *m)
     struct store_snapshot was, is;
     if (store_snapshot_find(m->store, 2, &was, &m->err) != 0)
         return -1;
-    const int status = store_snapshot_amend(m->store, 2, &pinned, was.note[0] == 'a' ? "b" : "a", &is, &m->err);
+    const int status = store_snapshot_update(m->store, 2, &pinned, was.note[0] == 'a' ? "b" : "a", &is, &m->err);
     return status != 0 || (is.pinned == pinned && is.note[0] != was.note[0]) ? status : -1;
 }
 
 static int do_thin(struct model *m)
 {
-    return store_snapshots_thin(m->store, 2, &m->err);
+    return store_snapshots_prune(m->store, 2, &m->err);
 }
 
 static int do_upkeep(struct model *m)
@@ -236,7 +236,7 @@ static void check_recovered(struct model *m, uint64_t revision)
 static unsigned long next_allocation(unsigned long n)
 {
     const char *wish = getenv("ALLOCATION_STEP");
-    return n < 30 ? n + 1 : n + (wish != NULL ? strtoul(wish, NULL, 10) : 13);
+    return n < 30 ? n + 1 : n + (wish != NULL ? strtoul(wish, NULL, 10) : 29);
 }
 
 /* Runs what for n = 1, 2, .. until none is refused any more. Returns how many were refused. */

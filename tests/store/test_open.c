@@ -217,7 +217,7 @@ START_TEST(a_file_without_its_tables_is_damaged)
 {
     struct model m;
     model_init(&m);
-    tamper(&m, "PRAGMA foreign_keys = OFF; DROP VIEW labelled_sample; DROP VIEW live_stretch; DROP TABLE event");
+    tamper(&m, "PRAGMA foreign_keys = OFF; DROP VIEW labelled_sample; DROP VIEW live_span; DROP TABLE event");
     must_fail(&m, ERR_DB_CORRUPT, store_open(&m.store, m.path, false, &m.err));
     model_fini(&m);
 }
@@ -395,7 +395,7 @@ START_TEST(a_read_only_store_writes_nothing)
     must_fail(&m, ERR_DB_READONLY, store_begin(m.store, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_snapshot(m.store, m.learner, "request", NULL, false, &s, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_snapshot_drop(m.store, 1, &m.err));
-    must_fail(&m, ERR_DB_READONLY, store_snapshots_thin(m.store, 1, &m.err));
+    must_fail(&m, ERR_DB_READONLY, store_snapshots_prune(m.store, 1, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_expire_keys(m.store, 0, 0, &m.err));
     must_fail(&m, ERR_DB_READONLY, store_checkpoint(m.store, true, &m.err));
     verifies(&m);

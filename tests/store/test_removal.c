@@ -14,7 +14,7 @@ static void remove_class(struct life *l, uint32_t removed, uint32_t into)
     must(m, store_edits_kept(m->store, &kept, &m->err));
     ck_assert(kept.removes && kept.removed == removed && kept.into == into && kept.n == 0);
     const struct replay_want what = {.target = store_revision(m->store),
-                                     .ground = edits_first(&edits) - 1,
+                                     .from = edits_first(&edits) - 1,
                                      .from_origin = edits_first(&edits) == 1,
                                      .edits = &edits};
     must(m, store_replayer_open(&r, m->store, &what, &m->err));
@@ -23,6 +23,9 @@ static void remove_class(struct life *l, uint32_t removed, uint32_t into)
     ck_assert_msg(status == 0, "%s", m->err.text);
     must(m, store_edits_take_over(m->store, r, &edits, &state, NULL, &m->err));
     store_replayer_close(r);
+    while ((status = store_edits_sweep(m->store, 10, &m->err)) == 1)
+        ;
+    ck_assert_msg(status == 0, "%s", m->err.text);
     must(m, store_checkpoint(m->store, true, &m->err));
     must(m, store_edits_kept(m->store, &kept, &m->err));
     ck_assert(!kept.removes);
@@ -167,6 +170,27 @@ START_TEST(a_class_whose_number_had_another_meaning_stays)
 }
 END_TEST
 
+/* Where the other class could not have been from the beginning of the one that is merged, whether or not that had a sample so early. */
+START_TEST(a_class_is_merged_into_one_that_could_have_been_as_long)
+{
+    static struct life l;
+    struct edits edits = {0};
+    life_init(&l);
+    live_class(&l, "d");
+    live_class(&l, "e");
+    in_group(&l.m, append_class(&l.m, CLASS_RENAME, 4, "f"));
+    live_class(&l, "e");
+    live_class(&l, "g");
+    for (uint32_t id = 0; id <= 4; id++) {
+        must_fail(&l.m, ERR_CONFLICT, store_edits_remove(l.m.store, l.m.learner, &edits, id, 5, &l.m.err));
+        must_say(&l.m, "\"e\"");
+    }
+    must(&l.m, store_edits_remove(l.m.store, l.m.learner, &edits, 6, 5, &l.m.err));
+    must(&l.m, store_edits_remove(l.m.store, l.m.learner, &edits, 0, 3, &l.m.err));
+    life_fini(&l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("removal");
@@ -177,6 +201,7 @@ int main(void)
     tcase_add_test(t, one_class_after_the_other_can_be_removed);
     tcase_add_test(t, given_first_weights_lose_the_column_of_a_removed_class);
     tcase_add_test(t, a_class_whose_number_had_another_meaning_stays);
+    tcase_add_test(t, a_class_is_merged_into_one_that_could_have_been_as_long);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

@@ -123,7 +123,7 @@ START_TEST(a_snapshot_that_was_left_behind_is_not_a_start)
     train(&m, 5, 3);
     struct store_recovery report = recovers(&m);
     ck_assert_uint_eq(report.snapshot_revision, 1);
-    ck_assert_uint_eq(report.passed_over, 0);
+    ck_assert_uint_eq(report.skipped, 0);
     ck_assert_uint_eq(report.events, 2); /* 2 and 5 */
     learner_free(early);
     verifies(&m);
@@ -158,7 +158,7 @@ START_TEST(every_revision_can_be_visited_after_many_ways_back)
     (void)recovers(&m);
     for (uint64_t revision = 1; revision <= N; revision++) {
         struct learner *state;
-        must(&m, store_state_at(m.store, revision, NULL, &state, &m.err));
+        must(&m, state_at(m.store, revision, &state, &m.err));
         same_state(state, past[revision]);
         learner_free(state);
         learner_free(past[revision]);
@@ -174,8 +174,8 @@ START_TEST(a_revision_that_never_was_cannot_be_visited)
     struct learner *state;
     model_init(&m);
     train(&m, 1, 1);
-    must_fail(&m, ERR_NOT_FOUND, store_state_at(m.store, 3, NULL, &state, &m.err));
-    must_fail(&m, ERR_NOT_FOUND, store_state_at(m.store, 0, NULL, &state, &m.err));
+    must_fail(&m, ERR_NOT_FOUND, state_at(m.store, 3, &state, &m.err));
+    must_fail(&m, ERR_NOT_FOUND, state_at(m.store, 0, &state, &m.err));
     ck_assert_ptr_null(state);
     model_fini(&m);
 }

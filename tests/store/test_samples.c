@@ -77,6 +77,7 @@ START_TEST(a_row_says_what_was_trained_and_what_was_predicted)
     store_next(m.store, &event);
     must(&m, learner_apply(m.learner, &event, &m.err));
     in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+    store_outcomes(m.store, &event);
     must(&m, store_search(m.store, &search, rows, 3, 10, &n, &m.err));
     ck_assert_uint_eq(n, 3);
     for (uint32_t i = 0; i < 3; i++) {
@@ -141,6 +142,7 @@ START_TEST(a_search_between_two_times_takes_both_ends)
         store_next(m.store, &event);
         must(&m, learner_apply(m.learner, &event, &m.err));
         in_group(&m, must(&m, store_append(m.store, &event, &m.err)));
+        store_outcomes(m.store, &event);
     }
     static const struct {
         int64_t from, to;

@@ -88,7 +88,7 @@ static const char *const damages[] = {
     "UPDATE snapshot SET arithmetic = 'convd-0' WHERE id = 2",
 };
 
-START_TEST(a_damaged_snapshot_is_passed_over_and_the_one_before_it_serves)
+START_TEST(a_damaged_snapshot_is_skipped_and_the_one_before_it_serves)
 {
     struct model m;
     struct store_verdict verdict;
@@ -99,7 +99,7 @@ START_TEST(a_damaged_snapshot_is_passed_over_and_the_one_before_it_serves)
     train(&m, 7, 3);
     tamper(&m, damages[_i]);
     struct store_recovery report = recovers(&m);
-    ck_assert_uint_eq(report.passed_over, 1);
+    ck_assert_uint_eq(report.skipped, 1);
     ck_assert_uint_eq(report.snapshot_revision, 1);
     ck_assert_uint_eq(report.events, 3);
     ck_assert_ptr_nonnull(strstr(report.warning, "snapshot 2 of revision"));
@@ -141,12 +141,12 @@ START_TEST(a_flipped_bit_anywhere_in_a_tensor_is_noticed)
         ck_assert_int_eq(sqlite3_blob_close(blob), SQLITE_OK);
         ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
     }
-    ck_assert_uint_eq(recovers(&m).passed_over, 0); /* all put back */
+    ck_assert_uint_eq(recovers(&m).skipped, 0); /* all put back */
     model_fini(&m);
 }
 END_TEST
 
-START_TEST(all_damaged_snapshots_are_passed_over_and_the_log_serves)
+START_TEST(all_damaged_snapshots_are_skipped_and_the_log_serves)
 {
     struct model m;
     model_init(&m);
@@ -155,7 +155,7 @@ START_TEST(all_damaged_snapshots_are_passed_over_and_the_log_serves)
     snapshot(&m);
     tamper(&m, "UPDATE snapshot SET digest = randomblob(32)");
     struct store_recovery report = recovers(&m);
-    ck_assert_uint_eq(report.passed_over, 3);
+    ck_assert_uint_eq(report.skipped, 3);
     ck_assert_int_eq(report.snapshot, 0);
     ck_assert_ptr_nonnull(strstr(report.warning, "snapshot 1 of revision 1"));
     model_fini(&m);
@@ -189,7 +189,7 @@ START_TEST(a_pinned_snapshot_cannot_be_dropped)
 }
 END_TEST
 
-START_TEST(a_snapshot_is_pinned_and_let_go_and_says_so_after_opening_again)
+START_TEST(a_snapshot_is_pinned_and_released_and_says_so_after_opening_again)
 {
     struct model m;
     struct store_snapshot s;
@@ -197,18 +197,18 @@ START_TEST(a_snapshot_is_pinned_and_let_go_and_says_so_after_opening_again)
     model_init(&m);
     train(&m, 7, 1);
     snapshot(&m);
-    must(&m, store_snapshot_amend(m.store, 2, &yes, "the good one", &s, &m.err));
+    must(&m, store_snapshot_update(m.store, 2, &yes, "the good one", &s, &m.err));
     ck_assert(s.pinned && s.id == 2);
     must_fail(&m, ERR_CONFLICT, store_snapshot_drop(m.store, 2, &m.err));
-    must(&m, store_snapshot_amend(m.store, 2, NULL, "still", &s, &m.err));
+    must(&m, store_snapshot_update(m.store, 2, NULL, "still", &s, &m.err));
     (void)recovers(&m);
     must(&m, store_snapshot_find(m.store, 2, &s, &m.err));
     ck_assert(s.pinned);
     ck_assert_str_eq(s.note, "still");
-    must(&m, store_snapshot_amend(m.store, 2, &no, NULL, &s, &m.err));
+    must(&m, store_snapshot_update(m.store, 2, &no, NULL, &s, &m.err));
     ck_assert_str_eq(s.note, "still");
     must(&m, store_snapshot_drop(m.store, 2, &m.err));
-    must_fail(&m, ERR_NOT_FOUND, store_snapshot_amend(m.store, 2, &yes, NULL, &s, &m.err));
+    must_fail(&m, ERR_NOT_FOUND, store_snapshot_update(m.store, 2, &yes, NULL, &s, &m.err));
     model_fini(&m);
 }
 END_TEST
@@ -219,8 +219,8 @@ START_TEST(the_snapshot_of_the_creation_stays_pinned)
     struct store_snapshot s;
     const bool no = false;
     model_init(&m);
-    must_fail(&m, ERR_CONFLICT, store_snapshot_amend(m.store, 1, &no, "x", &s, &m.err));
-    must(&m, store_snapshot_amend(m.store, 1, NULL, "the beginning", &s, &m.err));
+    must_fail(&m, ERR_CONFLICT, store_snapshot_update(m.store, 1, &no, "x", &s, &m.err));
+    must(&m, store_snapshot_update(m.store, 1, NULL, "the beginning", &s, &m.err));
     ck_assert(s.pinned);
     ck_assert_str_eq(ask(&m, "SELECT pinned || note FROM snapshot"), "1the beginning");
     model_fini(&m);
@@ -257,7 +257,7 @@ START_TEST(thinning_keeps_the_newest_and_one_per_power_of_two_of_age)
     for (uint64_t i = 0; i < N; i++) {
         train(&m, 1, i);
         snapshot(&m);
-        must(&m, store_snapshots_thin(m.store, KEEP, &m.err));
+        must(&m, store_snapshots_prune(m.store, KEEP, &m.err));
     }
     must(&m, store_snapshots(m.store, &list, &n, &m.err));
     ck_assert_uint_le(n, KEEP + 10 + 1);
@@ -296,7 +296,7 @@ START_TEST(thinning_never_takes_pinned_ones_nor_the_last_on_the_live_line)
         snapshot(&m); /* left behind */
     }
     in_group(&m, append_activate(&m, three));
-    must(&m, store_snapshots_thin(m.store, 0, &m.err));
+    must(&m, store_snapshots_prune(m.store, 0, &m.err));
     must(&m, store_snapshots(m.store, &list, &n, &m.err));
     ck_assert_uint_ge(n, 3);
     ck_assert(list[0].id == 1 && list[1].id == 2 && list[2].id == 3);
@@ -347,13 +347,13 @@ int main(void)
     tcase_add_test(t, a_snapshot_tells_what_it_is);
     tcase_add_test(t, a_snapshot_gives_its_state_back);
     tcase_add_test(t, tensors_have_the_shapes_that_people_are_told);
-    tcase_add_loop_test(t, a_damaged_snapshot_is_passed_over_and_the_one_before_it_serves, 0,
+    tcase_add_loop_test(t, a_damaged_snapshot_is_skipped_and_the_one_before_it_serves, 0,
                         (int)(sizeof damages / sizeof *damages));
     tcase_add_test(t, a_flipped_bit_anywhere_in_a_tensor_is_noticed);
-    tcase_add_test(t, all_damaged_snapshots_are_passed_over_and_the_log_serves);
+    tcase_add_test(t, all_damaged_snapshots_are_skipped_and_the_log_serves);
     tcase_add_test(t, a_snapshot_can_be_dropped_with_its_tensors);
     tcase_add_test(t, a_pinned_snapshot_cannot_be_dropped);
-    tcase_add_test(t, a_snapshot_is_pinned_and_let_go_and_says_so_after_opening_again);
+    tcase_add_test(t, a_snapshot_is_pinned_and_released_and_says_so_after_opening_again);
     tcase_add_test(t, the_snapshot_of_the_creation_stays_pinned);
     tcase_add_test(t, the_last_snapshot_that_recovery_could_start_from_cannot_be_dropped);
     tcase_add_test(t, thinning_keeps_the_newest_and_one_per_power_of_two_of_age);

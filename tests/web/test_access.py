@@ -43,7 +43,7 @@ def test_every_part_fits_its_window_and_keeps_nobody_out(page: Page, axe, scheme
         page.run("scrollTo(0, 0)")
         assert violations(page, axe) == [], place
         page.picture(f"{place}-{'phone' if mobile else 'wide'}-{scheme}", whole=True)
-    page.go("Seen")
+    page.go("Samples")
     page.click(".tile")
     page.one("dialog")
     assert violations(page, axe) == [], "a sample from near"
@@ -65,5 +65,5 @@ def test_the_keyboard_is_always_seen_to_be_somewhere(page: Page):
                     (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2 && box.bottom > 0 && box.top < innerHeight)];""")
         assert shown, f"{name!r} has the focus, and nobody sees it"
         seen.append(name)
-    for name in ("To the content", "Draw here", "Clear", "Teach 0", "Teach 9", "Kernel 16"):
+    for name in ("Skip to the content", "Draw here", "Clear", "Teach 0", "Teach 9", "Kernel 16"):
         assert any(n.startswith(name) for n in seen), f"{name} cannot be reached"

@@ -7,15 +7,15 @@ READING, WRITING = "reading-token-0123456789", "writing-token-0123456789"
 
 
 def test_parts_have_addresses_and_the_way_back_works(page: Page):
-    page.go("How well")
-    page.says("h1", "How well it does")
-    page.go("Past")
-    page.says("h1", "Its past")
+    page.go("Statistics")
+    page.says("h1", "Statistics")
+    page.go("History")
+    page.says("h1", "History")
     page.driver.back()
-    page.says("h1", "How well it does")
-    page.open("past")
-    page.says("h1", "Its past")
-    assert page.driver.title == "Its past · convd"
+    page.says("h1", "Statistics")
+    page.open("history")
+    page.says("h1", "History")
+    assert page.driver.title == "History · convd"
 
 
 def test_the_theme_is_the_systems_until_one_is_chosen_and_then_stays(page: Page):
@@ -39,9 +39,9 @@ def test_a_daemon_that_goes_and_comes_back_is_noticed_both_times(daemons, open_p
     page.draw(SEVEN)
     page.says(".verdict strong", "7")
     page.daemon.stop()
-    page.says("#status", "does not answer")
+    page.says("#status", "does not respond")
     page.daemon.start()
-    page.says("#status", "learned from")
+    page.says("#status", "training step")
     page.clear()
     page.draw(ONE)
     page.says(".verdict strong", "1")
@@ -60,17 +60,17 @@ def test_a_token_is_asked_for_kept_for_the_visit_and_the_writing_one_where_it_is
 
     def give(token: str) -> None:
         page.one("input[type=password]").send_keys(token)
-        page.press("Use it")
-    page.says("#notices", "This daemon wants a token.")
+        page.press("Use token")
+    page.says("#notices", "convd needs a token.")
     page.picture("token")
     give("not-the-token-0123456789")
-    page.says("#notices", "not known here")
+    page.says("#notices", "not valid")
     give(READING)
     page.draw(SEVEN)
     page.says(".verdict strong", "7")
     page.bar("7").click()
     page.says("#notices", "writing token")
-    page.press("Not now")
+    page.press("Cancel")
     page.says("#notices", "Nothing was changed")
     page.bar("7").click()
     page.says("#notices", "writing token")
@@ -89,7 +89,7 @@ def test_a_daemon_with_no_place_for_one_more_listener_is_asked_instead(daemons, 
         other.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200" in other.recv(4096), "somebody else listens"
         page = open_page(daemon)
-        page.says("#status", "learned from 4,000")
+        page.says("#status", "4,000 training")
         daemon.train("7", digits.one(7).tobytes()).ok()
-        page.says("#status", "learned from 4,001")
+        page.says("#status", "4,001 training")
         assert all("503" in line for line in page.console())

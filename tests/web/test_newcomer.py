@@ -9,7 +9,7 @@ import time
 
 from e2e.daemon import CONVD, ROOT, Daemon, clean_environment
 
-from .page import SEVEN, Page, until
+from .page import SEVEN, Page
 
 STAR = [[(0.5 + 0.34 * math.sin(2 * math.pi * k * 2 / 5), 0.53 - 0.34 * math.cos(2 * math.pi * k * 2 / 5)) for k in range(6)]]
 HEART = [[(0.5 + 0.021 * 16 * math.sin(t) ** 3,
@@ -65,8 +65,6 @@ def test_two_classes_are_taught_by_hand_within_a_minute_of_make_run(daemons, ope
     begun = time.monotonic()
     page = open_page(daemon)
     page.size(1280, 900)
-    page.called("Rehearse 8 past samples with each lesson", "label").click()
-    until(lambda: page.daemon.model()["settings"]["rehearsal"] == 8, "it rehearses")
     for label, lines in (("star", straight(STAR)), ("heart", HEART)):
         teach(page, [moved(lines, *how) for how in HOW], label)
         page.clear()
@@ -92,6 +90,6 @@ def test_two_classes_are_taught_by_hand_within_a_minute_of_make_run(daemons, ope
     page.size(390, 844, mobile=True)
     page.picture("newcomer-phone")
     page.size(1280, 900)
-    page.go("How well")
+    page.go("Statistics")
     page.says(".figures", "samples")
     page.picture("newcomer-stats", whole=True)

@@ -45,7 +45,7 @@ def test_a_new_class_is_taught_by_hand_and_recognised(page: Page):
     page.draw([[(0.1 + 0.7 * x, 0.05 + 0.8 * y) for x, y in line] for line in TRIANGLE])
     page.says(".verdict strong", "triangle")
     page.teach("triangle")
-    page.says(".lessons > li", "It was right")
+    page.says(".lessons > li", "The prediction was right")
     page.clear()
     page.draw(SEVEN)
     page.says(".verdict strong", "7")
@@ -79,7 +79,7 @@ def test_everything_can_be_done_with_keys(page: Page):
 
 def test_a_prediction_is_read_out_and_every_key_of_the_sheet_is_told(page: Page):
     page.draw(SEVEN)
-    until(lambda: "It says 7" in page.run("return document.getElementById('announcer').textContent"), "it is read out")
+    until(lambda: "Prediction: 7" in page.run("return document.getElementById('announcer').textContent"), "it is read out")
     sheet = page.one(".pad canvas")
     assert "Arrow keys" in page.run("return document.getElementById(arguments[0].getAttribute('aria-describedby')).textContent", sheet)
 
@@ -88,23 +88,33 @@ def test_a_picture_that_is_chosen_is_predicted_and_taught(page: Page):
     page.choose(ROOT / "examples" / "digits" / "3.png")
     page.says(".verdict strong", "3")
     page.teach("3")
-    page.says(".lessons", "It was right")
+    page.says(".lessons", "The prediction was right")
 
 
 def test_ink_on_paper_is_noticed_and_turned_over(page: Page, tmp_path):
     digit = numpy.asarray(Image.open(ROOT / "examples" / "digits" / "7.png").convert("L"))
     Image.fromarray(255 - digit).resize((400, 400), Image.Resampling.BICUBIC).convert("RGB").save(tmp_path / "paper.jpg", quality=95)
     page.choose(tmp_path / "paper.jpg")
-    page.press("Set invert to auto")
+    page.press("Set fit to content")
     page.says(".verdict strong", "7")
-    assert page.daemon.model()["settings"]["invert"] == "auto"
+    assert page.daemon.model()["settings"]["fit"] == "content"
+
+
+def test_what_is_like_nothing_that_was_taught_is_told(page: Page, tmp_path):
+    Image.effect_noise((28, 28), 90).save(tmp_path / "noise.png")
+    page.choose(tmp_path / "noise.png")
+    page.says(".answers .hint", "not like anything that was taught")
+    page.clear()
+    page.draw(SEVEN)
+    page.says(".verdict strong", "7")
+    assert page.text(".answers .hint") == "Click the right class to teach it."
 
 
 def test_a_picture_of_one_colour_is_not_taught(page: Page, tmp_path):
     before = page.daemon.model()
     Image.new("RGB", (60, 40), (90, 120, 60)).save(tmp_path / "grass.png")
     page.choose(tmp_path / "grass.png")
-    page.says(".answers .hint", "one colour all over")
+    page.says(".answers .hint", "only one colour")
     page.bar("7").click()
     page.says("#notices", "nothing to learn")
     assert page.daemon.model() == before
@@ -150,3 +160,11 @@ def test_a_large_input_is_explained_when_the_pen_rests(daemons, open_page):
     page.one(".bar.best")
     page.one(".saw")
     until(lambda: page.run("return document.querySelector('.saw canvas').width") == 160, "its input")
+
+
+def test_the_page_says_that_it_is_still_thinking_and_when_it_is_done(page: Page):
+    page.daemon.send_json("PATCH", "/model", {"rehearsal_idle": 1000}).ok()
+    page.daemon.post("/train?labels=" + ",".join("0123456789" * 6), bytes(range(196)) * 4 * 60).ok()
+    page.says("#status", "still thinking: ")
+    page.says("#status", "training steps")
+    assert [j["state"] for j in page.daemon.get("/jobs").ok()["jobs"]] == ["done"]

@@ -1,0 +1,23 @@
+# bench.mk - the figures of docs/figures.md, from one run; bench/NOTES.md has what was measured.
+# Where the peers cannot be installed, bench/run names in its table what it could not compare with.
+
+MNIST     ?= ../shared/data/mnist
+$(BUILD)/bench/bench_core: $(BUILD)/bench/bench_core.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(BUILD)/bench/growth: $(BUILD)/bench/growth.o $(BUILD)/bench/floor.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(BUILD)/bench/bare: $(BUILD)/bench/bare.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS)
+.PHONY: bench
+bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTorch, a bare HTTP handler and the goals (MNIST=DIR)
+	-@scripts/deps bench
+	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
+
+.PHONY: experiments
+experiments: all ## how well it learns, by its own commands, each figure beside its goal: five minutes of one core (MNIST=DIR)
+	-@scripts/deps experiments
+	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/experiments --only learn --long
+
+.PHONY: bench-growth
+bench-growth: $(BUILD)/bench/growth ## how the cost of a multiply-add grows with the geometry
+	$(BUILD)/bench/growth --json $(BUILD)/bench/growth.json

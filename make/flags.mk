@@ -1,0 +1,46 @@
+# flags.mk - how a variant is compiled and linked.
+
+PACKAGES  := libmicrohttpd libcjson sqlite3 spng libjpeg zlib nettle libcurl libsystemd gnutls libutf8proc
+
+# Same bits everywhere: no contraction, no fast-math, in every object that is linked.
+WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wformat=2 -Wstrict-prototypes \
+             -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wundef -Wvla -Werror
+OPT_release := -O2 -g
+# By clang, so that all sources and tests meet its warnings, too.
+OPT_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# libFuzzer's counters beside the sanitizers.
+OPT_fuzz  := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan  := -O1 -g -fsanitize=thread
+OPT_clang := -O2 -g
+OPT_debug := -O0 -g3
+OPT_aarch64 := -O2 -g
+ifneq ($(filter clang asan fuzz,$(VARIANT)),)
+CC        := clang
+endif
+# Tests' own code is compiled more often than it is run.
+OPT_TESTS := $(if $(filter asan tsan debug,$(VARIANT)),-O0,-O1)
+HARDEN    := $(if $(filter release clang,$(VARIANT)),-D_FORTIFY_SOURCE=2 -fstack-protector-strong,)
+CFLAGS    ?=
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(OPT_$(VARIANT)) $(HARDEN) -fPIE -pthread -ffp-contract=off -fno-math-errno $(CFLAGS)
+LDFLAGS   ?=
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% -fno-sanitize%,$(OPT_$(VARIANT))) $(LDFLAGS)
+PKG       := pkg-config
+# Cross-built for arm64, with libraries that scripts/deps-aarch64 unpacks; the tests run under qemu.
+ifeq ($(VARIANT),aarch64)
+SYSROOT   := build/sysroot-aarch64
+CC        := aarch64-linux-gnu-gcc
+AR        := aarch64-linux-gnu-ar
+PKG       := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig \
+             PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config
+ALL_CFLAGS += -isystem $(SYSROOT)/usr/include
+RUN       := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu
+endif
+# WebP is read where libwebp is there.
+WEBP      := $(shell $(PKG) --exists libwebp && echo libwebp)
+PACKAGES  += $(WEBP)
+CORE_LIBS  = $(shell $(PKG) --libs nettle)
+STORE_LIBS = $(shell $(PKG) --libs sqlite3) $(CORE_LIBS)
+# Without optimization sqrtf() is a call.
+SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) $(if $(filter debug,$(VARIANT)),-lm)
+CHECK_LIBS = $(shell $(PKG) --libs check)
+PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0)

@@ -1,0 +1,49 @@
+# install.mk - what `make install` puts where, and the Debian package of it.
+
+PREFIX    ?= /usr/local
+BINDIR    ?= $(PREFIX)/bin
+DATADIR   ?= $(PREFIX)/share/convd
+DOCDIR    ?= $(PREFIX)/share/doc/convd
+UNITDIR   ?= $(PREFIX)/lib/systemd/system
+MANDIR    ?= $(PREFIX)/share/man
+BASHDIR   ?= $(PREFIX)/share/bash-completion/completions
+
+# The manual pages are made from what the binary says of itself, so they are never of other flags than it has.
+PAGES := $(BUILD)/man/convd.1 $(BUILD)/man/convd.8
+$(PAGES): $(BUILD)/man/%: systemd/man/%.in $(BUILD)/convd scripts/make-man
+	@mkdir -p $(@D)
+	$(call say,MAN) scripts/make-man $(BUILD)/convd $< > $@.tmp && mv $@.tmp $@
+.PHONY: man
+man: $(PAGES) ## the manual pages: man build/man/convd.1
+
+UNITS := convd@.service convd@.socket
+.PHONY: install uninstall
+install: all man ## install under $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/convd $(DESTDIR)$(BINDIR)/convd
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)/examples/digits
+	for unit in $(UNITS); do \
+	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+	install -D -m 644 $(BUILD)/man/convd.1 $(DESTDIR)$(MANDIR)/man1/convd.1
+	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
+	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
+	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.md)
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
+	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
+	install -d $(DESTDIR)$(DATADIR)/examples/prometheus $(DESTDIR)$(DATADIR)/examples/grafana
+	install -m 644 $(wildcard examples/prometheus/*.yml) $(DESTDIR)$(DATADIR)/examples/prometheus
+	install -m 644 $(wildcard examples/grafana/*.json) $(DESTDIR)$(DATADIR)/examples/grafana
+	install -m 644 examples/README.md examples/convd.sh examples/picture.py $(DESTDIR)$(DATADIR)/examples
+	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
+uninstall: ## remove what install put there; models and /etc/convd stay
+	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(BASHDIR)/convd
+	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
+
+.PHONY: deb
+deb: ## a Debian package of it all, in build/deb
+	@scripts/deps build deb
+	@$(MAKE) --no-print-directory all man
+	@mkdir -p $(BUILD)/deb && scripts/make-deb $(BUILD) $(BUILD)/deb

@@ -1,0 +1,42 @@
+# lint.mk - checks on the source.
+
+C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2>/dev/null))
+SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh systemd/*/* 2>/dev/null) systemd/completion/convd.bash
+ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))' -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
+
+.PHONY: lint
+lint: format-check check-layers check-banned check-doors check-docs check-promises shellcheck cppcheck tidy ## all checks on the source
+
+.PHONY: format format-check
+format: ## lay out every C file by .clang-format
+	clang-format-14 -i $(C_FILES)
+format-check: ## fail where clang-format would change something
+	clang-format-14 --dry-run -Werror $(C_FILES)
+
+.PHONY: tidy
+tidy: ## clang-tidy by .clang-tidy
+	printf '%s\n' $(filter-out core/err.c,$(filter %.c,$(C_FILES))) | \
+	    xargs -P 2 -I FILE clang-tidy-14 --quiet FILE -- $(ANALYZED) $(REACH) -include scripts/tidy.h
+	clang-tidy-14 --quiet core/err.c -- $(ANALYZED) $(REACH)
+
+# uninitvar: cppcheck 2.10 takes the address of a variable for a read of it; clang-tidy's analyzer looks for the same.
+.PHONY: cppcheck
+cppcheck: ## cppcheck over core, store and server
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
+	    --suppress=missingIncludeSystem --suppress=uninitvar -I. -DARITH_SYMBOL=arith_portable core store server
+
+.PHONY: shellcheck
+shellcheck: ## shellcheck over the scripts
+	shellcheck $(SHELL_FILES)
+
+.PHONY: check-layers check-banned check-doors check-docs check-promises
+check-layers: $(CORE_OBJ) $(STORE_OBJ) $(SERVER_OBJ) $(BUILD)/server/main.o ## prove from objects and includes that each layer keeps to itself
+	scripts/check-layers . $(BUILD)
+check-banned: ## no function that convd does without
+	scripts/check-banned
+check-doors: ## each folder's door header names all files of its folder
+	scripts/check-doors
+check-docs: ## every path and function that docs/ names is there
+	scripts/check-docs
+check-promises: ## every test that docs/promises.md names is there
+	scripts/check-promises

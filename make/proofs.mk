@@ -1,0 +1,34 @@
+# proofs.mk - proofs by breaking things, in their long forms; the short ones run in `make test`. tests/PROOFS.md has what they found.
+
+N ?= 10000
+.PHONY: hostile-test power-test fault-test damage-test sweep-test
+sweep-test: ## core's tests with every sweep whole: every float, thousands of steps of every geometry, in any VARIANT
+	CONVD_TEST_EXHAUSTIVE=1 $(MAKE) --no-print-directory check-core
+hostile-test: all ## hostile clients, the heaviest bodies and crowds of readers, each for HOSTILE_SECONDS=20, with HOSTILE_IDLE=10000 idle ones; tells latencies
+	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-20} HOSTILE_IDLE=$${HOSTILE_IDLE:-10000} CONVD=$(BUILD)/convd \
+	    $(PYTEST) tests/e2e/test_hostile.py tests/e2e/test_slowhttptest.py tests/e2e/test_heavy.py tests/e2e/test_readers.py
+power-test: $(BUILD)/tests/store/test_power ## N power cuts, and as many that must be caught losing (synchronous=NORMAL)
+	POWER_CUTS=$(N) $<
+fault-test: ## each call of the disk and each allocation fails in its turn: store, edits, trainer, HTTP; tells how many
+	$(MAKE) --no-print-directory $(FAULT_TESTS:%=$(BUILD)/tests/%)
+	for t in $(FAULT_TESTS); do CONVD_TEST_EXHAUSTIVE=1 $(BUILD)/tests/$$t || exit 1; done
+FAULT_TESTS := store/test_faults store/test_edit_faults server/test_rebuild store/test_memory server/test_memory
+damage-test: $(BUILD)/tests/store/test_damage ## every byte of a small database, and of its WAL, damaged in turn
+	DAMAGE_BYTES=all $<
+
+# libFuzzer, with ASan and UBSan, one target for each parser: tests/fuzz/README.md.
+FUZZERS := $(FUZZ_SRC:%.c=$(BUILD)/%)
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(BUILD)/libserver.a $(BUILD)/libstore.a $(BUILD)/libcore.a $(SERVER_LIBS)
+.PHONY: fuzz fuzzers crash-test soak
+fuzzers: $(FUZZERS)
+SECONDS ?= 600
+fuzz: ## every parser under libFuzzer, each for SECONDS=600 (FUZZ="json body": only those)
+	$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	$(PYTHON) tests/fuzz/run --seconds $(SECONDS) $(FUZZ)
+crash-test: all ## kill -9 under random load over HTTP, compared with what was acknowledged (N=1000)
+	CONVD=$(BUILD)/convd $(PYTHON) tests/crash/crash.py --kills $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
+SEED    ?= 1
+MINUTES ?= 30
+soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency
+	CONVD=$(BUILD)/convd $(PYTHON) tests/soak/soak.py --minutes $(MINUTES)

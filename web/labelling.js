@@ -1,0 +1,153 @@
+// labelling.js - Labelling queue: remembered predictions, the most uncertain first; one key labels each.
+//
+// A class whose name is one character has that key; the others get the free digits and letters in their order.
+
+import { get, post, request, send } from './api.js';
+import { announce, button, el, percent, plural, when } from './dom.js';
+import { labels, on, refresh, tell } from './state.js';
+import { intake, readPicture } from './intake.js';
+import { labelChoice, picture } from './sample.js';
+
+const LIMIT = 50;
+const CHOICES = 36; // of more classes only the likeliest stand as buttons
+const SKIP = 's'; // unless a class is called so
+const WAITING = 8; // small pictures of those that come next
+
+export function keysFor(classes) {
+  const keys = new Map(classes.filter((label) => [...label].length === 1).map((label) => [label, label]));
+  const free = [...'123456789abcdefghijklmnopqrstuvwxyz0'].filter((key) => key !== SKIP && !keys.has(key));
+  for (const label of classes) {
+    if ([...keys.values()].includes(label)) continue;
+    if (free.length > 0) keys.set(free.shift(), label);
+  }
+  return keys;
+}
+
+export class Labelling {
+  constructor() {
+    this.title = 'Labelling queue';
+    this.queue = [];
+    this.skipped = new Set();
+    this.done = 0;
+    this.busy = false;
+    this.build();
+    on('model', () => !this.node.hidden && !this.busy && this.load());
+    document.addEventListener('keydown', (event) => this.key(event));
+  }
+
+  build() {
+    this.now = el('div', { class: 'card asked' });
+    this.next = el('ol', { class: 'tiles small-tiles', 'aria-label': 'Coming next' });
+    this.rest = el('div', { class: 'stack' }, el('h2', {}, 'Next'), this.next);
+    this.said = el('p', { class: 'hint', role: 'status' });
+    this.give = el('div', { class: 'give' }, el('p', { class: 'small soft' }, 'Drop pictures here to predict and queue them, or'));
+    this.give.append(el('div', { class: 'row' }, ...intake(this.give, () => !this.node.hidden, (files) => this.take(files))));
+    this.node = el('section', { class: 'place' },
+      el('header', {}, el('h1', {}, 'Labelling queue'),
+        el('p', {}, 'Predictions that were remembered (', el('code', {}, 'POST /predict?remember=1'), '), the most uncertain first. One key labels each.')),
+      this.said, this.now, this.rest, this.give);
+  }
+
+  shown() {
+    this.skipped.clear();
+    this.load();
+  }
+
+  async load() {
+    try {
+      const { predictions } = await get(`/predictions?order=uncertain&limit=${LIMIT}`);
+      this.queue = predictions.filter((p) => !this.skipped.has(p.id));
+      this.paint();
+    } catch (problem) {
+      tell('problem', problem);
+    }
+  }
+
+  paint() {
+    const [first, ...others] = this.queue;
+    this.now.hidden = !first;
+    this.rest.hidden = others.length === 0;
+    this.said.textContent = first ? `${plural(this.queue.length, 'prediction')} without a label${this.done > 0 ? `, ${this.done} done` : ''}`
+      : this.done > 0 ? `All done: ${plural(this.done, 'label')} given.` : 'The queue is empty.';
+    this.next.replaceChildren(...others.slice(0, WAITING).map((p) => el('li', {}, el('span', { class: 'tile' },
+      picture(`/predictions/${p.id}/image`, `predicted ${p.label}`), el('span', { class: 'tile-label' }, p.label), el('span', { class: 'tile-said soft' }, percent(p.confidence))))));
+    if (!first || this.painted === first.id + labels().join('\n')) return;
+    this.painted = first.id + labels().join('\n');
+    this.paintFirst(first);
+  }
+
+  paintFirst(first) {
+    const many = labels().length > CHOICES;
+    const shown = many ? Object.keys(first.probabilities) : labels();
+    this.keys = keysFor(shown);
+    const keyOf = new Map([...this.keys].map(([key, label]) => [label, key]));
+    const list = labelChoice(first.label, () => {}, { class: 'other-class', 'aria-label': 'Another class' });
+    const other = many && el('div', { class: 'row' }, list, button('Label it', () => this.label(list.value)));
+    const choices = shown.map((label) => {
+      const p = first.probabilities[label];
+      const node = button('', () => this.label(label), { class: `choice${label === first.label ? ' best' : ''}` });
+      node.append(keyOf.has(label) ? el('kbd', {}, keyOf.get(label)) : '', el('span', {}, label), el('span', { class: 'soft small' }, p === undefined ? '' : percent(p)));
+      return el('li', {}, node);
+    });
+    this.now.replaceChildren(
+      el('div', { class: 'asked-row' }, picture(`/predictions/${first.id}/image`, `Which class is this? Predicted: ${first.label}`),
+        el('div', { class: 'stack' },
+          el('p', { class: 'question' }, 'Predicted: ', el('strong', {}, first.label), `, ${percent(first.confidence)}, `, el('span', { class: 'soft' }, `at ${when(first.created)}`)),
+          el('ol', { class: 'choices', 'aria-label': 'Classes' }, choices), other,
+          el('div', { class: 'row' }, button(this.keys.has(SKIP) ? 'Skip' : `Skip (${SKIP})`, () => this.skip(), { class: 'quiet' }), button('Delete', () => this.drop(), { class: 'quiet' })))));
+  }
+
+  key(event) {
+    if (this.node.hidden || this.queue.length === 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest('input, select, textarea, dialog')) return;
+    const label = this.keys.get(event.key) ?? this.keys.get(event.key.toLowerCase());
+    if (label !== undefined) this.label(label);
+    else if (event.key.toLowerCase() === SKIP) this.skip();
+  }
+
+  skip() {
+    this.skipped.add(this.queue[0].id);
+    this.queue.shift();
+    this.paint();
+  }
+
+  // The first of the queue is dealt with by act(); then the next one is there at once.
+  async settle(act, words) {
+    if (this.busy) return;
+    this.busy = true;
+    const first = this.queue[0];
+    try {
+      await act(first);
+      this.queue = this.queue.filter((p) => p !== first);
+      this.paint();
+      announce(words(first));
+      await refresh();
+    } catch (problem) {
+      tell('problem', problem);
+      if (problem.status === 404) await this.load();
+    } finally {
+      this.busy = false;
+    }
+    if (this.queue.length < WAITING) await this.load();
+  }
+
+  label(label) {
+    return this.settle(async (p) => {
+      await send('POST', `/predictions/${p.id}/label`, { label });
+      this.done++;
+    }, (p) => (p.label === label ? `${label}: the prediction was right.` : `${label}: the prediction was ${p.label}.`));
+  }
+
+  drop() {
+    return this.settle((p) => request('DELETE', `/predictions/${p.id}`), () => 'Deleted.');
+  }
+
+  async take(files) {
+    try {
+      for (const file of files) await post('/predict?remember=1', (await readPicture(file)).blob);
+      await this.load();
+    } catch (problem) {
+      tell('problem', problem);
+    }
+  }
+}
