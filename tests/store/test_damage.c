@@ -220,10 +220,9 @@ static size_t n_parts(void)
 /* So many bytes of the file, one at a time, evenly drawn; 0: all. Of these, the part-th of n_parts(). */
 static void damage_all(struct model *m, struct image *files, size_t n_files, size_t which, size_t n_draws, size_t part)
 {
-    static const char *const suffixes[] = {"", "-wal"};
     struct image *image = &files[which];
     for (size_t i = 0; i < n_files; i++)
-        (void)snprintf(files[i].path, sizeof files[i].path, "%s%s", m->path, suffixes[i]);
+        (void)snprintf(files[i].path, sizeof files[i].path, "%s%s", m->path, i == 0 ? "" : "-wal");
     const char *file = strrchr(image->path, '/') + 1;
     size_t step = n_draws == 0 || n_draws >= image->n ? 1 : image->n / n_draws;
     memset(&counts, 0, sizeof counts);
