@@ -23,7 +23,8 @@ def test_the_figures_are_those_of_stats(page: Page):
 def test_what_confidence_is_worth_is_a_table(page: Page):
     page.go("Statistics")
     said = page.daemon.get("/stats").ok()["calibration"]
-    rows = page.run("return [...document.querySelectorAll('[aria-label=Confidence] tbody tr')].map((r) => r.innerText.split(/\\s*\\t\\s*/))")
+    rows = until(lambda: page.run("return [...document.querySelectorAll('[aria-label=Confidence] tbody tr')].map((r) => r.innerText.split(/\\s*\\t\\s*/))"),
+                 "the table")
     bins = [b for b in said["reliability"] if b["outcomes"] > 0]
     assert [int(row[1]) for row in rows] == [b["outcomes"] for b in bins]
     assert [row[0] for row in rows] == [f"{100 * b['confidence']:.1f} %" for b in bins]
