@@ -1,6 +1,9 @@
 /* about.c - the daemon about itself: alive, ready, its numbers, and the page that greets. */
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/routes/feed.h"
@@ -165,17 +168,35 @@ static void write_model(struct text *text, const struct learner *learner)
                             (double)correct / (double)n);
 }
 
+/* The process as every client library of Prometheus tells it: stock dashboards have these names. */
 static void write_process(struct text *text, int64_t started_us)
 {
     metrics_write_gauge(text, "process_start_time_seconds", "Start time of the process since the Unix epoch.",
                         (double)started_us / 1e6);
+    struct timespec cpu;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
+        metrics_write_counter(text, "process_cpu_seconds_total", "Processor time spent, user and system.",
+                              (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     FILE *statm = fopen("/proc/self/statm", "re");
-    unsigned long pages = 0;
-    if (statm != NULL && fscanf(statm, "%*u %lu", &pages) == 1)
-        metrics_write_gauge(text, "process_resident_memory_bytes", "Resident memory.",
-                            (double)pages * (double)sysconf(_SC_PAGESIZE));
+    const double page = (double)sysconf(_SC_PAGESIZE);
+    unsigned long all = 0, resident = 0;
+    if (statm != NULL && fscanf(statm, "%lu %lu", &all, &resident) == 2) {
+        metrics_write_gauge(text, "process_virtual_memory_bytes", "Virtual memory.", (double)all * page);
+        metrics_write_gauge(text, "process_resident_memory_bytes", "Resident memory.", (double)resident * page);
+    }
     if (statm != NULL)
         (void)fclose(statm);
+    DIR *open = opendir("/proc/self/fd");
+    if (open != NULL) {
+        int n = -3; /* "." and "..", and the descriptor that looks */
+        while (readdir(open) != NULL)
+            n++;
+        (void)closedir(open);
+        metrics_write_gauge(text, "process_open_fds", "Open descriptors: files and sockets.", n);
+    }
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        metrics_write_gauge(text, "process_max_fds", "Limit of open descriptors.", (double)limit.rlim_cur);
 }
 
 void route_metrics(const struct call *call)

@@ -1,4 +1,8 @@
 """Health, metrics, and what every route has in common: methods, HEAD, problems."""
+import os
+import re
+from pathlib import Path
+
 import pytest
 
 from . import prometheus
@@ -135,3 +139,27 @@ def test_metrics_tell_the_model_and_the_process(daemon: Daemon, seven):
     assert prometheus.value(families, "convd_trainer_samples_total") == 1
     rss = prometheus.value(families, "process_resident_memory_bytes")
     assert rss == pytest.approx(daemon.rss_bytes(), rel=0.2)
+
+
+def test_metrics_have_what_stock_dashboards_ask_of_every_process(daemon: Daemon):
+    def told(name: str) -> float:
+        return prometheus.metric(daemon, f"process_{name}")
+
+    proc = Path(f"/proc/{daemon.process.pid}")
+    hertz = os.sysconf("SC_CLK_TCK")
+    stat = (proc / "stat").read_text().rpartition(")")[2].split()
+    booted = float(re.search(r"btime (\d+)", Path("/proc/stat").read_text())[1])
+    assert told("start_time_seconds") == pytest.approx(booted + int(stat[19]) / hertz, abs=30)
+    before, spent = sum(map(int, stat[11:13])) / hertz, told("cpu_seconds_total")
+    assert spent >= before - 2 / hertz
+    until(lambda: told("cpu_seconds_total") > spent, "more time")
+    assert told("virtual_memory_bytes") == pytest.approx(int(stat[20]), rel=0.2)
+    assert told("virtual_memory_bytes") > told("resident_memory_bytes")
+    limit = re.search(r"^Max open files +(\d+)", (proc / "limits").read_text(), re.MULTILINE)
+    assert told("max_fds") == float(limit[1])
+    crowd = [daemon.connect() for _ in range(20)]
+    until(lambda: prometheus.metric(daemon, "convd_http_connections") >= 20, "the crowd")
+    assert abs(told("open_fds") - daemon.descriptors()) <= 2  # one of the two who ask
+    assert told("open_fds") >= 20
+    for connection in crowd:
+        connection.close()
