@@ -87,6 +87,8 @@ struct MHD_Response *http_stream_response(struct http_connection *connection)
      * none; the connection ends with such a response. */
     if (stream->size == 0 && connection->request.method == METHOD_HEAD)
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    if (stream->endless) /* nginx would keep it back until it ends; without memory for that, it does */
+        (void)MHD_add_response_header(response, "X-Accel-Buffering", "no");
     connection->response.stream = NULL; /* the response's now */
     stream->connection = connection;
     pthread_mutex_lock(&connection->http->lock);

@@ -20,6 +20,7 @@ class Reader:
         assert self.response.status == 200
         assert self.response.getheader("Content-Type") == "text/event-stream; charset=utf-8"
         assert self.response.getheader("Cache-Control") == "no-store"
+        assert self.response.getheader("X-Accel-Buffering") == "no"
 
     def frame(self) -> dict[str, str] | None:
         """The next block of lines; None at the end."""

@@ -1,5 +1,5 @@
-"""Smuggled requests through nginx and HAProxy, which keep their connections to convd: whatever reaches it as a request, the proxy
-has read as one, and the next client's answer is its own.
+"""Behind nginx and HAProxy, which keep their connections to convd: whatever reaches it as a request, the proxy has read as one, and the
+next client's answer is its own; and events come when they happen.
 
 The proxy gives each request that it reads an id. A request that convd alone has read, out of another's body or head, has none of the
 proxy's, and convd's log shows that. The proxies listen on UNIX sockets; where they are not installed, their tests are skipped.
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from .daemon import PATIENCE_S, Daemon, parse, read_to_end, until
+from .prometheus import metric
 from .test_bad_http import TWO_READINGS
 from .test_smuggling import BODY, CHUNKED, CHUNKS, HIDDEN, LENGTHS, LINES, POST
 
@@ -130,3 +131,24 @@ def test_a_request_that_the_proxy_has_not_read_would_be_noticed(daemons):
     daemon.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: proxy-1\r\n\r\n" + LAST)
     daemon.logged("GET /hidden: 404")
     assert re.search(r"^convd: request (?!proxy-)\S+: GET /hidden: 404", daemon.err.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_events_come_through_a_proxy_while_the_stream_goes_on(daemons, name):
+    """nginx keeps a response back that does not tell it otherwise: here the stream never ends."""
+    daemon = daemons.start(daemons.init())
+    proxy = Proxy(name, daemon, daemons.directory)
+    try:
+        with socket.socket(socket.AF_UNIX) as reader:
+            reader.settimeout(PATIENCE_S)
+            reader.connect(str(proxy.socket))
+            reader.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            until(lambda: metric(daemon, "convd_event_readers") == 1, "the reader")
+            daemon.train("a", bytes(63) + b"\1").ok()
+            received = b""
+            while b"event: train\n" not in received:
+                piece = reader.recv(65536)
+                assert piece, received
+                received += piece
+    finally:
+        proxy.stop()
