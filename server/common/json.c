@@ -97,7 +97,8 @@ struct json *json_parse(const char *bytes, size_t n_bytes, struct err *err)
 {
     if (json_scan(bytes, n_bytes, err) != 0)
         return NULL;
-    cJSON *root = cJSON_ParseWithLength(bytes, n_bytes);
+    const size_t mark = json_mark(bytes, n_bytes);
+    cJSON *root = cJSON_ParseWithLength(bytes + mark, n_bytes - mark);
     if (root == NULL) {
         err_memory(err, "a JSON text of %zu bytes", n_bytes);
         return NULL;

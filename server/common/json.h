@@ -1,6 +1,6 @@
 /* json.h - reading JSON, over cJSON, which only common/json.c includes.
  *
- * Reading is strict and bounded. json_scan() first proves that the bytes are one RFC 8259 text and nothing more, valid
+ * Reading is strict and bounded. json_scan() first proves that the bytes are one RFC 8259 text and nothing more (a byte order mark aside), valid
  * UTF-8, nested at most JSON_DEPTH_MAX deep, with at most JSON_VALUES_MAX values; only then does cJSON, which is
  * lenient and recursive, see them. After it, duplicate keys and numbers that are not finite are refused, so that a
  * document has one reading. `struct json` is a borrowed view into a document; it lives as long as the document.

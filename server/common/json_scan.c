@@ -49,6 +49,18 @@ size_t json_utf8(const char *bytes, size_t n_bytes)
     return length;
 }
 
+size_t json_mark(const char *bytes, size_t n_bytes)
+{
+    return n_bytes >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
+/* By its mark, or since one of the first two bytes is zero: a JSON text begins with ASCII. */
+static bool is_utf16(const char *bytes, size_t n)
+{
+    return n >= 2 && (memcmp(bytes, "\xFF\xFE", 2) == 0 || memcmp(bytes, "\xFE\xFF", 2) == 0 ||
+                      (bytes[0] == '\0') != (bytes[1] == '\0'));
+}
+
 static int fail(const struct scan *s, const char *what)
 {
     return err_set(s->err, ERR_SYNTAX, "the JSON is malformed at byte %zu: %s", s->at, what);
@@ -263,7 +275,9 @@ static int scan_value(struct scan *s, unsigned depth)
 
 int json_scan(const char *bytes, size_t n_bytes, struct err *err)
 {
-    struct scan s = {.bytes = bytes, .n = n_bytes, .err = err};
+    struct scan s = {.bytes = bytes, .at = json_mark(bytes, n_bytes), .n = n_bytes, .err = err};
+    if (is_utf16(bytes, n_bytes))
+        return err_set(err, ERR_SYNTAX, "the JSON is in UTF-16 or UTF-32: send it in UTF-8");
     skip_space(&s);
     if (s.at == s.n)
         return err_set(err, ERR_EMPTY, "the JSON is empty");

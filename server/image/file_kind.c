@@ -118,6 +118,9 @@ static const struct signature signatures[] = {
      "a program", NULL},
     {SURE(0, "OggS"), "an Ogg file", NULL},
     {SURE(0, "\x1A\x45\xDF\xA3"), "a video", "send a picture of it"},
+    {MAGIC(0, "\xFF\xFE{\0", FILE_TEXT), true, NULL, "JSON in UTF-16", "send it in UTF-8"},
+    {MAGIC(0, "\xFE\xFF\0{", FILE_TEXT), true, NULL, "JSON in UTF-16", "send it in UTF-8"},
+    {MAGIC(0, "{\0\"\0", FILE_TEXT), true, NULL, "JSON in UTF-16", "send it in UTF-8"},
 };
 
 static bool has(const uint8_t *bytes, size_t n_bytes, const struct signature *s)
@@ -168,7 +171,7 @@ static bool is_object(bool *sure, const uint8_t *bytes, size_t n_bytes, size_t a
 /* An object, or a list of objects or of many numbers, which is told only where it is sure. */
 static bool is_json(bool *sure, const uint8_t *bytes, size_t n_bytes)
 {
-    const size_t at = skip_white(bytes, n_bytes, 0);
+    const size_t at = skip_white(bytes, n_bytes, json_mark((const char *)bytes, n_bytes));
     *sure = false;
     if (at < n_bytes && bytes[at] == '{')
         return is_object(sure, bytes, n_bytes, at);
@@ -210,8 +213,7 @@ static bool is_text(bool *sure, const uint8_t *bytes, size_t n_bytes)
 
 static struct file_kind text_kind(const uint8_t *bytes, size_t n_bytes)
 {
-    const bool marked = n_bytes >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0;
-    const size_t at = skip_white(bytes, n_bytes, marked ? 3 : 0);
+    const size_t at = skip_white(bytes, n_bytes, json_mark((const char *)bytes, n_bytes));
     for (size_t i = 0; at < n_bytes && bytes[at] == '<' && i < sizeof texts / sizeof *texts; i++) {
         const size_t n = strlen(texts[i].begin);
         if (n_bytes - at >= n && strncasecmp((const char *)bytes + at, texts[i].begin, n) == 0)
@@ -224,7 +226,7 @@ static struct file_kind text_kind(const uint8_t *bytes, size_t n_bytes)
         return (struct file_kind){FILE_JSON, sure, "JSON", "send it as application/json"};
     }
     if (is_text(&sure, bytes, n_bytes))
-        return (struct file_kind){FILE_OTHER, sure, "text", NULL};
+        return (struct file_kind){FILE_TEXT, sure, "text", NULL};
     return (struct file_kind){0};
 }
 

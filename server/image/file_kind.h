@@ -20,13 +20,14 @@
 
 #include "core/err.h"
 
-enum file_format { FILE_UNKNOWN, FILE_PNG, FILE_JPEG, FILE_WEBP, FILE_JSON, FILE_OTHER };
+enum file_format { FILE_UNKNOWN, FILE_PNG, FILE_JPEG, FILE_WEBP, FILE_JSON, FILE_TEXT, FILE_OTHER };
 
 struct file_kind {
-    enum file_format format; /* FILE_OTHER: known, and nothing that convd reads       */
-    bool sure;               /* no pixels                                             */
-    const char *name;        /* "a GIF"; NULL where unknown. Static, as is the next   */
-    const char *advice;      /* what makes a picture of it, or NULL                   */
+    enum file_format
+        format; /* FILE_OTHER: known, and nothing that convd reads; FILE_TEXT: text without markup, of whatever kind */
+    bool sure;  /* no pixels                                             */
+    const char *name;   /* "a GIF"; NULL where unknown. Static, as is the next   */
+    const char *advice; /* what makes a picture of it, or NULL                   */
 };
 
 struct file_kind file_kind(const uint8_t *bytes, size_t n_bytes);

@@ -34,9 +34,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* In place; plus: '+' means space (in queries). Returns the decoded length, or -1 for a cut or wrong escape and for %00, which no path,
- * label or number of ours contains. */
-static long percent_decode(char *text, size_t n, bool plus)
+long percent_decode(char *text, size_t n, bool plus)
 {
     size_t out = 0;
     for (size_t i = 0; i < n; i++) {

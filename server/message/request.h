@@ -50,6 +50,10 @@ const char *method_name(enum method method);
  * route matches. */
 int request_target(struct request *request, char *target, struct err *err);
 
+/* percent_decode - in place; plus: '+' means space (in queries). Returns the decoded length, or -1 for a cut or wrong escape and for %00,
+ * which no path, label or number of ours contains. */
+long percent_decode(char *text, size_t n, bool plus);
+
 /* request_param - the value, or NULL. */
 const char *request_param(const struct request *request, const char *name);
 

@@ -132,10 +132,18 @@ int body_base64(struct batch *batch, const char *text, const struct body_rules *
     if (bytes == NULL)
         return err_memory(err, "%zu bytes of base64", n);
     struct base64_decode_ctx base64;
-    base64_decode_init(&base64);
+    if (strpbrk(text, "-_") != NULL)
+        base64url_decode_init(&base64);
+    else
+        base64_decode_init(&base64);
+    bool whole = base64_decode_update(&base64, &n, bytes, n_text, text) == 1;
+    uint8_t none[BASE64_DECODE_LENGTH(1)];
+    size_t n_none = sizeof none;
+    for (int i = 0; whole && i < 2 && base64_decode_final(&base64) != 1; i++) /* the padding, where it was left out */
+        whole = base64_decode_update(&base64, &n_none, none, 1, "=") == 1;
     int status = -1;
-    if (base64_decode_update(&base64, &n, bytes, n_text, text) != 1 || base64_decode_final(&base64) != 1)
-        err_set(err, ERR_SYNTAX, "the value is not base64");
+    if (!whole || base64_decode_final(&base64) != 1)
+        err_set(err, ERR_SYNTAX, "the value is not base64 (RFC 4648, in either alphabet)");
     else
         status = body_image(batch, bytes, n, rules, err);
     free(bytes);

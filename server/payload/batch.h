@@ -71,7 +71,7 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
 /* body_check_flat - ERR_FLAT where an image to learn from is flat and may not be. */
 int body_check_flat(const uint8_t *input, const struct body_rules *rules, struct err *err);
 
-/* body_base64 - likewise, out of base64. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
+/* body_base64 - likewise, out of base64 or base64url, padded or not. Errors: ERR_SYNTAX, ERR_MEMORY, those of body_image(). */
 int body_base64(struct batch *batch, const char *text, const struct body_rules *rules, struct err *err);
 
 #endif

@@ -114,6 +114,17 @@ static int label_each(struct batch *batch, const char *labels, const struct body
 
 enum body_kind { BODY_FORM, BODY_NDJSON, BODY_JSON, BODY_RAW, BODY_PICTURE };
 
+static bool is_ndjson(const char *type)
+{
+    return media_type_is(type, "application/x-ndjson") || media_type_is(type, "application/ndjson") ||
+           media_type_is(type, "application/jsonl");
+}
+
+static bool is_json(const char *type)
+{
+    return media_type_is(type, "application/json") || media_type_is(type, "text/json");
+}
+
 /* The rules of payload/body.h, in their order. */
 static int recognize(enum body_kind *kind, const struct body_source *source, const struct shape *shape, struct err *err)
 {
@@ -125,12 +136,13 @@ static int recognize(enum body_kind *kind, const struct body_source *source, con
                        shape->n_input);
     if (file_is_picture(known) && !raw) {
         *kind = BODY_PICTURE;
+    } else if (known.sure && known.format == FILE_OTHER && (is_ndjson(type) || is_json(type))) {
+        *kind = BODY_PICTURE; /* refused by name: of JSON, it would be malformed at byte 0 */
     } else if (media_type_is(type, "multipart/form-data")) {
         *kind = BODY_FORM;
-    } else if (media_type_is(type, "application/x-ndjson") || media_type_is(type, "application/ndjson") ||
-               media_type_is(type, "application/jsonl")) {
+    } else if (is_ndjson(type)) {
         *kind = BODY_NDJSON;
-    } else if (media_type_is(type, "application/json") || media_type_is(type, "text/json")) {
+    } else if (is_json(type)) {
         *kind = BODY_JSON;
     } else if (type != NULL && strncasecmp(type, "image/", 6) == 0) {
         *kind = BODY_PICTURE;
@@ -148,6 +160,19 @@ static int recognize(enum body_kind *kind, const struct body_source *source, con
         *kind = known.format == FILE_JSON ? BODY_JSON : BODY_PICTURE; /* what it is instead, the decoder says */
     }
     return 0;
+}
+
+/* curl -d @FILE sends a file without its line ends and zeros, as curl --data-binary does not: of no picture that leaves any, and of NDJSON
+ * one line. */
+static bool is_mangled(const struct body_source *source, enum body_kind kind, const struct err *err)
+{
+    const size_t n = source->n_bytes;
+    if (n > 0 && (memchr(source->bytes, '\n', n) != NULL || memchr(source->bytes, '\r', n) != NULL ||
+                  memchr(source->bytes, '\0', n) != NULL))
+        return false;
+    return kind == BODY_NDJSON ? err->code == ERR_SYNTAX
+                               : (kind == BODY_PICTURE || n == 0) &&
+                                     media_type_is(source->content_type, "application/x-www-form-urlencoded");
 }
 
 static enum label_place label_places(const struct body_source *source, enum body_kind kind, bool many)
@@ -205,6 +230,11 @@ int body_decode(struct batch *out, const struct body_source *source, const struc
         status = err_set(err, ERR_LABEL_MISSING, "a training image needs a label: %s",
                          out->n > 1 ? "add ?labels=7,2,1 with one for each image, or ?label=7 for all" : "?label=7");
 out:
+    if (status != 0 && is_mangled(source, kind, err)) {
+        const size_t used = strlen(err->text);
+        (void)snprintf(err->text + used, sizeof err->text - used,
+                       "; curl -d changes the bytes of a file: send it with --data-binary @FILE");
+    }
     if (status != 0)
         batch_fini(out);
     return status;

@@ -5,8 +5,8 @@
  *   1  nothing                                                      ERR_EMPTY
  *   2  a picture, by its bytes                                      a picture, whatever the type says
  *   3  Content-Type multipart/form-data                             one image a part
- *   4  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line
- *   5  application/json, or text/json                               one JSON object
+ *   4  application/x-ndjson, application/ndjson, application/jsonl  one JSON object a line; ERR_MEDIA_TYPE where it surely is a file
+ *   5  application/json, or text/json                               one JSON object; likewise
  *   6  image/...                                                    one raw image of n_input bytes, by rule 7; else ERR_MEDIA_TYPE
  *   7  k * n_input bytes that are surely no file (image/file_kind.h)      k raw images
  *   8  application/octet-stream                                     ERR_INPUT_SIZE; ERR_MEDIA_TYPE where it surely is a file
@@ -20,7 +20,7 @@
  *
  * A part of a form is a picture, or a raw image of exactly n_input bytes, by the same rules. JSON:
  *
- *   IMAGE    {"b64": "..."}      base64 of a picture or of a raw image; a data: URL is fine too
+ *   IMAGE    {"b64": "..."}      base64 of a picture or of a raw image, in either alphabet, padded or not; a data: URL is fine too
  *            {"pixels": [...]}   n_input whole numbers 0..255, flat or nested as [height][width] (one channel) or
  *                                [channels][height][width]
  *   body     {"image": IMAGE} or {"images": [IMAGE...]}; to /train also {"image": IMAGE, "label": "7"} and

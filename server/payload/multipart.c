@@ -2,8 +2,11 @@
 #include "server/payload/multipart.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "server/message/request.h"
 
 static bool is_boundary_character(char c)
 {
@@ -62,6 +65,23 @@ static int parameter(char *value, size_t size, const char *header, size_t n_head
             i++;
     }
     return 0;
+}
+
+/* The same of name or, where there is one, of name*=utf-8''caf%C3%A9, which means it (RFC 8187). */
+static int parameter_of_any(char *value, size_t size, const char *header, size_t n_header, const char *name)
+{
+    char starred[16], coded[3 * MULTIPART_NAME_BYTES + 64];
+    (void)snprintf(starred, sizeof starred, "%s*", name);
+    const int found = parameter(coded, sizeof coded, header, n_header, starred);
+    if (found <= 0)
+        return found < 0 ? -1 : parameter(value, size, header, n_header, name);
+    char *text = strncasecmp(coded, "utf-8'", 6) == 0 ? strchr(coded + 6, '\'') : NULL;
+    const long n = text != NULL ? percent_decode(text + 1, strlen(text + 1), false) : -1;
+    if (n < 0 || (size_t)n >= size)
+        return -1;
+    memcpy(value, text + 1, (size_t)n);
+    value[n] = '\0';
+    return 1;
 }
 
 /* Whether a delimiter at `at` (its bytes have been compared) is one: only "--", blanks and a line end may follow. Returns
@@ -155,11 +175,12 @@ static const uint8_t *read_headers(const struct multipart *form, struct part *pa
             while (n_value > 0 && (*value == ' ' || *value == '\t'))
                 value++, n_value--;
             bool is_form = n_value >= 9 && strncasecmp(value, "form-data", 9) == 0;
-            int has_name = parameter(part->name, sizeof part->name, value, n_value, "name");
-            int has_file = parameter(part->filename, sizeof part->filename, value, n_value, "filename");
+            int has_name = parameter_of_any(part->name, sizeof part->name, value, n_value, "name");
+            int has_file = parameter_of_any(part->filename, sizeof part->filename, value, n_value, "filename");
             if (found || !is_form || has_name != 1 || has_file < 0) {
                 err_set(err, ERR_SYNTAX,
-                        "part %zu of the form needs one Content-Disposition: form-data with a name of at most %u bytes",
+                        "part %zu of the form needs one Content-Disposition: form-data with a name of at most %u bytes "
+                        "(name=\"..\", or name*=utf-8''..)",
                         form->n_parts, MULTIPART_NAME_BYTES - 1);
                 return NULL;
             }

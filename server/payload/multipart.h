@@ -1,8 +1,8 @@
 /* multipart.h - multipart/form-data (RFC 7578), over a body that is whole in memory: an iterator that copies nothing.
  *
  * Strict where leniency would be guessing: the boundary is 1 to 70 allowed characters, every part has a
- * Content-Disposition of form-data with a name, lines end in CRLF, the closing delimiter is there. (libmicrohttpd's post
- * processor is not used: FIELD-NOTES of the project say why.)
+ * Content-Disposition of form-data with a name (or name*, in UTF-8: RFC 8187), lines end in CRLF, the closing delimiter is
+ * there. (libmicrohttpd's post processor is not used: FIELD-NOTES of the project say why.)
  */
 #ifndef CONVD_SERVER_PAYLOAD_MULTIPART_H
 #define CONVD_SERVER_PAYLOAD_MULTIPART_H

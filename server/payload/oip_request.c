@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server/image/file_kind.h"
 #include "server/payload/oip.h"
 #include "server/payload/oip_input.h"
 
@@ -291,6 +292,12 @@ int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint
                        n_body);
     if (rules->limits->light && n_body > BODY_LIGHT_BYTES)
         return image_too_heavy(rules->limits, err);
+    const struct file_kind kind = file_kind(body, (size_t)n_json);
+    if (kind.sure && kind.format != FILE_JSON && kind.format != FILE_TEXT)
+        return err_set(err, ERR_MEDIA_TYPE,
+                       "an inference request is JSON, but the body looks like %s: send a picture to /predict, or as a "
+                       "tensor of BYTES in base64",
+                       kind.name);
     if (body_tree((size_t)n_json, rules, err) != 0 ||
         (out->document = json_parse((const char *)body, (size_t)n_json, err)) == NULL)
         return -1;

@@ -79,6 +79,11 @@ def b64(data: bytes) -> dict:
     return {"b64": base64.b64encode(data).decode()}
 
 
+def b64url(data: bytes) -> dict:
+    """RFC 4648, 5, without padding."""
+    return {"b64": base64.urlsafe_b64encode(data).decode().rstrip("=")}
+
+
 def pixel_list(image: np.ndarray) -> dict:
     return {"pixels": image.ravel().tolist()}
 
@@ -87,6 +92,7 @@ def to_json(document) -> bytes:
     return json.dumps(document).encode()
 
 
+MARK = "\ufeff".encode()
 CURL = "application/x-www-form-urlencoded"  # what curl --data-binary calls its body
 
 # One image in every way that it can be sent: name -> (content type, body of the image).
@@ -107,4 +113,13 @@ BODY_KINDS = {
     "json as curl sends it": (CURL, lambda image: to_json({"image": b64(png(image))})),
     "json data URL": ("application/json; charset=utf-8", lambda image: to_json(
         {"image": {"b64": "data:image/png;base64," + b64(png(image))["b64"]}})),
+    "json b64 in the URL's alphabet": ("application/json", lambda image: to_json({"image": b64url(png(image))})),
+    "json b64 of raw bytes, not padded": ("application/json", lambda image: to_json(
+        {"image": {"b64": b64(image.tobytes())["b64"].rstrip("=")}})),
+    "json with a byte order mark": ("application/json", lambda image: MARK + to_json({"image": b64(png(image))})),
+    "pixels with a byte order mark": (CURL, lambda image: MARK + to_json({"image": pixel_list(image)})),
+    "png called json": ("application/json", lambda image: png(image)),
+    "png called ndjson": ("application/x-ndjson", lambda image: png(image)),
+    "form that says its name in the other way": (FORM, lambda image: form(("7", "a.png", png(image))).replace(
+        b'name="7"; filename="a.png"', b"name*=utf-8''%37; filename*=UTF-8'en'caf%C3%A9.png")),
 }

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from .daemon import Daemon
-from .pictures import FORM, form, pixel_list, png, to_json
+from .pictures import CURL, FORM, form, pixel_list, png, to_json
 
 pytestmark = pytest.mark.core
 
@@ -28,6 +28,18 @@ def nested(depth: int, opening: str = "[", closing: str = "]") -> bytes:
                                   b'{"a": 1}\0'])
 def test_what_is_not_json_is_refused(reader: Daemon, route, body):
     reader.post(route, body, "application/json").problem((400, 422))
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_json_in_utf_16_is_told_to_be_utf_8(reader: Daemon, seven, coding):
+    body = json.dumps({"image": pixel_list(seven), "label": "7"}).encode(coding)
+    for kind in ("application/json", "application/x-ndjson"):
+        for route in ("/predict", "/train"):
+            assert "UTF-16" in reader.post(route, body, kind).problem(400, "syntax")["detail"]
+    assert "UTF-16" in reader.post("/classes", body, "application/json").problem(400, "syntax")["detail"]
+    assert "UTF-16" in reader.post("/v2/models/convd/infer", body, "application/json").problem(400, "syntax")["detail"]
+    if not coding.startswith("utf-32") and coding != "utf-16-be":
+        assert "JSON in UTF-16; send it in UTF-8" in reader.post("/predict", body, CURL).problem(415)["detail"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

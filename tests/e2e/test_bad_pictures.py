@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from .daemon import ROOT, Daemon
-from .pictures import CURL, FORM, b64, chunk, form, jpeg, png, png_of, to_json
+from .pictures import CURL, FORM, b64, chunk, form, jpeg, picture, pixel_list, png, png_of, to_json
 
 FIXTURES = ROOT / "tests" / "fixtures" / "images"
 pytestmark = pytest.mark.core
@@ -139,6 +139,36 @@ def test_an_empty_body_is_refused(reader: Daemon, route, content_type):
     reader.post(route, b"", content_type).problem(400, "empty-body")
 
 
+CURLS_D = {  # what -d @FILE leaves of a file
+    "curl 7": lambda data: b"".join(line.partition(b"\0")[0].partition(b"\r")[0] for line in data.split(b"\n")),
+    "curl 8": lambda data: data.translate(None, b"\r\n\0"),
+}
+
+
+@pytest.mark.parametrize("curl", CURLS_D)
+@pytest.mark.parametrize("route", ["/predict", "/train?label=7"])
+def test_a_file_that_curl_d_has_changed_is_answered_with_the_flag_that_does_not(reader: Daemon, seven, noise, curl, route):
+    for data in (png(seven), jpeg(seven), picture(seven, "WEBP"), picture(seven, "GIF"), seven.tobytes(), bytes(784)):
+        problem = reader.post(route, CURLS_D[curl](data), CURL).problem((400, 415, 422))
+        assert problem["detail"].endswith("send it with --data-binary @FILE"), problem
+    line = to_json({"image": pixel_list(seven)} | ({} if route == "/predict" else {"label": "7"}))
+    route = route.partition("?")[0]
+    problem = reader.post(route, CURLS_D[curl](line + b"\n" + line), "application/x-ndjson").problem(400, "syntax")
+    assert problem["detail"].endswith("send it with --data-binary @FILE"), problem
+    for bad in (png(seven)[:-20], b"GIF89a\0\n" + noise.bytes(900), line[:-9] + b"\n"):
+        assert "--data-binary" not in reader.post(route, bad, CURL).problem((400, 415, 422))["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/json", "application/x-ndjson"])
+@pytest.mark.parametrize("data, name", [(b"GIF89a" + bytes(range(1, 200)), "a GIF"), (b"%PDF-1.7\n" + b"x" * 90, "a PDF"),
+                                        (b"<!DOCTYPE html><title>502 Bad Gateway</title>", "HTML")])
+def test_a_file_that_is_called_json_is_refused_by_its_name(reader: Daemon, content_type, data, name):
+    for route in ("/predict", "/train"):
+        assert f"it looks like {name}; " in reader.post(route, data, content_type).problem(415, "media-type")["detail"]
+    problem = reader.post("/v2/models/convd/infer", data, content_type).problem(415, "media-type")
+    assert f"looks like {name}: send a picture to /predict" in problem["detail"]
+
+
 def test_text_is_refused_as_no_picture(reader: Daemon):
     reader.post("/predict", b"this is a seven, believe me", CURL).problem(415, "media-type")
     reader.post("/predict", b"this is a seven, believe me", "image/png").problem(415, "media-type")
@@ -156,7 +186,7 @@ def test_a_form_that_is_none_is_refused(reader: Daemon, body, content_type):
         reader.post(route, body, content_type).problem((400, 422))
 
 
-@pytest.mark.parametrize("text", ["", "!!!!", "AAA", "A" * 1001, "data:image/png;base64", "data:,", "iVBORw0KGgo="])
+@pytest.mark.parametrize("text", ["", "!!!!", "AAA", "A", "AAAAA", "AAAA=", "AA=A", "+/-_", "Ab", "A" * 1001, "data:image/png;base64", "data:,", "iVBORw0KGgo="])
 def test_base64_that_is_no_image_is_refused(reader: Daemon, text):
     answer = reader.post("/predict", to_json({"image": {"b64": text}}), "application/json")
     answer.problem((400, 415, 422), pointer="/image/b64")

@@ -143,6 +143,15 @@ def test_pictures_come_as_base64_in_json(reader: Daemon, digits, encode, nested)
         assert near(outputs["probabilities"][i], list(reader.predict(picture)["probabilities"].values()))
 
 
+def test_base64_comes_in_either_alphabet_with_and_without_padding(reader: Daemon, digits):
+    picture = next(p for p in map(png, digits.test_images) if len(p) % 3 == 1)
+    padded, other = base64.b64encode(picture).decode(), base64.urlsafe_b64encode(picture).decode()
+    assert padded != other and padded.endswith("==")
+    data = [padded, padded.rstrip("="), other, other.rstrip("=")]
+    labels = oip.read_answer(infer(reader, {"name": "pixels", "datatype": "BYTES", "shape": [4], "data": data}))["label"]
+    assert set(labels) == {reader.predict(picture)["label"]}
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("datatype", ["UINT8", "FP32", "BYTES"])
 def test_tensors_come_in_binary(reader: Daemon, eight, datatype):

@@ -60,6 +60,10 @@ static const struct {
     {FILE_OF(" [ {\"error\" : 404}]", "JSON")},
     {FILE_OF("[[0, 0, 12, 255], [0, 0, 12, 255], [0, 0, 12, 255], [0, 0, 12, 255], [0]]", "JSON")},
     {FILE_OF("{}\n", "JSON")},
+    {FILE_OF("\xEF\xBB\xBF {\"error\": 404}", "JSON")},
+    {FILE_OF("\xFF\xFE{\0\"\0", "JSON in UTF-16")},
+    {FILE_OF("\xFE\xFF\0{\0\"", "JSON in UTF-16")},
+    {FILE_OF("{\0\"\0e\0", "JSON in UTF-16")},
     {FILE_OF("The quick brown fox jumps over\nthe lazy dog, and the dog sleeps on until noon.\n", "text")},
     {FILE_OF("label,0,1,2,3\n7,0,0,128,255\n3,19,46,0,0\n5,0,0,128,255\n6,19,46,0,0\n", "text")},
 };

@@ -118,6 +118,25 @@ START_TEST(what_is_not_json_is_refused_with_its_byte)
 }
 END_TEST
 
+START_TEST(a_byte_order_mark_is_passed_over_and_utf_16_is_named)
+{
+    taken("\xEF\xBB\xBF{\"a\": [1]}");
+    taken("\xEF\xBB\xBF"
+          "1");
+    refused("\xEF\xBB\xBF", ERR_EMPTY, "empty");
+    refused("\xEF\xBB\xBF{\"a\": }", ERR_SYNTAX, "at byte 9:");
+    refused("\xEF\xBB\xBF\xEF\xBB\xBF{}", ERR_SYNTAX, "at byte 3:");
+    refused("{\"a\": \xEF\xBB\xBF 1}", ERR_SYNTAX, "at byte 6:");
+    refused("\xEF\xBB{}", ERR_SYNTAX, "at byte 0:");
+    static const char *const others[] = {"\xFF\xFE{\0}\0", "\xFE\xFF\0{\0}", "{\0}\0\0\0", "\0{\0}\0\0"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct err err = {0};
+        ck_assert_ptr_null(json_parse(others[i], 6, &err));
+        ck_assert_msg(err.code == ERR_SYNTAX && strstr(err.text, "UTF-16") != NULL, "%s", err.text);
+    }
+}
+END_TEST
+
 START_TEST(anything_after_the_value_is_refused)
 {
     refused("{} {}", ERR_SYNTAX, "byte 3: something follows");
@@ -185,7 +204,6 @@ START_TEST(strings_are_valid_utf8_without_control_characters)
     refused("\"\xE2\x82\"", ERR_SYNTAX, "UTF-8");
     refused("\"\xE2\x82", ERR_SYNTAX, "UTF-8");
     refused("\"a\nb\"", ERR_SYNTAX, "control character");
-    refused("\xEF\xBB\xBF{}", ERR_SYNTAX, "byte 0"); /* byte order mark */
 }
 END_TEST
 
@@ -408,6 +426,7 @@ int main(void)
     tcase_add_test(reading, asking_a_value_for_another_type_gives_nothing);
     tcase_add_test(reading, an_empty_text_is_its_own_error);
     tcase_add_test(reading, what_is_not_json_is_refused_with_its_byte);
+    tcase_add_test(reading, a_byte_order_mark_is_passed_over_and_utf_16_is_named);
     tcase_add_test(reading, anything_after_the_value_is_refused);
     tcase_add_test(reading, a_zero_byte_is_refused_everywhere);
     tcase_add_test(reading, numbers_follow_the_grammar);

@@ -139,6 +139,42 @@ START_TEST(names_are_unescaped_as_browsers_and_curl_escape_them)
 }
 END_TEST
 
+START_TEST(a_name_may_be_in_the_form_of_rfc_8187)
+{
+    ck_assert_int_eq(walk(TYPE, part_of("Content-Disposition: form-data; name*=utf-8''caf%C3%A9", "c")), 1);
+    ck_assert_str_eq(last_name, "caf\xC3\xA9");
+    ck_assert_str_eq(last_file, "");
+    ck_assert_int_eq(walk(TYPE, part_of("Content-Disposition: form-data; filename=\"x.png\"; NAME*=UTF-8'fr'a%3B+b; "
+                                        "filename*=UTF-8''%E2%82%AC.png; name=\"other\"",
+                                        "c")),
+                     1);
+    ck_assert_str_eq(last_name, "a;+b"); /* it is the one that is meant */
+    ck_assert_str_eq(last_file, "\xE2\x82\xAC.png");
+    static const char *const bad[] = {
+        "name*=caf%C3%A9",  "name*=utf-8'caf",          "name*=iso-8859-1''caf%E9", "name*=utf-8''caf%C3%A",
+        "name*=utf-8''%00", "name*=utf-8''%zz; name=a", "name=a; filename*=utf-8",  "name*",
+        "name*=\"utf-8''a"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char header[128];
+        (void)snprintf(header, sizeof header, "Content-Disposition: form-data; %s", bad[i]);
+        refused(TYPE, part_of(header, "c"), ERR_SYNTAX);
+    }
+}
+END_TEST
+
+START_TEST(a_name_of_rfc_8187_is_as_long_as_any)
+{
+    char header[1100], *at = header;
+    at += snprintf(header, sizeof header, "Content-Disposition: form-data; name*=utf-8''");
+    for (unsigned i = 0; i < MULTIPART_NAME_BYTES - 1; i++, at += 3)
+        memcpy(at, "%6E", 4);
+    ck_assert_int_eq(walk(TYPE, part_of(header, "c")), 1);
+    ck_assert_uint_eq(strlen(last_name), MULTIPART_NAME_BYTES - 1);
+    memcpy(at, "n", 2);
+    refused(TYPE, part_of(header, "c"), ERR_SYNTAX);
+}
+END_TEST
+
 START_TEST(a_file_s_name_is_not_taken_for_the_field_s)
 {
     ck_assert_int_eq(walk(TYPE, part_of("Content-Disposition: form-data; filename=\"name=z\"; name=\"x\"", "c")), 1);
@@ -278,6 +314,8 @@ int main(void)
     tcase_add_test(good, a_form_without_parts_is_empty);
     tcase_add_test(good, preamble_and_epilogue_are_skipped);
     tcase_add_test(good, names_are_unescaped_as_browsers_and_curl_escape_them);
+    tcase_add_test(good, a_name_may_be_in_the_form_of_rfc_8187);
+    tcase_add_test(good, a_name_of_rfc_8187_is_as_long_as_any);
     tcase_add_test(good, a_file_s_name_is_not_taken_for_the_field_s);
     tcase_add_test(good, a_boundary_of_seventy_characters_is_taken);
     suite_add_tcase(suite, good);
