@@ -59,7 +59,7 @@ int cli_run(const struct cli_verb *verb, int argc, char **argv);
 /* clang-format off */
 #define CLI_FLAG_DB    {FLAG_TEXT("db", "FILE", "convd.db", "database file of the model")}
 #define CLI_FLAG_URL                                                                                                                \
-    {FLAG_TEXT("url", "URL", NULL, "use the daemon at this URL (or unix:/PATH) instead of a database")},                             \
+    {FLAG_TEXT("url", "URL", NULL, "use the daemon at this URL (or unix:/PATH), not a database; without --db, else CONVD_URL")},                             \
     {FLAG_TEXT("token-file", "FILE", NULL, "with --url: file with the token; else CONVD_TOKEN, or CONVD_TOKEN_FILE")},               \
     {FLAG_TEXT("ca", "FILE", NULL, "with --url https://: certificates of the authorities to trust (default: the system's)")}
 #define CLI_FLAG_JSON  {FLAG_SWITCH("json", "print the result as JSON")}

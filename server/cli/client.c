@@ -68,7 +68,7 @@ int client_open(struct client **out, const char *url, unsigned patience_seconds,
     *out = NULL;
     const char *path = strncmp(url, "unix:", 5) == 0 ? url + 5 : NULL;
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0 && (path == NULL || path[0] == '\0'))
-        return err_set(err, ERR_USAGE, "--url is \"%.80s\", but must begin with http://, https:// or unix:/", url);
+        return err_set(err, ERR_USAGE, "the URL is \"%.80s\", but must begin with http://, https:// or unix:/", url);
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return err_memory(err, "a client");

@@ -72,14 +72,17 @@ static int set_access(const struct cli_args *args, struct err *err)
 
 int cli_url(const char **url, const struct cli_args *args, struct err *err)
 {
+    const char *variable = getenv("CONVD_URL");
     *url = cli_text(args, "url");
     if (*url != NULL && cli_given(args, "db"))
         return err_set(err, ERR_USAGE, "--db and --url exclude each other: use a database or a daemon");
-    if (*url != NULL)
-        return set_access(args, err);
-    if (cli_given(args, "token-file") || cli_given(args, "ca"))
+    if (*url == NULL && !cli_given(args, "db") && variable != NULL && variable[0] != '\0')
+        *url = variable;
+    if (*url == NULL && (cli_given(args, "token-file") || cli_given(args, "ca")))
         return err_set(err, ERR_USAGE, "--token-file and --ca need --url");
-    return 0;
+    if (*url != NULL && has_flag(args, "arith") && cli_given(args, "arith"))
+        return err_set(err, ERR_USAGE, "--arith needs a database, --db: a daemon does its own arithmetic");
+    return *url != NULL ? set_access(args, err) : 0;
 }
 
 int cli_show_or_stop(void *progress, uint64_t done, uint64_t total)

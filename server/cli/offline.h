@@ -44,7 +44,8 @@ int cli_arith(const struct arith **out, const struct cli_args *args, struct err 
 /* cli_quiet - whether the verb has --quiet and it is on. */
 bool cli_quiet(const struct cli_args *args);
 
-/* cli_url - the --url, NULL for offline work. Errors: ERR_USAGE where --db is given beside it: -1. */
+/* cli_url - the --url, or CONVD_URL where --db is not given either; NULL for offline work. Errors, -1: ERR_USAGE where --db is given
+ * beside --url, or --arith is with a daemon. */
 int cli_url(const char **url, const struct cli_args *args, struct err *err);
 
 /* A model's labels, sorted by bytes: a data set names its classes by text, a sample needs the index. */

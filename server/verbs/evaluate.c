@@ -260,8 +260,6 @@ static int run(const struct cli_args *args, struct err *err)
     const char *url = NULL;
     if (cli_url(&url, args, err) != 0)
         return -1;
-    if (url != NULL && cli_given(args, "arith"))
-        return err_set(err, ERR_USAGE, "--arith needs a database: with --url, the daemon does the arithmetic");
     struct offline model = {0};
     struct remote remote = {0};
     struct dataset *dataset = NULL;

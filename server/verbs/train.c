@@ -115,8 +115,6 @@ static int run_train(const struct cli_args *args, struct err *err)
     const char *url = NULL;
     if (cli_url(&url, args, err) != 0)
         return -1;
-    if (url != NULL && cli_given(args, "arith"))
-        return err_set(err, ERR_USAGE, "--arith needs a database: with --url, the daemon computes");
     if (url != NULL && cli_count(args, "passes") > REHEARSE_PASSES_MAX)
         return err_set(err, ERR_USAGE, "with --url, the limit of --passes is %u", REHEARSE_PASSES_MAX);
     struct dataset *dataset = NULL;

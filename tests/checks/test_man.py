@@ -97,7 +97,7 @@ def test_a_page_names_every_signal_and_variable_that_the_daemon_reads(texts):
     signals = set(re.findall(r"sigaddset\(\S+ (SIG\w+)\)", source))
     assert {"SIGTERM", "SIGHUP"} <= signals
     variables = set(re.findall(r'getenv\("(\w+)"\)', source))
-    assert {"JOURNAL_STREAM", "CONVD_TOKEN"} <= variables
+    assert {"JOURNAL_STREAM", "CONVD_TOKEN", "CONVD_URL"} <= variables
     for word in signals | variables:
         assert word in texts[1] + texts[8], word
 

@@ -65,8 +65,8 @@ def words(flags: dict[str, str]) -> list[str]:
     return [word for pair in flags.items() for word in pair]
 
 
-def convd_json(*args: str | Path, check: bool = True) -> dict:
-    return json.loads(convd(*args, "--json", check=check).stdout)
+def convd_json(*args: str | Path, check: bool = True, env: dict[str, str] | None = None) -> dict:
+    return json.loads(convd(*args, "--json", check=check, env=env).stdout)
 
 
 class Answer:

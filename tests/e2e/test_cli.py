@@ -100,6 +100,33 @@ def test_a_wrong_environment_variable_is_named(daemons):
     assert code == USAGE and "CONVD_THREADS" in text
 
 
+# ---- the daemon's URL ----
+
+def daemons_verbs(tmp_path) -> dict[str, list]:
+    """Every verb that a daemon can be asked, each in a way that tells an offline one from it: nothing is at convd.db."""
+    (tmp_path / "set" / "7").mkdir(parents=True)
+    (tmp_path / "set" / "7" / "7.png").write_bytes((EXAMPLES / "7.png").read_bytes())
+    return {"train": [tmp_path / "set"], "predict": [EXAMPLES / "7.png"], "evaluate": [tmp_path / "set"], "samples": [], "snapshots": [],
+            "export": ["--npz", "-"], "backup": [tmp_path / "copy.db"]}
+
+
+@pytest.mark.core
+def test_the_url_can_come_from_the_environment_and_db_wins(daemons, tmp_path):
+    daemon = daemons.start(daemons.copy())
+    empty = tmp_path / "empty.db"
+    convd("init", "--db", empty)
+    for verb, args in daemons_verbs(tmp_path).items():
+        assert b"CONVD_URL" in convd(verb, "--help").stdout
+        convd(verb, *args, env={"CONVD_URL": daemon.url}, cwd=tmp_path)
+        offline = convd(verb, *args, env={"CONVD_URL": ""}, cwd=tmp_path, check=False)
+        assert offline.returncode == DATABASE and b"convd.db" in offline.stderr, verb
+    nowhere = {"CONVD_URL": "http://127.0.0.1:1"}
+    assert len(convd_json("snapshots", "--db", empty, env=nowhere)["snapshots"]) == 1
+    assert convd_json("snapshots", "--url", daemon.url, env=nowhere)["snapshots"]
+    done = convd("snapshots", env={"CONVD_URL": "localhost:8080"}, check=False)
+    assert done.returncode == USAGE and b"must begin with http://" in done.stderr
+
+
 # ---- init ----
 
 @pytest.mark.core
