@@ -7,6 +7,7 @@
  * Offline verbs open the database themselves and so need a daemon on it to be down; with --url they ask the daemon.
  *
  * In reading order:
+ *   guess.{h,c}     "did you mean"
  *   flags.{h,c}     flags as one table: parsing, environment, --help
  *   exit.{h,c}      exit codes
  *   cli.c           help, and the run of one verb

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/settings.h"
+#include "server/cli/guess.h"
 
 /* getopt_long's val for the i-th flag: above every character, so that no short option can be meant. */
 #define FLAG_VAL 256
@@ -128,7 +129,12 @@ static int refuse_flag(const struct cli_flag *flags, int n_flags, int result, co
     }
     if (optopt != 0)
         return err_set(err, ERR_USAGE, "unknown flag -%c", optopt);
-    return err_set(err, ERR_USAGE, "unknown flag %.80s", given);
+    struct guess guess = {.word = given + 2, .n = strcspn(given + 2, "=")};
+    char meant[64];
+    for (int i = 0; i < n_flags; i++)
+        guess_look(&guess, flags[i].name);
+    guess_look(&guess, "help");
+    return err_set(err, ERR_USAGE, "unknown flag %.80s%s", given, guess_text(meant, sizeof meant, &guess, "--"));
 }
 
 static int parse_environment(struct cli_args *out, const struct cli_flag *flags, int n_flags, struct err *err)

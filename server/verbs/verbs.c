@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/cli/guess.h"
+
 const struct cli_verb *const cli_verbs[] = {&cli_serve,    &cli_init,   &cli_train,   &cli_predict,
                                             &cli_evaluate, &cli_export, &cli_samples, &cli_snapshots,
                                             &cli_verify,   &cli_backup, NULL};
@@ -38,10 +40,23 @@ static void print_overview(FILE *out)
     (void)fputs(cli_exit_codes, out);
 }
 
+/* What may stand in a verb's place. */
+static const char *const others[] = {"help", "version", "--help", "--version"};
+
 static int usage(const char *word)
 {
     struct err err = {0};
-    err_set(&err, ERR_USAGE, "unknown %s \"%.60s\"", word[0] == '-' ? "flag" : "verb", word);
+    struct guess guess = {.word = word, .n = strlen(word)};
+    char meant[64];
+    for (size_t i = 0; cli_verbs[i] != NULL; i++)
+        guess_look(&guess, cli_verbs[i]->name);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        guess_look(&guess, others[i]);
+    if (word[0] == '-' && guess.name == NULL)
+        (void)snprintf(meant, sizeof meant, ": a verb comes first, convd VERB [FLAGS]");
+    else
+        (void)guess_text(meant, sizeof meant, &guess, "");
+    err_set(&err, ERR_USAGE, "unknown %s \"%.60s\"%s", word[0] == '-' ? "flag" : "verb", word, meant);
     cli_report(NULL, &err);
     return CLI_USAGE;
 }

@@ -62,6 +62,21 @@ def test_help_names_every_documented_flag_and_the_flag_is_understood(verb):
     assert done.returncode == USAGE and b"no-such-flag" in done.stderr and b"--help" in done.stderr
 
 
+@pytest.mark.parametrize("args, meant", [
+    (["trian"], b"train"), (["eval"], b"evaluate"), (["snapshot"], b"snapshots"), (["expotr"], b"export"), (["--verison"], b"--version"),
+    (["help", "pridict"], b"predict"), (["train", "--quite"], b"--quiet"), (["predict", "--tpo=3"], b"--top"), (["serve", "--thread-s", "2"], b"--threads"),
+    (["init", "--rehearsalidle", "1"], b"--rehearsal-idle"), (["serve", "--hlep"], b"--help")])
+def test_a_slip_is_told_with_what_was_meant(args, meant):
+    done = convd(*args, check=False)
+    assert done.returncode == USAGE and b": did you mean " + meant + b"?\n" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("args", [["frobnicate"], ["x"], ["--db"], ["train", "--colour"], ["serve", "--xy"]])
+def test_what_is_near_to_nothing_is_not_guessed_at(args):
+    done = convd(*args, check=False)
+    assert done.returncode == USAGE and b"unknown" in done.stderr and b"did you mean" not in done.stderr
+
+
 def test_the_overview_lists_every_verb():
     text = convd("--help").stdout.decode()
     assert all(re.search(rf"^  {verb} ", text, re.M) for verb in VERBS)
