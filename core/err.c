@@ -2,16 +2,19 @@
 #include "core/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* What a message quotes came from elsewhere: a line feed in a label must not begin a new line in a log, nor an escape colour a
- * terminal. */
-static void one_line(char *text)
+void one_line(char *text)
 {
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
+    char *to = text;
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        const bool second = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080..9F, in UTF-8 */
+        at += second;
+        *to++ = second || *at < ' ' || *at == 0x7f ? '?' : (char)*at;
+    }
+    *to = '\0';
 }
 
 int err_set(struct err *err, enum err_code code, const char *format, ...)

@@ -72,6 +72,10 @@ struct err {
  * `return err_set(err, ...)` reads well. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* one_line - each control character (U+0000..1F, U+007F..9F) of the text becomes a question mark, in place: what a message quotes came
+ * from elsewhere, and must neither begin a new line nor command a terminal. err_set() and err_wrap() do it. */
+void one_line(char *text);
+
 /* err_memory - ERR_MEMORY, "no memory for <format>": err_memory(err, "%zu samples", n). Returns -1. */
 int err_memory(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/cli/io.h"
 #include "server/image/image.h"
 
 #define BLOCK_BYTES_MAX ((uint32_t)64 << 20)
@@ -90,11 +91,11 @@ void cli_skipped_print(const struct dataset_skipped *skipped)
     if (skipped == NULL || skipped->files == 0)
         return;
     const uint64_t n_named = skipped->files < DATASET_SKIPPED_NAMED ? skipped->files : DATASET_SKIPPED_NAMED;
-    (void)fprintf(stderr, "convd: %llu file%s skipped (and %llu hidden); --strict fails at the first:\n",
-                  (unsigned long long)skipped->files, skipped->files == 1 ? " was" : "s were",
-                  (unsigned long long)skipped->hidden);
+    cli_say(stderr, "convd: %llu file%s skipped (and %llu hidden); --strict fails at the first:\n",
+            (unsigned long long)skipped->files, skipped->files == 1 ? " was" : "s were",
+            (unsigned long long)skipped->hidden);
     for (uint64_t i = 0; i < n_named; i++)
-        (void)fprintf(stderr, "convd:   %s\n", skipped->first[i]);
+        cli_say(stderr, "convd:   %s\n", skipped->first[i]);
     if (skipped->files > n_named)
-        (void)fprintf(stderr, "convd:   and %llu more\n", (unsigned long long)(skipped->files - n_named));
+        cli_say(stderr, "convd:   and %llu more\n", (unsigned long long)(skipped->files - n_named));
 }

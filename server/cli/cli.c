@@ -4,27 +4,32 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/cli/io.h"
+
 static void print_flag(FILE *out, const struct cli_verb *verb, const struct cli_flag *flag, int width)
 {
     char left[64];
     const char *argument = cli_flag_argument(flag);
     (void)snprintf(left, sizeof left, "--%s%s%s", flag->name, argument != NULL ? " " : "",
                    argument != NULL ? argument : "");
-    (void)fprintf(out, "  %-*s  %s", width, left, cli_flag_help(flag));
+    cli_say(out, "  %-*s  %s", width, left, cli_flag_help(flag));
     char text[128];
     if (flag->fallback != NULL)
-        (void)fprintf(out, " (default %s)", flag->fallback);
+        cli_say(out, " (default %s)", flag->fallback);
     else if (verb->fallback != NULL && verb->fallback(flag, text, sizeof text))
-        (void)fprintf(out, " (default %s)", text);
+        cli_say(out, " (default %s)", text);
     (void)fputc('\n', out);
 }
 
 void cli_print_help(FILE *out, const struct cli_verb *verb)
 {
-    (void)fprintf(out, "convd %s: %s\n\nusage: convd %s [FLAGS]%s%s\n", verb->name, verb->purpose, verb->name,
-                  verb->operands[0] != '\0' ? " " : "", verb->operands);
-    if (verb->details != NULL)
-        (void)fprintf(out, "\n%s", verb->details);
+    cli_say(out, "convd %s: %s\n", verb->name, verb->purpose);
+    (void)fputc('\n', out);
+    cli_say(out, "usage: convd %s [FLAGS]%s%s\n", verb->name, verb->operands[0] != '\0' ? " " : "", verb->operands);
+    if (verb->details != NULL) {
+        (void)fputc('\n', out);
+        (void)fputs(verb->details, out);
+    }
     int width = (int)strlen("--help");
     for (const struct cli_flag *flag = verb->flags; flag->name != NULL; flag++) {
         const char *argument = cli_flag_argument(flag);
@@ -34,21 +39,24 @@ void cli_print_help(FILE *out, const struct cli_verb *verb)
     (void)fputs("\nflags:\n", out);
     for (const struct cli_flag *flag = verb->flags; flag->name != NULL; flag++)
         print_flag(out, verb, flag, width);
-    (void)fprintf(out, "  %-*s  print this help\n", width, "--help");
+    cli_say(out, "  %-*s  print this help\n", width, "--help");
     if (verb->environment)
         (void)fputs("\nEvery flag can be given in the environment too: --queue-samples N as CONVD_QUEUE_SAMPLES=N, a\n"
                     "flag without argument as CONVD_...=1. The command line wins.\n",
                     out);
-    (void)fprintf(out, "\nexamples:\n%s\n%s", verb->examples, cli_exit_codes);
+    (void)fputs("\nexamples:\n", out);
+    (void)fputs(verb->examples, out);
+    (void)fputc('\n', out);
+    (void)fputs(cli_exit_codes, out);
 }
 
 void cli_report(const char *verb, const struct err *err)
 {
     const char *gap = verb != NULL ? " " : "";
     verb = verb != NULL ? verb : "";
-    (void)fprintf(stderr, "convd%s%s: %s\n", gap, verb, err->text);
+    cli_say(stderr, "convd%s%s: %s\n", gap, verb, err->text);
     if (err->code == ERR_USAGE)
-        (void)fprintf(stderr, "see: convd%s%s --help\n", gap, verb);
+        cli_say(stderr, "see: convd%s%s --help\n", gap, verb);
 }
 
 int cli_run(const struct cli_verb *verb, int argc, char **argv)

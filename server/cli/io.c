@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,23 @@ int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t 
     return status;
 }
 
+void cli_say(FILE *out, const char *format, ...)
+{
+    char line[CLI_SAY_BYTES];
+    const size_t n = strlen(format);
+    const bool ends = n > 0 && format[n - 1] == '\n';
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (length > 0 && ends && (size_t)length < sizeof line)
+        line[length - 1] = '\0';
+    one_line(line);
+    (void)fputs(line, out);
+    if (ends)
+        (void)fputc('\n', out);
+}
+
 int cli_json(struct json **root, struct text *text, struct err *err)
 {
     *root = NULL;
@@ -177,7 +195,16 @@ int cli_print_json(struct json *root, struct err *err)
     json_free(root);
     if (text == NULL)
         return err_memory(err, "the response");
-    (void)puts(text);
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        const bool second =
+            at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080..9F: those below are escaped already */
+        at += second;
+        if (second || *at == 0x7f)
+            cli_say(stdout, "\\u%04x", *at);
+        else
+            (void)fputc(*at, stdout);
+    }
+    (void)fputc('\n', stdout);
     free(text);
     return 0;
 }

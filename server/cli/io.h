@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "core/core.h"
 #include "server/common/json.h"
@@ -39,13 +40,20 @@ void cli_output_fini(struct cli_output *out); /* a zeroed one is fine */
  * full disk or a crash leaves what was there before; one that came meanwhile is not written over. Errors: ERR_CONFLICT, ERR_FILE. */
 int cli_output_write(const struct cli_output *out, const uint8_t *bytes, size_t n_bytes, struct err *err);
 
+/* cli_say - prints one line or a part of one, as printf() does, to stdout or stderr. What it quotes came from elsewhere: a control character
+ * becomes a question mark, but for a line feed that ends the format. It is cut at CLI_SAY_BYTES, which no path reaches. A verb says nothing
+ * in any other way: scripts/check-banned. */
+#define CLI_SAY_BYTES 8192
+void cli_say(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* cli_json - the text as a document, which json_free() releases; frees the text. Errors: ERR_MEMORY, those of json_parse(). */
 int cli_json(struct json **root, struct text *text, struct err *err);
 
 /* cli_print_object - ends the object that was begun with json_write_begin(), prints it and frees its text. As cli_print_json(). */
 int cli_print_object(struct json_writer *json, struct err *err);
 
-/* cli_print_json - prints and frees the document (also on error). Errors: ERR_MEMORY; writing is checked by cli_main(). */
+/* cli_print_json - prints and frees the document (also on error), every control character in it escaped. Errors: ERR_MEMORY; writing is
+ * checked by cli_main(). */
 int cli_print_json(struct json *root, struct err *err);
 
 /* cli_hex - the digest as 64 digits and a zero; returns `text`. */

@@ -137,13 +137,13 @@ int offline_open(struct offline *out, const struct cli_args *args, bool read_onl
         return -1;
     }
     if (report.before[0] != '\0')
-        (void)fprintf(stderr,
-                      "convd: %s: the log is of arithmetic %s, and this convd has " ARITHMETIC_VERSION
-                      ": the snapshot of revision %llu is its baseline\n",
-                      path, report.before, (unsigned long long)report.snapshot_revision);
+        cli_say(stderr,
+                "convd: %s: the log is of arithmetic %s, and this convd has " ARITHMETIC_VERSION
+                ": the snapshot of revision %llu is its baseline\n",
+                path, report.before, (unsigned long long)report.snapshot_revision);
     if (report.skipped > 0)
-        (void)fprintf(stderr, "convd: warning: %s: %u snapshot%s skipped: %s\n", path, report.skipped,
-                      report.skipped == 1 ? "" : "s", report.warning);
+        cli_say(stderr, "convd: warning: %s: %u snapshot%s skipped: %s\n", path, report.skipped,
+                report.skipped == 1 ? "" : "s", report.warning);
     if (!read_only && start_trainer(out, args, err) != 0) {
         offline_close(out);
         return -1;

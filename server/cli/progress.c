@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "server/cli/io.h"
 #include "server/common/clock.h"
 
 #define TERMINAL_DELAY_US  300000
@@ -87,9 +88,9 @@ void progress_update(struct progress *p, uint64_t done, const char *note)
     char line[256];
     (void)progress_line(line, sizeof line, p, (double)(now_us - p->start_us) / 1e6, note, p->terminal ? 20 : 0);
     if (p->terminal)
-        (void)fprintf(p->out, "\r%s\033[K", line); /* ESC [K: clear to the end of the line */
-    else
-        (void)fprintf(p->out, "%s\n", line);
+        (void)fputc('\r', p->out);
+    cli_say(p->out, "%s", line);
+    (void)fputs(p->terminal ? "\033[K" : "\n", p->out); /* ESC [K: clear to the end of the line */
     (void)fflush(p->out);
     p->drawn = true;
 }

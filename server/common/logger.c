@@ -62,9 +62,9 @@ void logger_line(enum logger_priority priority, const char *format, ...)
         return;
     size_t room = sizeof line - used - 2;
     used += (size_t)n < room ? (size_t)n : room;
-    for (size_t i = 0; i < used; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = ' ';
+    line[used] = '\0';
+    one_line(line);
+    used = strlen(line);
     line[used++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, used);
     (void)ignored;

@@ -1,6 +1,6 @@
 /* logger.h - one line a time to stderr. Under journald (JOURNAL_STREAM names our stderr) a line begins with its priority,
  * "<4>"; elsewhere with nothing, since a person reads it. Any thread; a line is one write, so lines never mix. Control characters
- * become blanks: what a client sent can neither look like a line of ours nor reach a terminal.
+ * become question marks: what a client sent can neither look like a line of ours nor reach a terminal.
  *
  * What is less important than the level is not written, and costs one comparison. The level can be changed while others log. */
 #ifndef CONVD_SERVER_COMMON_LOGGER_H

@@ -109,8 +109,8 @@ static int copy_url(struct result *result, const char *url, const char *path, bo
 static int print_result(const struct result *result, const char *path, bool as_json, struct err *err)
 {
     if (!as_json) {
-        (void)printf("%s: copied up to revision %llu, %.1f MB\n", path, (unsigned long long)result->revision,
-                     (double)result->bytes / 1e6);
+        cli_say(stdout, "%s: copied up to revision %llu, %.1f MB\n", path, (unsigned long long)result->revision,
+                (double)result->bytes / 1e6);
         return 0;
     }
     struct text text = {0};

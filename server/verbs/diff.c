@@ -54,18 +54,18 @@ static double number(const struct json *object, const char *name)
 
 static void print_row(const char *name, const struct json *a, const struct json *b)
 {
-    (void)printf("%-10s %12.0f %12.0f\n", name, number(a, name), number(b, name));
+    cli_say(stdout, "%-10s %12.0f %12.0f\n", name, number(a, name), number(b, name));
 }
 
 static void print_accuracy(const struct json *root, double n)
 {
     if (n < 1)
         return;
-    (void)printf("%-10s %10.2f %% %10.2f %%   on the %s%.0f samples that one has learned from and the other has not\n",
-                 "accuracy", 100 * number(json_get(root, "a"), "accuracy"),
-                 100 * number(json_get(root, "b"), "accuracy"),
-                 json_bool(json_get(json_get(root, "samples"), "more")) ? "newest " : "", n);
-    (void)printf("their predictions differ for %.0f of them\n", number(root, "disagree"));
+    cli_say(stdout,
+            "%-10s %10.2f %% %10.2f %%   on the %s%.0f samples that one has learned from and the other has not\n",
+            "accuracy", 100 * number(json_get(root, "a"), "accuracy"), 100 * number(json_get(root, "b"), "accuracy"),
+            json_bool(json_get(json_get(root, "samples"), "more")) ? "newest " : "", n);
+    cli_say(stdout, "their predictions differ for %.0f of them\n", number(root, "disagree"));
 }
 
 void cli_diff_print(const struct json *root)
@@ -75,19 +75,22 @@ void cli_diff_print(const struct json *root)
     print_row("revision", a, b);
     print_row("step", a, b);
     print_accuracy(root, number(json_get(root, "samples"), "n"));
-    (void)printf("\n%-10s %12s %12s %12s\n", "tensor", "l2", "relative", "max");
+    cli_say(stdout, "\n");
+    cli_say(stdout, "%-10s %12s %12s %12s\n", "tensor", "l2", "relative", "max");
     for (const struct json *t = json_first(json_get(root, "tensors")); t != NULL; t = json_next(t)) {
         const struct json *relative = json_get(t, "relative");
         char share[32] = "-";
         if (relative != NULL && json_type(relative) == JSON_NUMBER)
             (void)snprintf(share, sizeof share, "%.6f", json_number(relative));
-        (void)printf("%-10s %12.6f %12s %12.6f\n", json_string(json_get(t, "name")), number(t, "l2"), share,
-                     number(t, "max"));
+        cli_say(stdout, "%-10s %12.6f %12s %12.6f\n", json_string(json_get(t, "name")), number(t, "l2"), share,
+                number(t, "max"));
     }
     const struct json *class_ = json_first(json_get(root, "classes"));
     if (class_ != NULL)
-        (void)printf("\n%8s %8s %8s %8s  %s\n", "samples", "changed", "left", "came", "class");
+        cli_say(stdout, "\n");
+    if (class_ != NULL)
+        cli_say(stdout, "%8s %8s %8s %8s  %s\n", "samples", "changed", "left", "came", "class");
     for (; class_ != NULL; class_ = json_next(class_))
-        (void)printf("%8.0f %8.0f %8.0f %8.0f  %s\n", number(class_, "samples"), number(class_, "changed"),
-                     number(class_, "left"), number(class_, "came"), json_string(json_get(class_, "label")));
+        cli_say(stdout, "%8.0f %8.0f %8.0f %8.0f  %s\n", number(class_, "samples"), number(class_, "changed"),
+                number(class_, "left"), number(class_, "came"), json_string(json_get(class_, "label")));
 }

@@ -143,7 +143,7 @@ static int characters(const char *utf8)
 
 static void print_padded(const char *text, int width)
 {
-    (void)printf("%*s%s", width - characters(text) > 0 ? width - characters(text) : 0, "", text);
+    cli_say(stdout, "%*s%s", width - characters(text) > 0 ? width - characters(text) : 0, "", text);
 }
 
 /* Rows are what the images show, columns what was predicted. */
@@ -154,30 +154,31 @@ static void print_table(const struct evaluation *e)
         int n = characters(e->names[i]);
         width = n > width ? n : width;
     }
-    (void)printf("\n%*s  predicted\n", width, "");
+    cli_say(stdout, "\n");
+    cli_say(stdout, "%*s  predicted\n", width, "");
     print_padded("label", width);
-    (void)putchar(' ');
+    cli_say(stdout, " ");
     for (size_t i = 0; i < e->n_classes; i++) {
-        (void)putchar(' ');
+        cli_say(stdout, " ");
         print_padded(e->names[i], width);
     }
-    (void)puts("   found");
+    cli_say(stdout, "   found\n");
     for (size_t i = 0; i < e->n_classes; i++) {
         const uint64_t *row = &e->confusion[i * e->n_classes];
         uint64_t sum = 0;
         print_padded(e->names[i], width);
-        (void)putchar(' ');
+        cli_say(stdout, " ");
         for (size_t j = 0; j < e->n_classes; j++) {
             sum += row[j];
             if (row[j] == 0)
-                (void)printf(" %*s", width, ".");
+                cli_say(stdout, " %*s", width, ".");
             else
-                (void)printf(" %*llu", width, (unsigned long long)row[j]);
+                cli_say(stdout, " %*llu", width, (unsigned long long)row[j]);
         }
         if (sum > 0)
-            (void)printf("  %5.1f %%\n", 100.0 * (double)row[i] / (double)sum);
+            cli_say(stdout, "  %5.1f %%\n", 100.0 * (double)row[i] / (double)sum);
         else
-            (void)puts("       -");
+            cli_say(stdout, "       -\n");
     }
 }
 
@@ -185,14 +186,14 @@ static int print_evaluation(const struct evaluation *e, const struct dataset *da
 {
     double n = e->samples > 0 ? (double)e->samples : 1;
     if (!as_json) {
-        (void)printf("%saccuracy %.2f %%: %llu of %llu images, loss %.4f, revision %llu, step %llu (%.2f s)\n",
-                     e->interrupted ? "stopped: " : "", 100.0 * (double)e->correct / n, (unsigned long long)e->correct,
-                     (unsigned long long)e->samples, e->loss_sum / n, (unsigned long long)e->revision,
-                     (unsigned long long)e->step, e->seconds);
+        cli_say(stdout, "%saccuracy %.2f %%: %llu of %llu images, loss %.4f, revision %llu, step %llu (%.2f s)\n",
+                e->interrupted ? "stopped: " : "", 100.0 * (double)e->correct / n, (unsigned long long)e->correct,
+                (unsigned long long)e->samples, e->loss_sum / n, (unsigned long long)e->revision,
+                (unsigned long long)e->step, e->seconds);
         if (e->n_classes <= TABLE_CLASSES)
             print_table(e);
         else
-            (void)printf("(--json has the table of %zu classes)\n", e->n_classes);
+            cli_say(stdout, "(--json has the table of %zu classes)\n", e->n_classes);
         return 0;
     }
     struct text text = {0};
@@ -249,9 +250,8 @@ static int evaluate_url(struct evaluation *e, struct remote *remote, const struc
     if (evaluate(e, NULL, remote, args, dataset, err) != 0)
         return -1;
     if (e->moved)
-        (void)fprintf(stderr,
-                      "convd: warning: the daemon learned meanwhile: predictions are of revisions %llu to %llu\n",
-                      (unsigned long long)e->revision, (unsigned long long)remote->revision);
+        cli_say(stderr, "convd: warning: the daemon learned meanwhile: predictions are of revisions %llu to %llu\n",
+                (unsigned long long)e->revision, (unsigned long long)remote->revision);
     return print_evaluation(e, dataset, cli_on(args, "json"), err);
 }
 

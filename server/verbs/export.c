@@ -55,7 +55,7 @@ static int export_one(const struct format *format, const struct cli_output *out,
     if (status == 0)
         status = cli_output_write(out, client != NULL ? (const uint8_t *)reply.body : bytes, n_bytes, err);
     if (status == 0 && out->path != NULL)
-        (void)fprintf(notes, "wrote %s: %zu bytes\n", out->name, n_bytes);
+        cli_say(notes, "wrote %s: %zu bytes\n", out->name, n_bytes);
     free(bytes);
     client_reply_fini(&reply);
     return status;

@@ -210,10 +210,10 @@ static uint64_t n_parameters(const struct learner *learner)
 /* What follows from the geometry, unless it was given. */
 static void print_rate(const struct settings *settings)
 {
-    (void)printf("rate %.6g", (double)settings->rate);
+    cli_say(stdout, "rate %.6g", (double)settings->rate);
     if (settings->decay_steps > 0.0F)
-        (void)printf(", half of it after %.6g steps", (double)settings->decay_steps);
-    (void)printf("; normalize %s, mean %.6g\n", settings_word(settings, SETTING_NORMALIZE), (double)settings->mean);
+        cli_say(stdout, ", half of it after %.6g steps", (double)settings->decay_steps);
+    cli_say(stdout, "; normalize %s, mean %.6g\n", settings_word(settings, SETTING_NORMALIZE), (double)settings->mean);
 }
 
 static int print_made(const char *path, const struct learner *learner, bool as_json, struct err *err)
@@ -223,14 +223,14 @@ static int print_made(const char *path, const struct learner *learner, bool as_j
     char hex[2 * DIGEST_BYTES + 1];
     learner_digest(learner, digest);
     if (!as_json) {
-        (void)printf("created %s: input %u x %u x %u, ", path, shape->width, shape->height, shape->channels);
+        cli_say(stdout, "created %s: input %u x %u x %u, ", path, shape->width, shape->height, shape->channels);
         if (shape->kernels > 0)
-            (void)printf("%u kernels of %u x %u, stride %u, %u positions, ", shape->kernels, shape->kernel_width,
-                         shape->kernel_height, shape->stride, shape->n_0);
-        (void)printf("%u hidden, %u classes, %llu parameters\n", shape->hidden, learner->n_classes,
-                     (unsigned long long)n_parameters(learner));
+            cli_say(stdout, "%u kernels of %u x %u, stride %u, %u positions, ", shape->kernels, shape->kernel_width,
+                    shape->kernel_height, shape->stride, shape->n_0);
+        cli_say(stdout, "%u hidden, %u classes, %llu parameters\n", shape->hidden, learner->n_classes,
+                (unsigned long long)n_parameters(learner));
         print_rate(&learner->settings);
-        (void)printf("digest %s\n", cli_hex(hex, digest));
+        cli_say(stdout, "digest %s\n", cli_hex(hex, digest));
         return 0;
     }
     struct text text = {0};

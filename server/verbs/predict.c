@@ -163,13 +163,13 @@ static void print_one(const struct run *run, const char *path)
     size_t n = ranking->n < run->top ? ranking->n : run->top;
     const bool unknown = run->known < run->unknown; /* not where it is NaN */
     if (run->json == NULL) {
-        (void)printf("%s:%s", path, unknown ? " unknown, nearest" : "");
+        cli_say(stdout, "%s:%s", path, unknown ? " unknown, nearest" : "");
         for (size_t i = 0; i < n; i++)
-            (void)printf("%s %s %.4f", i > 0 ? "," : "", ranking->rows[i].label,
-                         i > 0 ? ranking->rows[i].probability : run->confidence);
-        (void)putchar('\n');
+            cli_say(stdout, "%s %s %.4f", i > 0 ? "," : "", ranking->rows[i].label,
+                    i > 0 ? ranking->rows[i].probability : run->confidence);
+        cli_say(stdout, "\n");
         if (run->flat)
-            (void)fprintf(stderr, "convd predict: %s: all pixels are equal where the network sees it\n", path);
+            cli_say(stderr, "convd predict: %s: all pixels are equal where the network sees it\n", path);
         return;
     }
     json_write_object(run->json, NULL);
@@ -227,7 +227,7 @@ static int predict_or_skip(struct run *run, const char *path, bool named, struct
         dataset_skip(&run->skipped, &why);
         return 0;
     }
-    (void)fprintf(stderr, "convd predict: %s\n", why.text);
+    cli_say(stderr, "convd predict: %s\n", why.text);
     if (run->json != NULL) {
         json_write_object(run->json, NULL);
         json_write_string(run->json, "file", path);
@@ -247,7 +247,7 @@ static int predict_folder(struct run *run, const char *path, struct err *err)
         status = predict_or_skip(run, files.paths[i], false, err);
     folder_files_fini(&files);
     if (status == 0 && run->n_predicted == before && !cli_stop()) {
-        (void)fprintf(stderr, "convd predict: there is no picture in %s\n", path);
+        cli_say(stderr, "convd predict: there is no picture in %s\n", path);
         run->failed = true;
     }
     return status;

@@ -125,7 +125,7 @@ static int read_order(struct samples_order *order, const struct cli_args *args, 
 
 static void print_heading(void)
 {
-    (void)printf("%8s  %10s  %-20s  %-16s  %-16s  %9s\n", "id", "revision", "created", "label", "predicted", "loss");
+    cli_say(stdout, "%8s  %10s  %-20s  %-16s  %-16s  %9s\n", "id", "revision", "created", "label", "predicted", "loss");
 }
 
 static void print_row(const struct json *s)
@@ -136,10 +136,10 @@ static void print_row(const struct json *s)
     char number[32] = "-";
     if (loss != NULL && json_type(loss) == JSON_NUMBER)
         (void)snprintf(number, sizeof number, "%.6f", json_number(loss));
-    (void)printf("%8.0f  %10.0f  %-20.19s  %-16s  %-16s  %9s%s\n", json_number(json_get(s, "id")),
-                 json_number(json_get(s, "revision")), created != NULL ? created : "", label != NULL ? label : "-",
-                 predicted != NULL ? predicted : "-", number,
-                 json_bool(json_get(s, "live")) ? "" : "  (not in this lineage)");
+    cli_say(stdout, "%8.0f  %10.0f  %-20.19s  %-16s  %-16s  %9s%s\n", json_number(json_get(s, "id")),
+            json_number(json_get(s, "revision")), created != NULL ? created : "", label != NULL ? label : "-",
+            predicted != NULL ? predicted : "-", number,
+            json_bool(json_get(s, "live")) ? "" : "  (not in this lineage)");
 }
 
 static void print_edit(const struct samples_order *order, const struct json *response)
@@ -147,13 +147,13 @@ static void print_edit(const struct samples_order *order, const struct json *res
     const double n = json_number(json_get(response, "samples"));
     const char *verb = n > 1 ? "samples are" : "sample is";
     if (!json_bool(json_get(response, "changed")))
-        (void)printf("nothing to do: %.0f %s \"%s\" already: ", n, verb, order->label);
+        cli_say(stdout, "nothing to do: %.0f %s \"%s\" already: ", n, verb, order->label);
     else if (order->action == SAMPLES_FORGET)
-        (void)printf("%.0f %s forgotten: ", n, verb);
+        cli_say(stdout, "%.0f %s forgotten: ", n, verb);
     else
-        (void)printf("%.0f %s \"%s\" now: ", n, verb, order->label);
-    (void)printf("revision %.0f, step %.0f (%.1f s)\n", json_number(json_get(response, "revision")),
-                 json_number(json_get(response, "step")), json_number(json_get(response, "seconds")));
+        cli_say(stdout, "%.0f %s \"%s\" now: ", n, verb, order->label);
+    cli_say(stdout, "revision %.0f, step %.0f (%.1f s)\n", json_number(json_get(response, "revision")),
+            json_number(json_get(response, "step")), json_number(json_get(response, "seconds")));
 }
 
 /* Frees the response. */
@@ -167,7 +167,7 @@ static int print_response(const struct samples_order *order, struct json *respon
         for (const struct json *s = json_first(json_get(response, "samples")); s != NULL; s = json_next(s))
             print_row(s);
         if (next != NULL)
-            (void)printf("there may be more: --before %s\n", next);
+            cli_say(stdout, "there may be more: --before %s\n", next);
     } else if (order->action == SAMPLES_SHOW) {
         print_heading();
         print_row(response);
@@ -250,8 +250,7 @@ int cli_samples_follow(struct follow *job, bool quiet, struct err *err)
     if (status != 0 || job->state == JOB_STATE_DONE)
         return status;
     if (job->client == NULL)
-        (void)fprintf(stderr,
-                      "convd samples: the edit stays accepted: the next convd samples or convd serve does it\n");
+        cli_say(stderr, "convd samples: the edit stays accepted: the next convd samples or convd serve does it\n");
     if (job->state == JOB_STATE_RUNNING)
         return job->client == NULL ? err_set(err, ERR_STOPPING, "stopped")
                                    : err_set(err, ERR_STOPPING, "stopped waiting; the daemon goes on with job %llu",

@@ -96,8 +96,8 @@ static int read_order(struct order *order, const struct cli_args *args, struct e
 
 static void print_heading(void)
 {
-    (void)printf("%6s  %10s  %10s  %-20s  %-8s  %9s  %s\n", "id", "revision", "step", "created", "reason", "accuracy",
-                 "note");
+    cli_say(stdout, "%6s  %10s  %10s  %-20s  %-8s  %9s  %s\n", "id", "revision", "step", "created", "reason",
+            "accuracy", "note");
 }
 
 static void print_row(const struct json *s)
@@ -111,11 +111,11 @@ static void print_row(const struct json *s)
     if (accuracy != NULL && json_type(accuracy) == JSON_NUMBER)
         (void)snprintf(share, sizeof share, "%.2f %%", 100 * json_number(accuracy));
     /* of the time, whole seconds: 2026-01-31T12:00:00 */
-    (void)printf("%6.0f  %10.0f  %10.0f  %-20.19s  %-8s  %9s", json_number(json_get(s, "id")),
-                 json_number(json_get(s, "revision")), json_number(json_get(s, "step")), created != NULL ? created : "",
-                 reason != NULL ? reason : "", share);
-    (void)printf("%s%s%s\n", pinned != NULL && json_bool(pinned) ? "  (pinned)" : "",
-                 note != NULL && note[0] != '\0' ? "  " : "", note != NULL ? note : "");
+    cli_say(stdout, "%6.0f  %10.0f  %10.0f  %-20.19s  %-8s  %9s", json_number(json_get(s, "id")),
+            json_number(json_get(s, "revision")), json_number(json_get(s, "step")), created != NULL ? created : "",
+            reason != NULL ? reason : "", share);
+    cli_say(stdout, "%s%s%s\n", pinned != NULL && json_bool(pinned) ? "  (pinned)" : "",
+            note != NULL && note[0] != '\0' ? "  " : "", note != NULL ? note : "");
 }
 
 static int print_response(const struct order *order, struct json *response, struct err *err)
@@ -136,11 +136,11 @@ static int print_response(const struct order *order, struct json *response, stru
         print_row(response);
         break;
     case DROP:
-        (void)printf("dropped snapshot %lld\n", (long long)order->id);
+        cli_say(stdout, "dropped snapshot %lld\n", (long long)order->id);
         break;
     case ACTIVATE:
-        (void)printf("snapshot %lld is activated: revision %.0f, step %.0f\n", (long long)order->id,
-                     json_number(json_get(response, "revision")), json_number(json_get(response, "step")));
+        cli_say(stdout, "snapshot %lld is activated: revision %.0f, step %.0f\n", (long long)order->id,
+                json_number(json_get(response, "revision")), json_number(json_get(response, "step")));
         break;
     case DIFF:
         cli_diff_print(response);

@@ -47,25 +47,26 @@ static int print_training(const struct training *t, const struct dataset *datase
     double accuracy = t->samples > 0 ? (double)t->correct / (double)t->samples : 0;
     double loss = t->samples > 0 ? t->loss_sum / (double)t->samples : 0;
     if (t->flat > 0)
-        (void)fprintf(stderr,
-                      "convd: %llu flat images were skipped: all pixels are equal where the network sees them (--flat "
-                      "learns them, too)\n",
-                      (unsigned long long)t->flat);
+        cli_say(stderr,
+                "convd: %llu flat images were skipped: all pixels are equal where the network sees them (--flat "
+                "learns them, too)\n",
+                (unsigned long long)t->flat);
     if (!as_json && t->samples == 0 && t->rehearsed > 0) {
-        (void)printf("%srehearsed %llu images, %llu pass%s, in %.2f s, %.0f/s; step %llu, revision %llu\n",
-                     t->interrupted ? "stopped: " : "", (unsigned long long)t->rehearsed, (unsigned long long)t->passes,
-                     t->passes == 1 ? "" : "es", t->seconds, rate, (unsigned long long)t->step,
-                     (unsigned long long)t->revision);
+        cli_say(stdout, "%srehearsed %llu images, %llu pass%s, in %.2f s, %.0f/s; step %llu, revision %llu\n",
+                t->interrupted ? "stopped: " : "", (unsigned long long)t->rehearsed, (unsigned long long)t->passes,
+                t->passes == 1 ? "" : "es", t->seconds, rate, (unsigned long long)t->step,
+                (unsigned long long)t->revision);
         return 0;
     }
     if (!as_json) {
         char passes[40] = "";
         if (t->passes > 1)
             (void)snprintf(passes, sizeof passes, ", %llu passes,", (unsigned long long)t->passes);
-        (void)printf("%slearned %llu images%s in %.2f s, %.0f/s; test-then-train accuracy %.2f %%, loss %.4f; "
-                     "step %llu, revision %llu\n",
-                     t->interrupted ? "stopped: " : "", (unsigned long long)t->samples, passes, t->seconds, rate,
-                     100 * accuracy, loss, (unsigned long long)t->step, (unsigned long long)t->revision);
+        cli_say(stdout,
+                "%slearned %llu images%s in %.2f s, %.0f/s; test-then-train accuracy %.2f %%, loss %.4f; "
+                "step %llu, revision %llu\n",
+                t->interrupted ? "stopped: " : "", (unsigned long long)t->samples, passes, t->seconds, rate,
+                100 * accuracy, loss, (unsigned long long)t->step, (unsigned long long)t->revision);
         return 0;
     }
     struct text text = {0};

@@ -44,7 +44,7 @@ static void print_warnings(const struct learner *learner)
         if (!health_raised(&learner->health, (enum health_warning)i))
             continue;
         health_text(text, sizeof text, learner, (enum health_warning)i);
-        (void)fprintf(stderr, "convd: warning: %s\n", text);
+        cli_say(stderr, "convd: warning: %s\n", text);
     }
 }
 

@@ -37,7 +37,7 @@ static int add_classes(struct target *t, const struct dataset *dataset, struct e
             continue;
         status = t->way->add_class(t, labels[i], err);
         if (status == 0)
-            (void)fprintf(stderr, "convd: class \"%s\" was added\n", labels[i]);
+            cli_say(stderr, "convd: class \"%s\" was added\n", labels[i]);
         added++;
     }
     cli_labels_fini(&known);

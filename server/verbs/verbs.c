@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/cli/guess.h"
+#include "server/cli/io.h"
 
 const struct cli_verb *const cli_verbs[] = {&cli_serve,    &cli_init,   &cli_train,   &cli_predict,
                                             &cli_evaluate, &cli_export, &cli_samples, &cli_snapshots,
@@ -29,7 +30,7 @@ static void print_overview(FILE *out)
                 "verbs:\n",
                 out);
     for (size_t i = 0; cli_verbs[i] != NULL; i++)
-        (void)fprintf(out, "  %-10s %s\n", cli_verbs[i]->name, cli_verbs[i]->purpose);
+        cli_say(out, "  %-10s %s\n", cli_verbs[i]->name, cli_verbs[i]->purpose);
     (void)fputs("\n"
                 "first steps:\n"
                 "  convd serve --db digits.db\n"
@@ -69,8 +70,8 @@ static int dispatch(int argc, char **argv)
     }
     const char *word = argv[1];
     if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
-        (void)printf("convd %s, arithmetic %s on %s\n", CONVD_VERSION, ARITHMETIC_VERSION,
-                     arith_name(arith_choose(NULL)));
+        cli_say(stdout, "convd %s, arithmetic %s on %s\n", CONVD_VERSION, ARITHMETIC_VERSION,
+                arith_name(arith_choose(NULL)));
         return CLI_OK;
     }
     bool help = strcmp(word, "help") == 0;
@@ -93,7 +94,7 @@ int cli_main(int argc, char **argv)
     int status = dispatch(argc, argv);
     /* A full disk or a closed pipe behind stdout must not look like success. */
     if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-        (void)fprintf(stderr, "convd: cannot write the output: %s\n", strerror(errno));
+        cli_say(stderr, "convd: cannot write the output: %s\n", strerror(errno));
         return status == CLI_OK ? CLI_FAILED : status;
     }
     return status;

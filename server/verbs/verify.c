@@ -18,15 +18,19 @@ static int print_verdict(const struct store_verdict *verdict, const char *path, 
     char hex[2 * DIGEST_BYTES + 1];
     cli_hex(hex, verdict->digest);
     if (!as_json) {
-        (void)printf("%s is sound: %llu events, %llu samples and %u snapshots agree with a replay from nothing "
-                     "(%.1f s)\nrevision %llu, step %llu\ndigest %s\n",
-                     path, (unsigned long long)verdict->events, (unsigned long long)verdict->samples,
-                     verdict->snapshots, seconds, (unsigned long long)verdict->revision,
-                     (unsigned long long)verdict->step, hex);
+        cli_say(stdout,
+                "%s is sound: %llu events, %llu samples and %u snapshots agree with a replay from nothing "
+                "(%.1f s)\n",
+                path, (unsigned long long)verdict->events, (unsigned long long)verdict->samples, verdict->snapshots,
+                seconds);
+        cli_say(stdout, "revision %llu, step %llu\n", (unsigned long long)verdict->revision,
+                (unsigned long long)verdict->step);
+        cli_say(stdout, "digest %s\n", hex);
         if (verdict->baseline > 1)
-            (void)printf("the log before revision %llu is of arithmetic %s: its rows are as they were written, but it "
-                         "does not replay to the same bits, and is not part of that replay\n",
-                         (unsigned long long)verdict->baseline, verdict->before);
+            cli_say(stdout,
+                    "the log before revision %llu is of arithmetic %s: its rows are as they were written, but it "
+                    "does not replay to the same bits, and is not part of that replay\n",
+                    (unsigned long long)verdict->baseline, verdict->before);
         return 0;
     }
     struct text text = {0};

@@ -270,6 +270,19 @@ def test_banned_leaves_comments_strings_and_longer_names_alone(tree, text):
     assert status == 0, said
 
 
+@pytest.mark.parametrize("call", ["printf(a)", "fprintf(stderr, a)", "puts(a)", "putchar(a)", "dprintf(1, a)"])
+@pytest.mark.parametrize("folder", ["cli", "verbs"])
+def test_banned_lets_a_verb_speak_in_one_way_alone(tree, call, folder):
+    tree.write(f"server/{folder}/more.c", f"(void){call};\n")
+    must_fail(check("check-banned", tree.root), f"server/{folder}/more.c:1", "use cli_say()")
+
+
+def test_banned_lets_others_print(tree):
+    tree.write("server/daemon/more.c", "(void)printf(a);\n")
+    tree.write("server/cli/more.c", "cli_say(stdout, a);\nsnprintf(a, n, b);\n")
+    assert check("check-banned", tree.root)[0] == 0
+
+
 # ---- check-doors ----
 
 DOOR = "/* http.h - the door.\n *\n * In reading order:\n *   http.c           start\n *   internal.h\n *   send.{h,c}       both\n */\n"

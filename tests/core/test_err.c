@@ -48,6 +48,10 @@ START_TEST(a_text_is_one_line_whatever_it_quotes)
     struct err err;
     err_set(&err, ERR_LABEL_UNKNOWN, "there is no class \"%s\"", "a\nconvd: all is well\r\033[31m\x7f\xc3\xa9");
     ck_assert_str_eq(err.text, "there is no class \"a?convd: all is well??[31m?\xc3\xa9\"");
+    err_set(&err, ERR_LABEL_UNKNOWN, "%s",
+            "\xc2\x9b"
+            "31m\xc2\xa0\xc2\xe2\x80\x9b\xc2"); /* CSI in one character; what only looks like it */
+    ck_assert_str_eq(err.text, "?31m\xc2\xa0\xc2\xe2\x80\x9b\xc2");
     err_wrap(&err, "%s", "b\nc");
     ck_assert_ptr_null(strpbrk(err.text, "\n\r\033\x7f"));
 }

@@ -631,6 +631,62 @@ def test_a_url_that_is_no_convd_is_told(tmp_path):
         server.server_close()
 
 
+# ---- what is quoted ----
+
+NASTY = "a\x1b]0;owned\x07\x1b[31m\r\nconvd: all is well\x7f\u009b2J é"  # it sets a title and a colour, begins a line, clears the screen
+
+
+def is_harmless(done) -> bool:
+    said = (done.stdout + done.stderr).decode()
+    return said != "" and not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]|^convd: all", said, re.M)
+
+
+def test_control_characters_in_names_and_notes_do_not_reach_a_terminal(model, seven, tmp_path):
+    good, bad, folder = tmp_path / f"{NASTY}.png", tmp_path / f"{NASTY}.txt", tmp_path / "set"
+    good.write_bytes(png(seven))
+    bad.write_text("no picture")
+    (folder / NASTY).mkdir(parents=True)
+    (folder / NASTY / "a.png").write_bytes(png(seven))
+    for args in (["predict", good], ["predict", bad], ["predict", good, bad, "--json"], ["train", "--add-classes", folder], ["export", "--npz", good, "--force"],
+                 ["backup", tmp_path / NASTY], ["snapshots", "take", "--note", NASTY], ["snapshots", "list"], ["snapshots", "list", "--json"],
+                 ["snapshots", "take", "--json", "--note", NASTY], ["samples", "list", "--label", NASTY], ["evaluate", folder]):
+        assert is_harmless(convd(*args, *place(model), check=False)), args
+    for args in ([NASTY], ["help", NASTY], ["train", f"--{NASTY}"], ["verify", "--db", tmp_path / NASTY], ["init", "--db", tmp_path / f"b{NASTY}"]):
+        assert is_harmless(convd(*args, check=False)), args
+    good.write_bytes(png(seven))
+    assert convd_json("predict", *place(model), good)["predictions"][0]["file"] == str(good)
+    assert convd_json("snapshots", *place(model))["snapshots"][-1]["note"] == NASTY
+
+
+def test_what_a_server_says_does_not_reach_a_terminal_either():
+    import http.server
+    import threading
+
+    class Hostile(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            status = 200 if self.path == "/snapshots" else 422
+            body = json.dumps({"snapshots": [{"id": 1, "created": NASTY, "reason": NASTY, "note": NASTY}], "title": NASTY, "detail": NASTY, "pointer": NASTY})
+            self.send_response(status, NASTY[:1])
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_PATCH = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        for args in (["snapshots"], ["snapshots", "--json"], ["snapshots", "pin", "1"], ["samples"], ["samples", "show", "1"], ["train", "--passes", "2"]):
+            assert is_harmless(convd(*args, "--url", f"http://127.0.0.1:{server.server_port}", check=False)), args
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 def test_a_closed_or_full_stdout_is_not_success(trained_db):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([str(CONVD), "snapshots", "--db", str(trained_db), "--json"], stdout=full,
