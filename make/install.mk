@@ -7,6 +7,8 @@ DOCDIR    ?= $(PREFIX)/share/doc/convd
 UNITDIR   ?= $(PREFIX)/lib/systemd/system
 MANDIR    ?= $(PREFIX)/share/man
 BASHDIR   ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR    ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR   ?= $(PREFIX)/share/fish/vendor_completions.d
 
 # The manual pages are made from what the binary says of itself, so they are never of other flags than it has.
 PAGES := $(BUILD)/man/convd.1 $(BUILD)/man/convd.8
@@ -28,6 +30,8 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 644 $(BUILD)/man/convd.1 $(DESTDIR)$(MANDIR)/man1/convd.1
 	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
 	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
+	install -D -m 644 systemd/completion/_convd $(DESTDIR)$(ZSHDIR)/_convd
+	install -D -m 644 systemd/completion/convd.fish $(DESTDIR)$(FISHDIR)/convd.fish
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
@@ -39,6 +43,7 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
 uninstall: ## remove what install put there; models and /etc/convd stay
 	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(BASHDIR)/convd
+	rm -f $(DESTDIR)$(ZSHDIR)/_convd $(DESTDIR)$(FISHDIR)/convd.fish
 	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
 

@@ -1,4 +1,4 @@
-"""The completion for bash, played through bash itself: what a person gets who presses tab there."""
+"""The completion for bash, zsh and fish, played through the shells themselves: what a person gets who presses tab there."""
 import os
 import re
 import subprocess
@@ -91,3 +91,73 @@ def test_operands_are_words_or_files_as_the_usage_says(tmp_path):
 
 def test_a_verb_that_there_is_not_offers_nothing():
     assert complete("fly", "--") == []
+
+
+# ---- zsh and fish ----
+
+# zsh completes in a terminal alone: lines are typed into one, and what its completion adds is told from the terminal's own output by marks.
+ZSH = r"""
+zmodload zsh/zpty
+zpty inner zsh -f -i
+ask() { zpty -w inner "$1"; }
+ask "PROMPT= RPROMPT=; fpath=(${(q)1} \$fpath); autoload -U compinit; compinit -u -D; setopt extended_glob"
+ask 'bindkey "^I" complete-word'
+ask 'compadd() {
+    if [[ ${@[1,(i)(-|--)]} == *-[a-z]#[OAD]\ * ]]; then builtin compadd "$@"; return; fi
+    local -a hits; builtin compadd -A hits "$@"; (($#hits)) && print -rl -- "<hit>"$^hits"</hit>"; builtin compadd "$@"
+}'
+ask 'last() { print "<e""nd>"; compstate[insert]= ; compstate[list]= ; comppostfuncs=(last); }; comppostfuncs=(last); print "<rea""dy>"'
+zpty -r inner said '*<ready>*'
+for line in "${@:2}"; do
+    zpty -w -n inner $'\C-u'"$line"$'\t'
+    zpty -r inner said '*<end>*'
+    print -r -- "$said"
+done
+zpty -d inner
+"""
+
+
+def zsh(lines: list[str], cwd: Path) -> list[list[str]]:
+    env = {**os.environ, "PATH": f"{CONVD.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    done = subprocess.run(["zsh", "-f", "-c", ZSH, "zsh", ROOT / "systemd/completion", *lines], capture_output=True, text=True, cwd=cwd, env=env,
+                          stdin=subprocess.DEVNULL, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [re.findall("<hit>(.*?)</hit>", part) for part in done.stdout.split("<end>")[:-1]]
+
+
+def fish(lines: list[str], cwd: Path) -> list[list[str]]:
+    env = {**os.environ, "PATH": f"{CONVD.parent}:{os.environ['PATH']}", "HOME": str(cwd.parent)}
+    answers = []
+    for line in lines:
+        done = subprocess.run(["fish", "--no-config", "-c", 'source $argv[1]; complete -C $argv[2]', ROOT / "systemd/completion/convd.fish", line],
+                              capture_output=True, text=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL)
+        assert (done.returncode, done.stderr) == (0, "")
+        answers.append(done.stdout.splitlines())
+    return answers
+
+
+VERBS = re.findall(r"^  (\w+) ", help_of().split("verbs:\n")[1].split("\n\n")[0], re.MULTILINE)
+LINES = [*(f"{verb} --" for verb in VERBS), "", "se", "help ver", "init --fit ", "init --invert=a", "train --arith x", "serve --threads ", "predict im", "serve --db im",
+         "serve --log-level ", "export --url ", "snapshots ", "snapshots --pin ta", "samples ", "train ", "verify ", "fly --"]
+
+
+@pytest.mark.parametrize("shell", [zsh, fish])
+def test_zsh_and_fish_offer_what_bash_offers(shell, tmp_path):
+    cwd = tmp_path / "here"
+    cwd.mkdir()
+    (cwd / "images.idx").touch()
+    told = shell([f"convd {line}" for line in LINES], cwd)
+    assert len(told) == len(LINES)
+    for line, answer in zip(LINES, told):
+        offered = {word.split("\t")[0].removeprefix("--invert=" if shell == fish else "") for word in answer}
+        words = complete(*line.replace("=", " = ").split(" "), cwd=cwd)
+        if line.endswith("--"):
+            assert len(words) >= 5 or line == "fly --"
+        assert offered == set(words), line
+
+
+def test_fish_says_what_a_verb_or_a_flag_is_for(tmp_path):
+    (tmp_path / "here").mkdir()
+    verb, flag = fish(["convd verif", "convd train --pas"], tmp_path / "here")
+    assert verb == ["verify\tprove that the database holds exactly what was learned"]
+    assert flag == ["--passes\tpasses over the images; later ones rehearse what the first put into the log (default 1)"]

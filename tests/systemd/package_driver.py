@@ -29,8 +29,9 @@ def install() -> str:
 def left() -> list[str]:
     """What is there of convd outside dpkg's own records."""
     places = ("/usr/bin", "/lib/systemd/system", "/usr/share/doc", "/usr/share/man/man1", "/usr/share/man/man8", "/etc", "/var/lib",
-              "/var/lib/private", "/usr/share/bash-completion/completions", "/usr/share/lintian/overrides")
-    found = [str(p) for place in places for p in Path(place).glob("convd*")]
+              "/var/lib/private", "/usr/share/bash-completion/completions", "/usr/share/zsh/vendor-completions",
+              "/usr/share/fish/vendor_completions.d", "/usr/share/lintian/overrides")
+    found = [str(p) for place in places for p in Path(place).glob("*convd*")]
     return found + [str(p) for p in Path("/etc/systemd/system").rglob("convd@*")]
 
 
@@ -57,6 +58,8 @@ def the_command_its_pages_and_the_completion_are_where_they_are_looked_for():
     for section in ("1", "8"):
         assert subprocess.run(["man", "-w", section, "convd"], capture_output=True, text=True).stdout.strip().endswith(f"convd.{section}.gz")
     assert "complete -F" in Path("/usr/share/bash-completion/completions/convd").read_text()
+    assert Path("/usr/share/zsh/vendor-completions/_convd").read_text().startswith("#compdef convd\n")
+    assert "complete -c convd" in Path("/usr/share/fish/vendor_completions.d/convd.fish").read_text()
 
 
 @scenario
