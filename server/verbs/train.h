@@ -58,6 +58,8 @@ struct train_way {
 
     int (*rehearse)(struct target *t, const struct rehearse_options *options, struct follow *job, struct err *err);
     int (*cancel)(struct target *t, struct follow *job, struct err *err);
+
+    void (*warn)(struct target *t); /* in the end: the warnings that are raised, to stderr */
 };
 
 /* train_count - that was learned, and is durable, at that revision. */

@@ -36,9 +36,11 @@ static int open_db(struct target *t, const char *url, const struct cli_args *arg
     return offline_open(&t->model, args, false, err) == 0 ? refresh(t, err) : -1;
 }
 
-/* Those that are raised in the end: the trainer's own lines would come in the middle of the progress. */
-static void print_warnings(const struct learner *learner)
+/* The trainer's own lines would come in the middle of the progress. */
+static void warn(struct target *t)
 {
+    struct revision *revision = model_acquire(trainer_model(t->model.trainer));
+    const struct learner *learner = revision->learner;
     for (int i = 0; i < HEALTH_N; i++) {
         char text[HEALTH_TEXT_BYTES];
         if (!health_raised(&learner->health, (enum health_warning)i))
@@ -46,15 +48,11 @@ static void print_warnings(const struct learner *learner)
         health_text(text, sizeof text, learner, (enum health_warning)i);
         cli_say(stderr, "convd: warning: %s\n", text);
     }
+    model_release(trainer_model(t->model.trainer), revision);
 }
 
 static int close_db(struct target *t, struct err *err)
 {
-    if (t->model.trainer != NULL) {
-        struct revision *revision = model_acquire(trainer_model(t->model.trainer));
-        print_warnings(revision->learner);
-        model_release(trainer_model(t->model.trainer), revision);
-    }
     const int status = t->model.trainer != NULL ? offline_stop(&t->model, err) : 0;
     offline_close(&t->model);
     remote_close(&t->remote);
@@ -160,4 +158,5 @@ const struct train_way train_way_db = {.open = open_db,
                                        .batch = batch_images,
                                        .send = send_batch,
                                        .rehearse = rehearse,
-                                       .cancel = cancel};
+                                       .cancel = cancel,
+                                       .warn = warn};

@@ -246,6 +246,8 @@ int train(struct training *training, const struct train_way *way, const char *ur
     if (status == 0)
         status = learn(&t, args, dataset, err);
     training->seconds = progress_seconds(&clock);
+    if (status == 0)
+        t.way->warn(&t);
     if (t.way->close(&t, &why) != 0 && status == 0) {
         *err = why;
         status = -1;

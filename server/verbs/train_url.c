@@ -209,6 +209,23 @@ static int cancel(struct target *t, struct follow *job, struct err *err)
     return follow_request(job, "DELETE", path, NULL, err);
 }
 
+/* What was learned stays so, also where the daemon cannot be asked. */
+static void warn(struct target *t)
+{
+    struct json *stats = NULL;
+    struct err why;
+    if (cli_stop()) /* after a wish to stop, a daemon is asked nothing more */
+        return;
+    if (remote_json(&stats, t->remote.client, "GET", "/stats", NULL, &why) != 0)
+        cli_say(stderr, "convd: warnings of the model are not known: %s\n", why.text);
+    const struct json *warnings = json_get(stats, "warnings");
+    for (const struct json *w = warnings != NULL ? json_first(warnings) : NULL; w != NULL; w = json_next(w)) {
+        const char *text = json_string(json_get(w, "text"));
+        cli_say(stderr, "convd: warning: %s\n", text != NULL ? text : "");
+    }
+    json_free(stats);
+}
+
 const struct train_way train_way_url = {.open = open_url,
                                         .close = close_url,
                                         .refresh = refresh,
@@ -216,4 +233,5 @@ const struct train_way train_way_url = {.open = open_url,
                                         .tune_rate = tune_rate,
                                         .send = send_batch,
                                         .rehearse = rehearse,
-                                        .cancel = cancel};
+                                        .cancel = cancel,
+                                        .warn = warn};

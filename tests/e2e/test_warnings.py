@@ -65,11 +65,13 @@ def test_forgetting_the_samples_takes_the_warning_away(small: Daemon, noise):
     small.logged("the warning below_commonest is cleared")
 
 
-def test_the_command_line_tells_in_the_end(daemons, tmp_path, noise):
+@pytest.mark.parametrize("where", ["offline", "url"])
+def test_the_command_line_tells_in_the_end(daemons, tmp_path, noise, where):
     db = daemons.init("--classes", "0,1")
+    place = ["--db", db] if where == "offline" else ["--url", daemons.start(db).url]
     images, labels = noise.integers(0, 256, (400, 8, 8), np.uint8), (noise.random(400) < 0.4).astype(np.uint8)
     (tmp_path / "images.idx").write_bytes(b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes() + images.tobytes())
     (tmp_path / "labels.idx").write_bytes(b"\0\0\x08\x01" + np.array(labels.shape, ">u4").tobytes() + labels.tobytes())
-    said = convd("train", "--db", db, tmp_path / "images.idx", tmp_path / "labels.idx", "--quiet")
+    said = convd("train", *place, tmp_path / "images.idx", tmp_path / "labels.idx", "--quiet")
     assert "convd: warning: accuracy: " in said.stderr.decode()
     assert 'no more than if the answer were always "0": set rehearsal to 8\n' in said.stderr.decode()
