@@ -113,9 +113,22 @@ static int parse_value(struct cli_value *value, const struct cli_flag *flag, con
         return 0;
     }
     case CLI_TEXT:
+    case CLI_LIST:
         break;
     }
     return text[0] == '\0' ? err_set(err, ERR_USAGE, "%s is empty", said) : 0;
+}
+
+static int take_value(struct cli_args *out, int i, const char *said, const char *text, struct err *err)
+{
+    const struct cli_flag *flag = &out->flags[i];
+    if (parse_value(&out->values[i], flag, said, text, err) != 0)
+        return -1;
+    if (flag->kind == CLI_LIST && out->n_list == CLI_LIST_MAX)
+        return err_set(err, ERR_USAGE, "%s is given too often; the limit is %d times", said, CLI_LIST_MAX);
+    if (flag->kind == CLI_LIST)
+        out->list[out->n_list++] = text;
+    return 0;
 }
 
 static int refuse_flag(const struct cli_flag *flags, int n_flags, int result, const char *given, struct err *err)
@@ -144,7 +157,7 @@ static int parse_environment(struct cli_args *out, const struct cli_flag *flags,
         const char *text = getenv(cli_variable(variable, sizeof variable, flags[i].name));
         if (text == NULL || text[0] == '\0' || out->values[i].given)
             continue;
-        if (parse_value(&out->values[i], &flags[i], variable, text, err) != 0)
+        if (take_value(out, i, variable, text, err) != 0)
             return -1;
         out->values[i].given = true;
     }
@@ -181,7 +194,7 @@ int cli_parse(struct cli_args *out, const struct cli_flag *flags, bool environme
         char said[64];
         (void)snprintf(said, sizeof said, "--%s", flags[i].name);
         out->values[i] = (struct cli_value){.given = true};
-        if (parse_value(&out->values[i], &flags[i], said, flags[i].kind == CLI_SWITCH ? "1" : optarg, err) != 0)
+        if (take_value(out, i, said, flags[i].kind == CLI_SWITCH ? "1" : optarg, err) != 0)
             return -1;
     }
     out->operands = (const char *const *)&argv[optind];

@@ -1,7 +1,7 @@
 /* flags.h - the flags of a verb as one table, which drives parsing, environment variables and --help.
  *
- * A flag is long ("--db FILE", "--db=FILE"), may be given anywhere among the operands, and the last one wins. "--" ends
- * the flags; "-" is an operand. Where a verb says `environment`, the flag --snapshot-seconds can also be given as
+ * A flag is long ("--db FILE", "--db=FILE"), may be given anywhere among the operands, and the last one wins; of a
+ * list all are taken. "--" ends the flags; "-" is an operand. Where a verb says `environment`, the flag --snapshot-seconds can also be given as
  * CONVD_SNAPSHOT_SECONDS; the command line wins, and an empty variable counts as not set.
  *
  * All values are checked while parsing, so that a verb never sees one that is out of range.
@@ -21,10 +21,12 @@ enum cli_kind {
     CLI_COUNT,      /* whole number, low..high                                                        */
     CLI_BYTES,      /* the same, with an optional K, M or G (1024, 1024^2, 1024^3)                    */
     CLI_NUMBER,     /* decimal number, low..high                                                      */
+    CLI_LIST,       /* a text that may be given several times; at most one such flag in a table       */
     CLI_SETTING,    /* a hyperparameter of core/settings.h with the flag's name, checked by its table */
 };
 
 #define CLI_FLAGS_MAX 40
+#define CLI_LIST_MAX  1024
 
 struct cli_flag {
     const char *name; /* without "--"; NULL ends a table                                             */
@@ -41,6 +43,7 @@ struct cli_flag {
 #define FLAG_SWITCH(a_name, a_help)                       .name = a_name, .kind = CLI_SWITCH, .help = a_help
 #define FLAG_TEXT(a_name, a_argument, a_fallback, a_help) .name = a_name, .kind = CLI_TEXT, .argument = a_argument, \
                                                           .fallback = a_fallback, .help = a_help
+#define FLAG_LIST(a_name, a_argument, a_help)             .name = a_name, .kind = CLI_LIST, .argument = a_argument, .help = a_help
 #define FLAG_RANGE(a_kind, a_name, a_argument, a_fallback, a_low, a_high, a_help) \
     .name = a_name, .kind = a_kind, .argument = a_argument, .fallback = a_fallback, .low = a_low, .high = a_high, .help = a_help
 #define FLAG_COUNT(...)                                   FLAG_RANGE(CLI_COUNT, __VA_ARGS__)
@@ -60,6 +63,8 @@ struct cli_value {
 struct cli_args {
     const struct cli_flag *flags;
     struct cli_value values[CLI_FLAGS_MAX];
+    const char *list[CLI_LIST_MAX]; /* of the flag that is a list, in order */
+    size_t n_list;
     const char *const *operands;
     size_t n_operands;
     bool help; /* --help or -h was there: nothing else has been checked */

@@ -36,6 +36,7 @@ static const struct cli_flag flags[] = {
     SIDE("stride", stride, 1, SHAPE_SIDE_MAX, "pixels from one position to the next"),
     SIDE("hidden", hidden, 1, SHAPE_HIDDEN_MAX, "units of the hidden layer"),
     {FLAG_TEXT("classes", "A,B,..", "0,1,2,3,4,5,6,7,8,9", "labels, in order; more can be added at any time")},
+    {FLAG_LIST("class", "LABEL", "one label, which may have commas; again for each, instead of --classes")},
     SETTING("rate"),
     SETTING("decay-steps"),
     SETTING("mean"),
@@ -81,11 +82,16 @@ static bool fallback(const struct cli_flag *flag, char *text, size_t size)
 
 /* ---- what the event is made of ---- */
 
-/* "a,b,c" into labels that the caller frees. What may be a label, and that none comes twice, learner_create() checks. */
-static int split_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const char *text, struct err *err)
+/* "a,b,c", or one --class each, into labels that the caller frees. What may be a label, and that none comes twice, learner_create()
+ * checks. */
+static int take_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const struct cli_args *args, struct err *err)
 {
-    size_t count = 1;
-    for (const char *c = text; *c != '\0'; c++)
+    const bool listed = args->n_list > 0;
+    const char *text = cli_text(args, "classes");
+    size_t count = listed ? args->n_list : 1;
+    if (listed && cli_given(args, "classes"))
+        return err_set(err, ERR_USAGE, "--classes and --class exclude each other");
+    for (const char *c = text; !listed && *c != '\0'; c++)
         count += *c == ',';
     if (count > SHAPE_CLASSES_MAX)
         return err_set(err, ERR_USAGE, "--classes has %zu classes; the limit is %u", count, SHAPE_CLASSES_MAX);
@@ -93,13 +99,15 @@ static int split_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const c
     if (labels == NULL)
         return err_memory(err, "%zu labels", count);
     for (size_t i = 0; i < count; i++) {
-        size_t bytes = strcspn(text, ",");
+        const char *label = listed ? args->list[i] : text;
+        const size_t bytes = strcspn(label, listed ? "" : ",");
         struct err why = {0};
-        if (label_take(labels[i], text, bytes, &why) != 0) {
+        if (label_take(labels[i], label, bytes, &why) != 0) {
             free(labels);
-            return err_set(err, ERR_USAGE, "--classes: label %zu: %.200s", i + 1, why.text);
+            return err_set(err, ERR_USAGE, "%s: label %zu: %.200s", listed ? "--class" : "--classes", i + 1, why.text);
         }
-        text += bytes + (text[bytes] == ',');
+        if (!listed)
+            text += bytes + (text[bytes] == ',');
     }
     *out = labels;
     *n = (uint32_t)count;
@@ -181,13 +189,13 @@ static int make_event(struct event *event, char (**labels)[LABEL_BYTES_MAX + 1],
     uint32_t n_0 = shape->n_0; /* rows of w01 */
     if (take_shape(shape, file, args, err) != 0)
         return -1;
-    if (file == NULL || cli_given(args, "classes")) {
+    if (file == NULL || cli_given(args, "classes") || args->n_list > 0) {
         uint32_t n = 0;
-        if (split_classes(labels, &n, cli_text(args, "classes"), err) != 0)
+        if (take_classes(labels, &n, args, err) != 0)
             return -1;
         if (file != NULL && n != event->as.create.n_classes)
-            return err_set(err, ERR_USAGE, "--classes has %u classes, but w12 has %u columns", n,
-                           event->as.create.n_classes);
+            return err_set(err, ERR_USAGE, "%s has %u classes, but w12 has %u columns",
+                           args->n_list > 0 ? "--class" : "--classes", n, event->as.create.n_classes);
         event->as.create.n_classes = n;
         event->as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) * labels;
     }
@@ -305,6 +313,7 @@ const struct cli_verb cli_init = {
         "leave open, and settings that are given win over the metadata.\n",
     .examples = "  convd init --db digits.db\n"
                 "  convd init --db pets.db --width 64 --height 64 --channels 3 --stride 2 --classes cat,dog\n"
+                "  convd init --db rooms.db --class \"kitchen, upstairs\" --class hall\n"
                 "  convd init --db copy.db --from digits.safetensors --rate 0.02\n",
     .flags = flags,
     .fallback = fallback,

@@ -170,6 +170,18 @@ def test_init_tells_what_follows_from_the_geometry(tmp_path, flags, said):
     assert said in convd("init", "--db", tmp_path / "a.db", *flags).stdout.decode().splitlines()
 
 
+def test_labels_can_have_commas_one_by_one(daemons, tmp_path):
+    labels = ["kitchen, upstairs", "hall", ",", "é"]
+    made = convd_json("init", "--db", tmp_path / "a.db", *(word for label in labels for word in ("--class", label)))
+    assert made["classes"] == labels
+    same = convd_json("init", "--db", tmp_path / "b.db", "--class=0", "--class=1", "--class=2")
+    assert same["digest"] == convd_json("init", "--db", tmp_path / "c.db", "--classes", "0,1,2")["digest"]
+    convd("export", "--db", tmp_path / "a.db", "--safetensors", tmp_path / "a.safetensors")
+    other = convd("init", "--db", tmp_path / "d.db", "--from", tmp_path / "a.safetensors", "--class", "a,b", check=False)
+    assert other.returncode == USAGE and b"--class has 1 classes, but w12 has 4 columns" in other.stderr
+    assert daemons.start(tmp_path / "a.db").model()["classes"] == labels
+
+
 def test_another_seed_makes_another_model(tmp_path):
     digests = {convd_json("init", "--db", tmp_path / f"{seed}.db", "--seed", seed)["digest"] for seed in "123"}
     assert len(digests) == 3

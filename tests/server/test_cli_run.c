@@ -184,6 +184,9 @@ START_TEST(init_refuses_labels_that_are_none)
     FAILS(2, "label 1", "init", "--db", "m.db", "--classes", " a,b");
     FAILS(2, "a", "init", "--db", "m.db", "--classes", "a,b,a");
     FAILS(2, "--classes is empty", "init", "--db", "m.db", "--classes", "");
+    FAILS(2, "--class: label 2", "init", "--db", "m.db", "--class", "a", "--class", " b");
+    FAILS(2, "two classes have the label", "init", "--db", "m.db", "--class", "a,b", "--class", "a,b");
+    FAILS(2, "--classes and --class exclude each other", "init", "--db", "m.db", "--class", "a", "--classes", "b,c");
     ck_assert_int_ne(access("m.db", F_OK), 0);
 }
 END_TEST
