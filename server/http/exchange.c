@@ -1,7 +1,9 @@
 /* exchange.c - one request, from its line to the last byte of its response. */
+#include <stddef.h>
 #include <string.h>
 
 #include "server/common/clock.h"
+#include "server/http/coding.h"
 #include "server/http/headers.h"
 #include "server/http/internal.h"
 #include "server/message/problem.h"
@@ -49,10 +51,14 @@ static int check_request(struct http_connection *connection, const struct http_h
             return -1;
         if (http->config.tokens && connection->request.granted != ACCESS_NONE)
             atomic_store_explicit(&connection->trusted, true, memory_order_relaxed);
-        if (headers->content_length <= http->config.body_bytes)
+        const bool has_body = headers->chunked || headers->content_length > 0;
+        if (headers->content_length > http->config.body_bytes)
+            err_set(&err, ERR_TOO_LARGE, "the body is %llu bytes; the limit is %llu",
+                    (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
+        else if (!has_body || http_coding(&connection->request.coding, connection->request.content_encoding, &err) == 0)
             return 0;
-        err_set(&err, ERR_TOO_LARGE, "the body is %llu bytes; the limit is %llu",
-                (unsigned long long)headers->content_length, (unsigned long long)http->config.body_bytes);
+        else
+            connection->response.codings = HTTP_CODINGS;
     }
     response_problem(&connection->response, &err);
     return -1;
@@ -98,6 +104,25 @@ static enum MHD_Result begin(struct http_connection *connection, const char *met
     connection->body_bytes = headers.content_length;
     http_connection_move(connection, PHASE_BODY);
     return MHD_YES;
+}
+
+int http_decode(struct request *request, uint64_t n_max, const struct cancel *cancel, struct err *err)
+{
+    struct http_connection *connection =
+        (struct http_connection *)(void *)((char *)request - offsetof(struct http_connection, request));
+    struct http_bodies *bodies = &connection->http->bodies;
+    struct http_body other = {0}; /* what is not kept */
+    http_body_begin(&other, bodies, 0);
+    const int status = http_body_decode(&other, bodies, request->coding, &connection->body.text, n_max, cancel, err);
+    if (status == 0) {
+        const struct http_body decoded = other;
+        other = connection->body;
+        connection->body = decoded;
+        request->coding = CODING_NONE;
+    }
+    http_body_end(&other, bodies);
+    http_body_fini(&other, bodies);
+    return status;
 }
 
 static enum MHD_Result complete_request(struct http_connection *connection)

@@ -113,6 +113,12 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
         else if (strcasecmp(name, "Accept-Encoding") == 0)
             request->accept_encoding = value;
         break;
+    case 16:
+        if (strcasecmp(name, "Content-Encoding") == 0) {
+            headers->n_content_encoding++;
+            request->content_encoding = value;
+        }
+        break;
     case 17:
         if (strcasecmp(name, "Transfer-Encoding") == 0) {
             headers->n_transfer_encoding++;
@@ -152,9 +158,10 @@ int http_headers_check(const struct http_headers *headers, bool http_1_1, struct
     if (headers->bad_number)
         return err_set(err, ERR_SYNTAX, "Content-Length is not a number");
     if (headers->n_content_length > 1 || headers->n_transfer_encoding > 1 || headers->n_host > 1 ||
-        headers->n_authorization > 1)
-        return err_set(err, ERR_SYNTAX,
-                       "Content-Length, Transfer-Encoding, Host and Authorization can be given only once");
+        headers->n_authorization > 1 || headers->n_content_encoding > 1)
+        return err_set(
+            err, ERR_SYNTAX,
+            "Content-Length, Content-Encoding, Transfer-Encoding, Host and Authorization can be given only once");
     if (headers->n_content_length > 0 && headers->n_transfer_encoding > 0)
         return err_set(err, ERR_SYNTAX, "Content-Length and Transfer-Encoding exclude each other");
     if (!http_1_1 && headers->n_transfer_encoding > 0)

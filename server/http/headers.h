@@ -20,7 +20,7 @@ struct http_headers {
     struct request *request; /* gets the views that routes use */
     const char *start;       /* of the block: the method         */
     const char *value_end;   /* of the last value; before: of the version */
-    unsigned n_content_length, n_transfer_encoding, n_host, n_authorization;
+    unsigned n_content_length, n_transfer_encoding, n_host, n_authorization, n_content_encoding;
     uint64_t content_length;
     bool chunked, unknown_coding, bad_framing, bad_line, bad_name, bad_value, bad_number;
 };

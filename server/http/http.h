@@ -16,7 +16,7 @@
  * What never reaches a route, since libmicrohttpd would let it through: both Content-Length and Transfer-Encoding, several
  * of one of them or of Host, HTTP/1.1 without Host, HTTP/1.0 with Transfer-Encoding, NUL, bare LF, bare CR or other control
  * characters among the request line and headers, folded headers, blanks in the target (400, close); other transfer codings than
- * chunked (501, close); bodies over the limit (413, before they are read when their length is known). After a chunked
+ * chunked (501, close); other content codings than gzip and deflate (415); bodies over the limit (413, before they are read when their length is known). After a chunked
  * body the connection is closed: how chunks were spelled is not to be seen, and nothing behind them can then be smuggled in.
  * Their connections linger for a moment, draining what the client still sends, so that it can read the response.
  *
@@ -47,6 +47,7 @@
  *   guard.{h,c}        against DNS rebinding and foreign web pages
  *   auth.{h,c}         two bearer tokens: who may do what
  *   body_buffer.{h,c}  its body, while it comes in
+ *   coding.{h,c}       Content-Encoding of the body
  *   pending.c          a request that waits
  *   send.c             a response as a response of libmicrohttpd
  *   stream.c           a response that comes piece by piece
@@ -84,6 +85,10 @@ struct http_pending {
     void *suspended;
     atomic_int state;
 };
+
+/* http_decode - the body of handle()'s request, whose coding is not CODING_NONE, in place: from then on it is. By handle(), or by whom a pending is at
+ * work. 1: it is more than n_max bytes, or decodes to more: nothing has changed. Errors: those of http/coding.h. */
+int http_decode(struct request *request, uint64_t n_max, const struct cancel *cancel, struct err *err);
 
 void http_pending_done(struct http_pending *pending);
 

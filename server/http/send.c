@@ -38,6 +38,8 @@ static bool add_headers(struct MHD_Response *mhd, const struct response *respons
         ok = ok && add(mhd, "Content-Disposition", response->disposition);
     if (response->encoding != NULL)
         ok = ok && add(mhd, "Content-Encoding", response->encoding);
+    if (response->codings != NULL)
+        ok = ok && add(mhd, "Accept-Encoding", response->codings);
     if (response->vary != NULL)
         ok = ok && add(mhd, "Vary", response->vary);
     if (response->page)

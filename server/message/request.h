@@ -16,6 +16,8 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PATCH, METHOD_DELETE,
 /* What a request may do, or needs to be allowed: each includes the ones before it. See http/auth.h. */
 enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE };
 
+enum coding { CODING_NONE, CODING_GZIP, CODING_DEFLATE }; /* Content-Encoding: http/coding.h */
+
 #define REQUEST_PATH_BYTES 256u /* longer paths are none of ours: 404 */
 #define REQUEST_PARAMS_MAX 16u
 
@@ -34,9 +36,11 @@ struct request {
     const char *accept, *accept_encoding, *last_event_id;
     const char *given_id;    /* X-Request-Id, as it came */
     const char *json_length; /* Inference-Header-Content-Length: payload/oip.h */
-    struct text *body;       /* whole; a route may text_take() it */
-    enum access granted;     /* by its token, or its lack */
-    const char *id;          /* message/request_id.h */
+    const char *content_encoding;
+    struct text *body;   /* whole; a route may text_take() it */
+    enum coding coding;  /* of the body as it is: http_decode() */
+    enum access granted; /* by its token, or its lack */
+    const char *id;      /* message/request_id.h */
     /* for the metrics; set by the routes */
     unsigned route;
 };

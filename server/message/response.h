@@ -65,6 +65,7 @@ struct response {
     const char *disposition; /* static, or NULL                 */
     const char *challenge;   /* WWW-Authenticate; static, NULL  */
     const char *encoding;    /* Content-Encoding; static, NULL  */
+    const char *codings;     /* Accept-Encoding: of a request's body; static, NULL              */
     const char *vary;        /* static, NULL                    */
     unsigned retry_after;    /* seconds; 0: none                */
     size_t n_json;           /* Inference-Header-Content-Length, see payload/oip.h; 0: none     */

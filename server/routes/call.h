@@ -16,6 +16,7 @@ struct call {
     struct request *request;
     struct response *response;
     struct http_pending **pending;
+    void (*handler)(const struct call *call);
     int64_t id;    /* of {id} in the path           */
     int64_t other; /* of a second number in the path */
     const struct cancel

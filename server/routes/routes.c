@@ -170,6 +170,30 @@ int routes_authorize(void *context, struct request *request, struct response *re
     return auth_check(routes->auth, need == NEED_NOTHING && looks ? ACCESS_NONE : needed, request, response);
 }
 
+/* What is left to do when the body is as it was before any coding. */
+static void handle(const struct call *call)
+{
+    const size_t n = call->request->body->n;
+    if (!routes_table[call->request->route].images && n > BODY_LIGHT_TREE &&
+        call_offload(call, call->handler, n > BODY_LIGHT_BYTES ? OFFLOAD_LONG : OFFLOAD_SHORT))
+        return;
+    call->handler(call);
+}
+
+/* A small file may be a large body: what is more than a little, a thread of the pool decodes. */
+static void decode(const struct call *call)
+{
+    const bool light = call->cancel == NULL && call->routes->offload != NULL;
+    struct err err;
+    const int status = http_decode(call->request, light ? BODY_LIGHT_BYTES : UINT64_MAX, call->cancel, &err);
+    if (status < 0)
+        routes_problem(call->routes, call->response, &err);
+    else if (status > 0)
+        (void)call_offload(call, decode, OFFLOAD_LONG);
+    else
+        handle(call);
+}
+
 void routes_handle(void *context, struct request *request, struct response *response, struct http_pending **pending)
 {
     struct routes *routes = context;
@@ -217,10 +241,11 @@ void routes_handle(void *context, struct request *request, struct response *resp
         response_problem(response, &err);
         return;
     }
-    if (!route->images && request->body->n > BODY_LIGHT_TREE &&
-        call_offload(&call, handler, request->body->n > BODY_LIGHT_BYTES ? OFFLOAD_LONG : OFFLOAD_SHORT))
-        return;
-    handler(&call);
+    call.handler = handler;
+    if (request->coding != CODING_NONE)
+        decode(&call);
+    else
+        handle(&call);
 }
 
 void routes_tick(void *context, int64_t now)

@@ -70,7 +70,7 @@ class Seen:
             assert value is not None or not entry.get("required"), f"{header} is missing"
             if value is not None:
                 DOCUMENT.check(entry["schema"], value)
-        for header in ("ETag", "Location", "WWW-Authenticate", "Inference-Header-Content-Length"):
+        for header in ("Accept-Encoding", "ETag", "Location", "WWW-Authenticate", "Inference-Header-Content-Length"):
             assert answer.header(header) is None or header in documented.get("headers", {}), f"{header} is not documented"
         length = answer.header("Inference-Header-Content-Length")
         if media.endswith("json") or length is not None:  # then JSON comes first, and binary tensors after it
@@ -338,6 +338,7 @@ def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:
         if has_body:
             seen.ask(daemon, method, path, 400, body=b"{", headers={"Content-Type": "application/json"},
                      values=values | {"version": daemon.model()["revision"]})
+            seen.ask(daemon, method, path, 415, values=values, body=b"{", headers={"Content-Encoding": "br"})
 
 
 def walk_limits(seen: Seen, daemon: Daemon) -> None:

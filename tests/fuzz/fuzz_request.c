@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "server/http/auth.h"
+#include "server/http/coding.h"
 #include "server/http/guard.h"
 #include "server/http/headers.h"
 #include "server/message/request.h"
@@ -48,6 +49,8 @@ static void ask(struct request *request)
         must_tell(&err);
     must(number >= 1 && number <= 10);
     (void)request_param(request, "label");
+    if (http_coding(&request->coding, request->content_encoding, &err) != 0)
+        must_tell(&err);
     (void)media_type_is(request->content_type, "application/json");
     (void)etag_matches(request->if_none_match, "\"r17\"");
     for (int i = 0; i < 8; i++) {
