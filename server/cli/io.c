@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,11 @@ int cli_print_object(struct json_writer *json, struct err *err)
     struct json *root = NULL;
     json_write_end(json);
     return cli_json(&root, json->text, err) == 0 ? cli_print_json(root, err) : -1;
+}
+
+double cli_fixed9(double number)
+{
+    return floor(number * 1e9 + 0.5) / 1e9;
 }
 
 char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES])

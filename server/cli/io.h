@@ -56,6 +56,10 @@ int cli_print_object(struct json_writer *json, struct err *err);
  * checked by cli_main(). */
 int cli_print_json(struct json *root, struct err *err);
 
+/* cli_fixed9 - a number from 0 to 1e9 as a daemon's response has it, to nine decimals: so that a verb tells the same, whoever holds the model.
+ * A NaN stays one. */
+double cli_fixed9(double number);
+
 /* cli_hex - the digest as 64 digits and a zero; returns `text`. */
 char *cli_hex(char text[2 * DIGEST_BYTES + 1], const uint8_t digest[DIGEST_BYTES]);
 

@@ -40,28 +40,8 @@ static int evaluation_init(struct evaluation *e, const char (*names)[LABEL_BYTES
     return e->confusion != NULL ? 0 : err_memory(err, "%zu x %zu counts", n, n);
 }
 
-static void count(struct evaluation *e, uint32_t label, uint32_t predicted, double loss)
-{
-    e->confusion[label * e->n_classes + predicted]++;
-    e->samples++;
-    e->correct += label == predicted;
-    e->loss_sum += loss;
-}
-
-/* ---- the two ways to predict a batch ---- */
-
-static void count_db(struct evaluation *e, struct learner *learner, const struct cli_batch *batch)
-{
-    for (uint32_t i = 0; i < batch->n; i++) {
-        const struct sample *sample = &batch->samples[i];
-        net_forward(learner->arith, &learner->net, &learner->settings, sample->pixels, learner->ws);
-        count(e, sample->label, net_argmax(&learner->net, learner->ws->l2),
-              (double)net_loss(learner->arith, &learner->net, learner->ws, sample->label));
-    }
-}
-
-/* e = 1/2 sum_m (l^2_m - y_m)^2, from the probabilities that the daemon answered. */
-static void count_row(struct evaluation *e, uint32_t label, const double *row)
+/* e = 1/2 sum_m (l^2_m - y_m)^2, of probabilities as a daemon answers them. */
+static void count(struct evaluation *e, uint32_t label, const double *row)
 {
     uint32_t best = 0;
     double loss = 0;
@@ -70,7 +50,23 @@ static void count_row(struct evaluation *e, uint32_t label, const double *row)
         loss += r * r / 2;
         best = row[m] > row[best] ? m : best;
     }
-    count(e, label, best, loss);
+    e->confusion[label * e->n_classes + best]++;
+    e->samples++;
+    e->correct += label == best;
+    e->loss_sum += loss;
+}
+
+/* ---- the two ways to predict a batch ---- */
+
+static void count_db(struct evaluation *e, struct learner *learner, const struct cli_batch *batch, double *row)
+{
+    for (uint32_t i = 0; i < batch->n; i++) {
+        const struct sample *sample = &batch->samples[i];
+        net_forward(learner->arith, &learner->net, &learner->settings, sample->pixels, learner->ws);
+        for (uint32_t m = 0; m < e->n_classes; m++)
+            row[m] = cli_fixed9((double)learner->ws->l2[m]);
+        count(e, sample->label, row);
+    }
 }
 
 static int count_url(struct evaluation *e, struct remote *remote, const struct cli_batch *batch, double *probabilities,
@@ -81,7 +77,7 @@ static int count_url(struct evaluation *e, struct remote *remote, const struct c
         return -1;
     e->moved = e->moved || remote->revision != revision;
     for (uint32_t i = 0; i < batch->n; i++)
-        count_row(e, batch->samples[i].label, probabilities + (size_t)i * e->n_classes);
+        count(e, batch->samples[i].label, probabilities + (size_t)i * e->n_classes);
     return 0;
 }
 
@@ -104,7 +100,8 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
         cli_labels_cover(&labels, dataset, "", err) != 0 ||
         cli_batch_init(&batch, shape, wanted, cli_count(args, "limit"), err) != 0)
         goto out;
-    if (remote != NULL && (probabilities = calloc(batch.capacity, e->n_classes * sizeof *probabilities)) == NULL) {
+    probabilities = calloc(remote != NULL ? batch.capacity : 1, e->n_classes * sizeof *probabilities);
+    if (probabilities == NULL) {
         err_memory(err, "%u predictions", batch.capacity);
         goto out;
     }
@@ -115,7 +112,7 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
         if (batch.n == 0)
             break;
         if (learner != NULL)
-            count_db(e, learner, &batch);
+            count_db(e, learner, &batch, probabilities);
         else if (count_url(e, remote, &batch, probabilities, err) != 0)
             goto out;
         progress_update(&progress, e->samples, NULL);

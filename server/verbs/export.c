@@ -20,6 +20,7 @@ static const struct cli_flag flags[] = {
     {FLAG_TEXT("npz", "OUT", NULL, "write the parameters, for numpy")},
     {FLAG_TEXT("kernels", "OUT.png", NULL, "write the kernels as a picture; \"-\": stdout")},
     CLI_FLAG_FORCE,
+    CLI_FLAG_JSON,
     CLI_FLAG_END,
 };
 
@@ -37,9 +38,23 @@ static const struct format {
 
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
+/* notes: where it is told, json: of --json, or NULL. */
+static void tell(const struct format *format, const char *name, size_t n_bytes, FILE *notes, struct json_writer *json)
+{
+    if (json == NULL) {
+        cli_say(notes, "wrote %s: %zu bytes\n", name, n_bytes);
+        return;
+    }
+    json_write_object(json, NULL);
+    json_write_string(json, "format", format->flag);
+    json_write_string(json, "file", name);
+    json_write_u64(json, "bytes", n_bytes);
+    json_write_end(json);
+}
+
 /* learner or client: the other one is NULL. */
 static int export_one(const struct format *format, const struct cli_output *out, const struct learner *learner,
-                      struct client *client, FILE *notes, struct err *err)
+                      struct client *client, FILE *notes, struct json_writer *json, struct err *err)
 {
     uint8_t *bytes = NULL;
     struct client_reply reply = {0};
@@ -55,7 +70,7 @@ static int export_one(const struct format *format, const struct cli_output *out,
     if (status == 0)
         status = cli_output_write(out, client != NULL ? (const uint8_t *)reply.body : bytes, n_bytes, err);
     if (status == 0 && out->path != NULL)
-        cli_say(notes, "wrote %s: %zu bytes\n", out->name, n_bytes);
+        tell(format, out->name, n_bytes, notes, json);
     free(bytes);
     client_reply_fini(&reply);
     return status;
@@ -81,6 +96,8 @@ static int open_outputs(struct cli_output outputs[N_FORMATS], size_t *n_stdout, 
         return err_set(err, ERR_USAGE, "nothing to write: give --safetensors, --onnx, --npz or --kernels and a file");
     if (*n_stdout > 1)
         return err_set(err, ERR_USAGE, "only one file can go to stdout");
+    if (*n_stdout > 0 && cli_on(args, "json"))
+        return err_set(err, ERR_USAGE, "--json goes to stdout, and so would a file: name it");
     return 0;
 }
 
@@ -91,6 +108,10 @@ static int run(const struct cli_args *args, struct err *err)
     struct cli_output outputs[N_FORMATS] = {0};
     struct offline model = {0};
     struct client *client = NULL;
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    const bool as_json = cli_on(args, "json");
+    json_write_array(&json, "files");
     int status = open_outputs(outputs, &n_stdout, args, err);
     if (status == 0)
         status = cli_url(&url, args, err);
@@ -100,7 +121,12 @@ static int run(const struct cli_args *args, struct err *err)
                              : offline_open(&model, args, true, err);
     for (size_t i = 0; i < N_FORMATS && status == 0; i++)
         if (cli_given(args, formats[i].flag))
-            status = export_one(&formats[i], &outputs[i], model.learner, client, n_stdout > 0 ? stderr : stdout, err);
+            status = export_one(&formats[i], &outputs[i], model.learner, client, n_stdout > 0 ? stderr : stdout,
+                                as_json ? &json : NULL, err);
+    json_write_end(&json);
+    if (status == 0 && as_json)
+        status = cli_print_object(&json, err);
+    text_free(&text);
     client_close(client);
     offline_close(&model);
     for (size_t i = 0; i < N_FORMATS; i++)

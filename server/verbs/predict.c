@@ -92,12 +92,11 @@ static int predict_db(struct run *run, const uint8_t *bytes, size_t n_bytes, str
         return -1;
     net_forward(learner->arith, &learner->net, &learner->settings, run->input, learner->ws);
     for (size_t i = 0; i < run->ranking.n; i++)
-        run->ranking.rows[i] = (struct ranked){learner->labels[i], (double)learner->ws->l2[i], i};
-    run->confidence =
-        calibration_confidence(&run->calibration, learner->ws->l2[net_argmax(&learner->net, learner->ws->l2)]);
+        run->ranking.rows[i] = (struct ranked){learner->labels[i], cli_fixed9((double)learner->ws->l2[i]), i};
+    const uint32_t best = net_argmax(&learner->net, learner->ws->l2);
+    run->confidence = cli_fixed9(calibration_confidence(&run->calibration, learner->ws->l2[best]));
     if (run->novelty != NULL)
-        run->known =
-            (double)novelty_known(run->novelty, learner, net_argmax(&learner->net, learner->ws->l2), learner->ws);
+        run->known = cli_fixed9((double)novelty_known(run->novelty, learner, best, learner->ws));
     run->flat = image_is_flat(run->input, &learner->shape);
     return 0;
 }

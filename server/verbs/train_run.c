@@ -16,7 +16,7 @@ void train_count(struct training *t, const struct store_trained *trained, uint64
     t->samples += trained->n;
     t->steps += trained->n;
     t->correct += trained->correct;
-    t->loss_sum += trained->loss * trained->n;
+    t->loss_sum += cli_fixed9(trained->loss) * trained->n;
     t->step = trained->step;
     t->revision = revision;
 }

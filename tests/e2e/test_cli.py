@@ -606,6 +606,60 @@ def test_verify_agrees_with_the_daemon_that_was_stopped(daemon: Daemon, digits):
     assert model["digest"] in text
 
 
+# ---- --json ----
+
+@pytest.mark.core
+def test_every_verb_has_json(tmp_path):
+    for verb in VERBS[1:]:
+        assert b"\n  --json " in convd(verb, "--help").stdout, verb
+
+
+@pytest.mark.core
+def test_json_says_the_same_to_the_last_digit_offline_and_through_a_daemon(daemons, digits, tmp_path):
+    """Each verb in turn on two copies of a model; what a clock tells, and what it is called, are other."""
+    folder = tmp_path / "set"
+    for i in range(12):
+        (folder / str(digits.labels[i])).mkdir(parents=True, exist_ok=True)
+        (folder / str(digits.labels[i]) / f"{i}.png").write_bytes(png(digits.images[i]))
+    (folder / "no.txt").write_text("no picture")
+    files = write_idx(tmp_path, digits.images[:300], digits.labels[:300])
+    (tmp_path / "pictures").mkdir()
+    for i, image in enumerate(digits.test_images[:30]):
+        (tmp_path / "pictures" / f"{i:02}.png").write_bytes(png(image))
+    steps = [["evaluate", *digits.test_files], ["predict", tmp_path / "pictures", "--top", "10"], ["predict", folder, "--unknown", "0.3"], ["train", *files, "--quiet"],
+             ["train", "--passes", "2", "--quiet"], ["train", folder, "--quiet"], ["evaluate", folder], ["predict", tmp_path / "pictures", "--top", "3"],
+             ["samples", "list", "--wrong"], ["samples", "show", "4"], ["samples", "forget", "4020", "--quiet"], ["samples", "relabel", "4021", "--label", "3", "--quiet"],
+             ["samples", "relabel", "4021", "--label", "3", "--quiet"], ["snapshots", "diff", "1", "2"], ["snapshots", "pin", "2", "--note", "n"],
+             ["export", *(word for kind in ("safetensors", "onnx", "npz", "kernels") for word in (f"--{kind}", tmp_path / kind)), "--force"]]
+    told = {}
+    for name in ("offline", "url"):
+        db = daemons.copy(f"{name}.db")
+        target = place(db) if name == "offline" else place(daemons.start(db))
+        told[name] = [convd(*step, *target, "--json", check=False).stdout.decode() for step in steps]
+    clock = re.compile(r'"(seconds|steps_per_second|created)":\t(?:"[^"]*"|[^,\n]*)')
+    for step, offline, online in zip(steps, told["offline"], told["url"]):
+        assert len(json.loads(offline)) > 0 and '"error"' not in offline, step
+        assert clock.sub(r"\1", offline) == clock.sub(r"\1", online), step
+
+
+def test_json_has_the_same_members_where_a_daemon_takes_other_snapshots(daemons):
+    names = {}
+    for where in ("offline", "url"):
+        db = daemons.copy(f"{where}.db")
+        target = place(db) if where == "offline" else place(daemons.start(db))
+        told = [convd_json(*step, *target) for step in (["backup", daemons.directory / f"{where}-copy.db"], ["snapshots", "take", "--note", "n"], ["snapshots", "list"],
+                                                        ["snapshots", "unpin", "2"], ["snapshots", "activate", "2"], ["snapshots", "drop", "3"])]
+        names[where] = [re.findall(r'"(\w+)":', json.dumps({**answer, "snapshots": answer["snapshots"][-1:]} if "snapshots" in answer else answer)) for answer in told]
+    assert names["offline"] == names["url"] and len(names["url"][0]) >= 4
+
+
+def test_export_json_is_not_mixed_with_a_file(model, tmp_path):
+    done = convd("export", *place(model), "--npz", "-", "--json", check=False)
+    assert done.returncode == USAGE and b"--json goes to stdout" in done.stderr
+    told = convd_json("export", *place(model), "--npz", tmp_path / "a.npz")
+    assert told == {"files": [{"format": "npz", "file": str(tmp_path / "a.npz"), "bytes": (tmp_path / "a.npz").stat().st_size}]}
+
+
 # ---- what can be wrong around a verb ----
 
 @pytest.mark.parametrize("args", [["verify"], ["evaluate", "{images}", "{labels}"], ["train", "{images}", "{labels}"],
