@@ -266,7 +266,7 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes->prediction_cache = prediction_cache_create(config->remember, config->remember_seconds, err);
     if (daemon->routes->prediction_cache == NULL)
         return -1;
-    v2_name(daemon->routes->v2, config->db);
+    v2_name(daemon->routes->v2, config->name, config->db);
     daemon->routes->tls = daemon->tls.certificate != NULL;
     struct guard guard;
     if (open_sockets(daemon, err) != 0 || look_at_sockets(daemon, &guard, err) != 0)
@@ -409,7 +409,8 @@ static int prepare(struct daemon *daemon, struct err *err)
         return err_set(err, ERR_USAGE, "this processor has no arithmetic \"%.40s\"", config->arith);
     if (auth_open(&daemon->auth, config->read_token_file, config->write_token_file, err) != 0 ||
         tls_open(&daemon->tls, config->tls_cert, config->tls_key, err) != 0 ||
-        listen_parse_mode(&mode, config->socket_mode, err) != 0)
+        listen_parse_mode(&mode, config->socket_mode, err) != 0 ||
+        (config->name != NULL && oip_check_name(config->name, err) != 0))
         return -1;
     descriptors_raise(config->connections);
     return listen_parse(daemon->addresses, &daemon->n_addresses, ACCEPTOR_SOCKETS_MAX, config->listen,

@@ -24,6 +24,7 @@
 
 struct daemon_config {
     const char *db;     /* database file; made with a default model where it does not exist                          */
+    const char *name;   /* of the model under /v2; NULL: the stem of db                                              */
     const char *listen; /* "127.0.0.1:8080", "[::1]:0", "unix:/path", or several with commas; port 0 picks a free one */
     bool listen_anywhere;    /* the operator's explicit word that others may reach an unprotected daemon; without it,
                                 addresses other than loopback need a token                                            */

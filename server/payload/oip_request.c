@@ -1,8 +1,10 @@
 /* oip_request.c - reading an inference request; see payload/oip.h */
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "server/image/file_kind.h"
+#include "server/payload/body.h"
 #include "server/payload/oip.h"
 #include "server/payload/oip_input.h"
 
@@ -118,7 +120,18 @@ static int read_datatype(struct oip_input *input, const struct json *json, struc
         input->datatype++;
     if (input->datatype != OIP_OTHER)
         return 0;
-    err_set(err, ERR_VALUE, "datatype %.20s is not supported: use UINT8, FP32 or BYTES", name);
+    static const struct {
+        const char *begins, *instead;
+    } hints[] = {{"INT", "whole pixels, 0 to 255, as UINT8"},
+                 {"UINT", "whole pixels, 0 to 255, as UINT8"},
+                 {"BOOL", "whole pixels, 0 to 255, as UINT8"},
+                 {"FP", "its values as FP32"},
+                 {"BF", "its values as FP32"},
+                 {"", "UINT8, FP32 or BYTES"}};
+    unsigned i = 0;
+    while (strncasecmp(name, hints[i].begins, strlen(hints[i].begins)) != 0)
+        i++;
+    err_set(err, ERR_VALUE, "datatype %.20s is not supported: send %s", name, hints[i].instead);
     return err_at(err, "/datatype");
 }
 
@@ -279,6 +292,18 @@ static int read_document(struct oip_request *out, const uint8_t *binary, size_t 
     return 0;
 }
 
+/* Triton's raw binary request. */
+static int read_raw(struct oip_request *out, const uint8_t *body, size_t n_body, const struct body_rules *rules,
+                    struct err *err)
+{
+    const struct body_source source = {.bytes = body, .n_bytes = n_body, .content_type = "application/octet-stream"};
+    for (; out->n_outputs < OIP_TENSOR_N; out->n_outputs++)
+        out->outputs[out->n_outputs] = (struct oip_output){.tensor = (enum oip_tensor)out->n_outputs, .binary = true};
+    if (body_decode(&out->batch, &source, rules, err) == 0)
+        return 0;
+    return err_wrap(err, "Inference-Header-Content-Length is 0, so the body is the pixels alone");
+}
+
 int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint64_t n_json,
                const struct body_rules *rules, struct err *err)
 {
@@ -292,11 +317,13 @@ int oip_decode(struct oip_request *out, const uint8_t *body, size_t n_body, uint
                        n_body);
     if (rules->limits->light && n_body > BODY_LIGHT_BYTES)
         return image_too_heavy(rules->limits, err);
+    if (n_json == 0)
+        return read_raw(out, body, n_body, rules, err);
     const struct file_kind kind = file_kind(body, (size_t)n_json);
     if (kind.sure && kind.format != FILE_JSON && kind.format != FILE_TEXT)
         return err_set(err, ERR_MEDIA_TYPE,
-                       "an inference request is JSON, but the body looks like %s: send a picture to /predict, or as a "
-                       "tensor of BYTES in base64",
+                       "an inference request is JSON, but the body looks like %s: send a picture to /predict, as a "
+                       "tensor of BYTES in base64, or with Inference-Header-Content-Length: 0",
                        kind.name);
     if (body_tree((size_t)n_json, rules, err) != 0 ||
         (out->document = json_parse((const char *)body, (size_t)n_json, err)) == NULL)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/common/json_scan.h"
 #include "server/common/rank.h"
 #include "server/image/image.h"
 #include "server/payload/oip.h"
@@ -19,6 +20,19 @@ void oip_model_name(char name[OIP_NAME_BYTES], const char *db)
     name[n] = '\0';
 }
 
+int oip_check_name(const char *name, struct err *err)
+{
+    const size_t n = strlen(name);
+    size_t i = 0;
+    while (i < n && json_utf8(name + i, n - i) > 0 && (unsigned char)name[i] >= 0x20 && name[i] != 0x7f &&
+           name[i] != '/')
+        i += json_utf8(name + i, n - i);
+    if (n > 0 && n < OIP_NAME_BYTES && i == n)
+        return 0;
+    return err_set(err, ERR_USAGE, "--name must be 1 to %u bytes of UTF-8 without slashes and control characters",
+                   OIP_NAME_BYTES - 1);
+}
+
 bool oip_owns(const char *path)
 {
     return path[0] == '/' && path[1] == 'v' && path[2] == '2' && (path[3] == '\0' || path[3] == '/');
@@ -26,8 +40,9 @@ bool oip_owns(const char *path)
 
 /* ---- metadata ---- */
 
+/* labels: whose classes its columns are; NULL: it has none. */
 static void put_tensor(struct json_writer *json, const char *name, const char *type, const uint32_t *sides,
-                       size_t n_sides)
+                       size_t n_sides, const struct learner *labels)
 {
     json_write_object(json, NULL);
     json_write_string(json, "name", name);
@@ -37,6 +52,14 @@ static void put_tensor(struct json_writer *json, const char *name, const char *t
     for (size_t i = 0; i < n_sides; i++)
         json_write_u64(json, NULL, sides[i]);
     json_write_end(json);
+    if (labels != NULL) {
+        json_write_object(json, "parameters");
+        json_write_array(json, "labels");
+        for (uint32_t c = 0; c < labels->n_classes; c++)
+            json_write_string(json, NULL, labels->labels[c]);
+        json_write_end(json);
+        json_write_end(json);
+    }
     json_write_end(json);
 }
 
@@ -45,15 +68,48 @@ void oip_write_metadata(struct json_writer *json, const char *model, const struc
     const struct shape *s = &learner->shape;
     json_write_string(json, "name", model);
     json_write_array(json, "versions");
-    json_write_id(json, NULL, learner->revision);
+    json_write_string(json, NULL, OIP_VERSION);
     json_write_end(json);
     json_write_string(json, "platform", "convd");
     json_write_array(json, "inputs");
-    put_tensor(json, "pixels", "UINT8", (const uint32_t[]){s->channels, s->height, s->width}, 3);
+    put_tensor(json, "pixels", "UINT8", (const uint32_t[]){s->channels, s->height, s->width}, 3, NULL);
     json_write_end(json);
     json_write_array(json, "outputs");
-    put_tensor(json, "probabilities", "FP32", &learner->n_classes, 1);
-    put_tensor(json, "label", "BYTES", NULL, 0);
+    put_tensor(json, "probabilities", "FP32", &learner->n_classes, 1, learner);
+    put_tensor(json, "label", "BYTES", NULL, 0, NULL);
+    json_write_end(json);
+}
+
+/* A tensor of the configuration, whose sides are those of one image. */
+static void put_config_tensor(struct json_writer *json, const char *name, const char *type, const char *format,
+                              const uint32_t *sides, size_t n_sides)
+{
+    json_write_object(json, NULL);
+    json_write_string(json, "name", name);
+    json_write_string(json, "data_type", type);
+    if (format != NULL)
+        json_write_string(json, "format", format);
+    json_write_array(json, "dims");
+    for (size_t i = 0; i < n_sides; i++)
+        json_write_u64(json, NULL, sides[i]);
+    json_write_end(json);
+    json_write_end(json);
+}
+
+void oip_write_config(struct json_writer *json, const char *model, const struct learner *learner, uint32_t images_max)
+{
+    const struct shape *s = &learner->shape;
+    json_write_string(json, "name", model);
+    json_write_string(json, "platform", "convd");
+    json_write_string(json, "backend", "convd");
+    json_write_u64(json, "max_batch_size", images_max);
+    json_write_array(json, "input");
+    put_config_tensor(json, "pixels", "TYPE_UINT8", "FORMAT_NCHW", (const uint32_t[]){s->channels, s->height, s->width},
+                      3);
+    json_write_end(json);
+    json_write_array(json, "output");
+    put_config_tensor(json, "probabilities", "TYPE_FP32", NULL, &learner->n_classes, 1);
+    put_config_tensor(json, "label", "TYPE_STRING", NULL, NULL, 0);
     json_write_end(json);
 }
 
@@ -153,23 +209,20 @@ static void put_output(struct json_writer *json, struct text *binary, const stru
     json_write_end(json);
 }
 
-/* What is worth a word: the scale that was taken, that an image is flat, and what was asked for. */
+/* The revision that answered, the scale that was taken, that an image is flat, and what was asked for. */
 static void put_parameters(struct json_writer *json, const struct oip_request *request, const struct learner *learner)
 {
     const struct batch *batch = &request->batch;
     uint32_t i = 0;
     while (i < batch->n && !image_is_flat(batch->pixels + (size_t)i * learner->shape.n_input, &learner->shape))
         i++;
-    const bool flat = i < batch->n;
-    const bool known = !isnan(request->least_known);
-    if (!flat && request->scale == 0 && !known)
-        return;
     json_write_object(json, "parameters");
+    json_write_u64(json, "revision", learner->revision);
     if (request->scale > 0)
         text_add_format(json_write_value(json, "scale"), "%.9g", request->scale);
-    if (flat)
+    if (i < batch->n)
         json_write_bool(json, "flat", true);
-    if (known)
+    if (!isnan(request->least_known))
         json_write_fixed9(json, "known", (double)request->least_known);
     json_write_end(json);
 }
@@ -183,7 +236,7 @@ size_t oip_write_response(struct text *text, const struct oip_request *request, 
     text_clear(text);
     struct json_writer json = json_write_begin(text);
     json_write_string(&json, "model_name", model);
-    json_write_id(&json, "model_version", learner->revision);
+    json_write_string(&json, "model_version", OIP_VERSION);
     if (request->id != NULL)
         json_write_string(&json, "id", request->id);
     put_parameters(&json, request, learner);

@@ -65,6 +65,8 @@ void route_v2_ready(const struct call *call);
 void route_v2_model(const struct call *call);
 void route_v2_model_ready(const struct call *call);
 void route_v2_infer(const struct call *call);
+void route_v2_config(const struct call *call);
+void route_v2_index(const struct call *call);
 void route_v2_stats(const struct call *call);
 void route_healthz(const struct call *call);
 void route_readyz(const struct call *call);

@@ -5,10 +5,12 @@
  */
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/common/clock.h"
+#include "server/common/json.h"
 #include "server/payload/oip.h"
 #include "server/routes/handlers.h"
 
@@ -25,7 +27,7 @@ struct batch_size {
 };
 
 struct v2 {
-    char model[OIP_NAME_BYTES];
+    char model[OIP_NAME_BYTES], stem[OIP_NAME_BYTES];
     pthread_mutex_t lock; /* of all below; held for some additions */
     struct duration success, fail, queue, input, infer, output;
     uint64_t images, last_ms;
@@ -40,7 +42,7 @@ struct v2 *v2_create(void)
         free(v2);
         return NULL;
     }
-    oip_model_name(v2->model, "");
+    v2_name(v2, NULL, "");
     return v2;
 }
 
@@ -51,27 +53,35 @@ void v2_free(struct v2 *v2)
     free(v2);
 }
 
-void v2_name(struct v2 *v2, const char *db)
+void v2_name(struct v2 *v2, const char *name, const char *db)
 {
-    oip_model_name(v2->model, db);
+    oip_model_name(v2->stem, db);
+    (void)snprintf(v2->model, sizeof v2->model, "%s", name != NULL ? name : v2->stem);
 }
 
 /* ---- which model, which version ---- */
 
 #define MODELS "/v2/models/"
 
+/* Whether the n bytes at `at` are that name. */
+static bool is_name(const char *name, const char *at, size_t n)
+{
+    return n == strlen(name) && memcmp(name, at, n) == 0;
+}
+
 /* Whether the path's model and version, where it names one, are ours; else the response is 404. */
 static bool is_ours(const struct call *call, const struct learner *learner)
 {
-    const char *model = call->routes->v2->model, *name = call->request->path + strlen(MODELS);
+    const struct v2 *v2 = call->routes->v2;
+    const char *name = call->request->path + strlen(MODELS);
     size_t n = strcspn(name, "/");
     struct err err;
-    bool right = (n == strlen(model) && memcmp(name, model, n) == 0) || (n == 5 && memcmp(name, "convd", 5) == 0);
-    if (!right)
-        err_set(&err, ERR_NOT_FOUND, "unknown model \"%.*s\": this one is \"%s\"", n < 80 ? (int)n : 80, name, model);
-    else if (strncmp(name + n, "/versions/", 10) == 0 && (uint64_t)call->id != learner->revision)
+    if (!is_name(v2->model, name, n) && !is_name(v2->stem, name, n) && !is_name("convd", name, n))
+        err_set(&err, ERR_NOT_FOUND, "unknown model \"%.*s\": this one is \"%.80s\"", n < 80 ? (int)n : 80, name,
+                v2->model);
+    else if (strncmp(name + n, "/versions/", 10) == 0 && call->id != 1 && (uint64_t)call->id != learner->revision)
         err_set(&err, ERR_NOT_FOUND,
-                "version %lld is not the current one, which is %llu: leave the version out to use that",
+                "version %lld is neither 1, which the model always has, nor its current revision, which is %llu",
                 (long long)call->id, (unsigned long long)learner->revision);
     else
         return true;
@@ -89,6 +99,7 @@ void route_v2(const struct call *call)
     json_write_array(&json, "extensions");
     json_write_string(&json, NULL, "binary_tensor_data");
     json_write_string(&json, NULL, "classification");
+    json_write_string(&json, NULL, "model_configuration");
     json_write_string(&json, NULL, "statistics");
     json_write_end(&json);
     response_json(call->response, 200, &json);
@@ -142,6 +153,43 @@ void route_v2_model(const struct call *call)
         response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);
+}
+
+void route_v2_config(const struct call *call)
+{
+    struct revision *revision = model_acquire(call->routes->model);
+    if (is_ours(call, revision->learner)) {
+        struct json_writer json = response_begin(call->response);
+        oip_write_config(&json, call->routes->v2->model, revision->learner, call->routes->batch_images);
+        response_revision(call->response, revision->learner->revision);
+        response_json(call->response, 200, &json);
+    }
+    model_release(call->routes->model, revision);
+}
+
+/* The one model, which is ready as long as anybody answers: "ready" leaves nothing out. */
+void route_v2_index(const struct call *call)
+{
+    struct json *root = call_json(call, true);
+    const struct json *ready = json_get(root, "ready");
+    if (ready != NULL && json_type(ready) != JSON_BOOL) {
+        struct err err;
+        err_set(&err, ERR_VALUE, "ready must be true or false, but is %s", json_type_name(ready));
+        err_at(&err, "/ready");
+        response_problem(call->response, &err);
+    } else if (root != NULL) {
+        text_clear(&call->response->text);
+        struct json_writer json = json_write_to(&call->response->text);
+        json_write_array(&json, NULL);
+        json_write_object(&json, NULL);
+        json_write_string(&json, "name", call->routes->v2->model);
+        json_write_string(&json, "version", OIP_VERSION);
+        json_write_string(&json, "state", "READY");
+        json_write_string(&json, "reason", "");
+        json_write_end(&json);
+        response_json(call->response, 200, &json);
+    }
+    json_free(root);
 }
 
 /* ---- infer ---- */
@@ -321,11 +369,11 @@ static void put_stages(struct json_writer *json, const struct duration *input, c
     put_duration(json, "compute_output", output);
 }
 
-static void put_model(struct json_writer *json, const struct v2 *v2, uint64_t revision)
+static void put_model(struct json_writer *json, const struct v2 *v2)
 {
     static const struct duration none;
     json_write_string(json, "name", v2->model);
-    json_write_id(json, "version", revision);
+    json_write_string(json, "version", OIP_VERSION);
     json_write_u64(json, "last_inference", v2->last_ms);
     json_write_u64(json, "inference_count", v2->images);
     json_write_u64(json, "execution_count", v2->success.count);
@@ -347,12 +395,12 @@ static void put_model(struct json_writer *json, const struct v2 *v2, uint64_t re
     json_write_end(json);
 }
 
-static void put_statistics(struct json_writer *json, struct v2 *v2, uint64_t revision)
+static void put_statistics(struct json_writer *json, struct v2 *v2)
 {
     json_write_array(json, "model_stats");
     json_write_object(json, NULL);
     pthread_mutex_lock(&v2->lock);
-    put_model(json, v2, revision);
+    put_model(json, v2);
     pthread_mutex_unlock(&v2->lock);
     json_write_end(json);
     json_write_end(json);
@@ -363,7 +411,7 @@ void route_v2_stats(const struct call *call)
     struct revision *revision = model_acquire(call->routes->model);
     if (strcmp(call->request->path, MODELS "stats") == 0 || is_ours(call, revision->learner)) {
         struct json_writer json = response_begin(call->response);
-        put_statistics(&json, call->routes->v2, revision->learner->revision);
+        put_statistics(&json, call->routes->v2);
         response_json(call->response, 200, &json);
     }
     model_release(call->routes->model, revision);

@@ -102,9 +102,9 @@ void routes_handle(void *context, struct request *request, struct response *resp
 void routes_tick(void *context, int64_t now_ms);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
 
-/* v2_create - NULL: out of memory. v2_name - what /v2 calls the model, after its database; before anybody asks. */
+/* v2_create - NULL: out of memory. v2_name - what /v2 calls the model; NULL: after its database; before anybody asks. */
 struct v2 *v2_create(void);
 void v2_free(struct v2 *v2);
-void v2_name(struct v2 *v2, const char *db);
+void v2_name(struct v2 *v2, const char *name, const char *db);
 
 #endif

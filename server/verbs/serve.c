@@ -12,6 +12,8 @@
 
 static const struct cli_flag flags[] = {
     {FLAG_TEXT("db", "FILE", "convd.db", "database file; if it does not exist, a default model is created")},
+    {INTO(name),
+     FLAG_TEXT("name", "NAME", NULL, "the model's name under /v2; else that of the database file, without its suffix")},
     {INTO(listen),
      FLAG_TEXT("listen", "ADDRESS:PORT", NULL,
                "or unix:/PATH, or several with commas; port 0 picks a free one; not used when systemd passes sockets")},

@@ -26,7 +26,7 @@ def record(required: dict, optional: dict | None = None) -> dict:
 
 PARAMETERS = {"type": "object"}
 TENSOR_DATA = array({"type": ["number", "string", "boolean", "array"]})
-METADATA_TENSOR = record({"name": STRING, "datatype": STRING, "shape": array(INTEGER)})
+METADATA_TENSOR = record({"name": STRING, "datatype": STRING, "shape": array(INTEGER)}, {"parameters": PARAMETERS})
 DURATION = record({"count": INTEGER, "ns": INTEGER})
 STAGES = {"compute_input": DURATION, "compute_infer": DURATION, "compute_output": DURATION}
 
@@ -40,6 +40,7 @@ SCHEMAS = {
          "outputs": array(record({"name": STRING, "shape": array(INTEGER), "datatype": STRING},
                                  {"parameters": PARAMETERS, "data": TENSOR_DATA}))},
         {"model_version": STRING, "id": STRING, "parameters": PARAMETERS}),
+    "repository_index_response": array(record({"name": STRING, "state": STRING, "reason": STRING}, {"version": STRING})),
     "error_response": record({"error": STRING}),
     "stats_model_response": record({"model_stats": array(record(
         {"name": STRING, "last_inference": INTEGER, "inference_count": INTEGER, "execution_count": INTEGER,

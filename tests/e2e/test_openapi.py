@@ -304,7 +304,7 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
     image = digits.one(7).reshape(1, 1, 28, 28)
     values = {"name": "digits", "version": daemon.model()["revision"]}
     described = oip.tensor(image.astype(float) / 255, "FP32", scale=255)
-    asked = oip.request(described, id="4", parameters={"binary_data_output": False},
+    asked = oip.request(described, id="4", parameters={"binary_data_output": False, "known": True},
                         outputs=[{"name": "probabilities", "parameters": {"classification": 3}},
                                  {"name": "label", "parameters": {"binary_data": True}}])
     for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
@@ -315,14 +315,16 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
         ask("POST", "/infer", 200, document=oip.request(oip.tensor(0 * image)))
         body, headers = oip.binary_request("UINT8", [1, 784], image.tobytes())
         ask("POST", "/infer", 200, body=body, headers=headers)
+        ask("POST", "/infer", 200, body=png(image[0, 0]), headers=headers | {"Inference-Header-Content-Length": "0"})
         ask("POST", "/infer", 200, document=oip.request(
             {"name": "pixels", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(png(image[0, 0])).decode()]}))
         ask("POST", "/infer", 415, document=oip.request({"name": "pixels", "datatype": "BYTES", "shape": [1], "data": ["R0lG"]}))
         ask("POST", "/infer", 422, document=oip.request(oip.tensor(image[:, :, :27])))
         ask("POST", "/infer", 404, document=asked, values=values | {"name": "nobody"})
-        for tail in ("", "/ready", "/stats"):
+        for tail in ("", "/ready", "/config", "/stats"):
             ask("GET", tail, 200)
             ask("GET", tail, 404, values=values | {"name": "nobody"})
+    seen.ask(daemon, "POST", "/v2/repository/index", 200, document={"ready": True})
     for path in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats"):
         seen.ask(daemon, "GET", path, 200)
 

@@ -275,8 +275,8 @@ def test_an_inference_says_that_an_image_is_flat(reader: Daemon, seven):
     def infer(*images):
         tensor = {"name": "pixels", "shape": [len(images), 784], "datatype": "UINT8", "data": np.stack(images).ravel().tolist()}
         return reader.send_json("POST", "/v2/models/convd/infer", {"inputs": [tensor]}).ok()
-    assert infer(seven, FLAT)["parameters"] == {"flat": True}
-    assert "parameters" not in infer(seven, seven)
+    assert infer(seven, FLAT)["parameters"] == {"revision": reader.model()["revision"], "flat": True}
+    assert "flat" not in infer(seven, seven)["parameters"]
 
 
 def test_a_flat_prediction_is_not_labelled_without_a_word(daemon: Daemon):

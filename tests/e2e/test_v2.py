@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from . import oip
-from .daemon import Answer, Daemon
+from .daemon import Answer, Daemon, convd
 from .pictures import jpeg, png
 
 INFER = "/v2/models/digits/infer"
@@ -56,15 +56,60 @@ def test_a_daemon_that_serves_is_live_and_ready(reader: Daemon, path):
 def test_the_server_names_itself_and_its_extensions(reader: Daemon, path):
     document = oip.check("metadata_server_response", reader.get(path).ok())
     assert document["name"] == "convd" and document["version"] == reader.model()["convd"]
-    assert document["extensions"] == ["binary_tensor_data", "classification", "statistics"]
+    assert document["extensions"] == ["binary_tensor_data", "classification", "model_configuration", "statistics"]
 
 
 def test_the_model_describes_its_tensors(reader: Daemon):
     document = oip.check("metadata_model_response", reader.get("/v2/models/digits").ok())
-    assert document["name"] == "digits" and document["versions"] == [str(reader.model()["revision"])]
+    assert document["name"] == "digits" and document["versions"] == ["1"]
     assert document["inputs"] == [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 1, 28, 28]}]
-    assert document["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 10]},
+    assert document["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 10],
+                                    "parameters": {"labels": [str(i) for i in range(10)]}},
                                    {"name": "label", "datatype": "BYTES", "shape": [-1]}]
+
+
+def test_a_class_that_is_added_is_in_the_metadata(daemon: Daemon):
+    daemon.send_json("POST", "/classes", {"label": 'a "x"'}).ok(201)
+    output = daemon.get("/v2/models/digits").ok()["outputs"][0]
+    assert output["shape"] == [-1, 11] and output["parameters"]["labels"] == [*map(str, range(10)), 'a "x"']
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_the_configuration_is_what_tritons_perf_analyzer_reads(daemons, version):
+    daemon = daemons.start(daemons.copy(), "--batch-images", "7")
+    assert daemon.get(f"/v2/models/digits{version}/config").ok() == {
+        "name": "digits", "platform": "convd", "backend": "convd", "max_batch_size": 7,
+        "input": [{"name": "pixels", "data_type": "TYPE_UINT8", "format": "FORMAT_NCHW", "dims": [1, 28, 28]}],
+        "output": [{"name": "probabilities", "data_type": "TYPE_FP32", "dims": [10]},
+                   {"name": "label", "data_type": "TYPE_STRING", "dims": []}]}
+    refused(daemon.get(f"/v2/models/nobody{version}/config"), 404)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": true}', b'{"ready": false}'])
+def test_the_index_of_the_repository_has_the_one_model(reader: Daemon, body):
+    index = oip.check("repository_index_response", reader.post("/v2/repository/index", body).ok())
+    assert index == [{"name": "digits", "version": "1", "state": "READY", "reason": ""}]
+
+
+@pytest.mark.parametrize("body, status, pointer", [(b'{"ready": 1}', 422, "/ready"), (b"[]", 422, None), (b"{", 400, None)])
+def test_a_wrong_question_to_the_index_is_refused(reader: Daemon, body, status, pointer):
+    refused(reader.post("/v2/repository/index", body), status, pointer)
+
+
+@pytest.mark.parametrize("how", ["flag", "environment"])
+def test_a_name_that_is_given_is_the_models_and_its_old_ones_go_on(daemons, how):
+    given = {"flags": ["--name", "zip é"]} if how == "flag" else {"env": {"CONVD_NAME": "zip é"}}
+    daemon = daemons.start(daemons.copy("model.db"), *given.pop("flags", []), **given)
+    for name in ("zip%20%C3%A9", "model", "convd"):
+        assert daemon.get(f"/v2/models/{name}").ok()["name"] == "zip é"
+    assert daemon.post("/v2/repository/index", b"").ok()[0]["name"] == "zip é"
+    assert "zip é" in refused(daemon.get("/v2/models/digits"), 404)["detail"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "\udcff", "x" * 256], ids=["slash", "line", "latin 1", "long"])
+def test_a_name_that_could_not_be_asked_for_is_refused(tmp_path, name):
+    done = convd("serve", "--db", tmp_path / "x.db", "--name", name, check=False)
+    assert done.returncode == 2 and b"--name must be" in done.stderr and not (tmp_path / "x.db").exists()
 
 
 def test_the_model_has_its_databases_name_and_answers_to_convd(daemons, seven):
@@ -74,19 +119,19 @@ def test_the_model_has_its_databases_name_and_answers_to_convd(daemons, seven):
     refused(daemon.get("/v2/models/digits"), 404)
 
 
-@pytest.mark.parametrize("tail", ["", "/ready", "/stats", "/infer"])
-def test_the_live_revision_is_the_only_version(daemon: Daemon, seven, tail):
+@pytest.mark.parametrize("tail", ["", "/ready", "/config", "/stats", "/infer"])
+def test_version_1_lasts_and_of_the_revisions_the_live_one_is_taken_for_it(daemon: Daemon, seven, tail):
     def ask(version: int) -> Answer:
         path = f"/v2/models/digits/versions/{version}{tail}"
         if tail != "/infer":
             return daemon.get(path)
         return daemon.send_json("POST", path, oip.request(oip.tensor(seven.reshape(1, 1, 28, 28))))
     live = daemon.model()["revision"]
-    assert ask(live).status == 200
+    assert live > 2 and ask(1).status == ask(live).status == 200
     refused(ask(live - 1), 404)
     daemon.train("7", seven.tobytes()).ok()
     refused(ask(live), 404)
-    assert ask(live + 1).status == 200
+    assert ask(1).status == ask(live + 1).status == 200
 
 
 # ---- infer: how images come in ----
@@ -123,12 +168,12 @@ def test_fp32_says_its_range_itself_unless_a_scale_does(reader: Daemon, eight, b
         values = values.astype("<f4")
         answer = (infer_binary(reader, "FP32", list(values.shape), values.tobytes(), **said) if binary
                   else infer(reader, oip.tensor(values, "FP32", **said)))
-        assert answer.ok()["parameters"] == {"scale": scale} | ({"flat": True} if (pixels == pixels.flat[0]).all() else {})
+        assert answer.ok()["parameters"] == {"revision": reader.model()["revision"], "scale": scale} | ({"flat": True} if (pixels == pixels.flat[0]).all() else {})
         assert near(oip.read_answer(answer)["probabilities"], expected(reader, pixels.astype(np.uint8)))
 
 
 def test_other_types_have_no_scale(reader: Daemon, eight):
-    assert "parameters" not in infer(reader, oip.tensor(eight)).ok()
+    assert infer(reader, oip.tensor(eight)).ok()["parameters"].keys() == {"revision"}
 
 
 @pytest.mark.parametrize("encode", [png, jpeg, lambda image: image.tobytes()], ids=["png", "jpeg", "raw"])
@@ -161,6 +206,35 @@ def test_tensors_come_in_binary(reader: Daemon, eight, datatype):
     assert near(outputs["probabilities"], expected(reader, eight))
 
 
+@pytest.mark.core
+@pytest.mark.parametrize("base", ["/v2/models/digits", "/v2/models/digits/versions/1"])
+def test_a_body_without_json_is_the_input_and_the_outputs_are_binary(reader: Daemon, eight, base):
+    for body, n in ((eight.tobytes(), 8), (eight[0].tobytes(), 1), (png(eight[0, 0]), 1), (jpeg(eight[0, 0]), 1)):
+        answer = reader.request("POST", base + "/infer", body,
+                                {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"})
+        outputs = oip.read_answer(answer)
+        assert answer.body.endswith(outputs["label"][-1].encode()) and outputs["label"].shape == (n,)
+        if n == 8 or body == eight[0].tobytes():
+            assert near(outputs["probabilities"], expected(reader, eight[:n]))
+        else:
+            assert near(outputs["probabilities"][0], list(reader.predict(body)["probabilities"].values()))
+
+
+@pytest.mark.parametrize("body, status", [(bytes(783), 422), (bytes(785), 422), (b"", 400), (b"GIF89a not a picture", 415),
+                                          (json.dumps({"inputs": []}).encode(), (415, 422))])
+def test_a_body_without_json_that_is_no_input_is_refused(reader: Daemon, body, status):
+    problem = refused(reader.request("POST", INFER, body, {"Inference-Header-Content-Length": "0"}), status)
+    assert not body or "Inference-Header-Content-Length is 0" in problem["detail"]
+
+
+@pytest.mark.parametrize("datatype, works", [("INT8", "UINT8"), ("INT32", "UINT8"), ("INT64", "UINT8"), ("UINT16", "UINT8"),
+                                             ("BOOL", "UINT8"), ("FP16", "FP32"), ("FP64", "FP32"), ("BF16", "FP32"),
+                                             ("uint8", "UINT8"), ("STRING", "UINT8, FP32 or BYTES")])
+def test_a_datatype_that_is_not_taken_is_named_with_what_works(reader: Daemon, datatype, works):
+    detail = refused(infer(reader, ONE | {"datatype": datatype}), 422, "/inputs/0/datatype")["detail"]
+    assert detail.startswith(f"datatype {datatype} ") and detail.endswith(works)
+
+
 def test_a_colour_model_takes_planes(daemons, noise):
     daemon = daemons.start(daemons.init("--channels", "3", name="digits.db"))
     images = noise.integers(0, 256, (5, 3, 8, 8), np.uint8)
@@ -171,10 +245,10 @@ def test_a_colour_model_takes_planes(daemons, noise):
 
 # ---- infer: what comes out ----
 
-def test_the_id_comes_back_and_the_version_is_the_revision(reader: Daemon, eight):
+def test_the_id_comes_back_and_the_revision_is_told(reader: Daemon, eight):
     document = infer(reader, oip.tensor(eight), id='4"2').ok()
     assert document["id"] == '4"2' and document["model_name"] == "digits"
-    assert document["model_version"] == str(reader.model()["revision"])
+    assert document["model_version"] == "1" and document["parameters"]["revision"] == reader.model()["revision"]
     assert "id" not in infer(reader, oip.tensor(eight)).ok()
 
 
@@ -345,7 +419,7 @@ def test_binary_that_does_not_fit_its_shape_is_refused(reader: Daemon, datatype,
 
 
 @pytest.mark.parametrize("length, status", [("x", 400), ("", 400), ("-1", 400), ("99999", 400), ("18446744073709551615", 400),
-                                            ("99999999999999999999", 400), ("3", 400), ("0", 400)])
+                                            ("99999999999999999999", 400), ("3", 400)])
 def test_a_length_of_the_json_that_is_wrong_is_refused(reader: Daemon, length, status):
     body, headers = oip.binary_request("UINT8", [1, 784], bytes(784))
     refused(reader.request("POST", INFER, body, headers | {"Inference-Header-Content-Length": length}), status)
@@ -380,7 +454,7 @@ def test_statistics_count_inferences_batches_and_failures(daemon: Daemon, eight)
     refused(infer(daemon, oip.tensor(eight), outputs=[{"name": "x"}]), 422)
     daemon.predict(eight.tobytes())  # not of this protocol
     stats = oip.check("stats_model_response", daemon.get("/v2/models/digits/stats").ok())["model_stats"]
-    assert len(stats) == 1 and stats[0]["name"] == "digits" and stats[0]["version"] == str(daemon.model()["revision"])
+    assert len(stats) == 1 and stats[0]["name"] == "digits" and stats[0]["version"] == "1"
     assert (stats[0]["inference_count"], stats[0]["execution_count"]) == (17, 3)
     times = stats[0]["inference_stats"]
     assert (times["success"]["count"], times["fail"]["count"]) == (3, 1)
@@ -409,6 +483,8 @@ def test_nvidias_client_gets_predicts_answers(daemon: Daemon, eight):
         assert result.as_numpy("label")[0].decode() == str(expected(daemon, eight)[0].argmax())
         top = client.infer("digits", [tensor], outputs=[http.InferRequestedOutput("probabilities", class_count=2)])
         assert top.as_numpy("probabilities").shape == (8, 2)
-    assert client.get_inference_statistics("digits")["model_stats"][0]["execution_count"] == 8
+    assert client.get_inference_statistics("digits", "1")["model_stats"][0]["execution_count"] == 8
+    assert client.get_model_config("digits", "1")["max_batch_size"] == 4096
+    assert [model["name"] for model in client.get_model_repository_index()] == ["digits"]
     with pytest.raises(Exception, match="unknown model"):
         client.get_model_metadata("x")

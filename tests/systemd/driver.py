@@ -73,6 +73,11 @@ def the_socket_listens_before_the_daemon_runs_and_the_first_request_starts_it():
 
 
 @scenario
+def the_model_is_called_after_its_unit():
+    assert request("/v2/models/digits")["name"] == "digits"
+
+
+@scenario
 def the_daemon_runs_as_nobody_in_particular_with_nothing_in_its_hands():
     pid = main_pid(DIGITS)
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
