@@ -42,13 +42,16 @@ export function authorized(headers = {}) {
   return token === null ? headers : { ...headers, Authorization: `Bearer ${token}` };
 }
 
+// Relative to the page, which a proxy may serve under a prefix.
+export const at = (path) => path.slice(1);
+
 // A Response, or a Problem. Asks for a token on 401, and for the writing one where the reading one does not reach.
 export async function request(method, path, { body, headers, signal } = {}) {
   for (;;) {
     const tried = token;
     let response;
     try {
-      response = await fetch(path, { method, body, headers: authorized(headers), signal });
+      response = await fetch(at(path), { method, body, headers: authorized(headers), signal });
     } catch (error) {
       if (error.name === 'AbortError') throw error;
       throw new Problem(0, { detail: 'convd does not respond.' });

@@ -4,7 +4,7 @@
 // A page that nobody looks at lets go of its connection: browsers have six of them for one daemon, pages that are kept for the
 // way back included.
 
-import { authorized, get, Problem } from './api.js';
+import { at, authorized, get, Problem } from './api.js';
 import { can, refresh, revision, state, tell } from './state.js';
 
 const WAIT_MS = [300, 600, 1200, 2500, 5000];
@@ -42,7 +42,7 @@ async function listen() {
   const headers = authorized({ Accept: 'text/event-stream' });
   if (last !== null) headers['Last-Event-ID'] = last;
   stream = new AbortController();
-  const response = await fetch('/events', { headers, cache: 'no-store', signal: stream.signal });
+  const response = await fetch(at('/events'), { headers, cache: 'no-store', signal: stream.signal });
   if (!response.ok) throw new Problem(response.status, {});
   await connected('live');
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

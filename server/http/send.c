@@ -12,13 +12,24 @@
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "             \
     "require-trusted-types-for 'script'; trusted-types 'none'"
 
+/* Relative to the request's path, so that it holds under any prefix that a proxy has taken away. */
+static bool add_location(struct MHD_Response *mhd, const char *path, const char *location)
+{
+    char relative[sizeof(((struct response *)NULL)->location) + 3 * 8] = "";
+    size_t n = 0;
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL && n < 3 * 8; slash = strchr(slash + 1, '/'), n += 3)
+        memcpy(relative + n, "../", 4);
+    memcpy(relative + n, location + 1, strlen(location));
+    return MHD_add_response_header(mhd, "Location", relative) == MHD_YES;
+}
+
 static bool add(struct MHD_Response *mhd, const char *name, const char *value)
 {
     return MHD_add_response_header(mhd, name, value) == MHD_YES;
 }
 
-/* tells_id: the response says which request it is of. */
-static bool add_headers(struct MHD_Response *mhd, const struct response *response, bool tells_id)
+/* path: of the request. tells_id: the response says which request it is of. */
+static bool add_headers(struct MHD_Response *mhd, const struct response *response, const char *path, bool tells_id)
 {
     char number[24];
     bool ok = add(mhd, "Cache-Control", response->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
@@ -29,7 +40,7 @@ static bool add_headers(struct MHD_Response *mhd, const struct response *respons
     if (response->etag[0] != '\0')
         ok = ok && add(mhd, "ETag", response->etag);
     if (response->location[0] != '\0')
-        ok = ok && add(mhd, "Location", response->location);
+        ok = ok && add_location(mhd, path, response->location);
     if (response->allow[0] != '\0')
         ok = ok && add(mhd, "Allow", response->allow);
     if (response->challenge != NULL)
@@ -139,7 +150,7 @@ enum MHD_Result http_response_send(struct http_connection *connection)
         return MHD_NO;
     enum MHD_Result result = MHD_NO;
     http_connection_move(connection, PHASE_ANSWERED);
-    if (add_headers(mhd, response, tells_id))
+    if (add_headers(mhd, response, connection->request.path, tells_id))
         result = MHD_queue_response(connection->mhd, response->status, mhd);
     if (common && result == MHD_YES)
         keep(&connection->kept, mhd, response);

@@ -60,7 +60,7 @@ struct response {
     size_t n_fixed;
     enum response_cache cache;
     char etag[32];           /* "\"r17\"" or ""                 */
-    char location[64];       /* of what was made, or ""         */
+    char location[64];       /* path of what was made, or ""    */
     char allow[64];          /* methods, or ""                  */
     const char *disposition; /* static, or NULL                 */
     const char *challenge;   /* WWW-Authenticate; static, NULL  */

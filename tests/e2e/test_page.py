@@ -66,7 +66,7 @@ def test_every_file_that_the_page_asks_for_is_there_and_every_file_is_asked_for(
     asked = {"index.html"}
     for path in FILES:
         text = path.read_text()
-        asked |= set(re.findall(r"/web/([\w.-]+)", text)) | set(re.findall(r"from '\./([\w.-]+)'", text))
+        asked |= set(re.findall(r"\bweb/([\w.-]+)", text)) | set(re.findall(r"from '\./([\w.-]+)'", text))
     assert asked == there
 
 

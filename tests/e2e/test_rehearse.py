@@ -68,7 +68,7 @@ def test_a_rehearsal_is_a_job_that_tells_its_progress_and_ends(small: Daemon):
     model = small.model()
     answer = rehearse(small, passes=5, rate=0.02, decay=0.5, jitter=1, rotation=10)
     begun = answer.ok(202)
-    assert answer.header("Location") == f"/jobs/{begun['id']}"
+    assert answer.header("Location") == f"jobs/{begun['id']}"
     assert begun["kind"] == "rehearse" and begun["state"] == "running" and begun["steps_total"] == 320
     assert begun["revision"] == model["revision"] and begun["passes"] == 5 and begun["error"] is None
     done = ended(small, begun["id"])
