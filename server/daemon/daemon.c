@@ -51,6 +51,7 @@ struct daemon {
     struct http *http;
     struct auth *auth;
     struct tls tls;
+    struct proxies proxies;
     struct listen_address addresses[ACCEPTOR_SOCKETS_MAX]; /* our own */
     unsigned n_addresses;
     int fds[ACCEPTOR_SOCKETS_MAX];
@@ -192,7 +193,7 @@ static int look_at_sockets(struct daemon *daemon, struct guard *guard, struct er
 {
     const bool tls = daemon->tls.certificate != NULL;
     bool clear = false;
-    *guard = (struct guard){.loopback_only = true, .tls = tls};
+    *guard = (struct guard){.loopback_only = true, .hosts = daemon->config->hosts};
     for (unsigned i = 0; i < daemon->n_fds; i++) {
         struct listen_place *place = &daemon->places[i];
         if (listen_describe(place, daemon->fds[i], tls, daemon->config->listen_anywhere || auth_on(daemon->auth),
@@ -267,7 +268,6 @@ static int start(struct daemon *daemon, struct err *err)
     if (daemon->routes->prediction_cache == NULL)
         return -1;
     v2_name(daemon->routes->v2, config->name, config->db);
-    daemon->routes->tls = daemon->tls.certificate != NULL;
     struct guard guard;
     if (open_sockets(daemon, err) != 0 || look_at_sockets(daemon, &guard, err) != 0)
         return -1;
@@ -280,6 +280,7 @@ static int start(struct daemon *daemon, struct err *err)
         .request_seconds = config->request_seconds,
         .body_bytes = config->body_bytes,
         .guard = guard,
+        .proxies = daemon->proxies,
         .certificate = daemon->tls.certificate,
         .key = daemon->tls.key,
         .oip = oip_owns,
@@ -410,8 +411,13 @@ static int prepare(struct daemon *daemon, struct err *err)
     if (auth_open(&daemon->auth, config->read_token_file, config->write_token_file, err) != 0 ||
         tls_open(&daemon->tls, config->tls_cert, config->tls_key, err) != 0 ||
         listen_parse_mode(&mode, config->socket_mode, err) != 0 ||
-        (config->name != NULL && oip_check_name(config->name, err) != 0))
+        (config->name != NULL && oip_check_name(config->name, err) != 0) ||
+        proxies_parse(&daemon->proxies, config->trusted_proxies, err) != 0 ||
+        (config->hosts != NULL && guard_hosts_check(config->hosts, err) != 0))
         return -1;
+    if (config->hosts != NULL && strcmp(config->hosts, "*") == 0 && !auth_on(daemon->auth))
+        return err_set(err, ERR_USAGE,
+                       "--host * is for a daemon with tokens (--write-token-file): without them, name the hosts");
     descriptors_raise(config->connections);
     return listen_parse(daemon->addresses, &daemon->n_addresses, ACCEPTOR_SOCKETS_MAX, config->listen,
                         config->listen_anywhere || auth_on(daemon->auth), err);

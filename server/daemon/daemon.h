@@ -26,8 +26,10 @@ struct daemon_config {
     const char *db;     /* database file; made with a default model where it does not exist                          */
     const char *name;   /* of the model under /v2; NULL: the stem of db                                              */
     const char *listen; /* "127.0.0.1:8080", "[::1]:0", "unix:/path", or several with commas; port 0 picks a free one */
-    bool listen_anywhere;    /* the operator's explicit word that others may reach an unprotected daemon; without it,
+    bool listen_anywhere; /* the operator's explicit word that others may reach an unprotected daemon; without it,
                                 addresses other than loopback need a token                                            */
+    const char *hosts; /* names to answer to beside loopback's, with commas; "*": any, which needs tokens; NULL: none */
+    const char *trusted_proxies; /* see http/proxy.h; NULL: none */
     const char *socket_mode; /* of UNIX sockets, in octal                                                             */
     const char *read_token_file,
         *write_token_file;          /* see http/auth.h; NULL: the credential, where there is one           */

@@ -92,6 +92,7 @@ static struct http_connection *arrive(struct http *http, int fd, const struct so
     if (connection == NULL)
         return NULL;
     *connection = (struct http_connection){.http = http, .fd = fd, .own = own, .local = address->sa_family == AF_UNIX};
+    connection->proxy = proxies_believe(&http->config.proxies, address);
     atomic_init(&connection->since_ms, now_ms());
     atomic_init(&connection->moved_ms, coarse_ms());
     pthread_mutex_lock(&http->lock);

@@ -45,8 +45,11 @@ static int check_request(struct http_connection *connection, const struct http_h
 {
     struct http *http = connection->http;
     struct err err;
-    if (take_target(connection, &err) == 0 &&
-        guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
+    int status = take_target(connection, &err);
+    connection->request.https = http->config.certificate != NULL && !connection->local;
+    if (connection->proxy)
+        proxies_apply(&connection->request);
+    if (status == 0 && guard_check(&http->config.guard, connection->local, &connection->request, &err) == 0) {
         if (http->config.authorize(http->config.context, &connection->request, &connection->response) != 0)
             return -1;
         if (http->config.tokens && connection->request.granted != ACCESS_NONE)

@@ -27,6 +27,8 @@ bool host_is_loopback(const char *host)
     size_t n = host_length(host), n_suffix = sizeof suffix - 1;
     if (n == 0 || !port_ok(host + n))
         return false;
+    if (n > 1 && host[n - 1] == '.') /* "localhost." is the same name */
+        n--;
     if (n == 9 && strncasecmp(host, "localhost", 9) == 0)
         return true;
     if (n > n_suffix && strncasecmp(host + n - n_suffix, suffix, n_suffix) == 0)
@@ -67,13 +69,57 @@ static bool opens_page(const struct request *request)
            is(request->fetch_mode, "navigate") && is(request->fetch_dest, "document");
 }
 
+#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
+int guard_hosts_check(const char *hosts, struct err *err)
+{
+    for (const char *at = hosts; strcmp(hosts, "*") != 0; at++) {
+        const size_t n = strspn(at, HOST_CHARACTERS);
+        if (n == 0 || (at[n] != ',' && at[n] != '\0'))
+            return err_set(err, ERR_USAGE,
+                           "--host: \"%.60s\" is no name of a host without scheme and port, such as cam.example, nor "
+                           "several with commas, nor *",
+                           at);
+        at += n;
+        if (*at == '\0')
+            break;
+    }
+    return 0;
+}
+
+/* Whether the list has that host, its port and a last dot aside. */
+static bool is_listed(const char *hosts, const char *host)
+{
+    size_t n = host_length(host);
+    if (n == 0 || !port_ok(host + n))
+        return false;
+    if (strcmp(hosts, "*") == 0)
+        return true;
+    n -= n > 1 && host[n - 1] == '.' ? 1 : 0;
+    for (const char *at = hosts;; at++) {
+        const size_t n_name = strcspn(at, ",");
+        if (n_name == n && strncasecmp(at, host, n) == 0)
+            return true;
+        at += n_name;
+        if (*at == '\0')
+            return false;
+    }
+}
+
+static bool is_served(const struct guard *guard, const char *host)
+{
+    return (guard->hosts == NULL && !guard->loopback_only) || host_is_loopback(host) ||
+           (guard->hosts != NULL && is_listed(guard->hosts, host));
+}
+
 int guard_check(const struct guard *guard, bool local, const struct request *request, struct err *err)
 {
-    if (guard->loopback_only && !local && request->host != NULL && !host_is_loopback(request->host))
+    if (!local && request->host != NULL && !is_served(guard, request->host))
         return err_set(err, ERR_FORBIDDEN,
-                       "convd listens on loopback and does not serve the host \"%.80s\": use localhost or 127.0.0.1",
-                       request->host);
-    if (request->origin != NULL && !same_origin(request->origin, request->host, guard->tls && !local))
+                       "convd does not serve the host \"%.80s\": use localhost or 127.0.0.1, or start it with "
+                       "--host %.*s",
+                       request->host, (int)strcspn(request->host, ":"), request->host);
+    if (request->origin != NULL && !same_origin(request->origin, request->host, request->https))
         return err_set(err, ERR_FORBIDDEN, "requests from pages of another origin (%.80s) are refused",
                        request->origin);
     if (request->fetch_site != NULL && !is(request->fetch_site, "same-origin") && !is(request->fetch_site, "none") &&

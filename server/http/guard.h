@@ -3,7 +3,7 @@
  * A web page elsewhere can make its reader's browser send requests to 127.0.0.1. Three things tell such requests apart:
  *
  *   Host     A rebound name (evil.example -> 127.0.0.1) comes with its own name in Host. A daemon that listens on loopback
- *            answers there only to loopback names (localhost, *.localhost, 127.0.0.0/8, [::1]).
+ *            answers there only to loopback names (localhost, *.localhost, 127.0.0.0/8, [::1]), and to those of `hosts`.
  *   Origin   Browsers send it with every cross-origin POST and with fetch(). It must be this daemon's scheme + Host. No Origin: a
  *            script or curl.
  *   Sec-Fetch-Site   where present, must be same-origin or none. One thing alone may come from another site: that somebody follows a
@@ -24,11 +24,16 @@
 #include "server/message/request.h"
 
 struct guard {
-    bool loopback_only; /* all that is listened on over TCP is loopback: check Host                         */
-    bool tls;           /* TCP speaks TLS: https:// is the one scheme of our own pages. Else a proxy may add it */
+    bool loopback_only; /* all that is listened on over TCP is loopback: check Host       */
+    const char *hosts;  /* other names to answer to, with commas, "*": any; NULL: none.
+                           Where there are some, Host is checked on every address         */
 };
 
-/* guard_check - local: the request came over a UNIX socket. Errors: ERR_FORBIDDEN, which says what would be accepted. */
+/* guard_hosts_check - whether that is a list of names for `hosts`. Errors: ERR_USAGE. */
+int guard_hosts_check(const char *hosts, struct err *err);
+
+/* guard_check - local: the request came over a UNIX socket. With TLS (request->https) https:// is the one scheme of our own
+ * pages; else a proxy may have added it. Errors: ERR_FORBIDDEN, which says what would be accepted. */
 int guard_check(const struct guard *guard, bool local, const struct request *request, struct err *err);
 
 /* host_is_loopback - the authority of a URL or a Host header, port or not. */

@@ -112,9 +112,13 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
             request->idempotency_key = value;
         else if (strcasecmp(name, "Accept-Encoding") == 0)
             request->accept_encoding = value;
+        else if (strcasecmp(name, "X-Forwarded-For") == 0)
+            request->forwarded_for = value;
         break;
     case 16:
-        if (strcasecmp(name, "Content-Encoding") == 0) {
+        if (strcasecmp(name, "X-Forwarded-Host") == 0)
+            request->forwarded_host = value;
+        else if (strcasecmp(name, "Content-Encoding") == 0) {
             headers->n_content_encoding++;
             request->content_encoding = value;
         }
@@ -124,6 +128,8 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
             headers->n_transfer_encoding++;
             headers->chunked = strcasecmp(value, "chunked") == 0;
             headers->unknown_coding = headers->unknown_coding || !headers->chunked;
+        } else if (strcasecmp(name, "X-Forwarded-Proto") == 0) {
+            request->forwarded_proto = value;
         }
         break;
     case 31:

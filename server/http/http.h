@@ -45,6 +45,7 @@
  *   exchange.c         one request, from its line to the last byte of its response
  *   headers.{h,c}      its headers, and whether their framing can be trusted
  *   guard.{h,c}        against DNS rebinding and foreign web pages
+ *   proxy.{h,c}        what a trusted reverse proxy says of its client
  *   auth.{h,c}         two bearer tokens: who may do what
  *   body_buffer.{h,c}  its body, while it comes in
  *   coding.{h,c}       Content-Encoding of the body
@@ -65,6 +66,7 @@
 #include "core/err.h"
 #include "server/common/cancel.h"
 #include "server/http/guard.h"
+#include "server/http/proxy.h"
 #include "server/message/request.h"
 #include "server/message/response.h"
 
@@ -105,6 +107,7 @@ struct http_config {
     unsigned idle_seconds, request_seconds;
     uint64_t body_bytes;
     struct guard guard;
+    struct proxies proxies;
     const char *certificate, *key; /* PEM, for TLS on all TCP sockets; NULL: none. Live until http_stop()  */
 
     /* Whether problems of that path carry the Open Inference Protocol's `error` as well. */

@@ -34,6 +34,9 @@ struct request {
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
     const char *fetch_mode, *fetch_dest; /* Sec-Fetch-Mode, Sec-Fetch-Dest */
     const char *accept, *accept_encoding, *last_event_id;
+    const char *forwarded_host, *forwarded_proto, *forwarded_for; /* X-Forwarded-Host, .. as they came */
+    const char *client;      /* as a trusted proxy says (http/proxy.h); NULL: nobody says */
+    bool https;              /* TLS, up to convd or to a trusted proxy                    */
     const char *given_id;    /* X-Request-Id, as it came */
     const char *json_length; /* Inference-Header-Content-Length: payload/oip.h */
     const char *content_encoding;

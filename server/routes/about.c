@@ -243,7 +243,7 @@ void route_index(const struct call *call)
         host[strspn(host, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:[]")] != '\0')
         host = "127.0.0.1:8080";
     char base[280]; /* a longer Host is cut */
-    (void)snprintf(base, sizeof base, "%s://%.256s", call->routes->tls ? "https" : "http", host);
+    (void)snprintf(base, sizeof base, "%s://%.256s", call->request->https ? "https" : "http", host);
     text_add_string(&call->response->text,
                     "convd " CONVD_VERSION ": an image classifier that learns while it answers.\n");
     /* The page is open to all, what the model is only to those who may read. */

@@ -263,8 +263,10 @@ void routes_completed(void *context, const struct request *request, unsigned sta
     struct routes *routes = context;
     metrics_request(routes->metrics, request->route, request->method, status, nanoseconds);
     if (logger_takes(LOG_LINE_DEBUG)) /* without the query: labels are in it */
-        logger_line(LOG_LINE_DEBUG, "request %s: %s %s: %u in %llu us", request->id, method_name(request->method),
-                    request->path[0] != '\0' ? request->path : "-", status, (unsigned long long)(nanoseconds / 1000));
+        logger_line(LOG_LINE_DEBUG, "request %s: %s %s%s%.64s: %u in %llu us", request->id,
+                    method_name(request->method), request->path[0] != '\0' ? request->path : "-",
+                    request->client != NULL ? " for " : "", request->client != NULL ? request->client : "", status,
+                    (unsigned long long)(nanoseconds / 1000));
 }
 
 /* ---- from start to stop ---- */

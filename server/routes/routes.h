@@ -64,7 +64,6 @@ struct routes {
     uint32_t batch_images;
     unsigned wait_seconds;       /* the longest that Prefer: wait is followed: less than a request's deadline */
     _Atomic(struct http *) http; /* for /metrics; set when it has started */
-    bool tls;                    /* for the links on / */
     struct auth *auth;           /* the tokens; borrowed */
     struct offload *offload;     /* borrowed; NULL: all is done by the thread that asks */
     struct metrics *metrics;

@@ -20,6 +20,14 @@ static const struct cli_flag flags[] = {
     {INTO(listen_anywhere),
      FLAG_SWITCH("listen-anywhere",
                  "listen without tokens on an address that others can reach: nothing protects the model from them")},
+    {INTO(hosts),
+     FLAG_TEXT("host", "NAME", NULL,
+               "answer to this name, too, as a reverse proxy passes it on; several with commas; *: to any, "
+               "with tokens")},
+    {INTO(trusted_proxies),
+     FLAG_TEXT("trusted-proxy", "ADDRESS", NULL,
+               "believe X-Forwarded-Host, -Proto and -For from this IP address or network, or from UNIX sockets "
+               "(unix); several with commas")},
     {INTO(socket_mode), FLAG_TEXT("socket-mode", "MODE", NULL, "permissions of UNIX sockets, in octal")},
     {INTO(read_token_file),
      FLAG_TEXT("read-token-file", "FILE", NULL,

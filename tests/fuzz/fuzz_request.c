@@ -8,6 +8,7 @@
 #include "server/http/coding.h"
 #include "server/http/guard.h"
 #include "server/http/headers.h"
+#include "server/http/proxy.h"
 #include "server/message/request.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -54,12 +55,16 @@ static void ask(struct request *request)
     (void)media_type_is(request->content_type, "application/json");
     (void)etag_matches(request->if_none_match, "\"r17\"");
     for (int i = 0; i < 8; i++) {
-        guard = (struct guard){.loopback_only = (i & 1) != 0, .tls = (i & 2) != 0};
+        guard = (struct guard){.loopback_only = (i & 1) != 0, .hosts = (i & 2) != 0 ? "cam.example,convd" : NULL};
         if (guard_check(&guard, (i & 4) != 0, request, &err) != 0)
             must_tell(&err);
     }
-    if (request->host != NULL)
+    if (request->host != NULL) {
         (void)host_is_loopback(request->host);
+        (void)guard_hosts_check(request->host, &err);
+        struct proxies proxies;
+        (void)proxies_parse(&proxies, request->host, &err);
+    }
 }
 
 /* The end of the line that begins at `at`, and whether CR stands before its LF. */
@@ -108,6 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     } else {
         must(strnlen(request.path, REQUEST_PATH_BYTES) < REQUEST_PATH_BYTES);
         must(request.n_params <= REQUEST_PARAMS_MAX);
+        ask(&request);
+        proxies_apply(&request);
         ask(&request);
     }
 out:

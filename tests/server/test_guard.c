@@ -1,4 +1,5 @@
-/* test_guard.c - server/http/guard.h and server/http/listen.h: which hosts, pages and addresses are ours. */
+/* test_guard.c - server/http/guard.h, proxy.h and listen.h: which hosts, pages, proxies and addresses are ours. */
+#include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "server/http/guard.h"
 #include "server/http/listen.h"
+#include "server/http/proxy.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -56,16 +58,22 @@ START_TEST(everything_else_is_not_loopback)
 }
 END_TEST
 
-static int check(struct guard guard, bool local, enum method method, const char *host, const char *origin,
-                 const char *site)
+static int check_with(struct guard guard, bool local, bool https, enum method method, const char *host,
+                      const char *origin, const char *site)
 {
-    struct request request = {.method = method, .host = host, .origin = origin, .fetch_site = site};
+    struct request request = {.method = method, .host = host, .origin = origin, .fetch_site = site, .https = https};
     int status = guard_check(&guard, local, &request, &err);
     ck_assert(status == 0 || err.code == ERR_FORBIDDEN);
     return status;
 }
 
-static const struct guard loopback = {.loopback_only = true}, anywhere = {0}, secure = {.tls = true};
+static int check(struct guard guard, bool local, enum method method, const char *host, const char *origin,
+                 const char *site)
+{
+    return check_with(guard, local, false, method, host, origin, site);
+}
+
+static const struct guard loopback = {.loopback_only = true}, anywhere = {0};
 
 START_TEST(a_rebound_name_is_refused_for_every_method)
 {
@@ -79,6 +87,117 @@ START_TEST(host_is_not_checked_beyond_loopback_nor_over_a_unix_socket)
 {
     ck_assert_int_eq(check(anywhere, false, METHOD_GET, "digits.example", NULL, NULL), 0);
     ck_assert_int_eq(check(loopback, true, METHOD_GET, "digits.example", NULL, NULL), 0);
+}
+END_TEST
+
+START_TEST(a_name_that_was_given_is_served_beside_loopback_on_every_address)
+{
+    static const struct guard guards[] = {{.loopback_only = true, .hosts = "cam.example,convd"},
+                                          {.hosts = "convd,cam.example"}};
+    static const char *const served[] = {"cam.example", "CAM.example:8443", "convd", "cam.example.", "localhost:8080"};
+    static const char *const refused[] = {"xcam.example", "cam.example.evil", "cam.exampl", "cam.example:x", "",
+                                          "evil",         "cam.example,convd"};
+    for (size_t g = 0; g < N(guards); g++) {
+        for (size_t i = 0; i < N(served); i++)
+            ck_assert_msg(check(guards[g], false, METHOD_GET, served[i], NULL, NULL) == 0, "%s", served[i]);
+        for (size_t i = 0; i < N(refused); i++)
+            ck_assert_msg(check(guards[g], false, METHOD_GET, refused[i], NULL, NULL) == -1, "%s", refused[i]);
+        ck_assert_int_eq(check(guards[g], false, METHOD_POST, "cam.example:1", "https://cam.example:1", NULL), 0);
+        ck_assert_int_eq(check(guards[g], false, METHOD_POST, "cam.example:1", "https://convd:1", NULL), -1);
+    }
+    const struct guard any = {.loopback_only = true, .hosts = "*"};
+    ck_assert_int_eq(check(any, false, METHOD_GET, "evil.example:1", NULL, NULL), 0);
+}
+END_TEST
+
+START_TEST(a_refused_host_is_told_the_flag)
+{
+    ck_assert_int_eq(check(loopback, false, METHOD_GET, "cam.example:8080", NULL, NULL), -1);
+    ck_assert_str_eq(err.text,
+                     "convd does not serve the host \"cam.example:8080\": use localhost or 127.0.0.1, or start "
+                     "it with --host cam.example");
+}
+END_TEST
+
+START_TEST(names_that_are_none_are_refused)
+{
+    static const char *const wrong[] = {"", "a,", ",a", "a,,b", "http://a", "a:80", "a b", "*,a", "a/b"};
+    for (size_t i = 0; i < N(wrong); i++) {
+        ck_assert_msg(guard_hosts_check(wrong[i], &err) == -1, "%s", wrong[i]);
+        ck_assert_int_eq(err.code, ERR_USAGE);
+    }
+    static const char *const right[] = {"a", "cam.example,convd", "*", "my_host-1.lan", "10.0.0.5"};
+    for (size_t i = 0; i < N(right); i++)
+        ck_assert_msg(guard_hosts_check(right[i], &err) == 0, "%s", right[i]);
+}
+END_TEST
+
+/* ---- trusted proxies ---- */
+
+static bool believed(const struct proxies *proxies, const char *address)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
+        return proxies_believe(proxies, (const struct sockaddr *)&v4);
+    ck_assert_int_eq(inet_pton(AF_INET6, address, &v6.sin6_addr), 1);
+    return proxies_believe(proxies, (const struct sockaddr *)&v6);
+}
+
+START_TEST(a_proxy_is_believed_by_its_address_or_network)
+{
+    struct proxies proxies;
+    const struct sockaddr path = {.sa_family = AF_UNIX};
+    ck_assert_int_eq(proxies_parse(&proxies, "10.0.0.5,172.16.0.0/12,fd00::/9,::1", &err), 0);
+    static const char *const yes[] = {"10.0.0.5", "::ffff:10.0.0.5", "172.16.0.1", "172.31.255.255",
+                                      "fd00::1",  "fd7f::1",         "::1"};
+    static const char *const no[] = {"10.0.0.4", "10.0.0.6", "172.32.0.0", "172.15.255.255",
+                                     "fd80::1",  "fc00::1",  "::2",        "127.0.0.1"};
+    for (size_t i = 0; i < N(yes); i++)
+        ck_assert_msg(believed(&proxies, yes[i]), "%s", yes[i]);
+    for (size_t i = 0; i < N(no); i++)
+        ck_assert_msg(!believed(&proxies, no[i]), "%s", no[i]);
+    ck_assert(!proxies_believe(&proxies, &path));
+    ck_assert_int_eq(proxies_parse(&proxies, "unix", &err), 0);
+    ck_assert(proxies_believe(&proxies, &path) && !believed(&proxies, "::1"));
+    ck_assert_int_eq(proxies_parse(&proxies, "0.0.0.0/0", &err), 0);
+    ck_assert(believed(&proxies, "8.8.8.8") && !believed(&proxies, "::1"));
+    ck_assert_int_eq(proxies_parse(&proxies, NULL, &err), 0);
+    ck_assert(!believed(&proxies, "127.0.0.1") && !proxies_believe(&proxies, &path));
+}
+END_TEST
+
+START_TEST(what_is_no_proxy_s_address_is_refused)
+{
+    static const char *const wrong[] = {"",          "nginx",      "10.0.0.5,",   "10.0.0.0/33",
+                                        "10.0.0.0/", "10.0.0.0/x", "10.0.0.0/-1", "10.0.0.0/8x",
+                                        "::/129",    "10.0.0",     "unix:/run/x", "1.1.1.1/99999999999999999999"};
+    struct proxies proxies;
+    for (size_t i = 0; i < N(wrong); i++) {
+        ck_assert_msg(proxies_parse(&proxies, wrong[i], &err) == -1, "%s", wrong[i]);
+        ck_assert_int_eq(err.code, ERR_USAGE);
+    }
+    char many[PROXY_NETWORKS_MAX * 4 + 8] = "::1";
+    for (unsigned i = 0; i < PROXY_NETWORKS_MAX; i++)
+        (void)snprintf(many + strlen(many), sizeof many - strlen(many), ",::1");
+    ck_assert_int_eq(proxies_parse(&proxies, many, &err), -1);
+}
+END_TEST
+
+START_TEST(of_several_values_the_nearest_proxy_s_counts)
+{
+    struct request request = {.host = "convd",
+                              .forwarded_host = "evil.example, cam.example",
+                              .forwarded_proto = "http,HTTPS",
+                              .forwarded_for = "1.2.3.4, 10.0.0.9"};
+    proxies_apply(&request);
+    ck_assert_str_eq(request.host, "cam.example");
+    ck_assert_str_eq(request.client, "10.0.0.9");
+    ck_assert(request.https);
+    request = (struct request){.host = "convd", .https = true, .forwarded_host = "a, ", .forwarded_proto = "http"};
+    proxies_apply(&request);
+    ck_assert_str_eq(request.host, "convd");
+    ck_assert(!request.https && request.client == NULL);
 }
 END_TEST
 
@@ -101,9 +220,9 @@ START_TEST(a_page_of_this_origin_is_served_with_the_scheme_that_it_can_have)
     const char *host = "convd.example:8443";
     ck_assert_int_eq(check(anywhere, false, METHOD_POST, host, "http://convd.example:8443", "same-origin"), 0);
     ck_assert_int_eq(check(anywhere, false, METHOD_POST, host, "https://CONVD.example:8443", NULL), 0);
-    ck_assert_int_eq(check(secure, false, METHOD_POST, host, "https://convd.example:8443", NULL), 0);
-    ck_assert_int_eq(check(secure, false, METHOD_POST, host, "http://convd.example:8443", NULL), -1);
-    ck_assert_int_eq(check(secure, true, METHOD_POST, host, "http://convd.example:8443", NULL), 0);
+    ck_assert_int_eq(check_with(anywhere, false, true, METHOD_POST, host, "https://convd.example:8443", NULL), 0);
+    ck_assert_int_eq(check_with(anywhere, false, true, METHOD_POST, host, "http://convd.example:8443", NULL), -1);
+    ck_assert_int_eq(check(anywhere, true, METHOD_POST, host, "http://convd.example:8443", NULL), 0);
 }
 END_TEST
 
@@ -318,6 +437,12 @@ int main(void)
     tcase_add_test(hosts, everything_else_is_not_loopback);
     tcase_add_test(hosts, a_rebound_name_is_refused_for_every_method);
     tcase_add_test(hosts, host_is_not_checked_beyond_loopback_nor_over_a_unix_socket);
+    tcase_add_test(hosts, a_name_that_was_given_is_served_beside_loopback_on_every_address);
+    tcase_add_test(hosts, a_refused_host_is_told_the_flag);
+    tcase_add_test(hosts, names_that_are_none_are_refused);
+    tcase_add_test(hosts, a_proxy_is_believed_by_its_address_or_network);
+    tcase_add_test(hosts, what_is_no_proxy_s_address_is_refused);
+    tcase_add_test(hosts, of_several_values_the_nearest_proxy_s_counts);
     tcase_add_test(hosts, a_page_of_another_origin_is_refused_also_over_a_unix_socket);
     tcase_add_test(hosts, a_page_of_this_origin_is_served_with_the_scheme_that_it_can_have);
     tcase_add_test(hosts, what_the_browser_says_of_the_site_counts);
