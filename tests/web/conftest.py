@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from e2e.conftest import Digits, built, daemons, digits, trained_db  # noqa: F401: fixtures
+from e2e.conftest import Digits, built, daemons, digits, seven, trained_db  # noqa: F401: fixtures
 from e2e.daemon import ROOT, Daemon
 
 from .page import Page
@@ -27,10 +27,11 @@ def driver(tmp_path_factory):
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in ("headless=new", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars", "disable-background-networking",
-                 "force-color-profile=srgb", "lang=en-GB", "force-device-scale-factor=1", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+                 "force-color-profile=srgb", "lang=en-GB", "host-resolver-rules=MAP cam.example 127.0.0.1", "force-device-scale-factor=1", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(f"--{flag}")
     if os.geteuid() == 0:  # Chromium's own sandbox refuses to be root's
         options.add_argument("--no-sandbox")
+    options.accept_insecure_certs = True  # self-signed ones, of test_proxies.py
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
     PICTURES.mkdir(parents=True, exist_ok=True)
