@@ -453,6 +453,15 @@ def test_the_daemons_parameters_are_the_documents():
         assert documented == params, path
 
 
+@pytest.mark.parametrize("method, path", OPERATIONS)
+def test_an_unknown_parameter_is_answered_with_all_that_the_route_knows(reader: Daemon, method, path):
+    known = sorted(DOCUMENT.parameters(method, path, "query"))
+    place = concrete(path, id=1, name="digits", version=1, file="app.js", other=1) + "?tpo=3"
+    detail = reader.request(method, place, b"{}" if method in ("POST", "PATCH") else None).problem(422, "value")["detail"]
+    told = detail.removeprefix('unknown query parameter "tpo"')
+    assert sorted(re.findall(r"\w+", told.removeprefix("; the route's are:"))) == known if known else told == ": the route has none"
+
+
 @pytest.mark.parametrize("path", DOCUMENT.root["paths"])
 def test_options_tells_the_documented_methods(reader: Daemon, path):
     allow = reader.request("OPTIONS", concrete(path, id=1, name="digits", version=1, file="app.js", other=1)).header("Allow")
