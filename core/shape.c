@@ -32,7 +32,7 @@ int shape_check(struct shape *s, uint32_t n_classes, struct err *err)
         member_check("channels", s->channels, 1, SHAPE_CHANNELS_MAX, err) != 0 ||
         member_check("kernels", s->kernels, 0, SHAPE_KERNELS_MAX, err) != 0 ||
         member_check("hidden", s->hidden, 1, SHAPE_HIDDEN_MAX, err) != 0 ||
-        member_check("classes", n_classes, 1, SHAPE_CLASSES_MAX, err) != 0)
+        member_check("classes", n_classes, 0, SHAPE_CLASSES_MAX, err) != 0)
         return -1;
 
     uint64_t n_input = (uint64_t)s->width * s->height * s->channels;

@@ -41,7 +41,7 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     const uint32_t n = event->as.create.n_classes;
     if (shape_check(&shape, n, err) != 0 || labels_check(event->as.create.labels, n, err) != 0)
         return NULL;
-    capacity = capacity < n ? shape_capacity(&shape, n) : capacity;
+    capacity = capacity == 0 || capacity < n ? shape_capacity(&shape, n) : capacity;
     struct shape with_room = shape;
     if (shape_check(&with_room, capacity, err) != 0)
         return NULL;
@@ -50,7 +50,8 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     if (l == NULL)
         return NULL;
     l->settings = event->as.create.settings;
-    memcpy(l->labels, event->as.create.labels, n * sizeof *l->labels);
+    if (n > 0)
+        memcpy(l->labels, event->as.create.labels, n * sizeof *l->labels);
     if (event->as.create.w01 != NULL) {
         net_import(&l->net, event->as.create.k, event->as.create.w01, event->as.create.w12);
         if (!weights_fit(&l->net)) {
@@ -111,7 +112,7 @@ static void class_add(struct learner *l, const char *label)
     if (l->net.ld_2 != ld_old)
         w12_widen(l->net.w12, l->shape.n_1, ld_old, l->net.ld_2);
     net_init_class(&l->net, l->settings.seed, index);
-    if (l->settings.imprint > 0)
+    if (l->settings.imprint > 0 && index > 0)
         add_mean_column(&l->net, index);
     descent_forget(&l->known);
     memset(l->labels[index], 0, sizeof l->labels[index]);

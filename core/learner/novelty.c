@@ -12,7 +12,7 @@
 
 static uint32_t images_of_class(uint32_t n_classes, size_t ld)
 {
-    const size_t most = NOVELTY_BYTES / (n_classes * ld * sizeof(int16_t));
+    const size_t most = NOVELTY_BYTES / ((n_classes > 0 ? n_classes : 1) * ld * sizeof(int16_t));
     return most < NOVELTY_IMAGES ? (uint32_t)most : NOVELTY_IMAGES;
 }
 
@@ -37,7 +37,7 @@ struct novelty *novelty_create(const struct learner *l)
     novelty->ld = lanes_up(l->shape.n_1) + lanes_up(l->shape.n_input);
     novelty->most = images_of_class(l->n_classes, novelty->ld);
     const size_t n = (size_t)l->n_classes * novelty->most + 1; /* malloc(0) may give NULL */
-    novelty->n = calloc(l->n_classes, sizeof *novelty->n);
+    novelty->n = calloc((size_t)l->n_classes + 1, sizeof *novelty->n);
     novelty->pixels = malloc(n * novelty->n_input);
     novelty->vectors = aligned_alloc(64, (n * novelty->ld * sizeof *novelty->vectors + 63) / 64 * 64);
     novelty->nearness = malloc(n * sizeof *novelty->nearness);

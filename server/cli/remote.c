@@ -98,9 +98,9 @@ static int read_labels(struct remote *remote, const struct json *model, struct e
 {
     const struct json *classes = json_get(model, "classes");
     size_t n = classes != NULL ? json_length(classes) : 0;
-    if (n == 0 || n > SHAPE_CLASSES_MAX)
+    if (classes == NULL || json_type(classes) != JSON_ARRAY || n > SHAPE_CLASSES_MAX)
         return not_convd("classes", err);
-    char(*labels)[LABEL_BYTES_MAX + 1] = calloc(n, sizeof *labels);
+    char(*labels)[LABEL_BYTES_MAX + 1] = calloc(n + 1, sizeof *labels);
     if (labels == NULL)
         return err_memory(err, "%zu labels", n);
     size_t i = 0;
@@ -164,7 +164,7 @@ void remote_close(struct remote *remote)
 uint32_t remote_slice(const struct remote *remote)
 {
     uint32_t by_bytes = SLICE_BYTES / remote->shape.n_input;
-    uint32_t by_response = RESPONSE_VALUES / (uint32_t)remote->n_labels; /* at least 195: SHAPE_CLASSES_MAX */
+    uint32_t by_response = RESPONSE_VALUES / ((uint32_t)remote->n_labels + 1); /* at least 195: SHAPE_CLASSES_MAX */
     uint32_t slice = by_bytes < by_response ? by_bytes : by_response;
     return slice < 1 ? 1 : slice > SLICE_MAX ? SLICE_MAX : slice;
 }

@@ -40,9 +40,10 @@ static int read_shape(struct tensor *t, const struct json *shape, struct err *er
     t->floats = 1;
     unsigned i = 0;
     for (const struct json *v = json_first(shape); v != NULL; v = json_next(v), i++) {
+        const uint64_t low = strcmp(t->name, "w12") == 0 && i == 1 ? 0 : 1; /* a model without a class */
         uint64_t side;
         /* Two factors below 2^29 cannot overflow, and the product is bounded before the next one comes. */
-        if (!json_whole(&side, v, 1, SHAPE_PARAMETERS_MAX) || (t->floats *= side) > SHAPE_PARAMETERS_MAX)
+        if (!json_whole(&side, v, low, SHAPE_PARAMETERS_MAX) || (t->floats *= side) > SHAPE_PARAMETERS_MAX)
             return err_set(err, ERR_FILE, "the tensor %s must have sides of at least 1 and at most %u values", t->name,
                            SHAPE_PARAMETERS_MAX);
         t->side[i] = (uint32_t)side;

@@ -160,8 +160,14 @@ int diff_create(struct diff **out, struct store *store, int64_t a, int64_t b, ui
     if (d == NULL)
         return err_memory(err, "a comparison of snapshots");
     d->n_max = n_samples;
-    if (side_init(&d->a, store, a, err) != 0 || side_init(&d->b, store, b, err) != 0 ||
-        store_lineage_diff_open(&d->lineage_diff, store, d->a.learner->revision, d->b.learner->revision, err) != 0 ||
+    if (side_init(&d->a, store, a, err) != 0 || side_init(&d->b, store, b, err) != 0)
+        goto out;
+    if (d->a.learner->n_classes == 0 || d->b.learner->n_classes == 0) {
+        err_set(err, ERR_CONFLICT, "snapshot %lld has no class, so that it predicts nothing that could be compared",
+                (long long)(d->a.learner->n_classes == 0 ? a : b));
+        goto out;
+    }
+    if (store_lineage_diff_open(&d->lineage_diff, store, d->a.learner->revision, d->b.learner->revision, err) != 0 ||
         match_classes(d, err) != 0 || compare_tensors(d, err) != 0)
         goto out;
     d->pixels = malloc(NET_BATCH * (size_t)d->a.learner->shape.n_input);

@@ -79,9 +79,22 @@ int label_find(uint32_t *column, const char *label, const struct learner *learne
     }
     char classes[120];
     list_classes(classes, sizeof classes, learner);
+    if (learner->n_classes == 0)
+        return err_set(
+            err, ERR_LABEL_UNKNOWN,
+            "unknown label \"%s\": the model has no class yet; add it with POST /classes {\"label\": \"...\"}", label);
     return err_set(err, ERR_LABEL_UNKNOWN,
                    "unknown label \"%s\": the model's classes are %s; add one with POST /classes {\"label\": \"...\"}",
                    label, classes);
+}
+
+int label_any(const struct learner *learner, struct err *err)
+{
+    return learner->n_classes > 0
+               ? 0
+               : err_set(err, ERR_CONFLICT,
+                         "the model has no class yet, so there is nothing to predict: add two with POST /classes "
+                         "{\"label\": \"...\"}, and teach them with POST /train?label=...");
 }
 
 int label_place(struct err *err, enum label_place place, uint32_t i)

@@ -44,6 +44,9 @@ int labels_find(struct labels *labels, const struct learner *learner, struct err
 /* label_find - the column of the class with that label, as label_take() gives it. Errors: ERR_LABEL_UNKNOWN (says which there are). */
 int label_find(uint32_t *column, const char *label, const struct learner *learner, struct err *err);
 
+/* label_any - whether there is a class that could be predicted. Errors: ERR_CONFLICT (says how there is one). */
+int label_any(const struct learner *learner, struct err *err);
+
 /* label_place - the i-th sample, line, .. has that error. */
 int label_place(struct err *err, enum label_place place, uint32_t i);
 

@@ -320,6 +320,8 @@ void route_v2_infer(const struct call *call)
         const struct text *body = call->request->body;
         int status = read_json_length(&n_json, call->request->json_length, &err);
         if (status == 0)
+            status = label_any(learner, &err);
+        if (status == 0)
             status = oip_decode(&in, (const uint8_t *)body->bytes, body->n, n_json, &rules, &err);
         enum offload_length length = OFFLOAD_LONG;
         if (limits.heavy || (status == 0 && call_heavy(call, learner, in.batch.n, &length))) {

@@ -258,7 +258,7 @@ static bool response_from(const struct call *call, const struct learner *learner
     struct body_rules rules = {
         .learner = learner, .labelled = false, .limits = &limits, .images_max = routes->batch_images};
     struct scratch *scratch = NULL;
-    int status = body_decode(&batch, &source, &rules, &err);
+    int status = label_any(learner, &err) == 0 ? body_decode(&batch, &source, &rules, &err) : -1;
     *length = OFFLOAD_LONG;
     if (limits.heavy || (status == 0 && call_heavy(call, learner, batch.n, length))) {
         batch_fini(&batch);

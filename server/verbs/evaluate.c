@@ -36,7 +36,7 @@ struct evaluation {
 
 static int evaluation_init(struct evaluation *e, const char (*names)[LABEL_BYTES_MAX + 1], size_t n, struct err *err)
 {
-    *e = (struct evaluation){.n_classes = n, .names = names, .confusion = calloc(n * n, sizeof *e->confusion)};
+    *e = (struct evaluation){.n_classes = n, .names = names, .confusion = calloc(n * n + 1, sizeof *e->confusion)};
     return e->confusion != NULL ? 0 : err_memory(err, "%zu x %zu counts", n, n);
 }
 

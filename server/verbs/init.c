@@ -36,6 +36,7 @@ static const struct cli_flag flags[] = {
     SIDE("stride", stride, 1, SHAPE_SIDE_MAX, "pixels from one position to the next"),
     SIDE("hidden", hidden, 1, SHAPE_HIDDEN_MAX, "units of the hidden layer"),
     {FLAG_TEXT("classes", "A,B,..", "0,1,2,3,4,5,6,7,8,9", "labels, in order; more can be added at any time")},
+    {FLAG_SWITCH("no-classes", "no class yet: they come when it is taught")},
     {FLAG_LIST("class", "LABEL", "one label, which may have commas; again for each, instead of --classes")},
     SETTING("rate"),
     SETTING("decay-steps"),
@@ -86,16 +87,16 @@ static bool fallback(const struct cli_flag *flag, char *text, size_t size)
  * checks. */
 static int take_classes(char (**out)[LABEL_BYTES_MAX + 1], uint32_t *n, const struct cli_args *args, struct err *err)
 {
-    const bool listed = args->n_list > 0;
+    const bool none = cli_on(args, "no-classes"), listed = args->n_list > 0 || none;
     const char *text = cli_text(args, "classes");
     size_t count = listed ? args->n_list : 1;
-    if (listed && cli_given(args, "classes"))
-        return err_set(err, ERR_USAGE, "--classes and --class exclude each other");
+    if (none + (args->n_list > 0) + cli_given(args, "classes") > 1)
+        return err_set(err, ERR_USAGE, "--classes, --class and --no-classes exclude each other");
     for (const char *c = text; !listed && *c != '\0'; c++)
         count += *c == ',';
     if (count > SHAPE_CLASSES_MAX)
         return err_set(err, ERR_USAGE, "--classes has %zu classes; the limit is %u", count, SHAPE_CLASSES_MAX);
-    char(*labels)[LABEL_BYTES_MAX + 1] = calloc(count, sizeof *labels);
+    char(*labels)[LABEL_BYTES_MAX + 1] = calloc(count + 1, sizeof *labels);
     if (labels == NULL)
         return err_memory(err, "%zu labels", count);
     for (size_t i = 0; i < count; i++) {
@@ -189,13 +190,16 @@ static int make_event(struct event *event, char (**labels)[LABEL_BYTES_MAX + 1],
     uint32_t n_0 = shape->n_0; /* rows of w01 */
     if (take_shape(shape, file, args, err) != 0)
         return -1;
-    if (file == NULL || cli_given(args, "classes") || args->n_list > 0) {
+    if (file == NULL || cli_given(args, "classes") || args->n_list > 0 || cli_on(args, "no-classes")) {
         uint32_t n = 0;
         if (take_classes(labels, &n, args, err) != 0)
             return -1;
         if (file != NULL && n != event->as.create.n_classes)
             return err_set(err, ERR_USAGE, "%s has %u classes, but w12 has %u columns",
-                           args->n_list > 0 ? "--class" : "--classes", n, event->as.create.n_classes);
+                           cli_given(args, "classes") ? "--classes"
+                           : n > 0                    ? "--class"
+                                                      : "--no-classes",
+                           n, event->as.create.n_classes);
         event->as.create.n_classes = n;
         event->as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) * labels;
     }
@@ -310,7 +314,9 @@ const struct cli_verb cli_init = {
     .details =
         "The file must not exist. With --from, the tensors `kernels` [N, channels, kernel height, kernel width],\n"
         "`w01` [n0, n1] and `w12` [n1, n2] and the file's metadata define the model; flags fill in what they\n"
-        "leave open, and settings that are given win over the metadata.\n",
+        "leave open, and settings that are given win over the metadata.\n"
+        "A model can begin without a class, and predicts from the first one on: POST /classes adds one, and so does\n"
+        "convd train with --add-classes.\n",
     .examples = "  convd init --db digits.db\n"
                 "  convd init --db pets.db --width 64 --height 64 --channels 3 --stride 2 --classes cat,dog\n"
                 "  convd init --db rooms.db --class \"kitchen, upstairs\" --class hall\n"

@@ -274,6 +274,10 @@ static int start(struct run *run, const struct cli_args *args, struct err *err)
     if (offline_open(&run->model, args, true, err) != 0)
         return -1;
     const struct learner *learner = run->model.learner;
+    if (learner->n_classes == 0)
+        return err_set(err, ERR_CONFLICT,
+                       "the model has no class yet, so there is nothing to predict: convd train --add-classes FOLDER "
+                       "teaches it some");
     run->revision = learner->revision;
     run->step = learner->step;
     calibration_fit(&run->calibration, &learner->tally);

@@ -15,7 +15,7 @@ static int refresh(struct target *t, struct err *err)
     struct revision *revision = model_acquire(trainer_model(t->model.trainer));
     const struct learner *learner = revision->learner;
     const size_t n = learner->n_classes;
-    void *labels = realloc(known->labels, n * sizeof *known->labels);
+    void *labels = realloc(known->labels, (n + 1) * sizeof *known->labels);
     if (labels != NULL) {
         known->labels = labels;
         known->n_labels = n;

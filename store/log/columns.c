@@ -94,7 +94,7 @@ static int create_without(struct event *create, char (**labels)[LABEL_BYTES_MAX 
 {
     uint32_t n = 0;
     *create = store->origin.event;
-    *labels = calloc(create->as.create.n_classes, sizeof **labels);
+    *labels = calloc((size_t)create->as.create.n_classes + 1, sizeof **labels);
     if (*labels == NULL)
         return err_memory(err, "the classes");
     for (uint32_t id = 0; id < create->as.create.n_classes; id++)

@@ -240,7 +240,7 @@ int store_edits_remove(struct store *store, const struct learner *learner, struc
     uint32_t left = 0;
     for (uint32_t id = 0; id < n_first; id++)
         left += id != removed && !class_is_removed(store, id);
-    if (left == 0)
+    if (n_first > 0 && left == 0)
         return err_set(err, ERR_CONFLICT, "the class is the last of those that the model was created with");
     *edits = (struct edits){.drop_pinned = edits->drop_pinned, .removes = true, .removed = removed, .into = into};
     if (check_meaning(store, learner, removed, err) != 0 ||

@@ -139,7 +139,8 @@ static int apply(struct store *store, struct learner *learner, struct log_reader
         learner->revision = part.revision; /* all before it was applied as it says */
         return 0;
     }
-    if (part.kind == EVENT_TRAIN && bring_classes(store, learner, part.revision, highest_label(&part), err) != 0)
+    if (part.kind == EVENT_TRAIN && part.as.train.n > 0 &&
+        bring_classes(store, learner, part.revision, highest_label(&part), err) != 0)
         return -1;
     if (part.kind == EVENT_TRAIN && part.as.train.n > 0) {
         part.as.train.samples += from;

@@ -35,7 +35,7 @@ static int tensors_init(struct tensors *t, const struct learner *learner, struct
     *t = (struct tensors){
         .kernels = shape->kernels > 0 ? malloc(tensor_bytes(shape->kernels, shape->n_k)) : NULL,
         .w01 = malloc(tensor_bytes(shape->n_0, shape->n_1)),
-        .w12 = malloc(tensor_bytes(shape->n_1, learner->n_classes)),
+        .w12 = malloc(tensor_bytes(shape->n_1, learner->n_classes) + 1), /* which may have no column */
     };
     if ((shape->kernels > 0 && t->kernels == NULL) || t->w01 == NULL || t->w12 == NULL)
         return err_memory(err, "the tensors of a snapshot");
@@ -164,7 +164,7 @@ static int read_tensor(float *out, struct store *store, int64_t snapshot, const 
     bool good = status == 1 && db_int(db, SQL_TENSOR_FIND, 0) == rows && db_int(db, SQL_TENSOR_FIND, 1) == columns;
     const void *data = good ? db_blob(db, SQL_TENSOR_FIND, 2, &n_bytes) : NULL;
     good = good && n_bytes == tensor_bytes(rows, columns);
-    if (good)
+    if (good && n_bytes > 0)
         memcpy(out, data, n_bytes);
     db_reset(db, SQL_TENSOR_FIND);
     return good ? 0 : err_set(err, ERR_DB_CORRUPT, "tensor %s is missing or has another size", name);

@@ -43,13 +43,13 @@ function __convd
     end
     string match -q -- '--*' $words[-1]; and __convd_values $help $words[-1] '' $current; and return
     if string match -q -- '-*' $current
-        string replace -rf '^  (--[a-z-]+)(?: [^ ]+)?  +(.*)' '$1\t$2' $help
+        string replace -rf -- '^  (--[a-z-]+)(?: [^ ]+)?  +(.*)' '$1\t$2' $help
         return
     end
     # Operands: words where the usage line has some ("[list | take | pin ID]"), else files.
-    set -l usage (string replace -rf '^usage: convd [a-z]+ \[FLAGS\] *' '' $help)
+    set -l usage (string replace -rf -- '^usage: convd [a-z]+ \[FLAGS\] *' '' $help)
     if string match -qr '^\[[a-z]' -- $usage
-        string match -ar '[a-z]+' $usage
+        string match -ar -- '[a-z]+' $usage
     else if test -n "$usage"
         __fish_complete_path $current
     end

@@ -37,12 +37,23 @@ static void expect_not_created(const struct event *event, uint32_t capacity, enu
     ck_assert_str_eq(err.pointer, pointer);
 }
 
-START_TEST(a_model_needs_a_class)
+START_TEST(a_model_may_begin_without_a_class)
 {
     struct model_options options = model_small();
+    struct err err = {0};
     options.n_classes = 0;
     struct event event = model_event(&options, NULL);
-    expect_not_created(&event, 0, ERR_VALUE, "/classes");
+    struct learner *l = learner_create(&event, NULL, 0, &err);
+    ck_assert_msg(l != NULL, "%s", err.text);
+    ck_assert_uint_eq(l->n_classes, 0);
+    ck_assert_uint_ge(l->capacity, 1);
+    struct event add = {
+        .kind = EVENT_CLASS, .revision = 2, .as.class_ = {.action = CLASS_ADD, .index = 0, .label = "a"}};
+    ck_assert_msg(learner_apply(l, &add, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(l->n_classes, 1);
+    for (uint32_t t = 0; t < l->shape.n_1; t++)
+        ck_assert(isfinite(l->net.w12[t * l->net.ld_2]));
+    learner_free(l);
 }
 END_TEST
 
@@ -564,7 +575,7 @@ END_TEST
 int main(void)
 {
     TCase *tcase = tcase_create("classes");
-    tcase_add_test(tcase, a_model_needs_a_class);
+    tcase_add_test(tcase, a_model_may_begin_without_a_class);
     tcase_add_test(tcase, a_label_that_is_given_twice_is_named);
     tcase_add_test(tcase, a_label_that_breaks_a_rule_is_named);
     tcase_add_test(tcase, a_shape_over_a_limit_is_not_created);

@@ -109,7 +109,7 @@ static const struct {
     {KERNEL_HEIGHT, "/kernel_height", 1, SHAPE_KERNEL_SIDE_MAX},
     {STRIDE, "/stride", 1, SHAPE_SIDE_MAX},
     {HIDDEN, "/hidden", 1, SHAPE_HIDDEN_MAX},
-    {CLASSES, "/classes", 1, SHAPE_CLASSES_MAX},
+    {CLASSES, "/classes", 0, SHAPE_CLASSES_MAX},
 };
 #define N_LIMITS ((int)(sizeof limits / sizeof *limits))
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from .daemon import Daemon, convd, convd_json
-from .pictures import FORM, form, png
+from .pictures import EXAMPLES, FORM, form, png
 from .reference import read_safetensors
 
 
@@ -187,3 +187,63 @@ def test_both_forms_name_one_class_on_the_command_line(daemons, seven, tmp_path)
     (tmp_path / "d.safetensors").write_bytes(n.to_bytes(8, "little") + longer[8:])
     convd("init", "--db", daemons.directory / "from.db", "--from", tmp_path / "d.safetensors", "--width", "28", "--height", "28")
     assert daemons.start(daemons.directory / "from.db").model()["classes"] == [C, "b"]
+
+
+# ---- a model without a class ----
+
+@pytest.fixture
+def empty(daemons):
+    convd("init", "--db", daemons.directory / "empty.db", "--no-classes")
+    return daemons.start(daemons.directory / "empty.db")
+
+
+@pytest.mark.core
+def test_a_model_without_a_class_serves_says_what_would_help_and_learns(empty, digits):
+    image = digits.one(7).tobytes()
+    assert (empty.model()["classes"], empty.model()["n_2"]) == ([], 0)
+    for query in ("", "?known=1", "?unknown=0.5", "?explain=1", "?remember=1", "?top=3", "?revision=1"):
+        told = empty.post(f"/predict{query}", image).problem(409)
+        assert "the model has no class yet" in told["detail"] and "POST /classes" in told["detail"]
+    assert "no class yet; add it with POST /classes" in empty.post("/train?label=7", image).problem(422)["detail"]
+    for path in ("/stats", "/metrics", "/classes", "/model.safetensors", "/model.onnx", "/model.npz", "/model/kernels.png", "/predictions", "/v2/models/empty"):
+        assert empty.get(path).status == 200, path
+    empty.kill()
+    empty.start()
+    for label in ("7", "1"):
+        empty.send_json("POST", "/classes", {"label": label}).ok(201)
+        empty.post(f"/train?label={label}", digits.one(int(label)).tobytes()).ok()
+    assert [empty.predict(digits.one(label).tobytes())["label"] for label in (7, 1)] == ["7", "1"]
+    digest = empty.digest()
+    empty.kill()
+    assert empty.start().digest() == digest
+    empty.stop()
+    assert convd_json("verify", "--db", empty.db)["digest"] == digest
+
+
+def test_a_model_without_a_class_is_taught_alike_from_the_command_line_by_url_and_from_its_export(empty, digits, daemons, tmp_path):
+    files = [*digits.test_files, "--limit", "100", "--quiet"]
+    other = tmp_path / "other.db"
+    convd("export", "--url", empty.url, "--safetensors", tmp_path / "m.safetensors")
+    assert convd_json("init", "--db", other, "--from", tmp_path / "m.safetensors")["classes"] == []
+    for verb, says in ((["predict", EXAMPLES / "7.png"], b"the model has no class yet"), (["evaluate", *files], b'unknown label "0"'), (["train", *files], b"--add-classes")):
+        for place in (["--db", other], ["--url", empty.url]):
+            done = convd(*verb, *place, check=False)
+            assert done.returncode == 1 and says in done.stderr
+    for place in (["--db", other], ["--url", empty.url]):
+        convd("train", *files, *place, "--add-classes")
+    assert convd_json("verify", "--db", other)["digest"] == empty.digest()
+
+
+def test_going_back_to_no_class_and_deleting_the_only_one(empty, digits):
+    image = digits.one(7).tobytes()
+    empty.send_json("POST", "/classes", {"label": "a"}).ok(201)
+    empty.post("/train?label=a", image).ok()
+    job = empty.request("PATCH", "/classes", b'{"delete": "a"}', {"Content-Type": "application/json", "Prefer": "wait=25"}).ok()
+    assert job["state"] == "done" and empty.model()["classes"] == []
+    empty.post("/predict", image).problem(409)
+    empty.send_json("POST", "/classes", {"label": "b"}).ok(201)
+    empty.post("/train?label=b", image).ok()
+    empty.post("/snapshots/1/activate", b"").ok()
+    empty.post("/predict", image).problem(409)
+    empty.stop()
+    assert convd_json("verify", "--db", empty.db)["ok"] is True

@@ -13,7 +13,7 @@ import pytest
 
 from . import npm, oip
 from .conftest import Daemons
-from .daemon import ROOT, Answer, Daemon
+from .daemon import ROOT, Answer, Daemon, convd
 from .openapi import Document, anonymous, fields_of
 from .pictures import CURL, FORM, form, pixel_list, png
 from .test_refused_steps import on_the_edge
@@ -122,6 +122,7 @@ def walk(daemons, digits) -> Seen:
     walk_refusals(seen, daemon, daemons.start(daemons.init("--kernels", "0", name="dense.db")))
     walk_refused_steps(seen, on_the_edge(daemons), digits.one(7)[10:18, 10:18].tobytes())
     walk_warnings(seen, daemons.start(daemons.init(name="warned.db")))
+    walk_without_classes(seen, daemons, digits)
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
     return seen
@@ -327,6 +328,17 @@ def walk_v2(seen: Seen, daemon: Daemon, digits) -> None:
     seen.ask(daemon, "POST", "/v2/repository/index", 200, document={"ready": True})
     for path in ("/v2", "/v2/", "/v2/health/live", "/v2/health/ready", "/v2/models/stats"):
         seen.ask(daemon, "GET", path, 200)
+
+
+def walk_without_classes(seen: Seen, daemons, digits) -> None:
+    convd("init", "--db", daemons.directory / "none.db", "--no-classes")
+    daemon = daemons.start(daemons.directory / "none.db")
+    image = digits.one(7)
+    seen.ask(daemon, "POST", "/predict", 409, body=image.tobytes())
+    for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        seen.ask(daemon, "POST", base + "/infer", 409, values={"name": "none", "version": 1}, document=oip.request(oip.tensor(image.reshape(1, 1, 28, 28))))
+    seen.ask(daemon, "POST", "/snapshots", 201)
+    seen.ask(daemon, "GET", "/snapshots/{id}/diff/{other}", 409, values={"id": 1, "other": 2})
 
 
 def walk_refusals(seen: Seen, daemon: Daemon, dense: Daemon) -> None:

@@ -186,7 +186,8 @@ START_TEST(init_refuses_labels_that_are_none)
     FAILS(2, "--classes is empty", "init", "--db", "m.db", "--classes", "");
     FAILS(2, "--class: label 2", "init", "--db", "m.db", "--class", "a", "--class", " b");
     FAILS(2, "two classes have the label", "init", "--db", "m.db", "--class", "a,b", "--class", "a,b");
-    FAILS(2, "--classes and --class exclude each other", "init", "--db", "m.db", "--class", "a", "--classes", "b,c");
+    FAILS(2, "--classes, --class and --no-classes exclude each other", "init", "--db", "m.db", "--class", "a",
+          "--classes", "b,c");
     ck_assert_int_ne(access("m.db", F_OK), 0);
 }
 END_TEST

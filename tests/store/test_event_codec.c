@@ -444,7 +444,7 @@ static const struct {
             "\"stride\":1,\"hidden\":128}",
             SETTINGS, LABELS, DRAWN)},
     {EVENT_CREATE, false, CREATE(SHAPE, "{}", LABELS, DRAWN)},
-    {EVENT_CREATE, false, CREATE(SHAPE, SETTINGS, "[]", DRAWN)},
+    {EVENT_CREATE, true, CREATE(SHAPE, SETTINGS, "[]", DRAWN)},
     {EVENT_CREATE, false, CREATE(SHAPE, SETTINGS, "3", DRAWN)},
     {EVENT_CREATE, false, CREATE(SHAPE, SETTINGS, "[\"a\",\"b\"", DRAWN)},
     {EVENT_CREATE, false, CREATE(SHAPE, SETTINGS, "[\"a\",\"b\",]", DRAWN)},
