@@ -29,7 +29,8 @@ CORE_OBJ   := $(CORE_SRC:%.c=$(BUILD)/%.o) $(ARITHS:%=$(BUILD)/core/arith_%.o)
 STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o
 SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o $(BUILD)/server/web_files.o
 GENERATED  := store/schema server/openapi server/web_files
-WEB_FILES  := $(sort $(wildcard web/*.html web/*.css web/*.js web/*.svg))
+WEB_MODULES := $(filter-out web/theme.js,$(sort $(wildcard web/*.js)))
+WEB_FILES  := $(BUILD)/server/app.js web/theme.js $(sort $(wildcard web/*.html web/*.css web/*.svg))
 SCHEMA_SQL := $(sort $(wildcard schema/*.sql))
 
 .PHONY: all
@@ -64,7 +65,11 @@ $(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file
 	@mkdir -p $(@D)
 	$(call say,FILE) scripts/embed-file openapi_json server/routes/openapi.h $< > $@.tmp && mv $@.tmp $@
 
-# And the page.
+# And the page, its modules as one.
+$(BUILD)/server/app.js: $(WEB_MODULES) scripts/bundle-web
+	@mkdir -p $(@D)
+	$(call say,WEB) scripts/bundle-web $(WEB_MODULES) > $@.tmp && mv $@.tmp $@
+
 $(BUILD)/server/web_files.c: $(WEB_FILES) scripts/embed-web
 	@mkdir -p $(@D)
 	$(call say,WEB) scripts/embed-web $(WEB_FILES) > $@.tmp && mv $@.tmp $@

@@ -151,8 +151,7 @@ async function start() {
   showTheme();
   while (!state.model) {
     try {
-      await learnContract();
-      await refresh();
+      await Promise.all([learnContract(), refresh()]);
     } catch (problem) {
       tell('problem', problem);
       await new Promise((resolve) => setTimeout(resolve, 2000));

@@ -1,6 +1,7 @@
-/* web.h - the files of web/, embedded at build by scripts/embed-web: the page needs no file at run time.
+/* web.h - the files of web/, embedded at build by scripts/embed-web, the modules as one, which scripts/bundle-web makes: the page
+ * needs no file at run time.
  *
- * web_files[] is ordered by name. Each is there as it is and as gzip made it; its ETag is the beginning of its SHA-256, so
+ * Each is there as it is and as gzip made it; its ETag is the beginning of its SHA-256, so
  * that a browser asks for the bytes of a file again only when a new program has other ones.
  */
 #ifndef CONVD_SERVER_ROUTES_WEB_H

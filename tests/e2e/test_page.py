@@ -2,6 +2,8 @@
 browser is tested in tests/web."""
 import gzip
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from .daemon import ROOT, Answer, Daemon
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Accept-Encoding": "gzip, deflate, br"}
 FILES = sorted(path for path in (ROOT / "web").iterdir() if path.suffix in (".html", ".css", ".js", ".svg"))
+MODULES = [path for path in FILES if path.suffix == ".js" and path.name != "theme.js"]
 POLICY = "Content-Security-Policy"
 
 
@@ -27,12 +30,17 @@ def test_a_browser_gets_the_page_and_curl_gets_lines(reader: Daemon):
         assert answer.header("Vary") == "Accept"
 
 
+def source(path: Path) -> bytes:
+    """The modules are one file."""
+    return subprocess.run([ROOT / "scripts" / "bundle-web", *MODULES], capture_output=True, check=True).stdout if path in MODULES else path.read_bytes()
+
+
 @pytest.mark.core
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in MODULES or path.name == "app.js"], ids=lambda path: path.name)
 def test_a_file_is_the_one_in_the_source_packed_or_not(reader: Daemon, path):
     packed, plain = page(reader, f"/web/{path.name}"), page(reader, f"/web/{path.name}", Accept_Encoding="gzip;q=0, br")
     assert packed.header("Content-Encoding") == "gzip" and plain.header("Content-Encoding") is None
-    assert gzip.decompress(packed.body) == plain.body == path.read_bytes()
+    assert gzip.decompress(packed.body) == plain.body == source(path)
     assert packed.header("ETag") != plain.header("ETag")
     assert "Accept-Encoding" in packed.header("Vary") and packed.header("X-Content-Type-Options") == "nosniff"
 

@@ -93,3 +93,28 @@ def test_a_daemon_with_no_place_for_one_more_listener_is_asked_instead(daemons, 
         daemon.train("7", digits.one(7).tobytes()).ok()
         page.says("#status", "4,001 training")
         assert all("503" in line for line in page.console())
+
+
+def test_one_can_draw_after_three_round_trips(page: Page):
+    tell = page.driver.execute_cdp_cmd
+    tell("Network.enable", {})
+    tell("Network.setCacheDisabled", {"cacheDisabled": True})
+    tell("Network.emulateNetworkConditions", {"offline": False, "latency": 700, "downloadThroughput": -1, "uploadThroughput": -1})
+    try:
+        page.driver.get("about:blank")
+        page.driver.get(page.daemon.url)
+        ready = page.driver.execute_async_script("""const done = arguments[0];
+            (function look() { document.querySelector('.pad canvas') ? done(performance.now()) : requestAnimationFrame(look); })();""")
+        asked = page.run("""return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+            .map((e) => [e.name, e.startTime, e.responseEnd])""")
+    finally:
+        tell("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
+        tell("Network.setCacheDisabled", {"cacheDisabled": False})
+        tell("Network.disable", {})
+    asked = sorted((start, end, name) for name, start, end in asked if start < ready)
+    trips, over = 0, -1.0  # requests that begin before the first of a trip is answered are of that trip
+    for start, end, _ in asked:
+        if start >= over:
+            trips, over = trips + 1, end
+    assert trips <= 3, asked
+    assert len(asked) <= 9, asked
