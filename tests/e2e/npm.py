@@ -29,7 +29,7 @@ def install(name: str) -> Path:
             pytest.skip(f"npm reaches no registry, so {name} cannot be had")
         assert done.returncode == 0, done.stderr
         installed.write_bytes(lock)
-    shutil.copyfile(source / "run.mjs", folder / "run.mjs")
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     return folder
 
 
