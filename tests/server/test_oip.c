@@ -137,6 +137,38 @@ START_TEST(a_length_over_the_body_is_refused)
 }
 END_TEST
 
+START_TEST(a_body_without_json_is_whole_images)
+{
+    static const char body[] = "abcdefghijkl!";
+    struct learner *learner = make();
+    struct oip_request request;
+    struct err err = {0};
+    for (size_t n = 1; n < sizeof body; n++)
+        ck_assert_int_eq(decode(&request, learner, body, n, 0, &err), n % N_INPUT == 0 ? 0 : -1);
+    ck_assert_int_eq(err.code, ERR_INPUT_SIZE);
+    ck_assert_int_eq(decode(&request, learner, body, 0, 0, &err), -1);
+    ck_assert_int_eq(err.code, ERR_EMPTY);
+    learner_free(learner);
+}
+END_TEST
+
+START_TEST(a_name_is_one_segment_of_a_path)
+{
+    static const char *const bad[] = {"", "a/b", "/", "a\n", "\x7f", "\xff", "\xc3"};
+    struct err err = {0};
+    char name[OIP_NAME_BYTES + 1];
+    memset(name, 'x', OIP_NAME_BYTES);
+    name[OIP_NAME_BYTES] = '\0';
+    ck_assert_int_eq(oip_check_name(name, &err), -1);
+    ck_assert_int_eq(oip_check_name(name + 1, &err), 0);
+    ck_assert_int_eq(oip_check_name("zip codes \xc3\xa9", &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_int_eq(oip_check_name(bad[i], &err), -1);
+        ck_assert_int_eq(err.code, ERR_USAGE);
+    }
+}
+END_TEST
+
 START_TEST(fp32_is_rounded_to_the_nearest_pixel_halves_up)
 {
     static const char body[] = "{\"inputs\":[{\"name\":\"pixels\",\"datatype\":\"FP32\",\"shape\":[6],"
@@ -211,6 +243,8 @@ int main(void)
     tcase_add_loop_test(cases, a_request_cut_anywhere_is_refused, 0, n_bodies);
     tcase_add_loop_test(cases, a_changed_byte_never_does_worse_than_an_error, 0, n_bodies);
     tcase_add_test(cases, a_length_over_the_body_is_refused);
+    tcase_add_test(cases, a_body_without_json_is_whole_images);
+    tcase_add_test(cases, a_name_is_one_segment_of_a_path);
     tcase_add_test(cases, fp32_is_rounded_to_the_nearest_pixel_halves_up);
     tcase_add_loop_test(cases, a_model_is_called_after_the_stem_of_its_database, 0,
                         (int)(sizeof names / sizeof *names));
