@@ -47,6 +47,11 @@ uninstall: ## remove what install put there; models and /etc/convd stay
 	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
 
+.PHONY: image
+image: deb ## an OCI image of that package and its libraries, in build/image
+	@scripts/deps image
+	@mkdir -p $(BUILD)/image && scripts/make-image "$$(ls -t $(BUILD)/deb/convd_*.deb | head -n 1)" $(BUILD)/image
+
 .PHONY: deb
 deb: ## a Debian package of it all, in build/deb
 	@scripts/deps build deb
