@@ -19,10 +19,12 @@ $(PAGES): $(BUILD)/man/%: systemd/man/%.in $(BUILD)/convd scripts/make-man
 man: $(PAGES) ## the manual pages: man build/man/convd.1
 
 UNITS := convd@.service convd@.socket
+EXAMPLE_FOLDERS := $(filter-out %/__pycache__/,$(wildcard examples/*/))
+EXAMPLE_LIBRARIES := examples/convd.sh examples/convd_client.py examples/picture.py
 .PHONY: install uninstall
 install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/convd $(DESTDIR)$(BINDIR)/convd
-	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)/examples/digits
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)
 	for unit in $(UNITS); do \
 	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
 	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
@@ -35,12 +37,9 @@ install: all man ## install under $(DESTDIR)$(PREFIX)
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
-	install -m 644 $(wildcard examples/digits/*.*) $(DESTDIR)$(DATADIR)/examples/digits
-	install -d $(DESTDIR)$(DATADIR)/examples/prometheus $(DESTDIR)$(DATADIR)/examples/grafana
-	install -m 644 $(wildcard examples/prometheus/*.yml) $(DESTDIR)$(DATADIR)/examples/prometheus
-	install -m 644 $(wildcard examples/grafana/*.json) $(DESTDIR)$(DATADIR)/examples/grafana
-	install -m 644 examples/README.md examples/convd.sh examples/picture.py $(DESTDIR)$(DATADIR)/examples
-	install -m 755 $(filter-out examples/convd.sh examples/picture.py,$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
+	for folder in $(EXAMPLE_FOLDERS); do install -D -m 644 -t $(DESTDIR)$(DATADIR)/$$folder $$folder* || exit 1; done
+	install -m 644 examples/README.md $(EXAMPLE_LIBRARIES) $(DESTDIR)$(DATADIR)/examples
+	install -m 755 $(filter-out $(EXAMPLE_LIBRARIES),$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
 uninstall: ## remove what install put there; models and /etc/convd stay
 	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(BASHDIR)/convd
 	rm -f $(DESTDIR)$(ZSHDIR)/_convd $(DESTDIR)$(FISHDIR)/convd.fish

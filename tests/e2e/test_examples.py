@@ -3,16 +3,22 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import ROOT, Daemon, clean_environment, convd, convd_json
+from .daemon import ROOT, Daemon, clean_environment, convd, convd_json, until
+from .other_side import Asked, OtherSide, Say
 from .pictures import jpeg, png
+from .prometheus import metric
 
 EXAMPLES = ROOT / "examples"
+sys.path.append(str(EXAMPLES))
+import convd_client  # noqa: E402
+
 DIGITS = [EXAMPLES / "digits" / f"{i}.png" for i in range(10)]
 
 
@@ -29,6 +35,13 @@ def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+@pytest.fixture
+def other_side():
+    server = OtherSide()
+    yield server
+    server.close()
 
 
 # ---- with curl ----
@@ -130,7 +143,7 @@ case $n in 0|1) cp {DIGITS[7]} "$1" ;; *) cp {DIGITS[0]} "$1" ;; esac
     assert run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="1.1").stdout == ""
 
 
-def test_the_scripts_show_their_token(daemons, tmp_path):
+def test_the_examples_show_their_token(daemons, tmp_path, monkeypatch):
     tokens = {}
     for name in ("read", "write"):
         tokens[name] = write(tmp_path / f"{name}.token", f"{name}-token-0123456789\n".encode())
@@ -141,6 +154,56 @@ def test_the_scripts_show_their_token(daemons, tmp_path):
     refused = run(daemon, "add-class.sh", "x", DIGITS[7], check=False, CONVD_TOKEN_FILE=str(tokens["read"]))
     assert refused.returncode != 0 and "forbidden" in refused.stderr
     run(daemon, "add-class.sh", "x", DIGITS[7], CONVD_TOKEN_FILE=str(tokens["write"]))
+    monkeypatch.setenv("CONVD_TOKEN_FILE", str(tokens["read"]))
+    assert "x" in convd_client.Convd(daemon.url).classes()
+    with pytest.raises(convd_client.ConvdError, match="403"):
+        convd_client.Convd(daemon.url).add_class("y")
+
+
+# ---- from Python ----
+
+def test_the_python_client_predicts_teaches_and_adds_classes_within_80_lines(daemon: Daemon):
+    assert len((EXAMPLES / "convd_client.py").read_text().splitlines()) <= 80
+    model, picture = convd_client.Convd(daemon.url), DIGITS[0].read_bytes()
+    assert model.predict(picture, top=2) == daemon.predict(picture, query="?top=2")
+    assert model.classes() == daemon.labels() and model.add_class("slashed zero")["index"] == 10
+    first = model.train("slashed zero", picture, "scan-81")
+    assert first["accepted"] == 1 and model.train("slashed zero", picture, "scan-81") == first
+    assert model.train("slashed zero", picture)["samples"][0] == first["samples"][0] + 1  # each without a key has one of its own
+    with pytest.raises(convd_client.ConvdError, match="422: .*the model's classes are 0, 1") as caught:
+        model.train("none such", picture)
+    assert caught.value.problem["type"] == "urn:convd:problem:label-unknown"
+
+
+def test_the_python_client_repeats_what_met_a_busy_convd_and_what_was_cut_off(daemon: Daemon, other_side: OtherSide):
+    """Twice 503, then a connection that breaks after convd has trained, then convd's own answer to the retry."""
+    busy, step = Say(503, b"busy", {"Retry-After": "0"}), daemon.model()["step"]
+
+    def convd_answers(asked: Asked) -> Say:
+        key = asked.headers["Idempotency-Key"]
+        return Say(200, daemon.request(asked.method, asked.path, asked.body, {"Idempotency-Key": key}).body)
+    answers = iter([lambda _: busy, lambda _: busy, lambda asked: convd_answers(asked) and None, convd_answers])
+    other_side.answer = lambda asked: next(answers)(asked)
+    assert convd_client.Convd(other_side.url).train("7", DIGITS[7].read_bytes())["accepted"] == 1
+    assert daemon.model()["step"] == step + 1 and len(other_side.asked) == 4
+    other_side.answer = lambda _: busy
+    with pytest.raises(convd_client.ConvdError, match="503"):
+        convd_client.Convd(other_side.url, tries=2).predict(b"")
+    assert len(other_side.asked) == 6
+
+
+def test_the_python_client_misses_no_event_between_two_connections(daemon: Daemon):
+    model, opened, readers = convd_client.Convd(daemon.url), [], lambda: metric(daemon, "convd_event_readers")
+    model.open = lambda path, headers: opened.append(headers) or convd_client.Convd.open(model, path + "?seconds=1", headers=headers)
+    events = model.events()
+    with ThreadPoolExecutor(1) as pool:
+        taught = pool.submit(lambda: until(readers, "a reader") and daemon.train("7", DIGITS[7].read_bytes(), "image/png").ok())
+        kind, data = next(events)
+        assert kind == "train" and data["revision"] == taught.result()["revision"]
+    until(lambda: readers() == 0, "the end of its connection")
+    daemon.send_json("POST", "/classes", {"label": "while nobody listened"}).ok(201)
+    kind, data = next(events)
+    assert kind == "class" and data["label"] == "while nobody listened" and opened[1]["Last-Event-ID"]
 
 
 # ---- the model elsewhere ----
@@ -217,9 +280,12 @@ def test_what_pytorch_writes_becomes_a_model_of_convd(reader: Daemon, tmp_path):
     assert answer["label"] == told["label"] and answer["probabilities"][told["label"]] == pytest.approx(doubled.max() / doubled.sum(), abs=1e-5)
 
 
+LIBRARIES = ("convd.sh", "convd_client.py", "picture.py")
+
+
 def test_every_example_is_in_the_table():
     listed = (EXAMPLES / "README.md").read_text()
     for path in EXAMPLES.iterdir():
         assert f"`{path.name}" in listed or path.name in ("README.md", "convd.sh", "__pycache__"), path
-        if path.suffix in (".sh", ".py") and path.name not in ("convd.sh", "picture.py"):
+        if path.suffix in (".sh", ".py") and path.name not in LIBRARIES:
             assert os.access(path, os.X_OK), path

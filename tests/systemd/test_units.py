@@ -44,7 +44,8 @@ def test_install_puts_everything_under_destdir_and_uninstall_takes_it_away(tmp_p
     files = files_under(tmp_path)
     assert {"opt/convd/bin/convd", "opt/convd/share/doc/convd/LICENSE", "opt/convd/share/doc/convd/README.md",
             "opt/convd/share/doc/convd/docs/operating.md",
-            "opt/convd/share/convd/examples/digits/7.png", "opt/convd/share/bash-completion/completions/convd",
+            *(f"opt/convd/share/convd/examples/{path}" for path in files_under(ROOT / "examples") if "__pycache__" not in path),
+            "opt/convd/share/bash-completion/completions/convd",
             "opt/convd/share/zsh/site-functions/_convd", "opt/convd/share/fish/vendor_completions.d/convd.fish",
             "opt/convd/share/man/man1/convd.1", "opt/convd/share/man/man8/convd.8",
             *(f"opt/convd/lib/systemd/system/{unit}" for unit in UNITS)} <= files
