@@ -12,13 +12,19 @@ url=${CONVD_URL:-http://127.0.0.1:8080}
 call() {
     path=$1
     shift
-    if [ -n "${CONVD_TOKEN_FILE:-}" ]; then
-        answer=$(sed -n '1s/.*/header = "Authorization: Bearer &"/p' "$CONVD_TOKEN_FILE" |
-            curl -sS --fail-with-body --retry 5 --retry-connrefused -K - "$@" "$url$path") || { echo "$answer" >&2; return 1; }
-    else
-        answer=$(curl -sS --fail-with-body --retry 5 --retry-connrefused "$@" "$url$path") || { echo "$answer" >&2; return 1; }
-    fi
+    answer=$(request "$path" -sS --fail-with-body --retry 5 --retry-connrefused "$@") || { echo "$answer" >&2; return 1; }
     printf '%s\n' "$answer"
+}
+
+# request PATH [CURL'S ARGUMENTS] - curl, with the token: one attempt, told as it comes.
+request() {
+    from=$url$1
+    shift
+    if [ -n "${CONVD_TOKEN_FILE:-}" ]; then
+        sed -n '1s/.*/header = "Authorization: Bearer &"/p' "$CONVD_TOKEN_FILE" | curl -K - "$@" "$from"
+    else
+        curl "$@" "$from"
+    fi
 }
 
 # member NAME - the member of that name out of a JSON object on stdin, where it is a number or a simple string.

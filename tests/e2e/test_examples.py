@@ -1,19 +1,22 @@
 """examples/: the scripts do what they say, against a real daemon; the models in numpy and PyTorch answer what convd answers."""
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from .daemon import ROOT, Daemon, clean_environment, convd, convd_json, until
+from .daemon import ROOT, Daemon, clean_environment, convd, convd_json, lasting_port, until
 from .other_side import Asked, OtherSide, Say
 from .pictures import jpeg, png
 from .prometheus import metric
+from .test_drift import shift
 
 EXAMPLES = ROOT / "examples"
 sys.path.append(str(EXAMPLES))
@@ -29,6 +32,19 @@ def run(daemon: Daemon | None, name: str, *args: str | Path, check: bool = True,
                           text=True, env=clean_environment(url | env), timeout=120)
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+@contextmanager
+def running(daemon: Daemon, name: str, *args: str | Path, **env: str):
+    """An example that goes on until it is ended."""
+    command = [*([sys.executable] if name.endswith(".py") else []), str(EXAMPLES / name), *map(str, args)]
+    env = clean_environment({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "CONVD_URL": daemon.url} | env)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
+        try:
+            yield process
+            assert process.poll() is None, "it has ended by itself"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -59,7 +75,7 @@ def test_predict_says_what_is_wrong_with_a_picture(reader: Daemon, tmp_path):
     assert done.returncode != 0 and "urn:convd:problem:media-type" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["predict.sh", "train-folder.sh", "add-class.sh", "snapshot-and-back.sh"])
+@pytest.mark.parametrize("name", ["notify.sh", "predict.sh", "train-folder.sh", "add-class.sh", "snapshot-and-back.sh"])
 def test_a_script_without_arguments_says_how_it_is_used(name):
     done = run(None, name, check=False)
     assert done.returncode == 2 and done.stderr.startswith(name)
@@ -141,6 +157,35 @@ case $n in 0|1) cp {DIGITS[7]} "$1" ;; *) cp {DIGITS[0]} "$1" ;; esac
     assert (tmp_path / "n").read_text() == "4\n"
     (tmp_path / "n").unlink()
     assert run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="1.1").stdout == ""
+
+
+def notices(server: OtherSide, *kinds: str) -> list[dict]:
+    return [notice["data"] for asked in list(server.asked) if (notice := json.loads(asked.body))["event"] in kinds]
+
+
+def test_notify_posts_drift_and_the_end_of_a_job(daemon: Daemon, digits, other_side: OtherSide):
+    with running(daemon, "notify.sh", other_side.url + "/hook"):
+        until(lambda: metric(daemon, "convd_event_readers"), "its connection")
+        shift(daemon, digits)
+        drift, *_ = until(lambda: notices(other_side, "drift"), "the alarm")
+        assert drift["sample"] == daemon.get("/stats").ok()["drift"]["recent_alarms"][0]
+        job = daemon.send_json("POST", "/rehearse", {"passes": 2, "samples": [1, 2000]}).ok(202)
+        [end] = until(lambda: notices(other_side, "job"), "the job's end")
+        assert end["id"] == job["id"] and end["state"] == "done"
+    assert {(asked.method, asked.path, asked.headers["Content-Type"]) for asked in other_side.asked} == {
+        ("POST", "/hook", "application/json")} and not notices(other_side, "train")
+
+
+def test_notify_goes_on_after_convd_was_away_and_repeats_what_was_not_taken(daemons, other_side: OtherSide):
+    daemon = daemons.make(daemons.init(), "--listen", f"127.0.0.1:{lasting_port()}").start()
+    with running(daemon, "notify.sh", other_side.url, "class"):
+        until(lambda: metric(daemon, "convd_event_readers"), "its connection")
+        daemon.restart()
+        until(lambda: metric(daemon, "convd_event_readers"), "its next connection")
+        other_side.answer = lambda asked: Say(503 if len(other_side.asked) == 1 else 200)
+        daemon.send_json("POST", "/classes", {"label": "ä\"b"}).ok(201)
+        until(lambda: len(other_side.asked) == 2, "the post that is repeated")
+        assert [told["label"] for told in notices(other_side, "class")] == ["ä\"b"] * 2
 
 
 def test_the_examples_show_their_token(daemons, tmp_path, monkeypatch):
