@@ -10,6 +10,7 @@
  * it from the undefined symbols of the objects.
  *
  * In reading order:
+ *   machine.h           what a processor and a compiler must be for that
  *   err.{h,c}           how every function says what went wrong
  *   shape.{h,c}         the geometry and its limits, checked once
  *   settings.{h,c}      the hyperparameters: one table that the command line, the routes and the log all walk

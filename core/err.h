@@ -13,6 +13,8 @@
 #ifndef CONVD_CORE_ERR_H
 #define CONVD_CORE_ERR_H
 
+#include "core/machine.h" /* here, since everything includes this */
+
 enum err_code {
     ERR_NONE = 0,
     /* what a client sent */

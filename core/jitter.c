@@ -8,7 +8,6 @@
 
 #include "core/draw.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs of pixels are loaded as one number");
 /* cppcheck-suppress shiftNegativeLHS ; defined by gcc and clang, and this line makes sure */
 _Static_assert(-1 >> 1 == -1, "shifts to the right keep the sign");
 

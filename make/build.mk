@@ -1,7 +1,7 @@
 # build.mk - from sources to build/convd; `make run`, which a fresh clone calls; dependencies.
 
 # ---- the arithmetic: one source, compiled once per instruction set ----
-MACHINE   := $(shell $(CC) -dumpmachine)
+MACHINE   := $(shell $(CC) -dumpmachine 2>/dev/null)
 ifneq ($(filter x86_64%,$(MACHINE)),)
 ARITHS    := x86_64_v4 x86_64_v3 portable
 else ifneq ($(filter aarch64%,$(MACHINE)),)

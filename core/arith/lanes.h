@@ -17,7 +17,6 @@
 #include <stdint.h>
 #include <string.h>
 
-_Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must be done in float: no x87");
 _Static_assert(FLT_RADIX == 2 && FLT_MANT_DIG == 24 && DBL_MANT_DIG == 53, "IEEE 754 binary32 and binary64");
 
 #define LANES_INLINE static inline __attribute__((always_inline, unused))

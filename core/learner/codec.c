@@ -23,8 +23,6 @@
 #include <nettle/sha2.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they lie in memory");
-
 #define FORM 1u
 
 /* ---- writing: into a buffer, into a hash, or nowhere, to count ---- */

@@ -7,8 +7,6 @@
 
 #include "core/draw.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fingerprints read pixels as numbers");
-
 /* What tells the draws of the slots from all others of the same seed. */
 #define REPLAY_BUFFER_KEY 0x706f6f6cu
 

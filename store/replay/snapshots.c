@@ -10,8 +10,6 @@
 
 #include "store/internal.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored as they are in memory");
-
 /* The three tensors, row by row, without padding; kernels is NULL in a model without. */
 struct tensors {
     float *kernels, *w01, *w12;

@@ -1,0 +1,134 @@
+"""What make does with a builder's compiler, flags and folders: the bits stay the same, and what cannot be built says why."""
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Not those of the make that may have started us.
+ENV = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VARIANT", "CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "WERROR")}
+X86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="flags and registers of x86-64")
+
+
+def run(*command: object, env: dict | None = None) -> str:
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, env={**ENV, **(env or {})}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def build(folder: Path, target: str, *arguments: str) -> str:
+    return run("make", f"BUILD={folder}", folder / target, *arguments)
+
+
+def commands(target: str, *arguments: str, env: dict | None = None) -> str:
+    return run("make", "-n", "BUILD=/nowhere", f"/nowhere/{target}", *arguments, env=env)
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+# ---- the same bits ----
+
+
+def code(folder: Path, flags: str, *arguments: str) -> bytes:
+    build(folder, "core/learner/drift.o", "CC=gcc", f"CFLAGS={flags}", *arguments)
+    run("objcopy", "-O", "binary", "-j", ".text*", folder / "core/learner/drift.o", folder / "code")
+    return (folder / "code").read_bytes()
+
+
+@X86_64
+@pytest.mark.parametrize("flags", ["-ffast-math", "-funsafe-math-optimizations", "-ffp-contract=fast", "-fassociative-math -fno-signed-zeros -fno-trapping-math"])
+def test_flags_that_would_change_the_bits_change_no_instruction(tmp_path, flags):
+    assert code(tmp_path / "theirs", f"-mfma {flags}") == code(tmp_path / "ours", "-mfma")
+
+
+@X86_64
+def test_they_would_without_what_the_makefile_says_after_them(tmp_path):
+    assert code(tmp_path / "theirs", "-mfma -funsafe-math-optimizations", "EXACT=") != code(tmp_path / "ours", "-mfma")
+
+
+@X86_64
+@pytest.mark.parametrize("flags", ["-ffast-math", "-Ofast", "-funsafe-math-optimizations"])
+def test_flags_for_the_linker_do_not_flush_subnormal_numbers_to_zero(tmp_path, flags):
+    probe = tmp_path / "probe"
+    link = next(line for line in commands("convd", f"LDFLAGS={flags}").splitlines() if " -o /nowhere/convd " in line)
+    words = [word for word in link.split(" -o ")[0].split() if word.startswith(("gcc", "-"))]
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
+    run(*words, "-o", probe, tmp_path / "main.c")
+    assert "set_fast_math" not in run("nm", probe)
+    run("gcc", flags, "-o", probe, tmp_path / "main.c")
+    assert "set_fast_math" in run("nm", probe), "this compiler would not have"
+
+
+# ---- what cannot be ----
+
+
+@pytest.mark.parametrize("flags, words", [
+    pytest.param(["-ffast-math"], "compile without -ffast-math", id="fast math"),
+    pytest.param(["-ffinite-math-only"], "compile without -ffast-math", id="finite math"),
+    pytest.param(["-mfpmath=387"], "compile with -msse2 -mfpmath=sse", id="x87", marks=X86_64),
+    pytest.param(["-U__BYTE_ORDER__", "-D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__"], "little-endian processors only", id="big endian"),
+])
+@pytest.mark.parametrize("source", ["core/err.c", "core/learner/codec.c", "store/replay/snapshots.c"])
+def test_a_machine_that_would_have_other_bits_is_refused_in_one_sentence(flags, words, source):
+    done = subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-I.", "-w", "-fsyntax-only", *flags, source],
+                          cwd=ROOT, env=ENV, capture_output=True, text=True)
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert done.returncode != 0 and len(errors) == 1 and words in errors[0], done.stderr
+
+
+# ---- a builder's flags ----
+
+
+def test_cppflags_and_cflags_are_given_to_the_compiler():
+    line = commands("core/err.o", "CPPFLAGS=-DTHEIRS=1", "CFLAGS=-O3")
+    assert "-DTHEIRS=1" in line and line.index(" -O2 ") < line.index(" -O3 ")
+
+
+@pytest.mark.parametrize("flags", ["CPPFLAGS=-D_FORTIFY_SOURCE=3", "CFLAGS=-O2 -D_FORTIFY_SOURCE=1", "CFLAGS=-O0", "CC=gcc -D_FORTIFY_SOURCE=1"])
+def test_fortify_is_said_once(tmp_path, flags):
+    text = build(tmp_path, "core/err.o", flags)
+    assert "warning" not in text and "FORTIFY" not in text
+
+
+def test_fortify_is_there_without_a_word():
+    assert "-D_FORTIFY_SOURCE=2" in commands("core/err.o")
+
+
+@pytest.mark.parametrize("version, arguments, error", [
+    ("12", (), True), ("14.0.6", (), True), ("14", (), False), ("19.1.7", (), False),
+    ("12", ("CFLAGS=-O3",), False), ("12", ("CPPFLAGS=-DX",), False), ("12", ("WERROR=",), False), ("15", ("WERROR=-Werror",), True),
+])
+def test_warnings_are_errors_with_the_compilers_of_ci_alone(tmp_path, version, arguments, error):
+    compiler = program(tmp_path / "cc", f'case $1 in -dumpversion) echo {version} ;; *) echo x86_64-linux-gnu ;; esac\n')
+    assert ("-Werror" in commands("core/err.o", f"CC={compiler}", *arguments)) == error
+
+
+# ---- a machine without a compiler ----
+
+
+def test_a_compiler_that_is_not_there_yet_is_asked_in_silence():
+    assert "not found" not in (text := commands("core/err.o", "CC=no-such-compiler")) and "No such file" not in text
+
+
+def installed(tmp_path: Path, **more: str) -> list[str]:
+    """What scripts/deps would install for building where no package is."""
+    program(tmp_path / "dpkg-query", "exit 1\n")
+    program(tmp_path / "sudo", 'exec "$@"\n')
+    program(tmp_path / "apt-get", f'echo "$@" >{tmp_path}/asked\n')
+    run("scripts/deps", "build", env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **more})
+    return (tmp_path / "asked").read_text().split()
+
+
+@pytest.mark.parametrize("cc, package", [(None, "gcc"), ("cc", "gcc"), ("gcc -m64", "gcc"), ("gcc-99", "gcc-99"), ("there -O2", None)])
+def test_the_compiler_that_is_installed_is_the_one_that_builds(tmp_path, cc, package):
+    program(tmp_path / "there", "")
+    asked = installed(tmp_path, **({"CC": cc} if cc else {}))
+    assert "libmicrohttpd-dev" in asked
+    assert [word for word in asked if word.startswith(("gcc", "there", "cc"))] == ([package] if package else [])
