@@ -23,28 +23,28 @@ EXAMPLE_FOLDERS := $(filter-out %/__pycache__/,$(wildcard examples/*/))
 EXAMPLE_LIBRARIES := examples/convd.sh examples/convd_client.py examples/picture.py
 .PHONY: install uninstall
 install: all man ## install under $(DESTDIR)$(PREFIX)
-	install -D -m 755 $(BUILD)/convd $(DESTDIR)$(BINDIR)/convd
-	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(DOCDIR)
+	install -D -m 755 $(BUILD)/convd "$(DESTDIR)$(BINDIR)/convd"
+	install -d "$(DESTDIR)$(UNITDIR)" "$(DESTDIR)$(DOCDIR)"
 	for unit in $(UNITS); do \
-	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
-	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	    sed 's|@BINDIR@|$(BINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' systemd/$$unit > "$(DESTDIR)$(UNITDIR)/$$unit" && \
+	    chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; \
 	done
-	install -D -m 644 $(BUILD)/man/convd.1 $(DESTDIR)$(MANDIR)/man1/convd.1
-	install -D -m 644 $(BUILD)/man/convd.8 $(DESTDIR)$(MANDIR)/man8/convd.8
-	install -D -m 644 systemd/completion/convd.bash $(DESTDIR)$(BASHDIR)/convd
-	install -D -m 644 systemd/completion/_convd $(DESTDIR)$(ZSHDIR)/_convd
-	install -D -m 644 systemd/completion/convd.fish $(DESTDIR)$(FISHDIR)/convd.fish
-	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
-	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/docs $(wildcard docs/*.md)
-	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/web/pictures $(wildcard web/pictures/*.png)
-	for folder in $(EXAMPLE_FOLDERS); do install -D -m 644 -t $(DESTDIR)$(DATADIR)/$$folder $$folder* || exit 1; done
-	install -m 644 examples/README.md $(EXAMPLE_LIBRARIES) $(DESTDIR)$(DATADIR)/examples
-	install -m 755 $(filter-out $(EXAMPLE_LIBRARIES),$(wildcard examples/*.sh examples/*.py)) $(DESTDIR)$(DATADIR)/examples
+	install -D -m 644 $(BUILD)/man/convd.1 "$(DESTDIR)$(MANDIR)/man1/convd.1"
+	install -D -m 644 $(BUILD)/man/convd.8 "$(DESTDIR)$(MANDIR)/man8/convd.8"
+	install -D -m 644 systemd/completion/convd.bash "$(DESTDIR)$(BASHDIR)/convd"
+	install -D -m 644 systemd/completion/_convd "$(DESTDIR)$(ZSHDIR)/_convd"
+	install -D -m 644 systemd/completion/convd.fish "$(DESTDIR)$(FISHDIR)/convd.fish"
+	install -m 644 README.md LICENSE "$(DESTDIR)$(DOCDIR)"
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/docs" $(wildcard docs/*.md)
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/web/pictures" $(wildcard web/pictures/*.png)
+	for folder in $(EXAMPLE_FOLDERS); do install -D -m 644 -t "$(DESTDIR)$(DATADIR)/$$folder" $$folder* || exit 1; done
+	install -m 644 examples/README.md $(EXAMPLE_LIBRARIES) "$(DESTDIR)$(DATADIR)/examples"
+	install -m 755 $(filter-out $(EXAMPLE_LIBRARIES),$(wildcard examples/*.sh examples/*.py)) "$(DESTDIR)$(DATADIR)/examples"
 uninstall: ## remove what install put there; models and /etc/convd stay
-	rm -f $(DESTDIR)$(BINDIR)/convd $(UNITS:%=$(DESTDIR)$(UNITDIR)/%) $(DESTDIR)$(BASHDIR)/convd
-	rm -f $(DESTDIR)$(ZSHDIR)/_convd $(DESTDIR)$(FISHDIR)/convd.fish
-	rm -f $(DESTDIR)$(MANDIR)/man1/convd.1 $(DESTDIR)$(MANDIR)/man8/convd.8
-	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DATADIR)
+	rm -f "$(DESTDIR)$(BINDIR)/convd" $(foreach unit,$(UNITS),"$(DESTDIR)$(UNITDIR)/$(unit)") "$(DESTDIR)$(BASHDIR)/convd"
+	rm -f "$(DESTDIR)$(ZSHDIR)/_convd" "$(DESTDIR)$(FISHDIR)/convd.fish"
+	rm -f "$(DESTDIR)$(MANDIR)/man1/convd.1" "$(DESTDIR)$(MANDIR)/man8/convd.8"
+	rm -rf "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(DATADIR)"
 
 .PHONY: image
 image: deb ## an OCI image of that package and its libraries, in build/image

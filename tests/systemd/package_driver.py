@@ -28,7 +28,7 @@ def install() -> str:
 
 def left() -> list[str]:
     """What is there of convd outside dpkg's own records."""
-    places = ("/usr/bin", "/lib/systemd/system", "/usr/share/doc", "/usr/share/man/man1", "/usr/share/man/man8", "/etc", "/var/lib",
+    places = ("/usr/bin", "/usr/lib/systemd/system", "/usr/share/doc", "/usr/share/man/man1", "/usr/share/man/man8", "/etc", "/var/lib",
               "/var/lib/private", "/usr/share/bash-completion/completions", "/usr/share/zsh/vendor-completions",
               "/usr/share/fish/vendor_completions.d", "/usr/share/lintian/overrides")
     found = [str(p) for place in places for p in Path(place).glob("*convd*")]

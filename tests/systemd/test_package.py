@@ -48,6 +48,19 @@ def test_the_same_sources_give_the_same_package(package):
     assert hashlib.sha256(packed().read_bytes()).digest() == hashlib.sha256(package.read_bytes()).digest()
 
 
+def test_it_can_be_packed_in_a_folder_with_blanks(package, tmp_path):
+    out = tmp_path / "with blanks in it"
+    out.mkdir()
+    done = subprocess.run([ROOT / "scripts/make-deb", "build", out], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == package.read_bytes()
+
+
+def test_every_file_is_under_usr_or_etc(package):
+    listed = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True, check=True).stdout
+    assert {line.split("./", 1)[1].split("/")[0] for line in listed.splitlines()} == {"", "etc", "usr"}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, package) -> dict[str, str]:
     if reason := why_not():

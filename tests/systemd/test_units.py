@@ -40,8 +40,9 @@ def files_under(path: Path) -> set[str]:
 
 
 def test_install_puts_everything_under_destdir_and_uninstall_takes_it_away(tmp_path, convd):
-    make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/convd")
-    files = files_under(tmp_path)
+    root = tmp_path / "with blanks in it"
+    make("install", f"DESTDIR={root}", "PREFIX=/opt/convd")
+    files = files_under(root)
     assert {"opt/convd/bin/convd", "opt/convd/share/doc/convd/LICENSE", "opt/convd/share/doc/convd/README.md",
             "opt/convd/share/doc/convd/docs/operating.md",
             *(f"opt/convd/share/convd/examples/{path}" for path in files_under(ROOT / "examples") if "__pycache__" not in path),
@@ -49,9 +50,9 @@ def test_install_puts_everything_under_destdir_and_uninstall_takes_it_away(tmp_p
             "opt/convd/share/zsh/site-functions/_convd", "opt/convd/share/fish/vendor_completions.d/convd.fish",
             "opt/convd/share/man/man1/convd.1", "opt/convd/share/man/man8/convd.8",
             *(f"opt/convd/lib/systemd/system/{unit}" for unit in UNITS)} <= files
-    service = (tmp_path / "opt/convd/lib/systemd/system/convd@.service").read_text()
+    service = (root / "opt/convd/lib/systemd/system/convd@.service").read_text()
     assert "\nExecStart=/opt/convd/bin/convd serve " in service
-    make("uninstall", f"DESTDIR={tmp_path}", "PREFIX=/opt/convd")
+    make("uninstall", f"DESTDIR={root}", "PREFIX=/opt/convd")
     assert files_under(tmp_path) == set()
 
 
