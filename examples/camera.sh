@@ -5,6 +5,7 @@
 #             (fswebcam -q --no-banner -r 320x240; or: ffmpeg -loglevel error -y -f v4l2 -i /dev/video0 -frames:v 1)
 #   SECONDS_BETWEEN   1
 #   SURE      what is less probable is not told (0.8)
+#   FORMAT    json: convd's answer is printed, in place of time, class and confidence
 set -eu
 # shellcheck source=/dev/null
 . "$(dirname "$0")/convd.sh"
@@ -12,6 +13,7 @@ set -eu
 count=${1:-0}
 picture=$(mktemp --suffix=.jpg)
 trap 'rm -f "$picture"' EXIT
+trap 'exit 143' TERM
 last=
 taken=0
 while [ "$count" -eq 0 ] || [ "$taken" -lt "$count" ]; do
@@ -23,7 +25,11 @@ while [ "$count" -eq 0 ] || [ "$taken" -lt "$count" ]; do
     label=$(echo "$answer" | member label)
     confidence=$(echo "$answer" | member confidence)
     if [ "$label" != "$last" ] && awk "BEGIN { exit !($confidence >= ${SURE:-0.8}) }"; then
-        printf '%s\t%s\t%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$label" "$confidence"
+        if [ "${FORMAT:-}" = json ]; then
+            printf '%s\n' "$answer"
+        else
+            printf '%s\t%s\t%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$label" "$confidence"
+        fi
         last=$label
     fi
 done

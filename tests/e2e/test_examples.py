@@ -1,6 +1,7 @@
 """examples/: the scripts do what they say, against a real daemon; the models in numpy and PyTorch answer what convd answers."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from .daemon import ROOT, Daemon, clean_environment, convd, convd_json, lasting_port, until
@@ -144,19 +146,107 @@ def test_snapshot_and_back_goes_back_where_the_command_fails(daemon: Daemon, sev
     assert len(notes) == 2 and all(s["pinned"] for s in notes)
 
 
-def test_camera_tells_what_it_sees_when_that_changes(reader: Daemon, tmp_path):
-    camera = tmp_path / "camera"
-    camera.write_text(f"""#!/bin/sh
+@pytest.fixture
+def camera(tmp_path) -> str:
+    """A camera that sees 7, 7, and 0 from then on: a command."""
+    path = write(tmp_path / "camera", f"""#!/bin/sh
 n=$(cat {tmp_path}/n 2>/dev/null || echo 0)
 echo $((n + 1)) >{tmp_path}/n
 case $n in 0|1) cp {DIGITS[7]} "$1" ;; *) cp {DIGITS[0]} "$1" ;; esac
-""")
-    camera.chmod(0o755)
-    done = run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="0.5")
+""".encode())
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_camera_tells_what_it_sees_when_that_changes(reader: Daemon, tmp_path, camera):
+    done = run(reader, "camera.sh", "4", CAMERA=camera, SECONDS_BETWEEN="0.01", SURE="0.5")
     assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["7", "0"]
     assert (tmp_path / "n").read_text() == "4\n"
     (tmp_path / "n").unlink()
-    assert run(reader, "camera.sh", "4", CAMERA=str(camera), SECONDS_BETWEEN="0.01", SURE="1.1").stdout == ""
+    assert run(reader, "camera.sh", "4", CAMERA=camera, SECONDS_BETWEEN="0.01", SURE="1.1").stdout == ""
+
+
+class Broker:
+    """mosquitto, and all that is published. home is that of its clients."""
+
+    def __init__(self, home: Path):
+        program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
+        if program is None or shutil.which("mosquitto_pub") is None:
+            pytest.skip("mosquitto is not installed (Debian: mosquitto mosquitto-clients)")
+        port = lasting_port()
+        config = write(home / "mosquitto.conf", f"listener {port} 127.0.0.1\nallow_anonymous true\n".encode())
+        for client in ("mosquitto_pub", "mosquitto_sub"):
+            write(home / ".config" / client, f"-h 127.0.0.1\n-p {port}\n".encode())
+        self.env = {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
+        self.log, self.out = home / "mosquitto.log", home / "published"
+        with self.log.open("wb") as log, self.out.open("wb") as out:
+            self.processes = [subprocess.Popen([program, "-c", config, "-v"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)]
+            until(lambda: "running" in self.log.read_text(), "mosquitto")
+            self.processes.append(subprocess.Popen(["mosquitto_sub", "-t", "#", "-F", "%t\\t%p"], stdin=subprocess.DEVNULL, stdout=out,
+                                                   env=clean_environment(self.env)))
+        until(lambda: "Sending SUBACK" in self.log.read_text(), "its subscriber")
+
+    def published(self) -> list[tuple[str, str]]:
+        """(topic, message)"""
+        return [tuple(line.split("\t", 1)) for line in self.out.read_text().splitlines()]
+
+    def kept(self, topic: str) -> str:
+        return subprocess.run(["mosquitto_sub", "-t", topic, "-C", "1", "-W", "20"], check=True, capture_output=True, text=True,
+                              env=clean_environment(self.env)).stdout.rstrip("\n")
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    started = Broker(tmp_path / "home")
+    yield started
+    started.close()
+
+
+def rendered(template: str, answer: dict):
+    """As Home Assistant renders it."""
+    return pytest.importorskip("jinja2", reason="Jinja is not installed (Debian: python3-jinja2)").Template(template).render(value_json=answer)
+
+
+def test_camera_mqtt_publishes_what_it_sees_and_home_assistant_finds_it(reader: Daemon, camera, broker: Broker):
+    run(reader, "camera-mqtt.sh", "4", CAMERA=camera, SECONDS_BETWEEN="0.01", SURE="0.5", TOPIC="belt 2/camera", NAME="Belt", **broker.env)
+    until(lambda: "offline" in broker.out.read_text(), "its last message")
+    (found, sensor), *rest = broker.published()
+    sensor = json.loads(sensor)
+    assert found == "homeassistant/sensor/belt_2_camera/config" and sensor["name"] == "Belt" and sensor["unique_id"] == "belt_2_camera"
+    assert [topic for topic, _ in rest] == [f"belt 2/camera{status}" for status in ("/status", "", "", "/status")]
+    assert [rest[0][1], rest[-1][1]] == ["online", "offline"] and sensor["availability_topic"] == "belt 2/camera/status"
+    answers = [json.loads(message) for topic, message in rest if topic == sensor["state_topic"] == sensor["json_attributes_topic"]]
+    assert answers == [reader.predict(DIGITS[digit].read_bytes(), query="?top=1") for digit in (7, 0)]
+    assert [rendered(sensor["value_template"], answer) for answer in answers] == ["7", "0"]
+    assert broker.kept("belt 2/camera") == rest[-2][1] and broker.kept("belt 2/camera/status") == "offline"  # for who comes later
+
+
+def test_camera_mqtt_is_offline_when_it_dies(reader: Daemon, camera, broker: Broker):
+    with running(reader, "camera-mqtt.sh", CAMERA=camera, SECONDS_BETWEEN="0.01", SURE="0.5", **broker.env):
+        until(lambda: '"label":"0"' in broker.out.read_text(), "what the camera sees")
+    until(lambda: broker.published()[-1] == ("convd/camera/status", "offline"), "the broker's word")
+    assert run(reader, "camera-mqtt.sh", "1", check=False, CAMERA="false", **broker.env).returncode != 0
+
+
+def test_home_assistant_reads_what_convd_tells_of_itself(daemon: Daemon, small: Daemon, digits, seven):
+    [rest] = yaml.safe_load((EXAMPLES / "home-assistant/convd.yaml").read_text())["rest"]
+    path = rest["resource"].removeprefix("http://127.0.0.1:8080")
+
+    def states(daemon: Daemon) -> dict[str, str]:
+        answer = daemon.get(path).ok()
+        return {sensor["name"]: rendered(sensor["value_template"], answer) for sensor in [*rest["sensor"], *rest["binary_sensor"]]
+                if rendered(sensor.get("availability", "True"), answer) == "True"}
+    assert states(small) == {"convd samples": "0", "convd drift alarms": "0", "convd warning": "False"}  # it has learned nothing yet
+    shift(daemon, digits)
+    stats = daemon.get("/stats").ok()
+    assert stats["drift"]["alarms"] and states(daemon) == {
+        "convd accuracy": str(round(100 * stats["recent"]["accuracy"], 1)), "convd samples": str(stats["samples"]),
+        "convd drift alarms": str(stats["drift"]["alarms"]), "convd warning": str(bool(stats["warnings"]))}
 
 
 def notices(server: OtherSide, *kinds: str) -> list[dict]:
