@@ -56,9 +56,8 @@ static struct offload_task *take(struct offload *offload, bool short_only)
 static void *offload_thread(void *context)
 {
     struct offload *offload = context;
-    (void)setpriority(
-        PRIO_PROCESS, 0,
-        NICENESS); /* on Linux of the calling thread; where it may not, it has less patience with others */
+    /* On Linux of the calling thread, at most 19; where it may not, it has less patience with others. */
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS);
     (void)pthread_mutex_lock(&offload->lock);
     const bool short_only = offload->n_seats++ == 0;
     for (;;) {

@@ -304,7 +304,7 @@ static const struct sweep {
     void (*check)(struct model *);
     unsigned long at_least; /* allocations, so that a sweep that misses its aim is noticed */
 } sweeps[] = {
-    {"group", do_group, sound, 20},  {"activate", do_activate, sound, 20}, {"snapshot", do_snapshot, sound, 4},
+    {"group", do_group, sound, 15},  {"activate", do_activate, sound, 15}, {"snapshot", do_snapshot, sound, 4},
     {"look", do_look, NULL, 8},      {"amend", do_amend, sound, 1},        {"thin", do_thin, sound, 2},
     {"upkeep", do_upkeep, sound, 1}, {"verify", do_verify, NULL, 20},      {"start", do_start, NULL, 60},
 };

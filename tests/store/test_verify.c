@@ -141,6 +141,20 @@ START_TEST(recovery_through_the_whole_log_finds_damaged_rows)
 }
 END_TEST
 
+/* There are models without classes, so such a row opens. */
+START_TEST(classes_that_the_create_row_has_lost_are_found)
+{
+    struct model m;
+    struct store_verdict verdict;
+    build(&m);
+    tamper(&m, "UPDATE event SET body = json_set(body, '$.classes', json('[]')) WHERE revision = 1");
+    must(&m, store_open(&m.store, m.path, true, &m.err));
+    must_fail(&m, ERR_DB_CORRUPT, store_verify(m.store, NULL, NULL, NULL, &verdict, &m.err));
+    must_say(&m, "revision 1");
+    model_fini(&m);
+}
+END_TEST
+
 START_TEST(the_create_row_is_checked_when_the_file_is_opened)
 {
     static const char *const damages[] = {
@@ -151,7 +165,7 @@ START_TEST(the_create_row_is_checked_when_the_file_is_opened)
         "UPDATE event SET body = json_remove(body, '$.shape') WHERE revision = 1",
         "UPDATE event SET body = json_set(body, '$.shape.width', 100000) WHERE revision = 1",
         "UPDATE event SET body = json_set(body, '$.shape.hidden', -1) WHERE revision = 1",
-        "UPDATE event SET body = json_set(body, '$.classes', json('[]')) WHERE revision = 1",
+        "UPDATE event SET body = json_set(body, '$.classes', json('[7]')) WHERE revision = 1",
         "UPDATE event SET body = json_set(body, '$.classes', 3) WHERE revision = 1",
         "UPDATE event SET body = json_set(body, '$.digest', '00') WHERE revision = 1",
         "UPDATE event SET body = json_set(body, '$.settings.rate', 'fast') WHERE revision = 1",
@@ -252,6 +266,7 @@ int main(void)
     tcase_add_test(t, verification_changes_nothing);
     tcase_add_loop_test(t, tampering_is_found_and_named, 0, n);
     tcase_add_loop_test(t, recovery_through_the_whole_log_finds_damaged_rows, 0, n_of_log);
+    tcase_add_test(t, classes_that_the_create_row_has_lost_are_found);
     tcase_add_test(t, the_create_row_is_checked_when_the_file_is_opened);
     tcase_add_test(t, other_first_weights_than_those_that_were_drawn_are_noticed);
     tcase_add_test(t, a_log_of_another_arithmetic_is_not_replayed_with_ours);
