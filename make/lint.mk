@@ -4,20 +4,24 @@ C_FILES     = $(sort $(shell find core store server tests bench -name '*.[ch]' 2
 SHELL_FILES = $(shell grep -lE '^\#!.*\b(ba)?sh$$' .ci/run scripts/* examples/*.sh tests/*/*.sh systemd/*/* 2>/dev/null) systemd/completion/convd.bash
 ANALYZED    = -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) '-DFUZZ_TARGETS=$(patsubst %,X(%),$(FUZZ_NAMES))' -DARITH_SYMBOL=arith_portable '-DARITH_NAME="portable"' $(ARITHS:%=-DHAVE_arith_%=1)
 
+# Other versions lay out otherwise; of clang-tidy, whichever is here.
+CLANG_FORMAT ?= $(shell command -v clang-format-14 2>/dev/null)
+CLANG_TIDY   ?= $(shell command -v clang-tidy-14 || command -v clang-tidy)
+
 .PHONY: lint
 lint: format-check check-layers check-banned check-doors check-docs check-promises shellcheck cppcheck tidy ## all checks on the source
 
 .PHONY: format format-check
 format: ## lay out every C file by .clang-format
-	clang-format-14 -i $(C_FILES)
+	$(or $(CLANG_FORMAT),$(error the layout is that of clang-format 14, which is not here)) -i $(C_FILES)
 format-check: ## fail where clang-format would change something
-	clang-format-14 --dry-run -Werror $(C_FILES)
+	$(if $(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(C_FILES),@echo "skipped: the layout is that of clang-format 14, which is not here")
 
 .PHONY: tidy
 tidy: ## clang-tidy by .clang-tidy
 	printf '%s\n' $(filter-out core/err.c,$(filter %.c,$(C_FILES))) | \
-	    xargs -P 2 -I FILE clang-tidy-14 --quiet FILE -- $(ANALYZED) $(REACH) -include scripts/tidy.h
-	clang-tidy-14 --quiet core/err.c -- $(ANALYZED) $(REACH)
+	    xargs -P 2 -I FILE $(CLANG_TIDY) --quiet FILE -- $(ANALYZED) $(REACH) -include scripts/tidy.h
+	$(CLANG_TIDY) --quiet core/err.c -- $(ANALYZED) $(REACH)
 
 # uninitvar: cppcheck 2.10 takes the address of a variable for a read of it; clang-tidy's analyzer looks for the same.
 .PHONY: cppcheck

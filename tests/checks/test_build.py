@@ -1,6 +1,7 @@
 """What make does with a builder's compiler, flags and folders: the bits stay the same, and what cannot be built says why."""
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def run(*command: object, env: dict | None = None) -> str:
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def refused(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def build(folder: Path, target: str, *arguments: str) -> str:
@@ -77,10 +84,9 @@ def test_flags_for_the_linker_do_not_flush_subnormal_numbers_to_zero(tmp_path, f
 ])
 @pytest.mark.parametrize("source", ["core/err.c", "core/learner/codec.c", "store/replay/snapshots.c"])
 def test_a_machine_that_would_have_other_bits_is_refused_in_one_sentence(flags, words, source):
-    done = subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-I.", "-w", "-fsyntax-only", *flags, source],
-                          cwd=ROOT, env=ENV, capture_output=True, text=True)
-    errors = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert done.returncode != 0 and len(errors) == 1 and words in errors[0], done.stderr
+    text = refused("gcc", "-std=c11", "-D_GNU_SOURCE", "-I.", "-w", "-fsyntax-only", *flags, source)
+    errors = [line for line in text.splitlines() if "error: " in line]
+    assert len(errors) == 1 and words in errors[0], text
 
 
 # ---- a builder's flags ----
@@ -132,3 +138,21 @@ def test_the_compiler_that_is_installed_is_the_one_that_builds(tmp_path, cc, pac
     asked = installed(tmp_path, **({"CC": cc} if cc else {}))
     assert "libmicrohttpd-dev" in asked
     assert [word for word in asked if word.startswith(("gcc", "there", "cc"))] == ([package] if package else [])
+
+
+# ---- checkers of other versions ----
+
+
+def test_the_layout_is_held_to_one_version_and_skipped_with_a_word_without():
+    assert run("make", "-s", "format-check", "CLANG_FORMAT=") == "skipped: the layout is that of clang-format 14, which is not here\n"
+    assert "clang-format 14, which is not here" in refused("make", "format", "CLANG_FORMAT=")
+
+
+@pytest.mark.parametrize("there, used", [(["clang-tidy", "clang-tidy-14"], "clang-tidy-14"), (["clang-tidy"], "clang-tidy")])
+def test_clang_tidy_is_of_the_version_that_is_there(tmp_path, there, used):
+    for name in there:
+        program(tmp_path / name, "")
+    for name in ("sh", "gcc", "pkg-config", "find", "grep", "awk", "ls"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    made = run(shutil.which("make"), "-n", "tidy", env={"PATH": str(tmp_path)})
+    assert f"{tmp_path}/{used} --quiet core/err.c" in made

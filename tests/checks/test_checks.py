@@ -418,6 +418,9 @@ def stages(tmp_path: Path):
 @pytest.mark.parametrize("output, status, stage, expected", [
     ("", 0, "build", (0, "1 passed, 0 failed, 0 skipped")),
     ("error", 2, "build", (1, "0 passed, 1 failed, 0 skipped")),
+    ("skipped: no such tool", 0, "build", (0, "0 passed, 0 failed, 1 skipped")),
+    ("skipped: no such tool", 2, "build", (1, "0 passed, 1 failed, 0 skipped")),
+    ("skipped: no such tool", 0, "aarch64", (1, "0 passed, 1 failed, 0 skipped")),
     ("100%: Checks: 12, Failures: 0, Errors: 0", 0, "aarch64", (0, "12 passed, 0 failed, 0 skipped")),
     ("90%: Checks: 10, Failures: 1, Errors: 0", 1, "aarch64", (1, "9 passed, 1 failed, 0 skipped")),
     ("90%: Checks: 10, Failures: 0, Errors: 1", 0, "aarch64", (1, "9 passed, 1 failed, 0 skipped")),
@@ -430,6 +433,11 @@ def stages(tmp_path: Path):
 def test_the_runner_counts_and_never_calls_nothing_good(stages, output, status, stage, expected):
     returned, lines = stages(output, status, stage)
     assert (returned, lines[-1]) == expected
+
+
+def test_a_stage_that_is_skipped_says_why(stages):
+    _, lines = stages("skipped: no such tool", 0, "format")
+    assert any(line.startswith("skip  format ") for line in lines) and "skipped: no such tool" in lines
 
 
 def test_all_stages_run_after_one_has_failed_and_show_the_end_of_their_logs(stages):
