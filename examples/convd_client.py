@@ -35,18 +35,18 @@ class Convd:
         file = os.environ.get("CONVD_TOKEN_FILE")
         self.token = token or (Path(file).read_text().strip() if file else None)
 
-    def open(self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None):  # one attempt
+    def open(self, path: str, body: bytes | None = None, headers: dict | None = None, method: str | None = None):  # one attempt
         headers = (headers or {}) | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         try:
-            return urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers), timeout=90)
+            return urllib.request.urlopen(urllib.request.Request(self.url + path, body, headers, method=method), timeout=90)
         except urllib.request.HTTPError as error:
             raise ConvdError(error.code, error.read(), error.headers.get("Retry-After")) from None
 
-    def ask(self, path: str, body: bytes | None = None, type: str = "application/octet-stream", key: str | None = None) -> dict:
+    def ask(self, path: str, body: bytes | None = None, type: str = "application/octet-stream", key: str = "", method: str | None = None):
         headers = ({"Content-Type": type} if body is not None else {}) | ({"Idempotency-Key": key} if key else {})
         for left in reversed(range(self.tries)):
             try:
-                with self.open(path, body, headers) as response:
+                with self.open(path, body, headers, method) as response:
                     return json.load(response)
             except (ConvdError, *BROKEN) as error:
                 if not left or getattr(error, "status", 503) != 503:

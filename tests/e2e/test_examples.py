@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from .daemon import ROOT, Daemon, clean_environment, convd, convd_json, lasting_port, until
+from .daemon import ROOT, Client, Daemon, clean_environment, convd, convd_json, lasting_port, until
 from .other_side import Asked, OtherSide, Say
 from .pictures import jpeg, png
 from .prometheus import metric
@@ -339,6 +339,167 @@ def test_the_python_client_misses_no_event_between_two_connections(daemon: Daemo
     daemon.send_json("POST", "/classes", {"label": "while nobody listened"}).ok(201)
     kind, data = next(events)
     assert kind == "class" and data["label"] == "while nobody listened" and opened[1]["Last-Event-ID"]
+
+
+# ---- Label Studio ----
+
+CONFIG = """<View><Image name="img" value="$image"/><Text name="note" value="$text"/><Choices name="ignored" toName="note"><Choice value="x"/></Choices>
+<Choices name="digit" toName="img" choice="single">%s</Choices></View>"""
+
+
+class LabelStudio:
+    """Label Studio as its API shows it, played by the other side."""
+
+    def __init__(self, server: OtherSide, token: str):
+        self.server, self.token, self.pictures, self.tasks, self.annotations = server, token, {}, {}, {}
+        self.config = CONFIG % "".join(f'<Choice value="{i}"/>' for i in range(10))
+        server.answer = self.answer
+
+    def task(self, id: int, url: str, picture: bytes | None = None) -> dict:
+        self.pictures[url] = picture
+        self.tasks[id] = {"id": id, "data": {"image": url, "text": ""}, "project": 1, "annotations": []}
+        return self.tasks[id]
+
+    def answer(self, asked: Asked) -> Say:
+        if asked.headers["Authorization"] != self.token:
+            return Say(401, b'{"detail": "Invalid token."}')
+        what, *rest = asked.path.removeprefix("/api/").strip("/").split("/")
+        if asked.path in self.pictures:
+            return Say(200, self.pictures[asked.path])
+        if asked.path == "/data/elsewhere":
+            return Say(302, b"", {"Location": self.pictures["elsewhere"]})
+        found = {"annotations": self.annotations, "tasks": self.tasks, "projects": {1: {"id": 1, "label_config": self.config}}}.get(what, {})
+        if rest[1:] == ["export?exportType=JSON"]:
+            return Say(200, json.dumps([task | {"annotations": [a for a in self.annotations.values() if a["task"] == task["id"]]}
+                                        for task in self.tasks.values()]).encode())
+        one = found.get(int(rest[0])) if rest and rest[0].isdigit() else None
+        return Say(200, json.dumps(one).encode()) if one else Say(404, b'{"detail": "Not found."}')
+
+    def annotate(self, id: int, task: int, *choices: str, **other) -> dict:
+        result = [{"id": "x1", "from_name": "digit", "to_name": "img", "type": "choices", "value": {"choices": list(choices)}}] if choices else []
+        self.annotations[id] = {"id": id, "task": task, "project": 1, "result": result, "was_cancelled": False, "completed_by": 1,
+                                "updated_at": f"2026-11-30T09:00:00.{len(self.server.asked):06}Z"} | other
+        return self.annotations[id]
+
+
+class Bridge:
+    def __init__(self, process: subprocess.Popen):
+        self.port = int(process.stdout.readline().rsplit(":", 1)[1])
+
+    def ask(self, path: str, document: dict | None = None, status: int = 200) -> dict:
+        with Client(self.port) as client:
+            answer = client.request("GET", path) if document is None else client.send_json("POST", path, document)
+        assert answer.status == status, answer.body
+        return json.loads(answer.body)
+
+    def webhook(self, action: str, **payload) -> None:
+        assert self.ask("/webhook", {"action": action, "project": {"id": 1, "title": "Digits"}} | payload) == {"status": "ok"}
+
+
+@contextmanager
+def bridge(daemon: Daemon, studio: LabelStudio, tmp_path: Path):
+    token = write(tmp_path / "studio.token", studio.token.removeprefix("Token ").encode() + b"\n")
+    with running(daemon, "label_studio.py", "127.0.0.1:0", LABEL_STUDIO_URL=studio.server.url, LABEL_STUDIO_TOKEN_FILE=str(token),
+                 LABEL_STUDIO_STATE=str(tmp_path / "state.db")) as process:
+        yield Bridge(process)
+
+
+@pytest.fixture
+def studio(other_side) -> LabelStudio:
+    return LabelStudio(other_side, "Token 0123456789abcdef")
+
+
+def test_label_studio_gets_predictions_of_pictures_that_it_has(reader: Daemon, studio: LabelStudio, tmp_path):
+    tasks = [studio.task(5, "/data/upload/1/7.png", DIGITS[7].read_bytes()), studio.task(6, "/data/local-files/?d=3.png", DIGITS[3].read_bytes())]
+    tasks[1]["data"]["image"] = studio.server.url + "/data/local-files/?d=3.png"
+    elsewhere = OtherSide()
+    studio.pictures["elsewhere"] = elsewhere.url + "/secret.png"
+    with bridge(reader, studio, tmp_path) as model:
+        assert model.ask("/health") == {"status": "UP"} and model.ask("/nothing", status=404)["error"].startswith("there is GET /health")
+        version = {"model_version": f"convd-{reader.model()['revision']}"}
+        asked = {"project": "1.1766000000", "label_config": studio.config, "params": {"login": None, "password": None, "context": None}}
+        assert model.ask("/setup", {"project": "1.1766000000", "schema": studio.config, "hostname": studio.server.url, "access_token": ""}) == version
+        results = model.ask("/predict", asked | {"tasks": tasks})["results"]
+        for task, digit, result in zip(tasks, "73", results):
+            score = reader.predict(DIGITS[int(digit)].read_bytes())["confidence"]
+            assert result == version | {"score": score, "result": [{
+                "from_name": "digit", "to_name": "img", "type": "choices", "value": {"choices": [digit]}, "score": score}]}
+        two = CONFIG % '<Choice value="one" alias="1"/><Choice value="4"/>'  # the best of those that may be chosen
+        [result] = model.ask("/predict", asked | {"tasks": tasks[:1], "label_config": two})["results"]
+        p = reader.predict(DIGITS[7].read_bytes())["probabilities"]
+        assert result["result"][0]["value"]["choices"] == [max("14", key=p.get)] and result["score"] == max(p["1"], p["4"])
+        for url, words in ((elsewhere.url + "/secret.png", "is not at LABEL_STUDIO_URL"), ("//evil.example/x.png", "is not at LABEL_STUDIO_URL"),
+                           ("s3://bucket/x.png", "is not at LABEL_STUDIO_URL"), ("/data/elsewhere", "answers 302"), ("/data/gone", "answers 404")):
+            bad = {"id": 9, "data": {"image": url}}
+            assert words in model.ask("/predict", asked | {"tasks": [bad]}, status=502)["error"]
+            mixed = model.ask("/predict", asked | {"tasks": [tasks[0], bad]})["results"]  # one bad picture takes nothing from the others
+            assert mixed == [results[0], {"result": [], "score": 0.0}]
+        assert "no <Choices>" in model.ask("/setup", {"schema": "<View/>"}, status=502)["error"]
+        for path, document in (("/predict", {}), ("/predict", []), ("/setup", {"schema": "<View"}), ("/webhook", {"action": "ANNOTATION_CREATED"})):
+            assert "not what Label Studio sends" in model.ask(path, document, status=400)["error"]
+        studio.token = "Token another"
+        assert "401" in model.ask("/predict", asked | {"tasks": tasks}, status=502)["error"]
+    assert elsewhere.asked == []
+    elsewhere.close()
+
+
+def samples(daemon: Daemon, first: int) -> dict[int, str]:
+    """Those from that one on, by id, when no edit is under way."""
+    until(lambda: all(job["state"] != "running" for job in daemon.get("/jobs").ok()["jobs"]), "the end of its edits")
+    return {s["id"]: s["label"] for s in daemon.get("/samples?limit=10").ok()["samples"] if s["id"] >= first}
+
+
+def test_label_studio_s_annotations_are_learned_corrected_and_forgotten(daemon: Daemon, studio: LabelStudio, tmp_path):
+    first = daemon.get("/stats").ok()["samples"] + 1
+    for id, digit in ((5, 7), (6, 3), (7, 0)):
+        studio.task(id, f"/data/upload/1/{digit}.png", DIGITS[digit].read_bytes())
+    with bridge(daemon, studio, tmp_path) as model:
+        annotation = studio.annotate(17, 5, "7")
+        for _ in range(2):  # as when two webhooks are set up
+            model.webhook("ANNOTATION_CREATED", annotation=annotation, task=studio.tasks[5])
+        assert samples(daemon, first) == {first: "7"}
+        model.webhook("ANNOTATION_CREATED", annotation=studio.annotate(18, 7, "slashed zero"))  # a new class
+        assert samples(daemon, first) == {first: "7", first + 1: "slashed zero"}
+        forged = studio.annotations[17] | {"result": [{"from_name": "digit", "type": "choices", "value": {"choices": ["1"]}}]}
+        model.webhook("ANNOTATION_UPDATED", annotation=forged)  # what Label Studio itself says counts
+        assert samples(daemon, first)[first] == "7"
+        model.webhook("ANNOTATION_CREATED", annotation=studio.annotate(19, 6, "3", "8"))  # which of both?
+        model.webhook("TASKS_CREATED", tasks=[studio.tasks[5]])
+        assert samples(daemon, first) == {first: "7", first + 1: "slashed zero"}
+    with bridge(daemon, studio, tmp_path) as model:  # another process, which knows what became of them
+        model.webhook("ANNOTATION_UPDATED", annotation=studio.annotate(17, 5, "1"))
+        assert samples(daemon, first) == {first: "1", first + 1: "slashed zero"}
+        model.webhook("ANNOTATION_UPDATED", annotation=studio.annotate(18, 7, "slashed zero", was_cancelled=True))
+        assert samples(daemon, first) == {first: "1"}
+        model.webhook("ANNOTATION_UPDATED", annotation=studio.annotate(18, 7, "0"))
+        assert samples(daemon, first) == {first: "1", first + 2: "0"}
+        model.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 17}])  # it is still there
+        assert samples(daemon, first) == {first: "1", first + 2: "0"}
+        del studio.annotations[17]
+        assert "404" in model.ask("/webhook", {"action": "ANNOTATION_UPDATED", "annotation": {"id": 17}}, status=502)["error"]
+        model.webhook("ANNOTATIONS_DELETED", annotations=[{"id": 17}])
+        assert samples(daemon, first) == {first + 2: "0"}
+        studio.annotate(20, 6, "3")  # while no webhook came
+        model.webhook("START_TRAINING", id=1)
+        assert samples(daemon, first) == {first + 2: "0", first + 3: "3"}
+
+
+def test_label_studio_s_personal_tokens_are_exchanged(reader: Daemon, studio: LabelStudio, tmp_path):
+    task, refreshed = studio.task(5, "/data/upload/1/7.png", DIGITS[7].read_bytes()), []
+    studio.token = "eyJ0eXAiOiJKV1Qi.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.x"
+    with bridge(reader, studio, tmp_path) as model:
+        studio.token = "Bearer eyJ.access.x"
+
+        def refresh(asked: Asked) -> Say:
+            if asked.path == "/api/token/refresh/" and asked.method == "POST":
+                refreshed.append(json.loads(asked.body)["refresh"])
+                return Say(200, b'{"access": "eyJ.access.x"}')
+            return studio.answer(asked)
+        studio.server.answer = refresh
+        for _ in range(2):
+            [result] = model.ask("/predict", {"tasks": [task], "label_config": studio.config})["results"]
+            assert result["result"][0]["value"]["choices"] == ["7"]
+    assert refreshed == ["eyJ0eXAiOiJKV1Qi.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCJ9.x"]
 
 
 # ---- the model elsewhere ----
