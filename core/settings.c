@@ -85,6 +85,7 @@ struct settings settings_new(const struct shape *shape)
     s.mean = 0.0F;
     s.rehearsal = 8;
     s.rehearsal_first = 64;
+    s.rehearsal_idle = 200;
     s.jitter = 1.0F;
     s.output_rate = 0.1F;
     s.imprint = 5;

@@ -113,7 +113,7 @@ struct settings settings_default(void);
  *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
  *     decay_steps = 60000
  *     normalize = std, mean = 0
- *     rehearsal = 8, rehearsal_first = 64, jitter = 1
+ *     rehearsal = 8, rehearsal_first = 64, rehearsal_idle = 200, jitter = 1
  *     output_rate = 0.1, imprint = 5
  *
  * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good

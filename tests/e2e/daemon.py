@@ -58,7 +58,8 @@ def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = No
 
 
 # One step a sample, of the image as it is, by one rate: what a test can count.
-PLAIN = {"--normalize": "none", "--rehearsal": "0", "--rehearsal-first": "0", "--jitter": "0", "--output-rate": "1", "--imprint": "0"}
+PLAIN = {"--normalize": "none", "--rehearsal": "0", "--rehearsal-first": "0", "--rehearsal-idle": "0", "--jitter": "0",
+         "--output-rate": "1", "--imprint": "0"}
 
 
 def words(flags: dict[str, str]) -> list[str]:

@@ -18,6 +18,13 @@ def available_ariths(directory) -> list[str]:
     return [name for name in names if convd("verify", "--db", db, "--arith", name, check=False).returncode == 0]
 
 
+def new_model(daemons, name: str):
+    """As it is by default, but for what is done when idle: how much depends on the time."""
+    db = daemons.directory / f"{name}.db"
+    convd("init", "--db", db, "--rehearsal-idle", "0")
+    return db
+
+
 def train_a_little(daemon: Daemon, digits, n: int = 60) -> None:
     """One of each kind of event, single samples and batches."""
     labels = [str(label) for label in digits.test_labels]
@@ -32,7 +39,7 @@ def train_a_little(daemon: Daemon, digits, n: int = 60) -> None:
 
 @pytest.mark.core
 def test_two_daemons_that_get_the_same_requests_have_the_same_digest(daemons, digits):
-    pair = [daemons.start(daemons.directory / f"{i}.db") for i in range(2)]
+    pair = [daemons.start(new_model(daemons, name)) for name in "ab"]
     for daemon in pair:
         train_a_little(daemon, digits)
     assert pair[0].model() == pair[1].model()
@@ -44,7 +51,7 @@ def test_every_instruction_set_gives_the_same_bits(daemons, digits, tmp_path):
     assert "portable" in names and len(names) >= 2, f"only {names} can run here: nothing to compare"
     predictions, models = [], []
     for name in names:
-        daemon = daemons.start(daemons.directory / f"{name}.db", "--arith", name)
+        daemon = daemons.start(new_model(daemons, name), "--arith", name)
         assert daemon.model()["instruction_set"] == name
         train_a_little(daemon, digits, 20)
         predictions.append(daemon.predict(digits.test_images[:5].tobytes()))
