@@ -16,8 +16,10 @@ endif
 # In memory, where there is such a folder: thousands of tests sync, and what a disk does then is not their subject.
 MEMORY  = $(shell [ -w /dev/shm ] && echo /dev/shm || echo $${TMPDIR:-/tmp})
 
+# $(call built,VARIANT,TARGET) - by one stage at a time: two lanes may want the same.
+built   = mkdir -p build/test && flock build/test/$(1).lock make -j2 VARIANT=$(1) $(2)
 # $(call c_tests,VARIANT,-LAYER) - builds, then runs two test programs at a time, all of them even after one has failed
-c_tests = make -j2 VARIANT=$(1) tests$(2) && TMPDIR=$(MEMORY) make -j2 -k --output-sync=target VARIANT=$(1) check$(2)
+c_tests = $(call built,$(1),tests$(2)) && TMPDIR=$(MEMORY) make -j2 -k --output-sync=target VARIANT=$(1) check$(2)
 # $(call pytest,VARIANT,ARGUMENTS)
 pytest  = CONVD=$(call build_of,$(1))/convd $(PYTEST) --durations=5 $(2)
 # Two files at a time: each test has daemons, folders and ports of its own, and mostly waits for them.
@@ -73,7 +75,7 @@ test-asan:
 	export ALLOCATION_STEP=61; $(call reported,$(call c_tests,asan))
 test-e2e-asan test-e2e-tsan: E2E = tests/systemd/test_service.py tests/e2e
 test-e2e-asan:
-	$(call reported,make -j2 VARIANT=asan all && $(call e2e,asan,$(E2E)))
+	$(call reported,$(call built,asan,all) && $(call e2e,asan,$(E2E)))
 # Only what starts threads (make/tests.mk: THREADED_TESTS); make VARIANT=tsan check runs the rest, too.
 test-tsan:
 	$(call reported,$(call c_tests,tsan,-threads))
@@ -81,4 +83,4 @@ test-tsan:
 ONE_BY_ONE := about bad_json bad_pictures bits cli cli_samples database diff drift explain export log model onnx openapi page predict samples \
               smuggling upgrade v2
 test-e2e-tsan:
-	$(call reported,make -j2 VARIANT=tsan all && $(call e2e,tsan,$(E2E) $(ONE_BY_ONE:%=--ignore=tests/e2e/test_%.py)))
+	$(call reported,$(call built,tsan,all) && $(call e2e,tsan,$(E2E) $(ONE_BY_ONE:%=--ignore=tests/e2e/test_%.py)))
