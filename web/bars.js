@@ -5,6 +5,7 @@ import { button, el, percent } from './dom.js';
 
 const ALL_UP_TO = 14;
 const SHOWN = 10;
+const LONG = 16; // characters: such labels have a line of their own
 const MOVED = 0.005; // less than that is no change to see
 
 export class Bars {
@@ -24,6 +25,7 @@ export class Bars {
     if (classes.join('\n') === this.classes.join('\n')) return;
     this.classes = [...classes];
     this.search.hidden = classes.length <= ALL_UP_TO;
+    this.list.classList.toggle('long', classes.some((label) => label.length > LONG));
     this.rows.clear();
     this.paint();
   }

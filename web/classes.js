@@ -58,7 +58,7 @@ export function openClass(label, seen) {
 
   const dialog = el('dialog', { class: 'near', 'aria-labelledby': 'near-title' },
     el('div', { class: 'between' }, el('h2', { id: 'near-title' }, `Class ${label}`), button('Close', close, { class: 'quiet' })),
-    el('p', { class: 'soft' }, 'Exact unlearning: the model becomes what it would be, had this always been so.'),
+    el('p', { class: 'soft' }, 'The model becomes exactly what it would be if this had always been so (exact unlearning).'),
     el('div', { class: 'near-edit' }, said, ask));
   begin();
   dialog.addEventListener('close', () => dialog.remove());

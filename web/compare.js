@@ -5,6 +5,7 @@ import { get } from './api.js';
 import { count, el, percent, plural } from './dom.js';
 import { can } from './state.js';
 
+const NOTE = 40; // characters of one, in a heading
 const CLASSES = 5; // those that changed most
 
 const signed = (n) => (n > 0 ? `+${count(n)}` : n < 0 ? `−${count(-n)}` : 'none');
@@ -17,7 +18,7 @@ function points(one, two) {
 const row = (title, ...cells) => el('tr', {}, el('th', { scope: 'row' }, title), cells.map((cell) => el('td', { class: 'n' }, cell)));
 
 function sides(a, b, diff) {
-  const name = (s) => s.note || `snapshot ${s.id}`;
+  const name = (s) => (s.note.length > NOTE ? `${s.note.slice(0, NOTE)}…` : s.note || `snapshot ${s.id}`);
   const both = diff?.samples.n > 0 && row(`Accuracy on ${plural(diff.samples.n, 'sample')} that only one has learned`, percent(diff.a.accuracy), percent(diff.b.accuracy), points(diff.a.accuracy, diff.b.accuracy));
   return el('div', { class: 'scroll' }, el('table', { class: 'plain' },
     el('thead', {}, el('tr', {}, el('td'), [name(a), name(b), 'difference'].map((t) => el('th', { scope: 'col', class: 'n' }, t)))),

@@ -39,7 +39,7 @@ function list(labels, confusion) {
   const found = confusion.flatMap((row, i) => row.map((n, j) => ({ n, i, j }))).filter(({ n, i, j }) => n > 0 && i !== j);
   found.sort((a, b) => b.n - a.n);
   return el('ol', { class: 'mistakes' }, found.slice(0, LISTED).map(({ n, i, j }) => el('li', {},
-    el('a', { href: link(labels[i], labels[j]) }, `${labels[i]} predicted as ${labels[j]}`), ` ${count(n)} times`)));
+    el('a', { href: link(labels[i], labels[j]) }, `${labels[i]} predicted as ${labels[j]}`), ` ${n === 1 ? 'once' : `${count(n)} times`}`)));
 }
 
 export const confusionView = (labels, confusion) => (labels.length <= TABLE_UP_TO ? table : list)(labels, confusion);

@@ -53,12 +53,13 @@ export function decimal(x) {
   return x > 0 && x < 0.00005 ? '< 0.0001' : x.toFixed(x >= 10 ? 1 : x >= 0.1 ? 3 : 4);
 }
 
-const DAY_MS = 86400000;
 export function when(text) {
   const time = new Date(text);
-  const clock = time.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-  if (Date.now() - time < DAY_MS && time.getDate() === new Date().getDate()) return clock;
-  return `${time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })}, ${clock}`;
+  const now = new Date();
+  const daysAgo = (n) => new Date(now.getFullYear(), now.getMonth(), now.getDate() - n).toDateString();
+  const date = { [daysAgo(0)]: 'today', [daysAgo(1)]: 'yesterday' }[time.toDateString()] ??
+    time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+  return `${date}, ${time.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })}`;
 }
 
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

@@ -37,9 +37,9 @@ export class History {
     this.rows = el('ol', { class: 'snapshots' });
     this.node = el('section', { class: 'place' },
       el('header', {}, el('h1', {}, 'History'),
-        el('p', {}, 'A snapshot is a state that the model can go back to. Going back deletes nothing: later snapshots stay, and you can go back to them in turn.')),
+        el('p', {}, 'A snapshot is a state that the model can go back to. Going back deletes nothing: you can return to the later ones, too.')),
       el('div', { class: 'stack' }, this.line,
-        el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Pin it: retention never deletes it')),
+        el('div', { class: 'row' }, this.take, this.note, el('label', { class: 'check' }, this.pin, 'Pin it, so that it is never deleted automatically')),
         el('p', { class: 'hint' }, 'Select two snapshots to compare them.'), this.difference, this.rows,
         el('section', { class: 'card' }, el('h2', {}, 'Export'), el('p', { class: 'hint' }, 'The current model as a file.'),
           el('div', { class: 'row files' }, FILES.map(([name, text]) => button(text, () => download(`/${name}`, name).catch((p) => tell('problem', p))))))));
@@ -95,16 +95,17 @@ export class History {
   }
 
   row(s) {
-    const live = s.digest === state.model.digest;
+    const same = s.digest === state.model.digest;
+    const live = same && !this.snapshots.some((other) => other.digest === s.digest && other.id > s.id); // of equal ones the newest
     const choose = el('input', { type: 'checkbox', checked: this.compared.includes(s.id), 'aria-label': `Compare snapshot ${s.id}`, on: {
       change: () => this.choose(s.id),
     } });
     const item = el('li', { id: `snapshot-${s.id}`, class: `card snapshot${live ? ' live' : ''}` }, choose,
-      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), live && [' ', el('span', { class: 'badge' }, 'current')], s.pinned && [' ', el('span', { class: 'badge' }, 'pinned')]),
+      el('div', {}, el('p', {}, el('strong', {}, s.note || `Snapshot ${s.id}`), same && [' ', el('span', { class: 'badge' }, live ? 'current' : 'same as current')], s.pinned && [' ', el('span', { class: 'badge' }, 'pinned')]),
         el('p', { class: 'small soft' }, `${when(s.created)} · ${WHY[s.reason] ?? s.reason} · ${plural(s.step, 'step')} · revision ${count(s.revision)}`)),
       el('p', { class: 'snapshot-accuracy' }, percent(s.accuracy)),
       el('div', { class: 'row' },
-        button('Go back', () => this.goBack(s), { disabled: live, 'aria-label': `Go back to snapshot ${s.id}` }),
+        button('Go back', () => this.goBack(s), { disabled: same, 'aria-label': `Go back to snapshot ${s.id}` }),
         button(s.pinned ? 'Unpin' : 'Pin', () => this.setPinned(s), { class: 'pin', disabled: s.reason === 'create', 'aria-label': `${s.pinned ? 'Unpin' : 'Pin'} snapshot ${s.id}` }),
         button('Download', () => download(`/snapshots/${s.id}/model.safetensors`, `snapshot-${s.id}.safetensors`).catch((p) => tell('problem', p)),
           { 'aria-label': `Download snapshot ${s.id}` }),

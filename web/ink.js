@@ -3,9 +3,12 @@
 //
 // MNIST's digits were fitted into a square of 20/28 of the image and then moved so that their centre of mass is in the
 // middle. fitted() does the same with lines: their extent is scaled, not their width, so that a small drawing does not come
-// out fat nor a large one thin.
+// out fat nor a large one thin. A model of one channel sees light ink on a dark ground, like MNIST's; one of three sees the
+// colours of the pens on white paper, as they were drawn.
 
-export const PEN = 2.5 / 28; // width of the pen, as a part of the shorter side
+export const PAPER = '#ffffff';
+export const PENS = { black: '#1d1c1a', red: '#d2342a', orange: '#ee8a1d', yellow: '#f2cc1f', green: '#2f9e4c', blue: '#2464c4', violet: '#8540b0' };
+const PEN = 2.5 / 28; // width of the pen, as a part of the shorter side
 const BOX = 20 / 28;
 const GROW_MAX = 4; // a dot stays a dot
 const SAMPLES = 224; // side of the picture that is averaged down, about
@@ -25,8 +28,8 @@ export class Ink {
     return this.lines.length === 0;
   }
 
-  begin(x, y) {
-    this.lines.push([[x, y]]);
+  begin(x, y, colour = null) { // null: that of the context that it is drawn on
+    this.lines.push(Object.assign([[x, y]], { colour }));
   }
 
   extend(x, y) {
@@ -44,6 +47,7 @@ export function trace(context, ink, place, width = ink.pen) {
   context.lineWidth = width;
   context.lineCap = context.lineJoin = 'round';
   for (const line of ink.lines) {
+    if (line.colour) context.strokeStyle = line.colour;
     context.beginPath();
     const points = line.map(at);
     context.moveTo(...points[0]);
@@ -72,34 +76,35 @@ function boxed(ink) {
 
 let surface = null;
 
-function grey(ink, place) { // [height][width] in 0..255: the average over each pixel
+function planes(ink, place, channels) { // [channels][height][width] in 0..255: the average over each pixel
   const factor = Math.max(1, Math.min(8, Math.round(SAMPLES / Math.max(ink.width, ink.height))));
   surface ??= document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   surface.canvas.width = ink.width * factor;
   surface.canvas.height = ink.height * factor;
-  surface.fillStyle = '#000';
+  surface.fillStyle = channels === 1 ? '#000' : PAPER;
   surface.fillRect(0, 0, surface.canvas.width, surface.canvas.height);
   surface.scale(factor, factor);
   surface.strokeStyle = '#fff';
   trace(surface, ink, place);
   const { data, width } = surface.getImageData(0, 0, ink.width * factor, ink.height * factor);
-  const sums = new Float32Array(ink.width * ink.height);
-  for (let i = 0; i < data.length / 4; i++)
-    sums[Math.floor(i / width / factor) * ink.width + Math.floor((i % width) / factor)] += data[4 * i];
+  const size = ink.width * ink.height;
+  const sums = new Float32Array(channels * size);
+  for (let i = 0; i < data.length / 4; i++) {
+    const at = Math.floor(i / width / factor) * ink.width + Math.floor((i % width) / factor);
+    for (let c = 0; c < channels; c++) sums[c * size + at] += data[4 * i + c];
+  }
   return sums.map((sum) => sum / (factor * factor));
 }
 
-// As the model wants it: uint8, planes of channels; light ink on a dark ground, like MNIST's.
+// As the model wants it: uint8, planes of channels. fit: centred and scaled, of one channel only.
 export function pixels(ink, channels, fit) {
   let place = { scale: 1, x: 0, y: 0 };
-  let plane;
   if (fit && !ink.empty) {
     place = boxed(ink);
-    plane = grey(ink, place);
     let mass = 0;
     let mx = 0;
     let my = 0;
-    plane.forEach((v, i) => {
+    planes(ink, place, 1).forEach((v, i) => {
       mass += v;
       mx += v * ((i % ink.width) + 0.5);
       my += v * (Math.floor(i / ink.width) + 0.5);
@@ -107,8 +112,5 @@ export function pixels(ink, channels, fit) {
     place.x += ink.width / 2 - mx / mass;
     place.y += ink.height / 2 - my / mass;
   }
-  plane = grey(ink, place);
-  const bytes = new Uint8Array(plane.length * channels);
-  for (let c = 0; c < channels; c++) plane.forEach((v, i) => (bytes[c * plane.length + i] = Math.round(v)));
-  return bytes;
+  return Uint8Array.from(planes(ink, place, channels), Math.round);
 }

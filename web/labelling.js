@@ -11,6 +11,7 @@ import { labelChoice, picture } from './sample.js';
 const LIMIT = 50;
 const CHOICES = 36; // of more classes only the likeliest stand as buttons
 const SKIP = 's'; // unless a class is called so
+const LONG = 16; // characters: such labels get wider buttons
 const WAITING = 8; // small pictures of those that come next
 
 export function keysFor(classes) {
@@ -44,7 +45,7 @@ export class Labelling {
     this.give.append(el('div', { class: 'row' }, ...intake(this.give, () => !this.node.hidden, (files) => this.take(files))));
     this.node = el('section', { class: 'place' },
       el('header', {}, el('h1', {}, 'Labelling queue'),
-        el('p', {}, 'Predictions that were remembered (', el('code', {}, 'POST /predict?remember=1'), '), the most uncertain first. One key labels each.')),
+        el('p', {}, 'Predictions that were remembered (', el('code', {}, 'POST /predict?remember=1'), '), the most uncertain first. Press the key of the right class, or click it.')),
       this.said, this.now, this.rest, this.give);
   }
 
@@ -92,9 +93,17 @@ export class Labelling {
     this.now.replaceChildren(
       el('div', { class: 'asked-row' }, picture(`/predictions/${first.id}/image`, `Which class is this? Predicted: ${first.label}`),
         el('div', { class: 'stack' },
-          el('p', { class: 'question' }, 'Predicted: ', el('strong', {}, first.label), `, ${percent(first.confidence)}, `, el('span', { class: 'soft' }, `at ${when(first.created)}`)),
-          el('ol', { class: 'choices', 'aria-label': 'Classes' }, choices), other,
-          el('div', { class: 'row' }, button(this.keys.has(SKIP) ? 'Skip' : `Skip (${SKIP})`, () => this.skip(), { class: 'quiet' }), button('Delete', () => this.drop(), { class: 'quiet' })))));
+          el('p', { class: 'question' }, 'Predicted: ', el('strong', {}, first.label), `, ${percent(first.confidence)}, `, el('span', { class: 'soft' }, when(first.created))),
+          el('ol', { class: `choices${shown.some((label) => label.length > LONG) ? ' long' : ''}`, 'aria-label': 'Classes' }, choices), other,
+          el('div', { class: 'row' }, button(this.keys.has(SKIP) ? 'Skip' : `Skip (${SKIP})`, () => this.skip(), { class: 'quiet' }), button('Delete', () => this.confirm(), { class: 'quiet' })))));
+  }
+
+  // In the place of what was pressed: a deleted prediction does not come back.
+  confirm() {
+    const row = this.now.querySelector('.stack > .row:last-child');
+    const yes = button('Delete permanently', () => this.drop(), { class: 'danger' });
+    row.replaceChildren(yes, button('Cancel', () => this.paintFirst(this.queue[0]), { class: 'quiet' }));
+    yes.focus();
   }
 
   key(event) {

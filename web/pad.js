@@ -2,8 +2,8 @@
 //
 //   arrows move the pen (with Shift further), Space lowers and lifts it, Backspace undoes the last line, Delete clears
 
-import { Ink, trace } from './ink.js';
-import { el } from './dom.js';
+import { Ink, PENS, trace } from './ink.js';
+import { button, el } from './dom.js';
 
 export class Pad {
   constructor(changed) {
@@ -18,14 +18,31 @@ export class Pad {
     this.keys = el('p', { id: 'pad-keys', class: 'unseen' },
       'Arrow keys move the pen, Space lowers and lifts it, Backspace undoes the last line, Delete clears.');
     this.node.append(this.keys);
+    this.colour = null; // of the pen, where there are several
+    this.palette = el('div', { class: 'palette', role: 'group', 'aria-label': 'Colour of the pen', hidden: true },
+      Object.entries(PENS).map(([name, colour]) => this.pen(name, colour)));
     this.cursor = null; // of the keys: {x, y, down}
     this.listen();
     new ResizeObserver(() => this.fit()).observe(this.canvas);
   }
 
-  // A new geometry; what was there is gone.
-  setSize(width, height) {
+  pen(name, colour) {
+    const node = button('', () => this.choose(colour), { 'aria-label': name, data: { colour } });
+    node.style.background = colour;
+    return node;
+  }
+
+  choose(colour) {
+    this.colour = colour;
+    for (const node of this.palette.children) node.setAttribute('aria-pressed', node.dataset.colour === colour);
+  }
+
+  // A new geometry; what was there is gone. In colour one draws on white paper, whatever the theme is.
+  setSize(width, height, inColour) {
     if (this.ink?.width === width && this.ink?.height === height) return;
+    this.palette.hidden = !inColour;
+    this.canvas.classList.toggle('paper', inColour);
+    if (inColour) this.choose(PENS.black);
     this.canvas.style.aspectRatio = `${width} / ${height}`;
     this.ink = new Ink(width, height);
     this.picture = null;
@@ -76,7 +93,7 @@ export class Pad {
       drawing = event.pointerId;
       this.picture = null;
       this.cursor = null;
-      this.ink.begin(...this.place(event));
+      this.ink.begin(...this.place(event), this.colour);
       this.done();
     });
     this.canvas.addEventListener('pointermove', (event) => {
@@ -109,7 +126,7 @@ export class Pad {
       c.down = !c.down;
       if (c.down) {
         this.picture = null;
-        this.ink.begin(c.x, c.y);
+        this.ink.begin(c.x, c.y, this.colour);
       }
     } else {
       c.x = Math.min(this.ink.width, Math.max(0, c.x + move[0]));

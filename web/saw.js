@@ -55,13 +55,14 @@ export class Saw {
     this.saliency = plain(1, 1, 'Where the input changes the prediction most');
     this.chips = el('ol', { class: 'kernels' });
     this.figures = {
+      input: this.figure(this.input, 'Input', ''),
       winners: this.figure(this.winners, 'Winning kernels', 'each position in the colour of its strongest kernel'),
       saliency: this.figure(this.saliency, 'Saliency', 'pixels that would change the prediction most'),
     };
     this.kernelBox = el('div', { class: 'kernel-box' }, el('h3', {}, 'Kernels'),
-      el('p', { class: 'small soft' }, 'with the share of positions that each wins; point at one to see only these'), this.chips);
+      el('p', { class: 'small soft' }, 'and the share of positions that each wins; point at one to see where'), this.chips);
     this.node = el('section', { class: 'card saw', hidden: true }, el('h2', {}, 'What the network saw'),
-      el('div', { class: 'saw-row' }, this.figure(this.input, 'Input', 'centred and scaled, as every sample is'),
+      el('div', { class: 'saw-row' }, this.figures.input,
         this.figures.winners, this.figures.saliency, this.kernelBox));
     this.only = null;
     this.explain = null;
@@ -81,6 +82,7 @@ export class Saw {
     if (!explain) return;
     const picture = await decode(explain.input);
     this.explain = explain;
+    this.figures.input.caption.textContent = `the ${picture.width} × ${picture.height} pixels that the network gets`;
     this.input.width = picture.width;
     this.input.height = picture.height;
     this.input.getContext('2d').drawImage(picture, 0, 0);

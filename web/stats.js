@@ -8,6 +8,7 @@ import { openClass } from './classes.js';
 import { confusionView } from './confusion.js';
 
 const POINTS = 60;
+const ROWS = 14; // of the classes' table, until all are asked for
 const WAIT_MS = 800; // news are looked at so often at most
 
 function meter(value, words) {
@@ -21,6 +22,11 @@ function table(titles, numbers, rows) {
     el('thead', {}, el('tr', {}, titles.map((t) => el('th', { scope: 'col', class: numbers.includes(t) ? 'n' : null }, t)))),
     el('tbody', {}, rows));
 }
+
+const share = (part, all) => (all === 0 ? null : part / all);
+const VALUES = { // of a class, by the heading of their column
+  Class: (c) => c.label, Samples: (c) => c.seen, Recall: (c) => share(c.correct, c.seen), Precision: (c) => share(c.correct, c.predicted),
+};
 
 function figure(title, value, note) {
   return el('div', { class: 'card figure' }, el('p', { class: 'small soft' }, title), el('p', { class: 'number' }, value), el('p', { class: 'small soft' }, note));
@@ -39,11 +45,14 @@ export class Stats {
     this.confidence = el('section', { class: 'card' });
     this.confusion = el('section', { class: 'card' });
     this.classes = el('section', { class: 'card' });
-    this.body = el('div', { class: 'stack' }, this.figures, this.warnings, this.charts, el('div', { class: 'tables' }, this.confusion, this.classes, this.confidence));
+    this.order = { by: null, down: false };
+    this.all = false;
+    this.search = el('input', { type: 'search', placeholder: 'Find a class', 'aria-label': 'Find a class in the table', on: { input: () => this.again(() => {}) } });
+    this.body = el('div', { class: 'stack' }, this.figures, this.warnings, this.charts, el('div', { class: 'tables' }, el('div', { class: 'stack' }, this.confusion, this.confidence), this.classes));
     this.nothing = el('p', { class: 'hint', hidden: true }, 'There are no samples yet. Teach one in Try.');
     this.node = el('section', { class: 'place' },
       el('header', {}, el('h1', {}, 'Statistics'),
-        el('p', {}, 'Prequential (test-then-train) evaluation: each sample is predicted before the model learns from it.')),
+        el('p', {}, 'Each sample is predicted before the model learns from it, so training is also the test (prequential evaluation).')),
       this.nothing, this.body);
     this.timer = null;
     on('model', () => this.soon());
@@ -114,13 +123,37 @@ export class Stats {
   }
 
   paintClasses() {
-    const { classes } = this.stats;
+    const all = this.stats.classes;
     const name = (c) => button(c.label, () => openClass(c.label, c.seen), { class: 'link', 'aria-label': `${c.label}: merge or delete` });
-    const share = (part, all) => (all === 0 ? null : part / all);
-    this.classes.replaceChildren(el('h2', {}, 'Classes'), el('p', { class: 'hint' }, 'Click a class to merge or delete it.'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Classes' },
-      table(['Class', 'Samples', 'Recall', 'Precision'], ['Samples'], classes.map((c) => el('tr', {}, el('th', { scope: 'row' }, name(c)), el('td', { class: 'n' }, count(c.seen)),
-        meter(share(c.correct, c.seen), `${count(c.correct)} of ${count(c.seen)} samples of ${c.label} were predicted right`),
-        meter(share(c.correct, c.predicted), `${count(c.correct)} of ${count(c.predicted)} predictions of ${c.label} were right`))))));
+    const wanted = this.search.value.trim().toLowerCase();
+    const found = all.filter((c) => c.label.toLowerCase().includes(wanted));
+    const { by, down } = this.order;
+    const value = VALUES[by];
+    if (by !== null) found.sort((a, b) => (down ? -1 : 1) * (by === 'Class' ? value(a).localeCompare(value(b), 'en', { numeric: true }) : (value(a) ?? -1) - (value(b) ?? -1)));
+    const shown = this.all ? found : found.slice(0, ROWS);
+    const sorter = (title) => el('th', { scope: 'col', class: title === 'Samples' ? 'n' : null, 'aria-sort': by !== title ? 'none' : down ? 'descending' : 'ascending' },
+      button(`${title}${by !== title ? '' : down ? ' ↓' : ' ↑'}`, () => this.sort(title), { class: 'sort', 'aria-label': `Sort by ${title.toLowerCase()}` }));
+    this.search.hidden = all.length <= ROWS;
+    this.classes.replaceChildren(el('h2', {}, 'Classes'), el('p', { class: 'hint' }, 'Click a class to merge or delete it.'), this.search,
+      el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Classes' }, el('table', { class: 'plain classes' },
+        el('thead', {}, el('tr', {}, Object.keys(VALUES).map(sorter))),
+        el('tbody', {}, shown.map((c) => el('tr', {}, el('th', { scope: 'row' }, name(c)), el('td', { class: 'n' }, count(c.seen)),
+          meter(VALUES.Recall(c), `${count(c.correct)} of ${count(c.seen)} samples of ${c.label} were predicted right`),
+          meter(VALUES.Precision(c), `${count(c.correct)} of ${count(c.predicted)} predictions of ${c.label} were right`)))))),
+      ...[found.length > shown.length && button(`Show all ${count(found.length)}`, () => this.again(() => (this.all = true)), { class: 'link' })].filter(Boolean));
+  }
+
+  again(change) {
+    change();
+    repaint(this.classes, () => this.paintClasses());
+  }
+
+  // Lowest first, then highest, then as the model has them: low recall is what one looks for.
+  sort(title) {
+    this.again(() => {
+      const { by, down } = this.order;
+      this.order = by !== title ? { by: title, down: false } : down ? { by: null, down: false } : { by: title, down: true };
+    });
   }
 
   paintConfidence() {
@@ -128,7 +161,7 @@ export class Stats {
     const { sure } = calibration;
     this.confidence.replaceChildren(el('h2', {}, 'Confidence'),
       el('p', { class: 'hint' }, `How often predictions were right, by confidence: of ${plural(calibration.outcomes, 'recent sample')}. The two differ by ${percent(calibration.expected_calibration_error)} on average.`),
-      el('p', {}, sure.confidence === null ? `At no confidence ${percent(sure.right)} were right yet.`
+      el('p', { class: 'sure' }, sure.confidence === null ? `No confidence is high enough yet for ${percent(sure.right)} to be right.`
         : `At ${percent(sure.confidence)} or more, ${percent(sure.right)} were right: ${percent(sure.share)} of the samples.`),
       el('div', { class: 'scroll narrow', tabindex: 0, role: 'region', 'aria-label': 'Confidence' },
         table(['Confidence', 'Samples', 'Right'], ['Samples'], calibration.reliability.filter((b) => b.outcomes > 0).map((b) => el('tr', {},

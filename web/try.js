@@ -8,7 +8,7 @@ import { FLAT, Lessons } from './lesson.js';
 import { Pad } from './pad.js';
 import { Saw } from './saw.js';
 import { intake, isLight, readPicture } from './intake.js';
-import { pixels, trace } from './ink.js';
+import { PAPER, pixels, trace } from './ink.js';
 
 const PAUSE_MS = 30; // between two predictions while one draws
 const REHEARSED = 8; // against forgetting, and so that a new class is learned from few drawings
@@ -30,7 +30,7 @@ export class Try {
     this.lessons = new Lessons();
     this.picture = null; // {bitmap, blob} on the sheet
     this.version = 0; // of what is on the sheet
-    this.asking = false;
+    this.asking = this.failed = false;
     this.answer = this.before = null;
     this.build();
     this.modelChanged();
@@ -42,6 +42,7 @@ export class Try {
 
   build() {
     this.fit = el('input', { type: 'checkbox', checked: true, on: { change: () => this.changed() } });
+    this.fitting = el('label', { class: 'check' }, this.fit, 'Centre and scale what is drawn, as in MNIST');
     this.rehearse = el('input', { type: 'checkbox', on: { change: () => this.setRehearsal() } });
     this.undo = button('Undo', () => this.pad.undo());
     this.clear = button('Clear', () => this.pad.clear());
@@ -59,9 +60,9 @@ export class Try {
         el('p', {}, 'Draw something. If the prediction is wrong, click the right class: the model learns at once.')),
       this.paper,
       el('div', { class: 'desk' },
-        el('div', { class: 'sheet' }, this.pad.node,
+        el('div', { class: 'sheet' }, this.pad.node, this.pad.palette,
           el('div', { class: 'row tools' }, this.clear, this.undo, ...tools),
-          el('div', { class: 'checks' }, el('label', { class: 'check' }, this.fit, 'Centre and scale, as in MNIST'),
+          el('div', { class: 'checks' }, this.fitting,
             el('label', { class: 'check' }, this.rehearse, `Rehearse ${REHEARSED} past samples with each lesson`))),
         el('div', { class: 'answers card' }, this.verdict, this.advice, this.bars.node,
           el('div', { class: 'newclass' }, el('label', { for: 'new-class', class: 'small soft' }, 'Another class?'),
@@ -70,7 +71,9 @@ export class Try {
   }
 
   modelChanged() {
-    this.pad.setSize(state.model.width, state.model.height);
+    const inColour = state.model.channels > 1;
+    this.pad.setSize(state.model.width, state.model.height, inColour);
+    this.fitting.hidden = inColour; // what it learns from pictures is not centred either
     this.bars.setClasses(labels());
     this.rehearse.checked = state.model.settings.rehearsal > 0;
     this.enable();
@@ -131,10 +134,10 @@ export class Try {
   }
 
   body() {
-    return this.picture ? this.picture.blob : pixels(this.pad.ink, state.model.channels, this.fit.checked);
+    return this.picture ? this.picture.blob : pixels(this.pad.ink, state.model.channels, this.fit.checked && state.model.channels === 1);
   }
 
-  // Light on dark, like all small pictures here, whatever the theme is.
+  // Light on dark or in colour, as the model sees it, whatever the theme is.
   thumbnail() {
     const { ink, picture } = this.pad;
     const thumb = el('canvas', { class: 'thumb', width: THUMB, height: THUMB, role: 'img', 'aria-label': 'what was taught' });
@@ -144,6 +147,10 @@ export class Try {
     context.translate((THUMB - s * width) / 2, (THUMB - s * height) / 2);
     context.scale(s, s);
     context.strokeStyle = '#fff';
+    if (state.model.channels > 1) {
+      context.fillStyle = PAPER;
+      context.fillRect(0, 0, width, height);
+    }
     if (picture) context.drawImage(picture, 0, 0);
     else trace(context, ink, { scale: 1, x: 0, y: 0 });
     return thumb;
@@ -176,9 +183,11 @@ export class Try {
       seen = this.version;
       try {
         this.answer = this.pad.empty ? null : await this.predict(this.body());
+        this.failed = false;
         this.show();
       } catch (problem) {
         this.answer = null;
+        this.failed = true;
         this.show();
         if (problem.status !== 0) tell('problem', problem);
       }
@@ -211,6 +220,7 @@ export class Try {
     else this.verdict.replaceChildren(el('strong', {}, '?'));
     this.advice.textContent = answer?.flat ? FLAT : answer
       ? `${isUnknown(answer) ? 'This is not like anything that was taught: the prediction is the nearest class. ' : ''}Click the right class to teach it.`
+      : !this.pad.empty ? this.failed ? 'There is no prediction: convd did not answer.' : 'Waiting for the prediction…'
       : `The model knows ${plural(labels().length, 'class', 'classes')}. Draw something, or choose a picture.`;
     this.saw.show(answer?.explain ?? null).catch((problem) => tell('problem', problem));
   }

@@ -143,6 +143,9 @@ def test_the_least_sure_prediction_is_labelled_with_one_key(page: Page, digits):
     assert labelled["labelled"] == "4" and page.daemon.get("/stats").ok()["samples"] == 4001
     page.says(".question", f"Predicted: {waiting[1]['label']}")
     page.press("Delete")
+    page.press("Cancel")
+    page.press("Delete")
+    page.press("Delete permanently")
     page.says(".place:not([hidden]) > .hint", "4 predictions")
     page.daemon.get(f"/predictions/{waiting[1]['id']}").problem(404)
     page.keys("s")
@@ -256,6 +259,7 @@ def test_a_sample_is_relabelled_and_another_forgotten(page: Page):
     page.run("document.querySelectorAll('.place:not([hidden]) .tile')[1].click()")
     page.says("dialog", f"Sample {newest[1]['id']}")
     page.press("Forget")
+    page.press("Forget permanently")
     until(lambda: not page.all("dialog"), "it is done")
     page.daemon.get(f"/samples/{newest[1]['id']}").problem(410)
     page.says("#status", "3,999")
