@@ -31,8 +31,7 @@ endif
 EXACT     := -fno-fast-math -ffp-contract=off -fno-math-errno
 # The linker, asked for fast math, adds an object that has subnormal numbers flushed to zero.
 EXACT_LINK := -O2 -fno-fast-math -fno-unsafe-math-optimizations
-# Where a long has 32 bits; elsewhere it would only rename open() to open64(), which the tests' disks replace, both.
-TIME_64    = $(if $(filter arm% i%86-%,$(shell $(CC) -dumpmachine 2>/dev/null)),-D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64)
+TIME_64   := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(TIME_64) -I. $(WARN) $(WERROR) $(OPT_$(VARIANT)) $(HARDEN) -fPIE -pthread $(CPPFLAGS) $(CFLAGS) $(EXACT)
 LDFLAGS   ?=
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% -fno-sanitize%,$(OPT_$(VARIANT))) $(LDFLAGS) $(EXACT_LINK)
