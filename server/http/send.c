@@ -15,12 +15,13 @@
 /* Relative to the request's path, so that it holds under any prefix that a proxy has taken away. */
 static bool add_location(struct MHD_Response *mhd, const char *path, const char *location)
 {
-    char relative[sizeof(((struct response *)NULL)->location) + 3 * 8] = "";
-    size_t n = 0;
-    for (const char *slash = strchr(path + 1, '/'); slash != NULL && n < 3 * 8; slash = strchr(slash + 1, '/'), n += 3)
-        memcpy(relative + n, "../", 4);
-    memcpy(relative + n, location + 1, strlen(location));
-    return MHD_add_response_header(mhd, "Location", relative) == MHD_YES;
+    struct text relative = {0};
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
+        text_add_string(&relative, "../");
+    text_add(&relative, location + 1, strlen(location)); /* with its zero */
+    const bool ok = !relative.failed && MHD_add_response_header(mhd, "Location", relative.bytes) == MHD_YES;
+    text_free(&relative);
+    return ok;
 }
 
 static bool add(struct MHD_Response *mhd, const char *name, const char *value)

@@ -3,7 +3,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from driver import DB, DIGITS, drop_in, main, main_pid, request, show, systemctl
+from driver import DB, DIGITS, drop_in, first_request, main, main_pid, request, show, systemctl
 
 SCENARIOS = []
 SOCKET = "convd@digits.socket"
@@ -46,9 +46,9 @@ def after_the_installation_the_socket_listens_and_is_enabled_and_no_daemon_runs(
 
 @scenario
 def the_first_request_starts_the_installed_daemon():
-    assert request("/predict", bytes(784))["revision"] == 1
+    first_request()
     assert os.readlink(f"/proc/{main_pid(DIGITS)}/exe") == "/usr/bin/convd"
-    assert request("/train?label=3", bytes(783) + b"\1")["revision"] == 2
+    assert request("/train?label=3", bytes(783) + b"\1")["revision"] == 3
 
 
 @scenario
@@ -103,7 +103,7 @@ def a_removal_stops_everything_and_keeps_models_and_settings():
 def an_installation_after_a_removal_has_the_model_again():
     install()
     assert show(SOCKET, "ActiveState") == "active"
-    assert request("/model")["revision"] == 2
+    assert request("/model")["revision"] == 3
 
 
 @scenario
