@@ -95,7 +95,7 @@ def test_the_log_has_neither_labels_nor_lines_of_a_clients_making(daemons):
     daemon.post("/train?label=secret", bytes(63) + b"\1", headers={"X-Request-Id": "one"})
     daemon.get("/x%0aconvd:%20request%20forged:%20GET%20/%1b[2J", headers={"X-Request-Id": "two"})
     assert seen(daemon, "one")[3] == "/train"
-    daemon.logged("convd: request two: GET /x convd: request forged: GET / [2J: 404")
+    daemon.logged("convd: request two: GET /x?convd: request forged: GET /?[2J: 404")
     text = daemon.err.read_text()
     assert "secret" not in text and "\x1b" not in text and not [m for m in requests(daemon) if m[1] == "forged"]
 
