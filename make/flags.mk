@@ -13,6 +13,8 @@ OPT_tsan  := -O1 -g -fsanitize=thread
 OPT_clang := -O2 -g
 OPT_debug := -O0 -g3
 OPT_aarch64 := -O2 -g
+OPT_armhf := -O2 -g
+OPT_riscv64 := -O2 -g
 ifneq ($(filter clang asan fuzz,$(VARIANT)),)
 CC        := clang
 endif
@@ -36,15 +38,18 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(TIME_64) -I. $(WARN) $(WERROR) $(OPT_$(VAR
 LDFLAGS   ?=
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% -fno-sanitize%,$(OPT_$(VARIANT))) $(LDFLAGS) $(EXACT_LINK)
 PKG       := pkg-config
-# Cross-built for arm64, with libraries that scripts/deps-aarch64 unpacks; the tests run under qemu.
-ifeq ($(VARIANT),aarch64)
-SYSROOT   := build/sysroot-aarch64
-CC        := aarch64-linux-gnu-gcc
-AR        := aarch64-linux-gnu-ar
-PKG       := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/aarch64-linux-gnu/pkgconfig \
+# Cross-built for another processor, with libraries that scripts/deps-cross unpacks; core's tests run under qemu.
+TRIPLET_aarch64 := aarch64-linux-gnu
+TRIPLET_armhf   := arm-linux-gnueabihf
+TRIPLET_riscv64 := riscv64-linux-gnu
+TRIPLET   := $(TRIPLET_$(VARIANT))
+ifneq ($(TRIPLET),)
+SYSROOT   := build/sysroot-$(VARIANT)
+CC        := $(TRIPLET)-gcc --sysroot=$(SYSROOT)
+AR        := $(TRIPLET)-ar
+PKG       := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(TRIPLET)/pkgconfig \
              PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config
-ALL_CFLAGS += -isystem $(SYSROOT)/usr/include
-RUN       := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/$(SYSROOT)/usr/lib/aarch64-linux-gnu
+RUN       := qemu-$(firstword $(subst -, ,$(TRIPLET))) -L $(SYSROOT)
 endif
 # WebP is read where libwebp is there.
 WEBP      := $(shell $(PKG) --exists libwebp 2>/dev/null && echo libwebp)

@@ -68,7 +68,11 @@ page-pictures: check-web ## the documents' pictures of the page, anew
 check-web: all ## the page in Chromium; leaves pictures in build/test/web
 	$(call e2e,$(VARIANT),tests/web)
 
-.PHONY: aarch64
+.PHONY: aarch64 armhf riscv64
 aarch64: ## run core's tests on arm64, cross-built, under qemu
-	scripts/deps-aarch64 build/sysroot-aarch64
-	$(MAKE) VARIANT=aarch64 check-core
+armhf: ## the same on 32-bit ARM
+riscv64: ## the same on 64-bit RISC-V
+aarch64 armhf riscv64:
+	scripts/deps $@
+	scripts/deps-cross $@ build/sysroot-$@
+	$(MAKE) VARIANT=$@ check-core

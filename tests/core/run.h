@@ -1,7 +1,7 @@
 /* run.h - what every test program of core/ ends with, and how thorough it may be.
  *
- * COARSE is 1 in every build but gcc's release one, which sweeps finely for all of them: the others are many times slower (under
- * a sanitizer, or on aarch64, whose tests mostly run emulated), or tell of another compiler what a few steps tell already.
+ * COARSE is 1 in every build but gcc's for x86-64, which sweeps finely for all of them: the others are many times slower (under
+ * a sanitizer, or on other processors, whose tests mostly run emulated), or tell of another compiler what a few steps tell already.
  * Their sweeps take only every so manieth. CONVD_TEST_EXHAUSTIVE=1 in the environment makes every sweep whole on every build. */
 #ifndef CONVD_TESTS_RUN_H
 #define CONVD_TESTS_RUN_H
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__aarch64__) || defined(__clang__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__x86_64__) || defined(__clang__)
 #define COARSE 1
 #else
 #define COARSE 0

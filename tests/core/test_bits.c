@@ -11,7 +11,7 @@
 #include "tests/core/models.h"
 #include "tests/core/run.h"
 
-/* Of model_digits() after 300 steps from seed 300. The same on x86-64 and on arm64 (make aarch64). It changes only with
+/* Of model_digits() after 300 steps from seed 300. The same on x86-64 and on others (make aarch64 armhf riscv64). It changes only with
  * ARITHMETIC_VERSION, or with the form of the state (core/learner/codec.c). */
 #define DIGEST_OF_300 "241e79d82c776a8975978780118bfd85a11fc4626b4b41e03b1b94f24eaebf71"
 
