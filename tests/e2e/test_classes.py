@@ -193,7 +193,7 @@ def test_both_forms_name_one_class_on_the_command_line(daemons, seven, tmp_path)
 
 @pytest.fixture
 def empty(daemons):
-    convd("init", "--db", daemons.directory / "empty.db", "--no-classes")
+    convd("init", "--db", daemons.directory / "empty.db", "--no-classes", "--rehearsal-idle", "0")
     return daemons.start(daemons.directory / "empty.db")
 
 
