@@ -107,7 +107,7 @@ int picture_turn(struct picture *picture, unsigned orientation, struct err *err)
         return 0;
     const uint32_t w = orientation >= 5 ? picture->height : picture->width;
     const uint32_t h = orientation >= 5 ? picture->width : picture->height;
-    const struct turn turn = turn_of(orientation, picture->width, picture->height);
+    const struct turn turn = turn_of(orientation, (ptrdiff_t)picture->width, (ptrdiff_t)picture->height);
     uint8_t *upright = malloc((size_t)w * h * 4);
     if (upright == NULL)
         return err_memory(err, "turning a picture of %u x %u pixels", w, h);

@@ -92,7 +92,7 @@ void route_history(const struct call *call)
     model_release(call->routes->model, revision);
     if (known)
         return;
-    struct history *h = calloc(1, sizeof *h + points * sizeof h->windows[0]);
+    struct history *h = calloc(1, sizeof *h + (size_t)points * sizeof h->windows[0]);
     if (h == NULL) {
         call_no_memory(call, "the history");
         return;

@@ -70,7 +70,7 @@ static int take_order(enum prediction_cache_order *order, const struct request *
     return strcmp(word, "newest") == 0 ? 0 : err_set(err, ERR_VALUE, "?order must be uncertain or newest");
 }
 
-static void list_predictions(const struct call *call, enum prediction_cache_order order, uint64_t limit)
+static void list_predictions(const struct call *call, enum prediction_cache_order order, size_t limit)
 {
     struct revision *revision = model_acquire(call->routes->model);
     struct cached_prediction *list = calloc(limit, sizeof *list);
@@ -111,7 +111,7 @@ void route_predictions_get(const struct call *call)
     }
     const bool light = limit <= LIST_LIGHT && prediction_cache_count(call->routes->prediction_cache) <= SORT_LIGHT;
     if (light || !call_offload(call, route_predictions_get, OFFLOAD_SHORT))
-        list_predictions(call, order, limit);
+        list_predictions(call, order, (size_t)limit);
 }
 
 /* ---- one ---- */

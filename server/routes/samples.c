@@ -178,13 +178,13 @@ void route_samples_get(const struct call *call)
         response_problem(call->response, &err);
         return;
     }
-    struct page *page = calloc(1, sizeof *page + limit * sizeof page->rows[0]);
+    struct page *page = calloc(1, sizeof *page + (size_t)limit * sizeof page->rows[0]);
     if (page == NULL) {
         call_no_memory(call, "a page of samples");
         return;
     }
     *page = asked;
-    page->limit = limit;
+    page->limit = (size_t)limit;
     page->until_ms = now_ms() + LOOK_MS;
     call_read(call, page, page_free, page_read, page_done);
 }

@@ -52,11 +52,11 @@ static int list(struct json **root, const struct offline *model, const struct sa
     int status = find_class(&search.label, model->learner, order->label, err);
     if (status == 0)
         status = find_class(&search.predicted, model->learner, order->predicted, err);
-    struct store_sample_row *rows = status == 0 ? calloc(order->limit, sizeof *rows) : NULL;
+    struct store_sample_row *rows = status == 0 ? calloc((size_t)order->limit, sizeof *rows) : NULL;
     if (status == 0 && rows == NULL)
         status = err_memory(err, "%llu samples", (unsigned long long)order->limit);
     if (status == 0)
-        status = store_search(model->store, &search, rows, order->limit, UINT64_MAX, &n, err);
+        status = store_search(model->store, &search, rows, (size_t)order->limit, UINT64_MAX, &n, err);
     if (status == 0) {
         struct json_writer json = json_write_begin(&text);
         sample_rows_write(&json, rows, n, search.before, model->learner);

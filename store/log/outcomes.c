@@ -14,7 +14,7 @@
 int outcomes_reserve(struct store *store, uint64_t n, struct err *err)
 {
     struct outcomes *o = &store->outcomes;
-    const size_t wanted = o->n + o->n_due + n;
+    const size_t wanted = (size_t)(o->n + o->n_due + n);
     if (wanted > o->room) {
         const size_t room = wanted > 2 * o->room ? wanted : 2 * o->room;
         struct outcome_due *more = realloc(o->rows, room * sizeof *more);
