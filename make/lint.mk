@@ -24,10 +24,11 @@ tidy: ## clang-tidy by .clang-tidy
 	$(CLANG_TIDY) --quiet core/err.c -- $(ANALYZED) $(REACH)
 
 # uninitvar: cppcheck 2.10 takes the address of a variable for a read of it; clang-tidy's analyzer looks for the same.
+# normalCheckLevelMaxBranches: 2.17 tells at which functions it does not look whole.
 .PHONY: cppcheck
 cppcheck: ## cppcheck over core, store and server
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
-	    --suppress=missingIncludeSystem --suppress=uninitvar -I. -DARITH_SYMBOL=arith_portable core store server
+	    --suppress=missingIncludeSystem --suppress=uninitvar --suppress=normalCheckLevelMaxBranches -I. -DARITH_SYMBOL=arith_portable core store server
 
 .PHONY: shellcheck
 shellcheck: ## shellcheck over the scripts

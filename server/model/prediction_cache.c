@@ -183,7 +183,7 @@ int64_t prediction_cache_add(struct prediction_cache *cache, const struct learne
     }
     (void)pthread_mutex_unlock(&cache->lock);
     if (room)
-        return id;
+        return id; /* cppcheck-suppress memleak ; the cache has it */
     free(entry);
     return err_memory(err, "another prediction");
 }

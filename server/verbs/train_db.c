@@ -107,7 +107,9 @@ static int send_batch(struct target *t, const struct cli_batch *batch, struct er
 {
     const uint32_t n = (batch->n + t->images - 1) / t->images;
     struct command *commands = calloc(n, sizeof *commands);
-    int status = commands != NULL ? list_labels(t, err) : err_memory(err, "%u events", n);
+    if (commands == NULL)
+        return err_memory(err, "%u events", n);
+    int status = list_labels(t, err);
     for (uint32_t i = 0; status == 0 && i < n; i++) {
         const uint32_t at = i * t->images, left = batch->n - at;
         commands[i] = (struct command){.kind = COMMAND_TRAIN,
