@@ -104,10 +104,10 @@ deps: ## install the Debian packages that are missing, for building and testing
 	scripts/deps build test
 
 .PHONY: run
-run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LISTEN, CONVD_DB)
+run: ## build, train on examples/ and serve digits on 127.0.0.1:8080 (CONVD_LISTEN, CONVD_DB); MODEL=camera: an empty model
 	@scripts/deps build
 	@$(MAKE) --no-print-directory all
-	@CONVD=$(BUILD)/convd scripts/run
+	@CONVD=$(BUILD)/convd MODEL=$(or $(MODEL),digits) scripts/run
 
 .PHONY: clean
 clean: ## remove build/

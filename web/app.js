@@ -6,6 +6,7 @@ import { button, count, el, percent } from './dom.js';
 import { can, learnContract, learned, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
 import { History } from './history.js';
+import { Look } from './look.js';
 import { Labelling } from './labelling.js';
 import { Samples } from './samples.js';
 import { Stats } from './stats.js';
@@ -14,11 +15,13 @@ import { Try } from './try.js';
 const main = document.getElementById('main');
 const notices = document.getElementById('notices');
 const places = new Map();
+const tryLink = document.querySelector('.places a');
 
 // ---- parts ----
 
 function add(name, Place, there) {
-  document.querySelector(`.places a[href="#${name}"]`).hidden = !there;
+  const link = document.querySelector(`.places a[href="#${name}"]`);
+  if (link) link.hidden = !there;
   if (!there) return;
   const place = new Place();
   place.node.hidden = true;
@@ -26,13 +29,29 @@ function add(name, Place, there) {
   places.set(name, place);
 }
 
+// A model in colour is taught by pictures rather than by pen.
+const home = () => (state.model.channels > 1 ? 'look' : 'try');
+
+// From the pen to the camera and back.
+function addWays() {
+  const ways = [['try', 'Draw'], ['look', 'Camera and pictures']];
+  if (home() === 'look') ways.reverse();
+  for (const [name] of ways) {
+    places.get(name).node.querySelector('header').append(el('nav', { class: 'ways', 'aria-label': 'How to show something' },
+      ways.map(([other, text]) => el('a', { href: `#${other}`, 'aria-current': other === name && 'page' }, text))));
+  }
+}
+
 function show() {
   const [wanted, query = ''] = location.hash.slice(1).split('?');
-  const name = places.has(wanted) ? wanted : 'try';
+  const name = places.has(wanted) ? wanted : home();
   const place = places.get(name);
-  for (const [other, { node }] of places) node.hidden = other !== name;
+  for (const [other, { node, left }] of places) {
+    if (other !== name && !node.hidden) left?.call(places.get(other));
+    node.hidden = other !== name;
+  }
   for (const link of document.querySelectorAll('.places a')) {
-    if (link.hash === `#${name}`) link.setAttribute('aria-current', 'page');
+    if (link === tryLink ? name === 'try' || name === 'look' : link.hash === `#${name}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   document.title = `${place.title} · convd`;
@@ -159,6 +178,9 @@ async function start() {
   }
   notices.querySelector('.wrong')?.remove();
   add('try', Try, true);
+  add('look', Look, true);
+  addWays();
+  tryLink.hash = home();
   add('stats', Stats, true);
   add('samples', Samples, can('GET', '/samples'));
   add('labelling', Labelling, can('GET', '/predictions'));

@@ -1,7 +1,7 @@
 // bars.js - what it says: the classes with their probabilities, each a button that teaches that class. Few classes stand in
 // their own order, so that each has its place; of many only the likeliest are shown, and those that one looks for.
 
-import { button, el, percent } from './dom.js';
+import { el, percent } from './dom.js';
 
 const ALL_UP_TO = 14;
 const SHOWN = 10;
@@ -9,9 +9,10 @@ const LONG = 16; // characters: such labels have a line of their own
 const MOVED = 0.005; // less than that is no change to see
 
 export class Bars {
-  constructor(teach) {
-    this.teach = teach;
-    this.list = el('ol', { class: 'bars', 'aria-label': 'Classes: click one to teach it' });
+  // release: a button teaches for as long as it is held, and that ends it
+  constructor(teach, { release = null, verb = 'Teach' } = {}) {
+    Object.assign(this, { teach, release, verb });
+    this.list = el('ol', { class: `bars${release ? ' hold' : ''}`, 'aria-label': `Classes: ${release ? 'hold' : 'click'} one to teach it` });
     this.search = el('input', { type: 'search', placeholder: 'Find a class', 'aria-label': 'Find a class', hidden: true,
       on: { input: () => this.paint() } });
     this.node = el('div', { class: 'bars-box' }, this.search, this.list);
@@ -44,10 +45,35 @@ export class Bars {
     return found.slice(0, SHOWN);
   }
 
+  handlers(label) {
+    if (!this.release) return { click: () => this.teach(label) };
+    const end = () => this.release(label);
+    return {
+      pointerdown: (event) => {
+        if (event.button !== 0) return;
+        event.currentTarget.setPointerCapture(event.pointerId);
+        this.teach(label);
+      },
+      pointerup: end, pointercancel: end, lostpointercapture: end, blur: end,
+      contextmenu: (event) => event.preventDefault(), // of a finger that stays
+      keydown: (event) => {
+        if (event.key !== ' ' && event.key !== 'Enter') return;
+        event.preventDefault();
+        if (!event.repeat) this.teach(label);
+      },
+      keyup: end,
+      click: (event) => { // by something that knows no holding
+        if (event.detail > 0) return;
+        this.teach(label);
+        end();
+      },
+    };
+  }
+
   row(label) {
     if (!this.rows.has(label)) {
       const parts = { fill: el('i'), mark: el('b', { hidden: true }), value: el('span', { class: 'bar-value' }) };
-      const node = button('', () => this.teach(label), { class: 'bar' });
+      const node = el('button', { type: 'button', class: 'bar', on: this.handlers(label) });
       node.append(el('span', { class: 'bar-label', title: label }, label), el('span', { class: 'bar-track' }, parts.fill, parts.mark), parts.value);
       this.rows.set(label, { ...parts, button: node, item: el('li', {}, node) });
     }
@@ -67,7 +93,7 @@ export class Bars {
       row.value.textContent = this.now ? percent(p) : '';
       row.button.classList.toggle('best', label === best);
       row.button.disabled = !this.enabled;
-      row.button.setAttribute('aria-label', this.now ? `Teach ${label}; now ${percent(p)}` : `Teach ${label}`);
+      row.button.setAttribute('aria-label', this.now ? `${this.verb} ${label}; now ${percent(p)}` : `${this.verb} ${label}`);
       return row.item;
     });
     const there = [...this.list.children];

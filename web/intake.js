@@ -7,8 +7,8 @@ import { button, el } from './dom.js';
 
 const SIDE_MAX = 1024;
 
-async function asPng(bitmap) {
-  const s = Math.min(1, SIDE_MAX / Math.max(bitmap.width, bitmap.height));
+async function asPng(bitmap, side) {
+  const s = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
   const canvas = el('canvas', { width: Math.max(1, Math.round(s * bitmap.width)), height: Math.max(1, Math.round(s * bitmap.height)) });
   const context = canvas.getContext('2d');
   context.imageSmoothingQuality = 'high';
@@ -16,16 +16,16 @@ async function asPng(bitmap) {
   return new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
 }
 
-// {bitmap, blob}; throws where it is not a picture.
-export async function readPicture(file) {
+// {bitmap, blob}, the blob no larger than side where it is not sent as it is; throws where it is not a picture.
+export async function readPicture(file, side = SIDE_MAX) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
     throw new Error(`${file.name || 'The file'} is not a picture that this browser can read. Use a PNG or JPEG file.`);
   }
-  const big = Math.max(bitmap.width, bitmap.height) > 2 * SIDE_MAX;
-  return { bitmap, blob: file.type === 'image/png' && !big ? file : await asPng(bitmap) };
+  const big = Math.max(bitmap.width, bitmap.height) > 2 * side;
+  return { bitmap, blob: file.type === 'image/png' && !big ? file : await asPng(bitmap, side) };
 }
 
 // Whether most of the picture's border is light: ink on paper, then, not chalk on a board.
@@ -58,7 +58,7 @@ export function intake(target, active, take) {
       event.target.value = '';
     } },
   });
-  const choose = input({ id: 'picture-file', multiple: true });
+  const choose = input({ class: 'picture-file', multiple: true });
   const shoot = input({ capture: 'environment' });
   target.addEventListener('dragover', (event) => {
     event.preventDefault();

@@ -1,28 +1,14 @@
 // labelling.js - Labelling queue: remembered predictions, the most uncertain first; one key labels each.
-//
-// A class whose name is one character has that key; the others get the free digits and letters in their order.
 
 import { get, post, request, send } from './api.js';
 import { announce, button, el, percent, plural, when } from './dom.js';
 import { labels, on, refresh, tell } from './state.js';
 import { intake, readPicture } from './intake.js';
-import { labelChoice, picture } from './sample.js';
+import { choices, chosen, SKIP } from './choices.js';
+import { picture } from './sample.js';
 
 const LIMIT = 50;
-const CHOICES = 36; // of more classes only the likeliest stand as buttons
-const SKIP = 's'; // unless a class is called so
-const LONG = 16; // characters: such labels get wider buttons
 const WAITING = 8; // small pictures of those that come next
-
-export function keysFor(classes) {
-  const keys = new Map(classes.filter((label) => [...label].length === 1).map((label) => [label, label]));
-  const free = [...'123456789abcdefghijklmnopqrstuvwxyz0'].filter((key) => key !== SKIP && !keys.has(key));
-  for (const label of classes) {
-    if ([...keys.values()].includes(label)) continue;
-    if (free.length > 0) keys.set(free.shift(), label);
-  }
-  return keys;
-}
 
 export class Labelling {
   constructor() {
@@ -78,23 +64,13 @@ export class Labelling {
   }
 
   paintFirst(first) {
-    const many = labels().length > CHOICES;
-    const shown = many ? Object.keys(first.probabilities) : labels();
-    this.keys = keysFor(shown);
-    const keyOf = new Map([...this.keys].map(([key, label]) => [label, key]));
-    const list = labelChoice(first.label, () => {}, { class: 'other-class', 'aria-label': 'Another class' });
-    const other = many && el('div', { class: 'row' }, list, button('Label it', () => this.label(list.value)));
-    const choices = shown.map((label) => {
-      const p = first.probabilities[label];
-      const node = button('', () => this.label(label), { class: `choice${label === first.label ? ' best' : ''}` });
-      node.append(keyOf.has(label) ? el('kbd', {}, keyOf.get(label)) : '', el('span', {}, label), el('span', { class: 'soft small' }, p === undefined ? '' : percent(p)));
-      return el('li', {}, node);
-    });
+    const { nodes, keys } = choices(first, (label) => this.label(label));
+    this.keys = keys;
     this.now.replaceChildren(
       el('div', { class: 'asked-row' }, picture(`/predictions/${first.id}/image`, `Which class is this? Predicted: ${first.label}`),
         el('div', { class: 'stack' },
           el('p', { class: 'question' }, 'Predicted: ', el('strong', {}, first.label), `, ${percent(first.confidence)}, `, el('span', { class: 'soft' }, when(first.created))),
-          el('ol', { class: `choices${shown.some((label) => label.length > LONG) ? ' long' : ''}`, 'aria-label': 'Classes' }, choices), other,
+          nodes,
           el('div', { class: 'row' }, button(this.keys.has(SKIP) ? 'Skip' : `Skip (${SKIP})`, () => this.skip(), { class: 'quiet' }), button('Delete', () => this.confirm(), { class: 'quiet' })))));
   }
 
@@ -107,11 +83,10 @@ export class Labelling {
   }
 
   key(event) {
-    if (this.node.hidden || this.queue.length === 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest('input, select, textarea, dialog')) return;
-    const label = this.keys.get(event.key) ?? this.keys.get(event.key.toLowerCase());
+    if (this.node.hidden || this.queue.length === 0) return;
+    const label = chosen(this.keys, event);
     if (label !== undefined) this.label(label);
-    else if (event.key.toLowerCase() === SKIP) this.skip();
+    else if (chosen(new Map([[SKIP, SKIP]]), event)) this.skip();
   }
 
   skip() {

@@ -3,7 +3,7 @@
 
 import { request, send, train } from './api.js';
 import { announce, button, count, decimal, el, percent } from './dom.js';
-import { can, refresh, tell } from './state.js';
+import { can, on, refresh, tell } from './state.js';
 import { followJob } from './jobs.js';
 
 const SHOWN = 6;
@@ -19,18 +19,48 @@ function told(label, before, after) {
 
 export const FLAT = 'The network sees only one colour in this picture, so there is nothing to learn. Use another picture.';
 
+// ---- the visit: all of its lessons can be undone at once ----
+
+let snapshot = null; // promise of the id of that from before the first lesson
+
+// Before each lesson, wherever on the page.
+export async function guard() {
+  snapshot ??= send('POST', '/snapshots', { note: 'before lessons on the page' }).then(({ id }) => id);
+  await snapshot.catch((problem) => {
+    snapshot = null;
+    throw problem;
+  });
+}
+
+export function undoVisit() {
+  const back = button('Undo all lessons of this visit', async () => {
+    back.disabled = true;
+    try {
+      await send('POST', `/snapshots/${await snapshot}/activate`);
+      snapshot = null;
+      announce('Undone: the model is as it was before your first lesson.');
+      await refresh();
+      tell('undone');
+      tell('taught');
+    } catch (problem) {
+      tell('problem', problem);
+    } finally {
+      back.disabled = false;
+    }
+  }, { class: 'link' });
+  return back;
+}
+
 export class Lessons {
   constructor() {
     this.list = el('ol', { class: 'lessons' });
-    this.back = button('Undo all lessons of this visit', () => this.goBack(), { class: 'link' });
+    this.back = undoVisit();
     this.node = el('section', { class: 'card', hidden: true, 'aria-label': 'Lessons' },
       el('div', { class: 'between' }, el('h2', {}, 'Lessons'), this.back), this.list);
-    this.snapshot = null;
-  }
-
-  async guard() {
-    if (this.snapshot === null)
-      this.snapshot = (await send('POST', '/snapshots', { note: 'before lessons on the page' })).id;
+    on('undone', () => {
+      this.list.replaceChildren();
+      this.node.hidden = true;
+    });
   }
 
   // predict: () => Promise of the answer for that image now; isNew: the class is made first, but what was said is from before that,
@@ -38,7 +68,7 @@ export class Lessons {
   async teach(label, bytes, predict, thumbnail, isNew = false) {
     const before = await predict();
     if (before.flat) throw new Error(FLAT);
-    await this.guard();
+    await guard();
     if (isNew) await send('POST', '/classes', { label });
     const answer = await train(`/train?label=${encodeURIComponent(label)}`, bytes);
     const after = await predict();
@@ -76,23 +106,6 @@ export class Lessons {
       undo.disabled = false;
       undo.textContent = 'Undo';
       tell('problem', problem);
-    }
-  }
-
-  async goBack() {
-    this.back.disabled = true;
-    try {
-      await send('POST', `/snapshots/${this.snapshot}/activate`);
-      this.snapshot = null;
-      this.list.replaceChildren();
-      this.node.hidden = true;
-      announce('Undone: the model is as it was before your first lesson.');
-      await refresh();
-      tell('taught');
-    } catch (problem) {
-      tell('problem', problem);
-    } finally {
-      this.back.disabled = false;
     }
   }
 }

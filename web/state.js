@@ -2,6 +2,7 @@
 // the page wants to hear of changes.
 //
 //   'model'      the model's description was read anew      'event' {type, data}   something happened to the model
+//   'lesson'     something was taught on this page       'undone'               all that was taught on it is undone
 //   'link' text  live, polling or lost                      'back'                 the daemon answers again
 
 import { get } from './api.js';

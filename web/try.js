@@ -7,6 +7,7 @@ import { Bars } from './bars.js';
 import { FLAT, Lessons } from './lesson.js';
 import { Pad } from './pad.js';
 import { Saw } from './saw.js';
+import { asksKnown, isUnknown } from './known.js';
 import { intake, isLight, readPicture } from './intake.js';
 import { PAPER, pixels, trace } from './ink.js';
 
@@ -15,11 +16,7 @@ const REHEARSED = 8; // against forgetting, and so that a new class is learned f
 const EXPLAINED_AT_ONCE = 1 << 14; // numbers of an input: the explanation of a larger one comes when the pen has rested
 const EXPLAINED_AT_ALL = 1 << 20; // the daemon's limit
 const THUMB = 88;
-const UNKNOWN = 0.05; // known below which an image is like nothing that was taught
 const SAY_MS = 700; // a prediction is read out when the pen has rested for so long
-
-// null: nothing can be said
-const isUnknown = ({ known }) => typeof known === 'number' && known < UNKNOWN;
 
 export class Try {
   constructor() {
@@ -159,14 +156,8 @@ export class Try {
   // ---- predictions: one at a time, always of the newest ----
 
   predict(bytes, explain = this.explains(EXPLAINED_AT_ONCE)) {
-    const query = [explain && 'explain=1', this.asksKnown() && 'known=1'].filter(Boolean).join('&');
+    const query = [explain && 'explain=1', asksKnown() && 'known=1'].filter(Boolean).join('&');
     return post(query ? `/predict?${query}` : '/predict', bytes);
-  }
-
-  // Whether the daemon says how near an image is to what was taught, and the input is not so large that this takes long.
-  asksKnown() {
-    const { width, height, channels } = state.model;
-    return can('POST', '/predict', 'known') && width * height * channels <= EXPLAINED_AT_ONCE;
   }
 
   // Whether the daemon explains, and the input is not larger than that.
@@ -245,6 +236,7 @@ export class Try {
     const version = this.version;
     try {
       const { before, after } = await this.lessons.teach(label, bytes, () => this.predict(bytes), this.thumbnail(), isNew);
+      tell('lesson');
       if (version === this.version) {
         this.before = before.probabilities;
         this.answer = after;

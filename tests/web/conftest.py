@@ -22,12 +22,11 @@ from .page import Page
 PICTURES = ROOT / "build" / "test" / "web"
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory):
+def chromium(profile: Path, *flags: str):
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for flag in ("headless=new", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars", "disable-background-networking",
-                 "force-color-profile=srgb", "lang=en-GB", "host-resolver-rules=MAP cam.example 127.0.0.1", "force-device-scale-factor=1", f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+                 "force-color-profile=srgb", "lang=en-GB", "host-resolver-rules=MAP cam.example 127.0.0.1", "force-device-scale-factor=1", f"user-data-dir={profile}", *flags):
         options.add_argument(f"--{flag}")
     if os.geteuid() == 0:  # Chromium's own sandbox refuses to be root's
         options.add_argument("--no-sandbox")
@@ -35,6 +34,12 @@ def driver(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
     PICTURES.mkdir(parents=True, exist_ok=True)
+    return driver
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    driver = chromium(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 

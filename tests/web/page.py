@@ -6,7 +6,6 @@ from pathlib import Path
 
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -125,10 +124,10 @@ class Page:
                 mouse("mouseMoved", *point, 1)
             mouse("mouseReleased", *line[-1], 0)
 
-    def choose(self, path: Path) -> None:
-        """A picture, as the browser's dialogue for files would."""
-        until(lambda: self.run("return document.getElementById('picture-file') !== null"), "the field for files")
-        self.driver.find_element(By.ID, "picture-file").send_keys(str(path))
+    def choose(self, *paths: Path) -> None:
+        """Pictures, as the browser's dialogue for files would."""
+        field = until(lambda: self.run("return document.querySelector('.place:not([hidden]) .picture-file')"), "the field for files")
+        field.send_keys("\n".join(map(str, paths)))
 
     def clear(self) -> None:
         self.press("Clear")

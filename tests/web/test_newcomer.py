@@ -33,11 +33,12 @@ def moved(lines, scale: float, dx: float, dy: float, slant: float):
 
 class Run(Daemon):
     """scripts/run, as `make run` calls it."""
+    model_name = "digits"
 
     def spawn(self) -> None:
         self.starts += 1
         self.out, self.err = self.directory / "run.out", self.directory / "run.err"
-        environment = clean_environment({"CONVD": str(CONVD), "CONVD_DB": str(self.db), "CONVD_LISTEN": "127.0.0.1:0"})
+        environment = clean_environment({"CONVD": str(CONVD), "CONVD_DB": str(self.db), "CONVD_LISTEN": "127.0.0.1:0", "MODEL": self.model_name})
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen([ROOT / "scripts" / "run"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=err)

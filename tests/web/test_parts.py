@@ -92,6 +92,7 @@ def test_a_model_that_has_seen_nothing_says_so(daemons, open_page):
 
 def test_a_model_of_another_shape_in_colour_is_taught_by_hand_too(daemons, open_page):
     page = open_page(daemons.start(daemons.init("--width", "20", "--height", "12", "--channels", "3", "--classes", "left,right")))
+    page.open("try")
     page.draw([[(0.2, 0.3), (0.2, 0.7)]])
     page.teach("left")
     page.says(".lessons", "Taught left.")
