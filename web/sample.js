@@ -67,12 +67,17 @@ export function openSample(sample, changed) {
   // In the place of what was pressed: a forgotten sample does not come back.
   function confirm() {
     const said = el('p', {}, 'Forget this sample? Its image is deleted, and cannot be brought back.');
-    const yes = button('Forget permanently', () => {
+    const back = () => {
+      caption.hidden = false;
       row.replaceChildren(choice, relabel, forget);
+    };
+    const yes = button('Forget permanently', () => {
+      back();
       edit('DELETE', null, `Sample ${sample.id} was forgotten.`);
     }, { class: 'danger' });
+    caption.hidden = true;
     row.replaceChildren(said, yes, button('Cancel', () => {
-      row.replaceChildren(choice, relabel, forget);
+      back();
       forget.focus();
     }, { class: 'quiet' }));
     yes.focus();
@@ -81,6 +86,7 @@ export function openSample(sample, changed) {
   const choice = labelChoice(sample.label, () => (relabel.disabled = choice.value === sample.label), { id: 'relabel' });
   relabel = button('Relabel', () => edit('PATCH', { label: choice.value }, `Sample ${sample.id} is ${choice.value} now.`), { disabled: true });
   forget = button('Forget', confirm, { class: 'danger' });
+  const caption = el('label', { class: 'field', for: 'relabel' }, 'Correct label');
   const row = el('div', { class: 'row' }, choice, relabel, forget);
   const facts = [
     ['Label', sample.label ?? 'a deleted class'], ['Predicted', sample.predicted ?? 'a deleted class'], ['Loss', decimal(sample.loss)],
@@ -91,7 +97,7 @@ export function openSample(sample, changed) {
     el('div', { class: 'near-row' }, picture(`/samples/${sample.id}/image`, `Sample ${sample.id}, ${sample.label}`),
       el('dl', { class: 'facts' }, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
     can('PATCH', '/samples/{id}') && el('div', { class: 'near-edit' },
-      el('label', { class: 'field', for: 'relabel' }, 'Correct label'), row,
+      caption, row,
       el('p', { class: 'small soft' }, 'The model becomes exactly what it would be if this had always been so (exact unlearning).')),
     progress);
   dialog.addEventListener('close', () => dialog.remove());

@@ -124,7 +124,7 @@ export class Tray {
     const { answer } = item;
     const words = labels().length === 0 ? 'The model has no class yet: name this one below.'
       : !answer ? 'Waiting for the prediction…' : answer.flat ? 'Only one colour: there is nothing to learn from it.'
-        : answer.label === null ? `${named(answer)}, ${percent(answer.confidence)}.` : `Predicted: ${answer.label}, ${percent(answer.confidence)}.`;
+        : answer.label === null ? `Perhaps ${answer.nearest}, ${percent(answer.confidence)}: it is not much like what was taught.` : `Predicted: ${answer.label}, ${percent(answer.confidence)}.`;
     this.question ??= el('p', { class: 'question', role: 'status' });
     this.question.textContent = words;
     this.place ??= el('div', { class: 'picture-place' });

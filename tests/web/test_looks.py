@@ -139,3 +139,10 @@ def test_a_model_in_colour_is_drawn_for_in_colour(daemons, open_page):
     red = [image.getpixel((x, x)) for x in range(10, 14)]
     assert all(r > 150 and g < 110 and b < 110 for r, g, b in red), red
     assert image.getpixel((1, 12)) == (255, 255, 255)
+
+
+def test_a_camera_that_is_not_there_is_told(daemons, open_page):
+    page = open_page(daemons.start(daemons.init("--width", "24", "--height", "24", "--channels", "3")))
+    page.press("Start the camera")
+    page.says("#notices", "There is no camera.")
+    page.button("Start the camera")
