@@ -5,7 +5,7 @@ import { announce, button, el, percent, plural } from './dom.js';
 import { labels, on, refresh, state, tell } from './state.js';
 import { Bars } from './bars.js';
 import { newClass } from './choices.js';
-import { askUnknown } from './known.js';
+import { askUnknown, isUnknown, nearest } from './known.js';
 import { FLAT, guard } from './lesson.js';
 
 const LOOK_MS = 100; // from one prediction to the next
@@ -134,11 +134,11 @@ export class Camera {
     this.end.hidden = !stream;
     this.other.hidden = !stream || !(this.devices?.length > 1);
     this.bars.show(answer?.probabilities ?? null, null, Boolean(stream));
-    this.bars.list.classList.toggle('unsure', answer?.label === null);
+    this.bars.list.classList.toggle('unsure', Boolean(answer) && isUnknown(answer));
     this.verdict.classList.toggle('waiting', !answer || few);
     if (!answer || few) this.verdict.replaceChildren(el('strong', {}, '?'));
-    else if (answer.label === null) this.verdict.replaceChildren(el('strong', { class: 'unknown' }, "I don't know this"), el('span', { class: 'small soft' }, `nearest: ${answer.nearest}`));
-    else this.verdict.replaceChildren(el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
+    else if (isUnknown(answer)) this.verdict.replaceChildren(el('strong', { class: 'unknown' }, "I don't know this"), el('span', { class: 'small soft' }, `nearest: ${nearest(answer)}`));
+    else this.verdict.replaceChildren(el('strong', {}, nearest(answer)), el('span', { class: 'sure' }, percent(answer.confidence)));
     this.advice.textContent = this.words(answer);
   }
 

@@ -4,6 +4,7 @@
 
 import { button, el, percent } from './dom.js';
 import { labels } from './state.js';
+import { nearest } from './known.js';
 import { labelChoice } from './sample.js';
 
 const CHOICES = 36; // of more classes only the likeliest stand as buttons
@@ -27,10 +28,10 @@ export function choices(answer, give) {
   const shown = !many ? labels() : Object.keys(probabilities).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, CHOICES);
   const keys = keysFor(shown);
   const keyOf = new Map([...keys].map(([key, label]) => [label, key]));
-  const list = labelChoice(answer?.label, () => {}, { class: 'other-class', 'aria-label': 'Another class' });
+  const list = labelChoice(answer ? nearest(answer) : null, () => {}, { class: 'other-class', 'aria-label': 'Another class' });
   const items = shown.map((label) => {
     const p = probabilities[label];
-    const node = button('', () => give(label), { class: `choice${label === answer?.label ? ' best' : ''}` });
+    const node = button('', () => give(label), { class: `choice${answer && label === nearest(answer) ? ' best' : ''}` });
     node.append(keyOf.has(label) ? el('kbd', {}, keyOf.get(label)) : '', el('span', {}, label), el('span', { class: 'soft small' }, p === undefined ? '' : percent(p)));
     return el('li', {}, node);
   });

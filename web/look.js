@@ -3,6 +3,7 @@
 import { el } from './dom.js';
 import { on } from './state.js';
 import { Camera } from './camera.js';
+import { countSeen } from './known.js';
 import { undoVisit } from './lesson.js';
 import { Tray } from './tray.js';
 
@@ -17,8 +18,18 @@ export class Look {
       el('header', {}, el('h1', {}, 'Camera and pictures'),
         el('p', {}, 'Show a thing to the camera and hold the button of its class: the model learns what it sees. Or drop pictures, and label each with one key.')),
       this.camera.node, this.tray.node, el('p', { class: 'row' }, this.undo));
-    on('lesson', () => (this.undo.hidden = false));
-    on('undone', () => (this.undo.hidden = true));
+    on('lesson', () => {
+      this.undo.hidden = false;
+      this.shown();
+    });
+    on('undone', () => {
+      this.undo.hidden = true;
+      this.shown();
+    });
+  }
+
+  shown() {
+    countSeen().catch(() => {}); // the line at the top says that convd does not respond
   }
 
   left() {

@@ -5,7 +5,7 @@ import { announce, button, el, percent, plural } from './dom.js';
 import { labels, on, refresh, revision, state, tell } from './state.js';
 import { choices, chosen, newClass } from './choices.js';
 import { intake, readPicture } from './intake.js';
-import { askUnknown, named } from './known.js';
+import { askUnknown, isUnknown, nearest } from './known.js';
 import { guard } from './lesson.js';
 
 const SIDE_MIN = 256; // pictures are kept no larger than that, or than the model has use for
@@ -124,7 +124,7 @@ export class Tray {
     const { answer } = item;
     const words = labels().length === 0 ? 'The model has no class yet: name this one below.'
       : !answer ? 'Waiting for the prediction…' : answer.flat ? 'Only one colour: there is nothing to learn from it.'
-        : answer.label === null ? `Perhaps ${answer.nearest}, ${percent(answer.confidence)}: it is not much like what was taught.` : `Predicted: ${answer.label}, ${percent(answer.confidence)}.`;
+        : isUnknown(answer) ? `Perhaps ${nearest(answer)}, ${percent(answer.confidence)}: it is not much like what was taught.` : `Predicted: ${nearest(answer)}, ${percent(answer.confidence)}.`;
     this.question ??= el('p', { class: 'question', role: 'status' });
     this.question.textContent = words;
     this.place ??= el('div', { class: 'picture-place' });
@@ -140,7 +140,7 @@ export class Tray {
   tile(item) {
     const { answer, label } = item;
     const said = label !== null ? 'taught' : !answer ? '…' : answer.flat ? 'one colour' : percent(answer.confidence);
-    const name = label ?? answer?.label ?? (answer ? `${answer.nearest}?` : '?');
+    const name = label ?? (answer ? `${nearest(answer)}${isUnknown(answer) ? '?' : ''}` : '?');
     if (!item.tile) {
       item.tile = button('', () => {
         this.current = item;
@@ -151,7 +151,7 @@ export class Tray {
     }
     item.tile.disabled = label !== null;
     item.tile.classList.toggle('now', item === this.current);
-    item.tile.setAttribute('aria-label', `${item.name}: ${label !== null ? `taught as ${label}` : answer ? named(answer) : 'waiting'}`);
+    item.tile.setAttribute('aria-label', `${item.name}: ${label !== null ? `taught as ${label}` : answer ? `predicted ${name}` : 'waiting'}`);
     const [title, words] = item.tile.querySelectorAll('span');
     title.textContent = name;
     words.textContent = said;
@@ -185,7 +185,7 @@ export class Tray {
     try {
       await guard();
       await train(`/train?label=${encodeURIComponent(label)}`, item.blob);
-      announce(`Taught ${label}${item.answer ? `; the prediction was ${item.answer.label ?? 'that it does not know this'}` : ''}.`);
+      announce(`Taught ${label}${item.answer ? `; the prediction was ${nearest(item.answer)}` : ''}.`);
       await refresh();
       tell('lesson');
     } catch (problem) {
