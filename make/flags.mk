@@ -56,7 +56,7 @@ WEBP      := $(shell $(PKG) --exists libwebp 2>/dev/null && echo libwebp)
 PACKAGES  += $(WEBP)
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
 STORE_LIBS = $(shell $(PKG) --libs sqlite3) $(CORE_LIBS)
-# Without optimization sqrtf() is a call.
-SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) $(if $(filter debug,$(VARIANT)),-lm)
+# floor() and sqrtf() are calls where a compiler does not inline them.
+SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) -lm
 CHECK_LIBS = $(shell $(PKG) --libs check)
 PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0)

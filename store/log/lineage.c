@@ -7,6 +7,7 @@
  * and the state after a is the state after t. What lies between t and a was left behind: still in the log, no longer in
  * the model.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "store/internal.h"
@@ -61,6 +62,7 @@ int lineage_find(struct lineage *lineage, struct store *store, uint64_t revision
 
 int lineage_check(const struct lineage *lineage, struct err *err)
 {
+    assert(lineage->n > 0); /* there is no revision 0 */
     uint64_t first = lineage->spans[lineage->n - 1].first;
     return first == 1 ? 0
                       : err_set(err, ERR_DB_CORRUPT, "revision %llu goes back to a revision that is not earlier",

@@ -254,7 +254,7 @@ START_TEST(a_new_sample_always_enters_and_the_chance_to_stay_falls_with_what_com
     for (int part = 0; part < PARTS; part++) {
         double expected = 0;
         for (int i = part * PART; i < (part + 1) * PART; i++)
-            expected += SEEDS * pow(1 - 1.0 / SHARE, i < SHARE ? 3 * SHARE : 4 * SHARE - 1 - i);
+            expected += (double)SEEDS * pow(1 - 1 / (double)SHARE, i < SHARE ? 3 * SHARE : 4 * SHARE - 1 - i);
         ck_assert_msg(fabs(parts[part] - expected) < 5 * sqrt(expected), "part %d: %u, not %.0f", part, parts[part],
                       expected);
     }
