@@ -25,7 +25,7 @@ SECONDS = float(os.environ.get("HOSTILE_SECONDS", "0.3"))
 LONG = "HOSTILE_SECONDS" in os.environ
 IDLE = int(os.environ.get("HOSTILE_IDLE", "300" if SANITIZED else "1000"))
 CROWD = 40
-REQUEST_SECONDS = 12  # what a good client's request may take, too
+REQUEST_SECONDS = 20 if SANITIZED else 12  # what a good client's request may take, too
 BODY_LIMIT = 200_001  # no whole number of images: taken, and then refused by its length
 HEAD = b"POST /train?label=b HTTP/1.1\r\nHost: localhost\r\n"
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
