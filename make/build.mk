@@ -63,7 +63,7 @@ $(BUILD)/store/schema.c: $(SCHEMA_SQL) scripts/embed-sql
 # The OpenAPI document likewise: GET /openapi.json.
 $(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file
 	@mkdir -p $(@D)
-	$(call say,FILE) scripts/embed-file openapi_json server/routes/openapi.h $< > $@.tmp && mv $@.tmp $@
+	$(call say,FILE) scripts/embed-file openapi_json server/routes/web.h $< > $@.tmp && mv $@.tmp $@
 
 # And the page, its modules as one.
 $(BUILD)/server/app.js: $(WEB_MODULES) scripts/bundle-web

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "core/core.h"
+#include "server/access/auth.h"
 #include "server/common/json.h"
-#include "server/http/auth.h"
 #include "server/message/problem.h"
 
 #define REPLY_BYTES_MAX     ((size_t)1200 << 20) /* a model of SHAPE_PARAMETERS_MAX floats and its header */

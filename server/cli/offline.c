@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/access/auth.h"
 #include "server/cli/client.h"
 #include "server/cli/io.h"
 #include "server/cli/progress.h"
 #include "server/common/logger.h"
 #include "server/common/worker_team.h"
-#include "server/http/auth.h"
 
 #define LABELS_NAMED 5 /* in an error's text */
 #define PICTURES_BYTES                                                                                                 \

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/access/auth.h"
 #include "server/common/clock.h"
 #include "server/common/logger.h"
 #include "server/common/offload.h"
@@ -22,7 +23,6 @@
 #include "server/daemon/signals.h"
 #include "server/daemon/watchdog.h"
 #include "server/http/acceptor.h"
-#include "server/http/auth.h"
 #include "server/http/http.h"
 #include "server/http/listen.h"
 #include "server/http/tls.h"

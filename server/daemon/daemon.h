@@ -29,10 +29,10 @@ struct daemon_config {
     bool listen_anywhere; /* the operator's explicit word that others may reach an unprotected daemon; without it,
                                 addresses other than loopback need a token                                            */
     const char *hosts; /* names to answer to beside loopback's, with commas; "*": any, which needs tokens; NULL: none */
-    const char *trusted_proxies; /* see http/proxy.h; NULL: none */
+    const char *trusted_proxies; /* see access/proxy.h; NULL: none */
     const char *socket_mode; /* of UNIX sockets, in octal                                                             */
     const char *read_token_file,
-        *write_token_file;          /* see http/auth.h; NULL: the credential, where there is one           */
+        *write_token_file;          /* see access/auth.h; NULL: the credential, where there is one           */
     const char *tls_cert, *tls_key; /* files, see http/tls.h; NULL: no TLS                                 */
     unsigned threads;         /* of the HTTP pool                                                                     */
     unsigned connections;     /* at most, all threads together                                                        */

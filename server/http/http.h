@@ -44,9 +44,6 @@
  *   connections.c      who comes in, who must leave: places, idleness, deadlines
  *   exchange.c         one request, from its line to the last byte of its response
  *   headers.{h,c}      its headers, and whether their framing can be trusted
- *   guard.{h,c}        against DNS rebinding and foreign web pages
- *   proxy.{h,c}        what a trusted reverse proxy says of its client
- *   auth.{h,c}         two bearer tokens: who may do what
  *   body_buffer.{h,c}  its body, while it comes in
  *   coding.{h,c}       Content-Encoding of the body
  *   pending.c          a request that waits
@@ -64,9 +61,9 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "server/access/guard.h"
+#include "server/access/proxy.h"
 #include "server/common/cancel.h"
-#include "server/http/guard.h"
-#include "server/http/proxy.h"
 #include "server/message/request.h"
 #include "server/message/response.h"
 

@@ -35,7 +35,7 @@ struct http_connection {
     struct MHD_Connection *mhd;
     int fd;
     bool local;                              /* over a UNIX socket */
-    bool proxy;                              /* a trusted one: http/proxy.h */
+    bool proxy;                              /* a trusted one: access/proxy.h */
     bool own;                                /* the watchdog's: takes no place, and stays */
     struct http_connection *previous, *next; /* http->lock */
     _Atomic int64_t since_ms;                /* of this request, or of the end of the last one */

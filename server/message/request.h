@@ -13,7 +13,7 @@
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS, METHOD_OTHER };
 
-/* What a request may do, or needs to be allowed: each includes the ones before it. See http/auth.h. */
+/* What a request may do, or needs to be allowed: each includes the ones before it. See access/auth.h. */
 enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE };
 
 enum coding { CODING_NONE, CODING_GZIP, CODING_DEFLATE }; /* Content-Encoding: http/coding.h */
@@ -35,7 +35,7 @@ struct request {
     const char *fetch_mode, *fetch_dest; /* Sec-Fetch-Mode, Sec-Fetch-Dest */
     const char *accept, *accept_encoding, *last_event_id;
     const char *forwarded_host, *forwarded_proto, *forwarded_for; /* X-Forwarded-Host, .. as they came */
-    const char *client;      /* as a trusted proxy says (http/proxy.h); NULL: nobody says */
+    const char *client;      /* as a trusted proxy says (access/proxy.h); NULL: nobody says */
     bool https;              /* TLS, up to convd or to a trusted proxy                    */
     const char *given_id;    /* X-Request-Id, as it came */
     const char *json_length; /* Inference-Header-Content-Length: payload/oip.h */

@@ -8,7 +8,7 @@
 
 #include "server/routes/feed.h"
 #include "server/routes/handlers.h"
-#include "server/routes/openapi.h"
+#include "server/routes/web.h"
 
 static void response_status(struct response *response, const char *status)
 {

@@ -22,9 +22,8 @@
  *   edits.c        DELETE and PATCH of /samples: forget, relabel
  *   oip.c          /v2, the Open Inference Protocol
  *   about.c        /healthz, /readyz, /metrics, / as text
- *   openapi.h      schema/openapi.json, embedded at build
  *   page.c         /web, and / for browsers: the page
- *   web.h          the files of web/, embedded at build
+ *   web.h          the files of web/ and schema/openapi.json, embedded at build
  *
  * Bodies of routes that take JSON (an unknown member is refused, 422):
  *   PATCH /model      {"rate": 0.02, "gradient": "jacobian", ...}: any tunable settings; answers the whole of GET /model
@@ -46,8 +45,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/access/auth.h"
 #include "server/common/offload.h"
-#include "server/http/auth.h"
 #include "server/http/http.h"
 #include "server/message/metrics.h"
 #include "server/message/request.h"

@@ -323,6 +323,12 @@ def test_doors_finds_what_is_wrong(doors, name, text, word):
     must_fail(check("check-doors", doors.root), word)
 
 
+def test_doors_finds_a_folder_of_too_many_things(doors):
+    for n in range(21):
+        doors.write(f"server/http/n{n}.h", f"/* n{n}.h - x */\n")
+    must_fail(check("check-doors", doors.root), "server/http has 26 files, more than 25")
+
+
 def test_doors_does_not_call_no_sources_good(tmp_path):
     assert check("check-doors", tmp_path)[0] == 2
 

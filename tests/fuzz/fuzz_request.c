@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/http/auth.h"
+#include "server/access/auth.h"
+#include "server/access/guard.h"
+#include "server/access/proxy.h"
 #include "server/http/coding.h"
-#include "server/http/guard.h"
 #include "server/http/headers.h"
-#include "server/http/proxy.h"
 #include "server/message/request.h"
 #include "tests/fuzz/fuzz.h"
 

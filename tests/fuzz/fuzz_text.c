@@ -1,7 +1,7 @@
 /* fuzz_text.c - small texts that people and programs send: labels, settings, addresses, tokens, base64 of none. First byte: which. */
+#include "server/access/auth.h"
 #include "server/common/label_take.h"
 #include "server/common/text.h"
-#include "server/http/auth.h"
 #include "server/http/listen.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,4 @@
-/* test_auth.c - server/http/auth.h: tokens from files and credentials, and what each of them opens. */
+/* test_auth.c - server/access/auth.h: tokens from files and credentials, and what each of them opens. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/http/auth.h"
+#include "server/access/auth.h"
 
 #define READ_TOKEN  "reading-0123456789abcdef"
 #define WRITE_TOKEN "writing-0123456789abcdef"

@@ -1,4 +1,4 @@
-/* test_guard.c - server/http/guard.h, proxy.h and listen.h: which hosts, pages, proxies and addresses are ours. */
+/* test_guard.c - server/access/guard.h, proxy.h and listen.h: which hosts, pages, proxies and addresses are ours. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
@@ -8,9 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "server/http/guard.h"
+#include "server/access/guard.h"
+#include "server/access/proxy.h"
 #include "server/http/listen.h"
-#include "server/http/proxy.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 

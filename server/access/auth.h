@@ -16,8 +16,8 @@
  * What is kept and compared are SHA-256 digests, all of their bytes every time, of both tokens every time: how long the
  * comparison takes tells nothing about how much of a guess was right, or of which token.
  */
-#ifndef CONVD_SERVER_HTTP_AUTH_H
-#define CONVD_SERVER_HTTP_AUTH_H
+#ifndef CONVD_SERVER_ACCESS_AUTH_H
+#define CONVD_SERVER_ACCESS_AUTH_H
 
 #include <stdbool.h>
 

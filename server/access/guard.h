@@ -15,8 +15,8 @@
  * What comes over a UNIX socket comes from no browser, but perhaps from a proxy, which puts its own name into Host: Host is
  * not checked there, Origin is.
  */
-#ifndef CONVD_SERVER_HTTP_GUARD_H
-#define CONVD_SERVER_HTTP_GUARD_H
+#ifndef CONVD_SERVER_ACCESS_GUARD_H
+#define CONVD_SERVER_ACCESS_GUARD_H
 
 #include <stdbool.h>
 

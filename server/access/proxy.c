@@ -1,5 +1,5 @@
-/* proxy.c - see http/proxy.h */
-#include "server/http/proxy.h"
+/* proxy.c - see access/proxy.h */
+#include "server/access/proxy.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

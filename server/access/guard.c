@@ -1,5 +1,5 @@
-/* guard.c - see http/guard.h */
-#include "server/http/guard.h"
+/* guard.c - see access/guard.h */
+#include "server/access/guard.h"
 
 #include <arpa/inet.h>
 #include <string.h>

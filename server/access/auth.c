@@ -1,5 +1,5 @@
-/* auth.c - see http/auth.h */
-#include "server/http/auth.h"
+/* auth.c - see access/auth.h */
+#include "server/access/auth.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * From everybody else these headers are nothing. Where a header has several values, the last one counts: the proxy that convd
  * speaks with has written it.
  */
-#ifndef CONVD_SERVER_HTTP_PROXY_H
-#define CONVD_SERVER_HTTP_PROXY_H
+#ifndef CONVD_SERVER_ACCESS_PROXY_H
+#define CONVD_SERVER_ACCESS_PROXY_H
 
 #include <stdbool.h>
 #include <stdint.h>
