@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""reader.py FILE - reads the file of a model without convd, as docs/file-format.md describes it.
+"""reader.py FILE - reads the file of a model (a stopped daemon's, or a copy by `convd backup`) without convd, as docs/file-format.md describes it.
 
-FILE is that of a stopped daemon, or a copy by `convd backup`. Every link of the log's chain and every edit's rows are checked,
-then the newest snapshot of the live lineage: its digest, over state and tensors, and the images that its replay buffer remembers.
-What it holds is printed as JSON. Exit status: 0 all is as it was written; 1 it is not, and a line on stderr says what.
+Every link of the log's chain and every edit's rows are checked, then the newest snapshot of the live lineage: its digest, over state and tensors, and
+the images that its replay buffer remembers. It prints what the file holds, as JSON; exit status 1: it is not as it was written, a line on stderr says what.
 """
 import hashlib
 import json
@@ -25,7 +24,6 @@ class Damaged(Exception):
 def need(condition: bool, what: str) -> None:
     if not condition:
         raise Damaged(what)
-
 
 # ---- the log ----
 
