@@ -56,7 +56,7 @@ check-server: $(SERVER_TESTS:%=%.run)
 check-fuzz: $(FUZZ_TESTS:%=%.run)
 # Those whose programs start threads, or a daemon: a source of pthread_create, of a header of something that has threads, or of
 # cli_run.h. The rest of server/ is functions of their arguments; core and store start none (check-layers proves it).
-THREADED_HEADERS := http/|model/|routes/|trainer/|common/logger|common/offload|common/worker_team
+THREADED_HEADERS := access/|http/|model/|routes/|trainer/|common/logger|common/offload|common/worker_team
 THREADED_TESTS   := $(patsubst %.c,$(BUILD)/%,$(shell grep -lE \
     'pthread_|cli_run\.h|"server/($(THREADED_HEADERS))' $(wildcard tests/server/test_*.c)))
 tests-threads: all $(THREADED_TESTS)
