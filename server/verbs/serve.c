@@ -1,5 +1,6 @@
 /* serve.c - convd serve: flags into a struct daemon_config, and nothing more. */
 #include <limits.h>
+#include <stdio.h>
 
 #include "server/common/worker_team.h"
 #include "server/daemon/daemon.h"
@@ -20,10 +21,10 @@ static const struct cli_flag flags[] = {
     {INTO(listen_anywhere),
      FLAG_SWITCH("listen-anywhere",
                  "listen without tokens on an address that others can reach: nothing protects the model from them")},
-    {INTO(hosts),
-     FLAG_TEXT("host", "NAME", NULL,
-               "answer to this name, too, as a reverse proxy passes it on; several with commas; *: to any, "
-               "with tokens")},
+    {FLAG_LIST(
+        "host", "NAME",
+        "answer to this name, too, as a reverse proxy passes it on; again for each, or with commas; *: to any, with "
+        "tokens")},
     {INTO(trusted_proxies),
      FLAG_TEXT("trusted-proxy", "ADDRESS", NULL,
                "believe X-Forwarded-Host, -Proto and -For from this IP address or network, or from UNIX sockets "
@@ -83,12 +84,27 @@ static bool fallback(const struct cli_flag *flag, char *text, size_t size)
     return cli_default(text, size, flag, &config);
 }
 
+/* All that --host gave, with commas; NULL: none. */
+static int take_hosts(const char **out, const struct cli_args *args, struct err *err)
+{
+    static char hosts[4096];
+    size_t n = 0;
+    for (size_t i = 0; i < args->n_list && n < sizeof hosts; i++)
+        n += (size_t)snprintf(hosts + n, sizeof hosts - n, "%s%s", i > 0 ? "," : "", args->list[i]);
+    if (n >= sizeof hosts)
+        return err_set(err, ERR_USAGE, "--host: the names have more than %zu bytes", sizeof hosts - 1);
+    *out = n > 0 ? hosts : NULL;
+    return 0;
+}
+
 static int run(const struct cli_args *args, struct err *err)
 {
     struct daemon_config config = daemon_config_default();
     config.db = cli_text(args, "db"); /* the one with a default of its own */
     config.arith = cli_text(args, "arith");
     cli_fill(&config, args);
+    if (take_hosts(&config.hosts, args, err) != 0)
+        return -1;
     if (config.arith != NULL && arith_choose(config.arith) == NULL)
         return err_set(err, ERR_USAGE, "--arith is \"%.40s\", which this machine cannot run", config.arith);
     return daemon_run(&config, err);

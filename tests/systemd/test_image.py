@@ -48,7 +48,6 @@ class Container:
         config["process"] |= {"terminal": False, "noNewPrivileges": True}
         config["process"]["capabilities"] = {}
         config["process"]["env"] += [f"{name}={value}" for name, value in env.items()]
-        config["root"]["readonly"] = True
         shared = ("network", "user", "cgroup")
         config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] not in shared]
         for name in ("uidMappings", "gidMappings"):

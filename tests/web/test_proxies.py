@@ -73,7 +73,7 @@ class Proxy:
 def proxy(request, daemons, tmp_path):
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
-    daemon = daemons.start(daemons.copy(), "--host", NAME, "--trusted-proxy", "127.0.0.1", "--log-level", "debug")
+    daemon = daemons.start(daemons.copy(), "--host", NAME, "--host", "other.example", "--trusted-proxy", "127.0.0.1", "--log-level", "debug")
     folder = tmp_path / "proxy"
     folder.mkdir()
     proxy = Proxy(request.param, folder, daemon)
