@@ -31,7 +31,7 @@ static int cannot(const char *path, const char *what, struct err *err)
 {
     const int os_error = errno;
     err_set(err, os_error == ENOSPC ? ERR_STORAGE_FULL : ERR_STORAGE, "%.200s cannot be %s: %s", path, what,
-            strerrordesc_np(os_error));
+            strerror(os_error));
     if (err != NULL)
         err->detail = os_error;
     return -1;

@@ -19,6 +19,7 @@
  * In reading order:
  *   journal.{h,c}  the seam: what the log is for whoever appends to it
  *   store.c     create, open, close
+ *   libc.h      what of the C library is glibc's own
  *   internal.h  what the files below store/ share; schema/0001.sql has the tables
  *   backup.c    a copy of the database, while it is used
  *   salvage.c   what can be proved of a damaged file

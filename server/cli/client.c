@@ -296,7 +296,7 @@ static int send_to(struct client *client, const struct client_request *request, 
         struct received response = {.curl = client->curl, .into = request->into};
         if (request->into != NULL &&
             (ftruncate(*request->into, begin) != 0 || lseek(*request->into, begin, SEEK_SET) < 0))
-            return err_set(err, ERR_FILE, "cannot write the response: %s", strerrordesc_np(errno));
+            return err_set(err, ERR_FILE, "cannot write the response: %s", strerror(errno));
         long status = 0;
         unsigned asked_ms = 0;
         CURLcode code = attempt(client, request, url, &response, &status, &asked_ms);
@@ -316,7 +316,7 @@ static int send_to(struct client *client, const struct client_request *request, 
             err_set(err, ERR_STOPPING, "stopped");
         else if (response.write_error != 0)
             err_set(err, response.write_error == ENOSPC ? ERR_STORAGE_FULL : ERR_FILE, "cannot write the response: %s",
-                    strerrordesc_np(response.write_error));
+                    strerror(response.write_error));
         else if (response.too_large)
             err_set(err, ERR_NETWORK, "%.120s: the response is larger than %zu bytes", url, REPLY_BYTES_MAX);
         else

@@ -179,7 +179,7 @@ int cli_parse(struct cli_args *out, const struct cli_flag *flags, bool environme
     }
     options[n_flags] = (struct option){.name = "help", .has_arg = no_argument, .val = 'h'};
 
-    optind = 0; /* glibc: forget an earlier vector */
+    optind = 0; /* forget an earlier vector */
     for (;;) {
         int result = getopt_long(argc, argv, ":h", options, NULL);
         if (result == -1)

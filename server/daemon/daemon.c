@@ -7,7 +7,6 @@
 #include "server/daemon/daemon.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -30,6 +29,7 @@
 #include "server/payload/oip.h"
 #include "server/routes/feed.h"
 #include "server/routes/routes.h"
+#include "store/libc.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */
 #define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */
@@ -429,10 +429,7 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     if (logger_level_parse(&daemon.level, config->log_level, err) != 0)
         return -1;
     logger_open();
-    /* Few arenas, and large blocks from the kernel and back to it: resident memory stays what is in use. */
-    (void)mallopt(M_ARENA_MAX, 2);
-    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-    (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+    libc_few_arenas();
     sigset_t before;
     signals_block(&before);
 

@@ -93,7 +93,7 @@ static int copy_url(struct result *result, const char *url, const char *path, bo
     if (lstat(path, &there) == 0)
         err_set(err, ERR_CONFLICT, "cannot create %s: it exists", path);
     else if ((fd = mkostemp(sent, O_CLOEXEC)) < 0)
-        err_set(err, ERR_FILE, "cannot create %s: %s", path, strerrordesc_np(errno));
+        err_set(err, ERR_FILE, "cannot create %s: %s", path, strerror(errno));
     else
         status = fetch(fd, url, err);
     if (status == 0)

@@ -66,9 +66,8 @@ int db_fail(struct db *db, int rc, int os_error, struct err *err)
         os_error = 0;
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
         db->sync_failed = true;
-    const char *os_text = os_error != 0 ? strerrordesc_np(os_error) : NULL;
     err_set(err, code_of(rc, os_error), "%s: %s%s%s", db->path, sqlite3_errmsg(db_handle(db)),
-            os_text != NULL ? ": " : "", os_text != NULL ? os_text : "");
+            os_error != 0 ? ": " : "", os_error != 0 ? strerror(os_error) : "");
     if (err != NULL)
         err->detail = rc;
     return -1;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/libc.h"
+
 /* SQLite's own files beside a database. A left-over one would be taken for that of a new database with the same name, and
  * be played back into it. */
 static const char *const side_suffixes[] = {"-wal", "-journal", "-shm"};
@@ -56,7 +58,7 @@ static int file_error(int os_error, const char *path, struct err *err)
     err_set(err, code, "cannot create %s: %s", path,
             os_error == EEXIST   ? "it exists"
             : os_error == ENOENT ? "its directory does not exist"
-                                 : strerrordesc_np(os_error));
+                                 : strerror(os_error));
     if (err != NULL)
         err->detail = os_error;
     return -1;
@@ -170,7 +172,7 @@ int file_publish(const char *temporary, const char *path, bool replace, struct e
 {
     if (replace)
         return rename(temporary, path) == 0 ? 0 : file_error(errno, path, err);
-    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+    if (libc_rename_new(temporary, path) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return file_error(errno, path, err);

@@ -172,7 +172,7 @@ static int lock_shared(struct db *db, struct err *err)
 {
     db->lock_fd = open(db->path, O_RDONLY | O_CLOEXEC);
     if (db->lock_fd < 0)
-        return err_set(err, ERR_DB_READONLY, "%s cannot be opened: %s", db->path, strerrordesc_np(errno));
+        return err_set(err, ERR_DB_READONLY, "%s cannot be opened: %s", db->path, strerror(errno));
     struct flock lock = {
         .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = SHARED_LOCK_FIRST, .l_len = SHARED_LOCK_BYTES};
     if (fcntl(db->lock_fd, F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES))
@@ -254,7 +254,7 @@ int db_open(struct db **out, const char *path, enum db_access access, struct err
         return err_set(err, ERR_DB_MISSING, "%s does not exist; convd init creates it", path);
     if (real == NULL)
         return err_set(err, errno == ENOMEM ? ERR_MEMORY : ERR_DB_READONLY, "%s cannot be opened: %s", path,
-                       strerrordesc_np(errno));
+                       strerror(errno));
     struct stat file;
     if (stat(real, &file) == 0 && !S_ISREG(file.st_mode)) {
         err_set(err, ERR_DB_FOREIGN, "%s is not a file", path);

@@ -55,7 +55,7 @@ int db_place_watch(struct db *db, struct err *err)
             return err_memory(err, "a path");
         (void)snprintf(file.path, room, "%s%s", db->path, ends[i]);
         if (identify(&file) != 0) {
-            err_set(err, ERR_STORAGE, "cannot stat %s: %s", file.path, strerrordesc_np(errno));
+            err_set(err, ERR_STORAGE, "cannot stat %s: %s", file.path, strerror(errno));
             free(file.path);
             return -1;
         }
