@@ -1,6 +1,7 @@
 """What make does with a builder's compiler, flags and folders: the bits stay the same, and what cannot be built says why."""
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -138,6 +139,33 @@ def test_the_compiler_that_is_installed_is_the_one_that_builds(tmp_path, cc, pac
     asked = installed(tmp_path, **({"CC": cc} if cc else {}))
     assert "libmicrohttpd-dev" in asked
     assert [word for word in asked if word.startswith(("gcc", "there", "cc"))] == ([package] if package else [])
+
+
+def elsewhere(tmp_path: Path, *sets: str, libraries: str = "") -> subprocess.CompletedProcess:
+    """scripts/deps where Debian's programs are not, but those for building are, and the libraries that are named."""
+    for name in ("sh", "dirname", "sed", "tr", "gcc", "make"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    program(tmp_path / "pkg-config", f'case " {libraries} " in *" $2 "*) ;; *) exit 1 ;; esac\n')
+    return subprocess.run(["scripts/deps", *sets], env={"PATH": str(tmp_path)}, cwd=ROOT, capture_output=True, text=True)
+
+
+LIBRARIES = re.search(r"^PACKAGES *:= (.+)$", (ROOT / "make/flags.mk").read_text(), re.MULTILINE)[1]
+
+
+def test_elsewhere_than_on_debian_the_libraries_that_are_missing_are_named(tmp_path):
+    done = elsewhere(tmp_path, "build", libraries=LIBRARIES.replace("spng", "").replace("libcjson", ""))
+    assert done.returncode == 1
+    assert done.stderr.endswith("that are missing: libcjson spng\n")
+
+
+def test_elsewhere_than_on_debian_building_goes_on_where_nothing_is_missing(tmp_path):
+    done = elsewhere(tmp_path, "build", libraries=LIBRARIES)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_elsewhere_than_on_debian_what_tests_need_is_told_and_not_looked_for(tmp_path):
+    done = elsewhere(tmp_path, "build", "check", libraries=LIBRARIES)
+    assert done.returncode == 0 and "not looked for" in done.stderr and "python3-pytest" in done.stderr
 
 
 # ---- checkers of other versions ----
