@@ -12,6 +12,8 @@
 #include "store/sqlite/file.h"
 #include "store/store.h"
 
+#define STORE_NUMBER_MAX INT64_C(0x1fffffffffffff) /* 2^53 - 1: revisions, ids and times in the file are at most that */
+
 /* Where the log ends: moved by append, put back by rollback. */
 struct log_end {
     uint64_t revision;

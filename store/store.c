@@ -27,6 +27,11 @@ int store_read_origin(struct store *store, struct err *err)
     return baseline_read(store, err);
 }
 
+static int64_t in_range(int64_t number)
+{
+    return number < 0 ? 0 : number < STORE_NUMBER_MAX ? number : STORE_NUMBER_MAX;
+}
+
 /* One more than the last id that was ever given: ids of samples that are gone are not given again. */
 static int read_next_sample(struct store *store, struct err *err)
 {
@@ -37,7 +42,7 @@ static int read_next_sample(struct store *store, struct err *err)
     store->end.next_sample = 1;
     int status = db_step(db, SQL_SAMPLE_LAST, err);
     if (status == 1)
-        store->end.next_sample = db_int(db, SQL_SAMPLE_LAST, 0) + 1;
+        store->end.next_sample = in_range(db_int(db, SQL_SAMPLE_LAST, 0)) + 1;
     db_reset(db, SQL_SAMPLE_LAST);
     if (status >= 0)
         status = db_step(db, SQL_TRAIN_LAST, err);
@@ -51,13 +56,28 @@ static int read_next_sample(struct store *store, struct err *err)
     return status < 0 ? -1 : 0;
 }
 
+/* What follows is counted from them, and JSON has them all. */
+static int check_numbers(struct store *store, struct err *err)
+{
+    struct db *db = store->db;
+    int status;
+    while ((status = db_step(db, SQL_NUMBERS, err)) == 1 &&
+           db_int(db, SQL_NUMBERS, 1) == in_range(db_int(db, SQL_NUMBERS, 1)))
+        ;
+    if (status == 1)
+        status = err_set(err, ERR_DB_CORRUPT, "%s: %s %lld is not from 0 to 2^53 - 1: no convd gives it", db_path(db),
+                         db_text(db, SQL_NUMBERS, 0, NULL), (long long)db_int(db, SQL_NUMBERS, 1));
+    db_reset(db, SQL_NUMBERS);
+    return status;
+}
+
 int store_read_end(struct store *store, struct err *err)
 {
     struct db *db = store->db;
     size_t n_chain = 0;
     int status = db_step(db, SQL_EVENT_LAST, err);
     if (status == 1) {
-        store->end.revision = (uint64_t)db_int(db, SQL_EVENT_LAST, 0);
+        store->end.revision = (uint64_t)in_range(db_int(db, SQL_EVENT_LAST, 0));
         const void *chain = db_blob(db, SQL_EVENT_LAST, 1, &n_chain);
         if (n_chain == CHAIN_BYTES)
             memcpy(store->end.chain, chain, CHAIN_BYTES);
@@ -67,7 +87,7 @@ int store_read_end(struct store *store, struct err *err)
         return -1;
     if (n_chain != CHAIN_BYTES)
         return err_set(err, ERR_DB_CORRUPT, "%s: the last row of the log has no chain", db_path(db));
-    return read_next_sample(store, err);
+    return read_next_sample(store, err) != 0 ? -1 : check_numbers(store, err);
 }
 
 int store_open(struct store **out, const char *path, bool read_only, struct err *err)

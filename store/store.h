@@ -51,7 +51,8 @@ int store_create(struct store **out, const char *path, const struct event *creat
 
 /* store_open - opens an existing model and takes the only lock on it (read_only: only reads; works on a file or a
  * directory that cannot be written, and while nobody else has it open).
- * Migrates an older schema, except read_only. Errors: ERR_DB_MISSING, ERR_DB_FOREIGN, ERR_DB_NEWER, ERR_DB_LOCKED,
+ * Migrates an older schema, except read_only. Errors: ERR_DB_MISSING, ERR_DB_FOREIGN (also: its schema has something that no
+ * convd makes), ERR_DB_NEWER, ERR_DB_LOCKED,
  * ERR_DB_READONLY, ERR_DB_CORRUPT, ERR_STORAGE_FULL, ERR_STORAGE. */
 int store_open(struct store **out, const char *path, bool read_only, struct err *err);
 

@@ -21,6 +21,8 @@ static int64_t running_us(void)
 int keys_open(struct store *store, struct err *err)
 {
     const int status = db_number(&store->keys_us, store->db, SQL_KEY_NEWEST, err);
+    if (store->keys_us < 0 || store->keys_us > STORE_NUMBER_MAX) /* of no convd: as if there were none */
+        store->keys_us = 0;
     store->keys_us -= running_us();
     return status;
 }

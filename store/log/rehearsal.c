@@ -110,7 +110,7 @@ static int add_id(struct rehearsal *r, int64_t id, struct err *err)
 {
     struct run *last = r->n_runs > 0 ? &r->runs[r->n_runs - 1] : NULL;
     int64_t next = last != NULL ? last->first + (int64_t)last->n : INT64_MIN;
-    if (id < next)
+    if (id < next || id < 0 || id > STORE_NUMBER_MAX)
         return err_set(err, ERR_DB_CORRUPT, "the index of samples is out of order at sample %lld", (long long)id);
     if (last == NULL || id != next) {
         if (grow(&r->runs, &r->room, r->n_runs, sizeof *r->runs, "runs of samples", err) != 0)

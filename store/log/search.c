@@ -122,7 +122,11 @@ static int span_ids(int64_t *low, int64_t *high, struct db *db, const struct spa
     *low = *high = 0;
     if (first > last)
         return 0;
-    return find_int(low, db, SQL_SAMPLE_SINCE, first, err) == 0 ? find_int(high, db, SQL_SAMPLE_UNTIL, last, err) : -1;
+    if (find_int(low, db, SQL_SAMPLE_SINCE, first, err) != 0 || find_int(high, db, SQL_SAMPLE_UNTIL, last, err) != 0)
+        return -1;
+    if (*low < 0 || *high < 0 || *high > STORE_NUMBER_MAX)
+        return err_set(err, ERR_DB_CORRUPT, "the index of samples has ids that no convd gives");
+    return 0;
 }
 
 int samples_of_span(int64_t *low, int64_t *high, struct store *store, const struct span *span, struct err *err)

@@ -3,10 +3,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store/sqlite/internal.h"
 
 #define WAL_FRAME_HEADER_BYTES 24 /* before each page in a WAL */
+
+/* Steps of SQLite's machine: some 20,000 for a page are the most that a statement needs, of a file with the shortest rows. */
+#define WORK_LOOK      10000
+#define WORK_PER_PAGE  UINT64_C(65536)
+#define WORK_PAGES_MIN 256
 
 bool db_no_room(int os_error)
 {
@@ -41,6 +47,8 @@ static enum err_code code_of(int rc, int os_error)
         return db_no_room(os_error) ? ERR_STORAGE_FULL : is_not_allowed(os_error) ? ERR_DB_READONLY : ERR_STORAGE;
     case SQLITE_NOMEM:
         return ERR_MEMORY;
+    case SQLITE_INTERRUPT: /* by db_bound_work(), and nobody else */
+        return ERR_DB_CORRUPT;
     case SQLITE_TOOBIG:
         return ERR_LIMIT;
     case SQLITE_CONSTRAINT:
@@ -66,8 +74,10 @@ int db_fail(struct db *db, int rc, int os_error, struct err *err)
         os_error = 0;
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
         db->sync_failed = true;
-    err_set(err, code_of(rc, os_error), "%s: %s%s%s", db->path, sqlite3_errmsg(db_handle(db)),
-            os_error != 0 ? ": " : "", os_error != 0 ? strerror(os_error) : "");
+    const char *text = base == SQLITE_INTERRUPT ? "a query took longer than a file of this size can need"
+                                                : sqlite3_errmsg(db_handle(db));
+    err_set(err, code_of(rc, os_error), "%s: %s%s%s", db->path, text, os_error != 0 ? ": " : "",
+            os_error != 0 ? strerror(os_error) : "");
     if (err != NULL)
         err->detail = rc;
     return -1;
@@ -135,6 +145,26 @@ static int wal_grown(void *context, sqlite3 *handle, const char *name, int n_fra
 void db_watch_wal(struct db *db)
 {
     (void)sqlite3_wal_hook(db_handle(db), wal_grown, db);
+}
+
+static uint64_t work_allowed(const struct db *db)
+{
+    struct stat file;
+    const uint64_t bytes = stat(db->path, &file) == 0 && file.st_size > 0 ? (uint64_t)file.st_size : 0;
+    return ((bytes + db->wal_bytes) / DB_PAGE_BYTES + WORK_PAGES_MIN) * WORK_PER_PAGE;
+}
+
+static int work_done(void *context)
+{
+    struct db *db = context;
+    uint64_t *work = &db->work[db->running];
+    *work += WORK_LOOK;
+    return *work > WORK_PAGES_MIN * WORK_PER_PAGE && *work > work_allowed(db);
+}
+
+void db_bound_work(struct db *db)
+{
+    sqlite3_progress_handler(db_handle(db), WORK_LOOK, work_done, db);
 }
 
 int db_checkpoint(struct db *db, bool truncate, struct err *err)

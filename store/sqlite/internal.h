@@ -25,7 +25,9 @@ struct db {
     int bind_status; /* first failure of a bind since the last step */
     bool sync_failed, read_only;
     bool rollback_due; /* there was no memory for it: a transaction is open that nobody wants any more */
-    int lock_fd;       /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
+    enum statement running;
+    uint64_t work[SQL_N]; /* steps of SQLite's machine that a statement made since it began */
+    int lock_fd;          /* holds a shared lock for an immutable connection, which takes none by itself; else -1 */
     uint64_t wal_bytes;
     char *path;
     struct db_file files[2]; /* of a connection that writes: the database and its WAL */
@@ -66,8 +68,17 @@ bool db_no_room(int os_error);
 /* db_watch_wal - db_wal_bytes() follows every commit from now on. */
 void db_watch_wal(struct db *db);
 
+/* db_bound_work - no statement runs without end from now on: damaged or hostile pages can lead in circles. */
+void db_bound_work(struct db *db);
+
 /* ---- store/sqlite/statement.c ---- */
 
 const char *db_statement_text(enum statement which);
+
+/* ---- store/sqlite/schema_check.c ---- */
+
+/* db_check_schema - ERR_DB_FOREIGN: the file has a table, view, index or trigger that no convd makes, which is named; ERR_DB_CORRUPT: one
+ * that convd makes is missing, or says something else. Costs 1 ms. */
+int db_check_schema(struct db *db, int version, struct err *err);
 
 #endif

@@ -6,7 +6,8 @@
  *   journal_size_limit 32 MB            the WAL keeps its blocks and is written over; what a huge group made of it goes
  *   synchronous FULL, read back         NORMAL loses acknowledged rows at a power cut
  *   secure_delete                       what is forgotten is overwritten
- *   trusted_schema OFF, cell_size_check a file from elsewhere may be hostile or damaged
+ *   trusted_schema OFF, cell_size_check a file from elsewhere may be hostile or damaged, and so
+ *   no triggers, no views               there are none that convd needs, and db_check_schema() lets no others in
  *   cache of 1 MB                       the log is written once and read once; the kernel caches the rest
  */
 #include <assert.h>
@@ -125,6 +126,9 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     };
     static const struct setting_pragma reading[] = {{SQL_QUERY_ONLY, NULL}};
 
+    db_bound_work(db);
+    (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     /* Until the file is known to be ours, closing it must not touch it. */
     (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_db_config(db_handle(db), SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -134,7 +138,7 @@ static int set_up(struct db *db, enum db_access access, enum how how, struct err
     if ((how == HOW_ALONE && apply_pragmas(db, alone, 1, err) != 0) ||
         (access == DB_CREATE && apply_pragmas(db, size, 1, err) != 0) ||
         apply_pragmas(db, careful, sizeof careful / sizeof *careful, err) != 0 ||
-        (access != DB_CREATE && recognise(db, &version, err) != 0))
+        (access != DB_CREATE && (recognise(db, &version, err) != 0 || db_check_schema(db, version, err) != 0)))
         return -1;
     if (access == DB_READ) {
         if (version < schema_version)

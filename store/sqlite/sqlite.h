@@ -7,6 +7,7 @@
  *   db.c          errors, transactions and the WAL
  *   statement.c   prepare, bind, step, read
  *   schema.h      the tables, embedded at build from schema/
+ *   schema_check.c  that the tables of a file are those, and there is nothing beside them
  *   open.c        which file it is, who may have it, and how the connection is set up
  *   place.c       whether the names still lead to the files that are open
  *   copy.c        the database into another file, while it is used

@@ -73,6 +73,7 @@ void db_bind_blob(struct db *db, enum statement which, int place, const void *by
 void db_reset(struct db *db, enum statement which)
 {
     sqlite3_stmt *s = db_statement(db, which);
+    db->work[which] = 0;
     if (s != NULL) {
         (void)sqlite3_reset(s); /* repeats the error of the last step, which was told */
         (void)sqlite3_clear_bindings(s);
@@ -115,6 +116,7 @@ int db_step(struct db *db, enum statement which, struct err *err)
     sqlite3_stmt *s = prepared(db, which);
     int rc = db->bind_status;
     db->bind_status = SQLITE_OK;
+    db->running = which;
     if (s != NULL && rc == SQLITE_OK)
         rc = sqlite3_step(s);
     if (rc == SQLITE_ROW && texts_are_there(s))

@@ -289,7 +289,8 @@ static sqlite3 *newest_connection;
 static int on_open(sqlite3 *db, const char **message, const struct sqlite3_api_routines *routines)
 {
     (void)message, (void)routines;
-    newest_connection = db;
+    if (*sqlite3_db_filename(db, "main") != '\0') /* not the one in memory, which the file's schema is compared with */
+        newest_connection = db;
     return SQLITE_OK;
 }
 
