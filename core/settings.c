@@ -11,7 +11,7 @@
 
 static const char *const normalize_words[] = {"none", "mean", "std", NULL};
 static const char *const gradient_words[] = {"diagonal", "jacobian", NULL};
-static const char *const fit_words[] = {"contain", "cover", "stretch", "content", NULL};
+static const char *const fit_words[] = {"contain", "cover", "stretch", "content", "auto", NULL};
 static const char *const invert_words[] = {"never", "always", "auto", NULL};
 
 #define AT(member) offsetof(struct settings, member)
@@ -27,8 +27,8 @@ const struct setting_info setting_table[SETTING_N] = {
                            AT(normalize), SETTING_WORD, false, 0, 2, normalize_words},
     [SETTING_GRADIENT] = {"gradient", "derivative of the softmax: diagonal (as derived) or jacobian (exact)",
                           AT(gradient), SETTING_WORD, true, 0, 1, gradient_words},
-    [SETTING_FIT] = {"fit", "how a picture of another size is fitted: contain, cover, stretch or content", AT(fit),
-                     SETTING_WORD, true, 0, 3, fit_words},
+    [SETTING_FIT] = {"fit", "how a picture of another size is fitted: auto, contain, cover, stretch or content",
+                     AT(fit), SETTING_WORD, true, 0, 4, fit_words},
     [SETTING_INVERT] = {"invert", "invert pictures: never, always or auto", AT(invert), SETTING_WORD, true, 0, 2,
                         invert_words},
     [SETTING_REHEARSAL] = {"rehearsal", "experience replay: steps on past samples for each new one", AT(rehearsal),
@@ -82,6 +82,7 @@ struct settings settings_new(const struct shape *shape)
     s.rate = rate_for(shape);
     s.decay_steps = 60000.0F;
     s.normalize = NORMALIZE_STD;
+    s.fit = FIT_AUTO;
     s.mean = 0.0F;
     s.rehearsal = 8;
     s.rehearsal_first = 64;

@@ -30,7 +30,7 @@ function add(name, Place, there) {
 }
 
 // A model in colour is taught by pictures rather than by pen.
-const home = () => (state.model.channels > 1 ? 'look' : 'try');
+const home = () => (state.model.channels > 1 || (state.model.step > 0 && !state.model.drawings) ? 'look' : 'try');
 
 // From the pen to the camera and back.
 function addWays() {

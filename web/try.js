@@ -111,8 +111,9 @@ export class Try {
       return;
     }
     this.pad.show(this.picture.bitmap);
-    const { channels, settings } = state.model;
-    this.paper.hidden = !(channels === 1 && settings.fit !== 'content' && settings.invert === 'never' && isLight(this.picture.bitmap));
+    const { channels, settings, drawings } = state.model;
+    const cutOut = settings.fit === 'content' || (settings.fit === 'auto' && drawings);
+    this.paper.hidden = !(channels === 1 && !cutOut && settings.invert === 'never' && isLight(this.picture.bitmap));
     if (!this.paper.hidden) this.offerContent();
   }
 

@@ -126,6 +126,9 @@ int learner_rehearse(struct learner *learner, uint32_t label, const uint8_t *pix
  * counter-based generator (a Feistel network with cycle walking), so that no list is kept. */
 uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i);
 
+/* learner_fit - how pictures are fitted now: the setting, but FIT_AUTO only where drawings were taught, FIT_CONTAIN where not. */
+enum fit learner_fit(const struct learner *learner);
+
 /* learner_reserve - room for n classes; the one call besides create that allocates. Errors: ERR_MEMORY, ERR_LIMIT. */
 int learner_reserve(struct learner *learner, uint32_t n_classes, struct err *err);
 

@@ -15,6 +15,9 @@ struct print {
     uint64_t h[REPLAY_BUFFER_SUM];
 };
 
+#define LOOK_CLASSES 16u  /* replay_buffer_drawings() */
+#define LOOK_PIXELS  256u
+
 struct replay_buffer_slots {
     uint8_t *pixels;      /* [n_slots][n_input] */
     int64_t *ids;         /* [n_slots]          */
@@ -272,6 +275,21 @@ uint8_t replay_buffer_uncertainty(float p)
 
 /* ---- copies ---- */
 
+bool replay_buffer_drawings(const struct replay_buffer *buffer)
+{
+    if (buffer->slots == NULL)
+        return buffer->drawings;
+    const uint32_t n = buffer->n_present < LOOK_CLASSES ? buffer->n_present : LOOK_CLASSES;
+    const uint32_t stride = (buffer->n_input + LOOK_PIXELS - 1) / LOOK_PIXELS;
+    uint32_t seen = 0, zeros = 0;
+    for (uint32_t i = 0; i < n && buffer->share > 0; i++) {
+        const uint8_t *pixels = pixels_of(buffer, first_slot(buffer, buffer->present[i]));
+        for (uint32_t at = 0; at < buffer->n_input; at += stride, seen++)
+            zeros += pixels[at] == 0;
+    }
+    return seen > 0 && 2 * zeros >= seen;
+}
+
 static void copy_counters(struct replay_buffer *dst, const struct replay_buffer *src)
 {
     assert(dst->n_input == src->n_input);
@@ -299,6 +317,7 @@ void replay_buffer_copy(struct replay_buffer *dst, const struct replay_buffer *s
     } else {
         assert(dst->slots == NULL || memcmp(dst->sum, src->sum, sizeof dst->sum) == 0);
     }
+    dst->drawings = replay_buffer_drawings(src);
     copy_counters(dst, src);
 }
 

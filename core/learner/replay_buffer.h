@@ -66,6 +66,7 @@ struct replay_buffer {
     uint64_t sum[REPLAY_BUFFER_SUM];   /* of the fingerprints of what is in the slots */
     uint8_t *uncertainties;            /* [n_slots] */
     struct replay_buffer_slots *slots; /* NULL in a copy that only predicts */
+    bool drawings;                     /* in such a copy: replay_buffer_drawings() of what it was copied from */
 };
 
 /* replay_buffer_create - empty, for that many bytes an image and at most `capacity` classes. NULL: out of memory.
@@ -93,6 +94,10 @@ struct replay_buffer_drawn {
     const uint8_t *pixels;
 };
 bool replay_buffer_draw(const struct replay_buffer *buffer, uint64_t draw, struct replay_buffer_drawn *drawn);
+
+/* replay_buffer_drawings - whether its images are drawings, light on a ground of 0: of the first one of each class, up to 16, half of the pixels are
+ * 0, of up to 256 spread over each. False where there are no images. Costs 1 us. */
+bool replay_buffer_drawings(const struct replay_buffer *buffer);
 
 /* replay_buffer_saw - the uncertainty of a sample that was rehearsed just now. */
 void replay_buffer_saw(struct replay_buffer *buffer, const struct replay_buffer_drawn *drawn, uint8_t uncertainty);

@@ -91,6 +91,8 @@ static int read_settings(struct settings *settings, const struct json *model, st
         if (status != 0)
             return not_convd(setting_table[i].name, err);
     }
+    if (settings->fit == FIT_AUTO && !json_bool(json_get(model, "drawings")))
+        settings->fit = FIT_CONTAIN; /* learner_fit() */
     return 0;
 }
 

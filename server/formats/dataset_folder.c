@@ -146,7 +146,7 @@ int class_folder_get(struct class_folder *folder, uint64_t i, const struct shape
     size_t n_bytes = 0;
     int status = read_file(&bytes, &n_bytes, path, err);
     if (status == 0)
-        status = image_to_input(input, shape, settings, bytes, n_bytes,
+        status = image_to_input(input, shape, settings->fit, settings->invert, bytes, n_bytes,
                                 &(struct image_limits){.pixels_max = folder->pixels_max}, err);
     if (status != 0)
         err_wrap(err, "%.200s", path);

@@ -27,6 +27,7 @@ struct planes {
     uint8_t background; /* that transparency is laid over */
 };
 
+#define GROUND_MOST   4u  /* grey: the ground of a drawing that is light on dark already */
 #define INK_TOLERANCE 16u /* how far a colour may be from the others, the less the less it is seen */
 
 static uint8_t grey_of(uint32_t r, uint32_t g, uint32_t b)
@@ -295,17 +296,32 @@ static int fit_whole(uint8_t *input, const struct shape *shape, enum fit fit, en
     return 0;
 }
 
+/* FIT_AUTO: whether the ground is as dark as that of drawings, or will be: then nothing is to be cut out. */
+static bool is_cut_out(const struct picture *picture, enum invert invert)
+{
+    struct tone border = {0};
+    each_border_pixel(picture, see_tone, &border);
+    if (2 * border.alpha < 255 * border.pixels)
+        return true; /* on a transparent ground */
+    const bool inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, NULL));
+    const uint64_t mean = border.grey / border.alpha;
+    return (inverted ? 255 - mean : mean) <= GROUND_MOST;
+}
+
 int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert,
               const struct picture *picture, struct err *err)
 {
     struct picture content = {0};
+    const bool automatic = fit == FIT_AUTO;
+    if (automatic)
+        fit = is_cut_out(picture, invert) ? FIT_CONTAIN : FIT_CONTENT;
     if (fit != FIT_CONTENT || (picture->width == shape->width && picture->height == shape->height))
         return fit_whole(input, shape, fit, invert, picture, err);
     if (picture_content(&content, shape, picture, err) != 0)
         return -1;
     if (content.rgba == NULL) /* no drawing */
         return fit_whole(input, shape, FIT_CONTAIN, invert, picture, err);
-    if (shape->channels <= 2 && invert == INVERT_AUTO)
+    if (shape->channels <= 2 && (invert == INVERT_AUTO || automatic))
         invert = INVERT_NEVER; /* it is light on dark already */
     int status = fit_whole(input, shape, FIT_STRETCH, invert, &content, err);
     picture_fini(&content);

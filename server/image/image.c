@@ -53,7 +53,7 @@ bool image_is_flat(const uint8_t *input, const struct shape *shape)
     return n_plane > 1;
 }
 
-int image_to_input(uint8_t *input, const struct shape *shape, const struct settings *settings, const uint8_t *bytes,
+int image_to_input(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert, const uint8_t *bytes,
                    size_t n_bytes, struct image_limits *limits, struct err *err)
 {
     const uint64_t n_input = (uint64_t)shape->width * shape->height;
@@ -61,15 +61,16 @@ int image_to_input(uint8_t *input, const struct shape *shape, const struct setti
     if (png && shape->channels == 1 && n_input <= limits->pixels_max &&
         !(limits->light && n_input > IMAGE_LIGHT_PIXELS) &&
         image_decode_png_grey(input, shape->width, shape->height, bytes, n_bytes)) {
-        image_fit_grey(input, shape, settings->invert);
+        image_fit_grey(input, shape, invert);
         return image_take_pixels(limits, n_input, err);
     }
-    const uint32_t side = (settings->fit == FIT_CONTENT ? CONTENT_TIMES : SIDE_TIMES) *
-                          (shape->width > shape->height ? shape->width : shape->height);
+    const bool content = fit == FIT_CONTENT || fit == FIT_AUTO;
+    const uint32_t side =
+        (content ? CONTENT_TIMES : SIDE_TIMES) * (shape->width > shape->height ? shape->width : shape->height);
     struct picture picture;
     if (decode(&picture, bytes, n_bytes, side, limits, err) != 0)
         return -1;
-    int status = image_fit(input, shape, settings->fit, settings->invert, &picture, err);
+    int status = image_fit(input, shape, fit, invert, &picture, err);
     picture_fini(&picture);
     return status;
 }

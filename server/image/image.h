@@ -30,6 +30,9 @@
  *                        it
  *              content   a drawing: its ink is found and cut out (image/content.c), and that is stretched; light on dark of one or two channels, so
  *                        that INVERT_AUTO leaves it. A picture of the input's size, or without one, is contained
+ *              auto      contain where the outermost pixels, inverted or not, have a mean grey of GROUND_MOST (4) at most, or
+ *                        are mostly transparent: such a drawing is cut out already; content where not, light on dark. Only
+ *                        where drawings were taught: learner_fit()
  *            by area averaging: each pixel is the mean of the area of picture under it, pixels that it touches in
  *            part counted in part, exactly and rounded once, halves up. So the same size gives the same pixels, and
  *            enlarging gives squares
@@ -104,7 +107,7 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
               const struct picture *picture, struct err *err);
 
 /* image_to_input - decode and fit in one. */
-int image_to_input(uint8_t *input, const struct shape *shape, const struct settings *settings, const uint8_t *bytes,
+int image_to_input(uint8_t *input, const struct shape *shape, enum fit fit, enum invert invert, const uint8_t *bytes,
                    size_t n_bytes, struct image_limits *limits, struct err *err);
 
 /* image_is_flat - whether all pixels of an input are equal: each plane has one value. Such an input says nothing but its mean; mostly it is an empty

@@ -105,7 +105,8 @@ int body_image(struct batch *batch, const uint8_t *bytes, size_t n_bytes, const 
         memcpy(input, bytes, n_bytes);
         return body_check_flat(input, rules, err);
     }
-    if (image_to_input(input, shape, &rules->learner->settings, bytes, n_bytes, rules->limits, err) == 0) {
+    if (image_to_input(input, shape, learner_fit(rules->learner), rules->learner->settings.invert, bytes, n_bytes,
+                       rules->limits, err) == 0) {
         if (body_check_flat(input, rules, err) != 0)
             return -1;
         return rules->digests ? add_picture(batch, bytes, n_bytes, err) : 0;

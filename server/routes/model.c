@@ -48,6 +48,7 @@ static void response_model(struct response *response, struct revision *revision,
     json_write_object(&json, "settings");
     settings_write(&json, &learner->settings);
     json_write_end(&json);
+    json_write_bool(&json, "drawings", replay_buffer_drawings(learner->buffer));
     json_write_u64(&json, "step", learner->step);
     json_write_u64(&json, "revision", learner->revision);
     json_write_hex(&json, "digest", digest, sizeof digest);

@@ -86,7 +86,9 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
                     struct dataset *dataset, struct err *err)
 {
     const struct shape *shape = learner != NULL ? &learner->shape : &remote->shape;
-    const struct settings *settings = learner != NULL ? &learner->settings : &remote->settings;
+    struct settings settings = learner != NULL ? learner->settings : remote->settings;
+    if (learner != NULL)
+        settings.fit = learner_fit(learner);
     uint32_t wanted = remote != NULL ? remote_slice(remote) : BATCH;
     struct cli_labels labels = {0};
     struct cli_batch batch = {0};
@@ -95,7 +97,7 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
     int status = -1;
 
     progress_start(&progress, "evaluating", 0, cli_quiet(args));
-    if (dataset_look(dataset, shape, settings, cli_on(args, "strict"), err) != 0 ||
+    if (dataset_look(dataset, shape, &settings, cli_on(args, "strict"), err) != 0 ||
         cli_labels_init(&labels, e->names, e->n_classes, err) != 0 ||
         cli_labels_cover(&labels, dataset, "", err) != 0 ||
         cli_batch_init(&batch, shape, wanted, cli_count(args, "limit"), err) != 0)
@@ -107,7 +109,7 @@ static int evaluate(struct evaluation *e, struct learner *learner, struct remote
     }
     progress.total = cli_batch_total(&batch, dataset);
     while (!cli_stop()) {
-        if (cli_batch_fill(&batch, dataset, shape, settings, &labels, err) != 0)
+        if (cli_batch_fill(&batch, dataset, shape, &settings, &labels, err) != 0)
             goto out;
         if (batch.n == 0)
             break;

@@ -86,7 +86,7 @@ static int ranking_reserve(struct ranking *ranking, size_t n, struct err *err)
 static int predict_db(struct run *run, const uint8_t *bytes, size_t n_bytes, struct err *err)
 {
     struct learner *learner = run->model.learner;
-    if (image_to_input(run->input, &learner->shape, &learner->settings, bytes, n_bytes,
+    if (image_to_input(run->input, &learner->shape, learner_fit(learner), learner->settings.invert, bytes, n_bytes,
                        &(struct image_limits){.pixels_max = run->pixels_max}, err) != 0 ||
         ranking_reserve(&run->ranking, learner->n_classes, err) != 0)
         return -1;

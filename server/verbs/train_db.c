@@ -22,6 +22,7 @@ static int refresh(struct target *t, struct err *err)
         memcpy(labels, learner->labels, n * sizeof *known->labels);
         known->shape = learner->shape;
         known->settings = learner->settings;
+        known->settings.fit = learner_fit(learner);
         known->revision = learner->revision;
         known->step = learner->step;
     }

@@ -597,6 +597,36 @@ static void teach(struct learner *l, uint32_t low, uint32_t high, uint32_t n)
     free(pixels);
 }
 
+/* Also by a copy that has no images, and only then where at least half of them is 0. */
+START_TEST(drawings_are_told_from_photographs)
+{
+    static const struct {
+        uint32_t n_input, zeros, of; /* pixels of each image: so many of each `of` are 0 */
+        bool drawings;
+    } cases[] = {{784, 3, 4, true}, {784, 1, 4, false}, {20000, 3, 4, true}, {20000, 1, 4, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct replay_buffer *buffer = replay_buffer_create(cases[i].n_input, CLASSES, true);
+        struct replay_buffer *copy = replay_buffer_create(cases[i].n_input, CLASSES, false);
+        uint8_t *pixels = malloc(cases[i].n_input);
+        ck_assert(buffer != NULL && copy != NULL && pixels != NULL);
+        replay_buffer_classes(buffer, CLASSES);
+        ck_assert(!replay_buffer_drawings(buffer));
+        for (uint32_t c = 0; c < CLASSES; c++) {
+            for (uint32_t p = 0; p < cases[i].n_input; p++) /* no pattern that a stride could meet */
+                pixels[p] = draw_below(draw_bits(c, p), cases[i].of) >= cases[i].zeros;
+            replay_buffer_add(buffer, 1, c, pixels, 0, c + 1);
+        }
+        replay_buffer_classes(copy, CLASSES);
+        replay_buffer_copy(copy, buffer);
+        ck_assert(replay_buffer_drawings(copy) == replay_buffer_drawings(buffer));
+        ck_assert(replay_buffer_drawings(buffer) == cases[i].drawings);
+        free(pixels);
+        replay_buffer_free(copy);
+        replay_buffer_free(buffer);
+    }
+}
+END_TEST
+
 START_TEST(what_was_taught_first_is_forgotten_without_rehearsal_and_stays_with_it)
 {
     struct model_options options = model_small();
@@ -646,6 +676,7 @@ int main(void)
     tcase_add_test(tcase, the_digest_covers_what_may_be_rehearsed);
     tcase_add_test(tcase, the_digest_covers_the_uncertainties);
     tcase_add_test(tcase, a_buffer_goes_through_its_bytes_but_for_the_images);
+    tcase_add_test(tcase, drawings_are_told_from_photographs);
     tcase_add_test(tcase, what_was_taught_first_is_forgotten_without_rehearsal_and_stays_with_it);
     return run_case(tcase, "replay_buffer");
 }

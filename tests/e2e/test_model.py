@@ -19,12 +19,13 @@ def test_the_model_tells_geometry_classes_settings_and_where_it_stands(reader: D
     assert {name: model[name] for name in geometry} == geometry
     assert model["classes"] == [str(i) for i in range(10)]
     settings = model["settings"]
-    assert settings["gradient"] == "diagonal" and settings["fit"] == "contain" and settings["invert"] == "never"
+    assert settings["gradient"] == "diagonal" and settings["fit"] == "auto" and settings["invert"] == "never"
     assert settings["rate"] == pytest.approx(0.08) and settings["decay_steps"] == 60000 and settings["mean"] == pytest.approx(0.13)
     assert (settings["normalize"], settings["imprint"], settings["rehearsal_first"], settings["output_rate"],
             settings["rehearsal_idle"]) == ("none", 0, 0, 1, 0)
     assert settings["seed"] == 42
     assert settings["rehearsal"] == 0 and settings["jitter"] == 0 and settings["rotation"] == 0
+    assert model["drawings"] is True
     assert len(model["digest"]) == 64 and int(model["digest"], 16) > 0
     assert model["step"] > 0 and model["revision"] > 1
 

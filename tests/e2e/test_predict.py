@@ -248,7 +248,7 @@ def test_fit_cover_cuts_the_middle_out(daemon: Daemon, seven):
 
 
 def test_fit_contain_keeps_the_whole_picture_and_fills_with_its_border(daemon: Daemon, seven):
-    assert daemon.model()["settings"]["fit"] == "contain"
+    daemon.send_json("PATCH", "/model", {"fit": "contain"}).ok()
     wide = np.zeros((28, 56), np.uint8)
     wide[:, 14:42] = seven
     halved = wide.astype(int).reshape(14, 2, 28, 2).sum(axis=(1, 3))
@@ -258,9 +258,9 @@ def test_fit_contain_keeps_the_whole_picture_and_fills_with_its_border(daemon: D
 
 
 @pytest.mark.parametrize("paper, pen", [((235, 228, 210), (45, 50, 90)), ((40, 70, 55), (220, 220, 210))], ids=["pen", "chalk"])
-@pytest.mark.parametrize("share, x, y", [(.7, .5, .5), (.5, .1, .8), (.33, .9, .1)])
-def test_fit_content_reads_a_photographed_digit_wherever_it_is(daemon: Daemon, digits, paper, pen, share, x, y):
-    daemon.send_json("PATCH", "/model", {"fit": "content"}).ok()
+@pytest.mark.parametrize("fit, share, x, y", [("content", .7, .5, .5), ("content", .5, .1, .8), ("auto", .33, .9, .1)])
+def test_a_photographed_digit_is_read_wherever_it_is(daemon: Daemon, digits, paper, pen, fit, share, x, y):
+    daemon.send_json("PATCH", "/model", {"fit": fit}).ok()
     right = 0
     for i in range(10):
         side = int(300 * share * 28 / 20)
@@ -274,6 +274,31 @@ def test_fit_content_reads_a_photographed_digit_wherever_it_is(daemon: Daemon, d
         seen = daemon.predict(digits.test_images[i].tobytes())["label"]
         right += daemon.predict(photograph, "image/jpeg")["label"] == seen
     assert right >= 8
+
+
+def test_fit_auto_is_content_only_for_photographed_drawings_where_drawings_were_taught(daemon: Daemon, seven):
+    assert daemon.model()["settings"]["fit"] == "auto" and daemon.model()["drawings"] is True
+    small = np.zeros((84, 84), np.uint8)
+    small[:28, :28] = seven  # light on black: where it is counts
+
+    def by(fit: str, image: np.ndarray):
+        daemon.send_json("PATCH", "/model", {"fit": fit}).ok()
+        return daemon.predict(png(image), "image/png")["probabilities"]
+    assert by("auto", small) == by("contain", small) != by("content", small)
+    paper = 250 - small // 2
+    assert by("auto", paper) == by("content", paper) != by("contain", paper)
+
+
+def test_fit_auto_is_contain_where_photographs_were_taught(daemons):
+    noise = np.random.default_rng(1)
+    daemon = daemons.start(daemons.init("--fit", "auto"))
+    for label in "ab":
+        daemon.train(label, noise.integers(1, 256, (20, 8, 8), np.uint8).tobytes()).ok()
+    assert daemon.model()["drawings"] is False
+    paper = png(noise.integers(200, 256, (90, 60), np.uint8))
+    auto = daemon.predict(paper, "image/png")["probabilities"]
+    daemon.send_json("PATCH", "/model", {"fit": "contain"}).ok()
+    assert daemon.predict(paper, "image/png")["probabilities"] == auto
 
 
 # ---- the numbers ----

@@ -46,7 +46,7 @@ START_TEST(a_grey_picture_of_the_input_s_size_gives_its_very_pixels)
     struct settings settings = settings_default();
     for (int how = FIT_CONTAIN; how <= FIT_STRETCH; how++) {
         settings.fit = (enum fit)how;
-        ck_assert_int_eq(image_to_input(input, &shape, &settings, png, n,
+        ck_assert_int_eq(image_to_input(input, &shape, settings.fit, settings.invert, png, n,
                                         &(struct image_limits){.pixels_max = IMAGE_PIXELS_MAX_DEFAULT}, &err),
                          0);
         ck_assert_mem_eq(input, pixels, sizeof pixels);
@@ -67,7 +67,8 @@ static bool same_both_ways(const uint8_t *bytes, size_t n, unsigned width, unsig
     struct err err = {0}, other = {0};
     uint8_t input[1024], expected[1024];
     ck_assert_uint_le((size_t)width * height, sizeof input);
-    int status = image_to_input(input, &shape, &settings, bytes, n, &(struct image_limits){.pixels_max = 2048}, &err);
+    int status = image_to_input(input, &shape, settings.fit, settings.invert, bytes, n,
+                                &(struct image_limits){.pixels_max = 2048}, &err);
     int decoded = image_decode(&picture, bytes, n, &(struct image_limits){.pixels_max = 2048}, &other);
     ck_assert_msg(status == decoded && err.code == other.code, "%s: %d %s, %d %s", name, status, err.text, decoded,
                   other.text);
@@ -135,8 +136,9 @@ START_TEST(dark_grey_on_light_paper_is_inverted_the_short_way_too)
         struct settings settings = settings_default();
         uint8_t input[7 * 5];
         settings.invert = INVERT_AUTO;
-        ck_assert_int_eq(
-            image_to_input(input, &shape, &settings, png, n, &(struct image_limits){.pixels_max = 100}, &err), 0);
+        ck_assert_int_eq(image_to_input(input, &shape, settings.fit, settings.invert, png, n,
+                                        &(struct image_limits){.pixels_max = 100}, &err),
+                         0);
         ck_assert_uint_eq(input[0], border > 127 ? 255 - border : border);
         for (int invert = INVERT_NEVER; invert <= INVERT_AUTO; invert++)
             ck_assert(same_both_ways(png, n, 7, 5, (enum invert)invert, "border"));

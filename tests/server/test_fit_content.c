@@ -183,6 +183,42 @@ START_TEST(a_picture_without_a_drawing_or_of_the_input_s_size_is_contained)
 }
 END_TEST
 
+/* What is on a black ground, or will be, and what stands on a transparent one, is taken as it is; the rest is cut out. */
+START_TEST(auto_cuts_out_what_is_not_yet)
+{
+    static const struct {
+        int paper, ink;
+        uint8_t alpha; /* of the picture's outermost pixels */
+        enum invert invert;
+        enum fit like;
+        enum invert like_invert;
+    } cases[] = {
+        {0, 255, 255, INVERT_NEVER, FIT_CONTAIN, INVERT_NEVER},
+        {4, 255, 255, INVERT_NEVER, FIT_CONTAIN, INVERT_NEVER},
+        {5, 255, 255, INVERT_NEVER, FIT_CONTENT, INVERT_NEVER},
+        {255, 0, 255, INVERT_NEVER, FIT_CONTENT, INVERT_NEVER},
+        {255, 0, 255, INVERT_AUTO, FIT_CONTAIN, INVERT_AUTO},
+        {255, 0, 255, INVERT_ALWAYS, FIT_CONTAIN, INVERT_ALWAYS},
+        {250, 0, 255, INVERT_ALWAYS, FIT_CONTENT, INVERT_NEVER},
+        {255, 0, 0, INVERT_NEVER, FIT_CONTAIN, INVERT_NEVER},
+    };
+    const struct shape shape = shape_of(SIDE, SIDE, 1);
+    struct scene scene = plain;
+    for (int c = 0; c < 3; c++)
+        scene.paper[c] = cases[_i].paper, scene.ink[c] = cases[_i].ink;
+    struct picture picture = draw(&scene);
+    for (uint32_t y = 0; y < picture.height; y++)
+        for (uint32_t x = 0; x < picture.width; x += y == 0 || y == picture.height - 1 ? 1 : picture.width - 1)
+            picture.rgba[4 * ((size_t)y * picture.width + x) + 3] = cases[_i].alpha;
+    uint8_t input[SIDE * SIDE], like[sizeof input];
+    struct err err = {0};
+    ck_assert_int_eq(image_fit(input, &shape, FIT_AUTO, cases[_i].invert, &picture, &err), 0);
+    ck_assert_int_eq(image_fit(like, &shape, cases[_i].like, cases[_i].like_invert, &picture, &err), 0);
+    ck_assert_mem_eq(input, like, sizeof input);
+    picture_fini(&picture);
+}
+END_TEST
+
 START_TEST(any_picture_of_any_size_is_fitted)
 {
     const struct shape shape = shape_of(9, 7, 2);
@@ -212,6 +248,7 @@ int main(void)
     tcase_add_test(tcase, the_window_has_the_input_s_aspect);
     tcase_add_test(tcase, colours_stay_what_they_are);
     tcase_add_test(tcase, a_picture_without_a_drawing_or_of_the_input_s_size_is_contained);
+    tcase_add_loop_test(tcase, auto_cuts_out_what_is_not_yet, 0, 8);
     tcase_add_test(tcase, any_picture_of_any_size_is_fitted);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -317,7 +317,7 @@ static int to_input(uint8_t *input, const struct shape *shape, const uint8_t *fi
                     struct image_limits *limits, struct err *err)
 {
     struct settings settings = settings_default();
-    return image_to_input(input, shape, &settings, file, n, limits, err);
+    return image_to_input(input, shape, settings.fit, settings.invert, file, n, limits, err);
 }
 
 START_TEST(a_large_picture_is_decoded_smaller_and_looks_the_same)

@@ -34,8 +34,8 @@ START_TEST(a_picture_of_the_planes_gives_the_same_planes_again)
     fill(pixels, shape.n_input);
     for (uint32_t scale = 1; scale <= 3; scale++) { /* a square of one colour is averaged to that colour */
         ck_assert_int_eq(planes_png(&png, &n_png, pixels, &shape, scale, &err), 0);
-        ck_assert_msg(image_to_input(back, &shape, &settings, png, n_png, &(struct image_limits){.pixels_max = 1 << 20},
-                                     &err) == 0,
+        ck_assert_msg(image_to_input(back, &shape, settings.fit, settings.invert, png, n_png,
+                                     &(struct image_limits){.pixels_max = 1 << 20}, &err) == 0,
                       "%s", err.text);
         ck_assert_mem_eq(back, pixels, shape.n_input);
         free(png);

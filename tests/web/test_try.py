@@ -91,9 +91,13 @@ def test_a_picture_that_is_chosen_is_predicted_and_taught(page: Page):
     page.says(".lessons", "The prediction was right")
 
 
-def test_ink_on_paper_is_noticed_and_turned_over(page: Page, tmp_path):
+def test_ink_on_paper_is_read_or_the_way_to_it_is_offered(page: Page, tmp_path):
     digit = numpy.asarray(Image.open(ROOT / "examples" / "digits" / "7.png").convert("L"))
     Image.fromarray(255 - digit).resize((400, 400), Image.Resampling.BICUBIC).convert("RGB").save(tmp_path / "paper.jpg", quality=95)
+    page.choose(tmp_path / "paper.jpg")
+    page.says(".verdict strong", "7")
+    page.daemon.send_json("PATCH", "/model", {"fit": "contain"}).ok()
+    page.open()
     page.choose(tmp_path / "paper.jpg")
     page.press("Set fit to content")
     page.says(".verdict strong", "7")
