@@ -456,6 +456,7 @@ START_TEST(no_database_is_written_over_nor_what_stands_beside_one)
     static const char database[] = "SQLite format 3\0and more";
     static const char *const parts[] = {"base-wal", "base-shm", "base-journal"};
     FILE *file = fopen(in_folder("base"), "wb");
+    ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(database, 1, sizeof database, file), sizeof database);
     ck_assert_int_eq(fclose(file), 0);
     ck_assert_int_eq(symlink("base", in_folder("other")), 0);

@@ -13,6 +13,7 @@ static char written[4096];
 #define WRITTEN(call)                                                                                                  \
     do {                                                                                                               \
         int ends[2], before = dup(STDERR_FILENO);                                                                      \
+        ck_assert_int_ge(before, 0);                                                                                   \
         ck_assert_int_eq(pipe(ends), 0);                                                                               \
         ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);                                                 \
         call;                                                                                                          \

@@ -162,7 +162,7 @@ struct reply {
 
 enum { PATIENCE_MS = 20000 };
 
-/* Sends all and reads to the end. Returns the status; 0: closed without an answer; -1: nothing came in time. Less patience than
+/* Sends all and reads to the end. Returns the status; 0: closed without an answer; -1: no socket, or nothing came in time. Less patience than
  * PATIENCE_MS is for what may never be answered, and begins when memory is refused: a slow machine is waited for. */
 static int ask(struct reply *reply, int port, const char *request, size_t n_request, int patience_ms)
 {
@@ -171,6 +171,8 @@ static int ask(struct reply *reply, int port, const char *request, size_t n_requ
     struct timeval patience = {.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
     reply->n = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ssize_t n = connect(fd, (struct sockaddr *)&address, sizeof address);
     for (size_t sent = 0; n >= 0 && sent < n_request; sent += (size_t)n)

@@ -294,11 +294,13 @@ UNUSED static bool stands_somewhere(struct life *l, const uint8_t *bytes, size_t
         if (file == NULL)
             continue;
         ck_assert_int_eq(fseek(file, 0, SEEK_END), 0);
-        size_t size = (size_t)ftell(file);
-        rewind(file);
-        uint8_t *all = malloc(size + 1);
-        ck_assert_uint_eq(fread(all, 1, size, file), size);
-        found = found || memmem(all, size, bytes, n) != NULL;
+        long size = ftell(file);
+        ck_assert_int_ge(size, 0);
+        ck_assert_int_eq(fseek(file, 0, SEEK_SET), 0);
+        uint8_t *all = malloc((size_t)size + 1);
+        ck_assert_ptr_nonnull(all);
+        ck_assert_uint_eq(fread(all, 1, (size_t)size, file), (size_t)size);
+        found = found || memmem(all, (size_t)size, bytes, n) != NULL;
         free(all);
         (void)fclose(file);
     }
