@@ -34,7 +34,7 @@ enum fit {
     FIT_COVER,   /* aspect kept, centre cut out                                                */
     FIT_STRETCH, /* both sides scaled on their own                                             */
     FIT_CONTENT, /* of a drawing, its ink: found, cut out, centred and scaled as MNIST's digits */
-    FIT_AUTO,    /* FIT_CONTENT for a photographed drawing, where drawings were taught (learner_fit()); else FIT_CONTAIN */
+    FIT_AUTO, /* FIT_CONTENT for a photographed drawing, where drawings were taught (learner_fit()); else FIT_CONTAIN */
 };
 
 /* Whether dark and light are exchanged in uploaded pictures (never in raw bodies or pixel lists). */

@@ -15,7 +15,7 @@ struct print {
     uint64_t h[REPLAY_BUFFER_SUM];
 };
 
-#define LOOK_CLASSES 16u  /* replay_buffer_drawings() */
+#define LOOK_CLASSES 16u /* replay_buffer_drawings() */
 #define LOOK_PIXELS  256u
 
 struct replay_buffer_slots {

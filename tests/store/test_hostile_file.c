@@ -182,7 +182,7 @@ START_TEST(no_number_of_the_file_overflows)
     want(&l, &edits, 30, EDIT_FORGET);
     work_in(&l, &edits, 5);
     image_take(&whole, &l.m);
-    const int n = atoi(ask(&l.m, "SELECT count(*)" COLUMNS));
+    const int n = (int)strtol(ask(&l.m, "SELECT count(*)" COLUMNS), NULL, 10);
     ck_assert_int_ge(n, 40);
     for (int i = 0; i < n; i++) {
         image_put(&whole, &l.m);
@@ -256,7 +256,7 @@ static void lead_in_circles(struct model *m, const char *table)
     char sql[128];
     uint8_t page[PAGE], header[100];
     (void)snprintf(sql, sizeof sql, "SELECT rootpage FROM sqlite_schema WHERE name = '%s'", table);
-    const long root = atol(ask(m, sql));
+    const long root = strtol(ask(m, sql), NULL, 10);
     int fd = open(m->path, O_RDWR | O_CLOEXEC);
     ck_assert_int_eq(pread(fd, header, sizeof header, 0), sizeof header);
     ck_assert_int_eq(pread(fd, page, PAGE, (root - 1) * PAGE), PAGE);

@@ -247,8 +247,10 @@ START_TEST(a_page_that_was_overwritten_is_noticed)
     int fd = open(m.path, O_WRONLY);
     ck_assert_int_eq(pwrite(fd, garbage, sizeof garbage, pages / 2 * 8192), sizeof garbage);
     (void)close(fd);
-    must(&m, store_open(&m.store, m.path, true, &m.err));
-    must_fail(&m, ERR_DB_CORRUPT, store_verify(m.store, NULL, NULL, NULL, NULL, &m.err));
+    /* Opening looks at a few pages, and it may be one of those. */
+    if (store_open(&m.store, m.path, true, &m.err) == 0)
+        must_fail(&m, ERR_DB_CORRUPT, store_verify(m.store, NULL, NULL, NULL, NULL, &m.err));
+    ck_assert_int_eq(m.err.code, ERR_DB_CORRUPT);
     model_fini(&m);
 }
 END_TEST
