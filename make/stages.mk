@@ -5,7 +5,7 @@ test: ## everything that CI runs; make test STAGES="build check" for some of it
 	@scripts/test $(STAGES)
 
 .PHONY: test-trixie
-test-trixie: all ## build, unit and end-to-end tests in a root of Debian 13 under build/trixie (as root)
+test-trixie: ## the same in a root of Debian 13 under build/trixie (as root)
 	@scripts/trixie
 
 # A developer's own settings must not reach the daemons under test.
