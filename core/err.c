@@ -6,13 +6,47 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a character in UTF-8: how many bytes it has, 1 also for what is none; *code: which it is, a lone byte as itself. */
+static size_t character(uint32_t *code, const unsigned char *at)
+{
+    const size_t n = *at >= 0xf0 ? 4 : *at >= 0xe0 ? 3 : *at >= 0xc2 ? 2 : 1;
+    *code = n == 1 ? *at : *at & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            *code = *at;
+            return 1;
+        }
+        *code = *code << 6 | (at[i] & 0x3fu);
+    }
+    return n;
+}
+
+static bool is_control(uint32_t code)
+{
+    const bool turns = code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+                       (code >= 0x2066 && code <= 0x2069);
+    return code < ' ' || (code >= 0x7f && code <= 0x9f) || turns;
+}
+
+size_t control_bytes(uint32_t *code, const char *text)
+{
+    const size_t n = character(code, (const unsigned char *)text);
+    return is_control(*code) ? n : 0;
+}
+
 void one_line(char *text)
 {
     char *to = text;
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        const bool second = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080..9F, in UTF-8 */
-        at += second;
-        *to++ = second || *at < ' ' || *at == 0x7f ? '?' : (char)*at;
+    for (const char *at = text; *at != '\0';) {
+        uint32_t code;
+        size_t n = character(&code, (const unsigned char *)at);
+        if (is_control(code)) {
+            *to++ = '?';
+            at += n;
+        } else {
+            while (n-- > 0)
+                *to++ = *at++;
+        }
     }
     *to = '\0';
 }

@@ -13,6 +13,9 @@
 #ifndef CONVD_CORE_ERR_H
 #define CONVD_CORE_ERR_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "core/machine.h" /* here, since everything includes this */
 
 enum err_code {
@@ -74,9 +77,12 @@ struct err {
  * `return err_set(err, ...)` reads well. */
 int err_set(struct err *err, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* one_line - each control character (U+0000..1F, U+007F..9F) of the text becomes a question mark, in place: what a message quotes came
- * from elsewhere, and must neither begin a new line nor command a terminal. err_set() and err_wrap() do it. */
+/* one_line - each control character of the text becomes a question mark, in place: what a message quotes came from elsewhere, and must
+ * neither begin a new line, nor command a terminal, nor be read in another order than it has. err_set() and err_wrap() do it.
+ * control_bytes - how many bytes the first character of the text has if it is one, else 0: U+0000..1F, U+007F..9F (as a lone byte, too),
+ * and what turns text or breaks lines, U+061C, U+200E, U+200F, U+2028..202E, U+2066..2069. */
 void one_line(char *text);
+size_t control_bytes(uint32_t *code, const char *text);
 
 /* err_memory - ERR_MEMORY, "no memory for <format>": err_memory(err, "%zu samples", n). Returns -1. */
 int err_memory(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -196,14 +196,15 @@ int cli_print_json(struct json *root, struct err *err)
     json_free(root);
     if (text == NULL)
         return err_memory(err, "the response");
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        const bool second =
-            at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080..9F: those below are escaped already */
-        at += second;
-        if (second || *at == 0x7f)
-            cli_say(stdout, "\\u%04x", *at);
+    for (const char *at = text; *at != '\0';) {
+        uint32_t code;
+        /* Those below are blanks between members; in a text they are escaped already. */
+        const size_t n = (unsigned char)*at < ' ' ? 0 : control_bytes(&code, at);
+        if (n > 0)
+            cli_say(stdout, "\\u%04x", code);
         else
             (void)fputc(*at, stdout);
+        at += n > 0 ? n : 1;
     }
     (void)fputc('\n', stdout);
     free(text);
