@@ -18,7 +18,8 @@
 static const char *const side_suffixes[] = {"-wal", "-journal", "-shm"};
 #define SIDE_SUFFIX_BYTES sizeof "-journal"
 #define SIDES             (sizeof side_suffixes / sizeof *side_suffixes)
-#define HEADER            "SQLite format 3" /* and a zero: the first 16 bytes of a database */
+#define FILE_MODE         (S_IRUSR | S_IWUSR) /* pictures of people are in it; SQLite makes the WAL like the database */
+#define HEADER            "SQLite format 3"   /* and a zero: the first 16 bytes of a database */
 
 static char *with_suffix(const char *path, const char *suffix, struct err *err)
 {
@@ -140,9 +141,10 @@ char *file_temporary(const char *path, struct err *err)
             return NULL;
         }
         (void)snprintf(temporary, room, "%s%s", path, suffix);
-        int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
         if (fd >= 0) {
-            (void)close(fd); /* before SQLite opens it: closing would drop SQLite's locks */
+            (void)fchmod(fd, FILE_MODE); /* whatever the umask takes away */
+            (void)close(fd);             /* before SQLite opens it: closing would drop SQLite's locks */
             return temporary;
         }
         int os_error = errno;

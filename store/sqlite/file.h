@@ -15,7 +15,8 @@ int file_check_absent(const char *path, struct err *err);
  * beside one, there or not. Not for a database that this process has open: closing a descriptor of it would drop its locks. */
 int file_check_no_database(const char *path, struct err *err);
 
-/* file_temporary - an empty file beside `path`, with a name of its own, malloc'ed and with room for SQLite's suffixes. NULL: error.
+/* file_temporary - an empty file beside `path`, with a name of its own, malloc'ed and with room for SQLite's suffixes, that its owner alone
+ * may read and write, whatever the umask. NULL: error.
  * file_remove - whatever of it is there. file_publish - gives it the name `path`; without `replace` never over another file.
  * file_sync_directory - a new name survives a power cut from then on. Errors: those of store_create(). */
 char *file_temporary(const char *path, struct err *err);

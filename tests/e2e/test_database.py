@@ -57,6 +57,21 @@ def test_a_directory_in_place_of_the_file_is_told(daemons):
     assert code == DATABASE_ERROR and str(daemons.directory) in text
 
 
+def test_whatever_holds_the_model_is_its_owners_alone_whatever_the_umask(daemons):
+    before = os.umask(0)
+    try:
+        db = daemons.init()
+        daemon = daemons.start(db)
+        daemon.train("a", bytes(63) + b"\1").ok()
+        convd("backup", daemons.directory / "copy.db", "--url", daemon.url)
+        convd("export", "--url", daemon.url, "--safetensors", daemons.directory / "out.safetensors")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in daemons.directory.iterdir() if path.name[0] in "sco"}
+    finally:
+        os.umask(before)
+    assert {"small.db", "small.db-wal", "copy.db", "out.safetensors"} <= set(modes), modes
+    assert {name: mode for name, mode in modes.items() if mode != 0o600} == {}
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("content", [b"this is a letter, not a database\n" * 100, b"\x00" * 8192,
                                      b"SQLite format 3\x00" + bytes(8000),

@@ -474,14 +474,17 @@ START_TEST(no_database_is_written_over_nor_what_stands_beside_one)
 }
 END_TEST
 
-START_TEST(a_file_has_the_mode_that_the_mask_leaves)
+START_TEST(a_file_is_its_owners_whatever_the_mask)
 {
-    struct stat there;
-    mode_t before = umask(027);
-    ck_assert_int_eq(put(in_folder("out"), false, "x"), 0);
-    (void)umask(before);
-    ck_assert_int_eq(stat(in_folder("out"), &there), 0);
-    ck_assert_uint_eq(there.st_mode & 0777, 0640);
+    static const mode_t masks[] = {0, 027, 0277, 0777};
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        struct stat there;
+        mode_t before = umask(masks[i]);
+        ck_assert_int_eq(put(in_folder("out"), true, "x"), 0);
+        (void)umask(before);
+        ck_assert_int_eq(stat(in_folder("out"), &there), 0);
+        ck_assert_uint_eq(there.st_mode & 0777, 0600);
+    }
 }
 END_TEST
 
@@ -592,7 +595,7 @@ int main(void)
     tcase_add_test(files, one_that_came_meanwhile_is_not_written_over);
     tcase_add_test(files, a_link_stays_one_and_what_it_leads_to_is_written);
     tcase_add_test(files, no_database_is_written_over_nor_what_stands_beside_one);
-    tcase_add_test(files, a_file_has_the_mode_that_the_mask_leaves);
+    tcase_add_test(files, a_file_is_its_owners_whatever_the_mask);
     tcase_add_test(files, a_file_over_the_limit_is_refused);
     tcase_add_test(files, an_absent_folder_is_told_with_the_path);
     tcase_add_test(files, a_full_disk_is_an_error_and_leaves_no_file);
