@@ -6,7 +6,7 @@ sweep-test: ## core's tests with every sweep whole: every float, thousands of st
 	CONVD_TEST_EXHAUSTIVE=1 $(MAKE) --no-print-directory check-core
 hostile-test: all ## hostile clients, the heaviest bodies and crowds of readers, each for HOSTILE_SECONDS=20, with HOSTILE_IDLE=10000 idle ones; tells latencies
 	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-20} HOSTILE_IDLE=$${HOSTILE_IDLE:-10000} CONVD=$(BUILD)/convd \
-	    $(PYTEST) tests/e2e/test_hostile.py tests/e2e/test_slowhttptest.py tests/e2e/test_heavy.py tests/e2e/test_readers.py
+	    $(PYTEST) tests/e2e/test_hostile.py tests/e2e/test_slowhttptest.py tests/e2e/test_heavy.py tests/e2e/test_readers.py tests/e2e/test_testssl.py
 power-test: $(BUILD)/tests/store/test_power ## N power cuts, and as many that must be caught losing (synchronous=NORMAL)
 	POWER_CUTS=$(N) $<
 fault-test: ## each call of the disk and each allocation fails in its turn: store, edits, trainer, HTTP; tells how many

@@ -35,7 +35,8 @@ void http_headers_line(struct http_headers *headers, const char *method, const c
     unsigned bad = 0;
     for (size_t i = 0; i < n_target; i++)
         bad |= (unsigned)((unsigned char)target[i] <= 0x20) | (unsigned)(target[i] == 0x7f);
-    headers->bad_line = bad != 0 || (uintptr_t)method + strlen(method) + 1 != (uintptr_t)start ||
+    headers->bad_line = bad != 0 || !is_name(method, strlen(method)) ||
+                        (uintptr_t)method + strlen(method) + 1 != (uintptr_t)start ||
                         (uintptr_t)start + n_target + 1 != (uintptr_t)version;
 }
 
@@ -150,9 +151,10 @@ void http_headers_end(struct http_headers *headers, size_t n_block)
 int http_headers_check(const struct http_headers *headers, bool http_1_1, struct err *err)
 {
     if (headers->bad_line)
-        return err_set(err, ERR_SYNTAX,
-                       "the request line must be a method, a target without blanks or control characters, "
-                       "and a version, with one blank between them");
+        return err_set(
+            err, ERR_SYNTAX,
+            "the request line must be a method that is a token, a target without blanks or control characters, "
+            "and a version, with one blank between them");
     if (headers->bad_framing)
         return err_set(
             err, ERR_SYNTAX,

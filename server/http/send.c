@@ -33,7 +33,8 @@ static bool add(struct MHD_Response *mhd, const char *name, const char *value)
 static bool add_headers(struct MHD_Response *mhd, const struct response *response, const char *path, bool tells_id)
 {
     char number[24];
-    bool ok = add(mhd, "Cache-Control", response->cache == CACHE_REVALIDATE ? "no-cache" : "no-store");
+    bool ok = add(mhd, "Cache-Control", response->cache == CACHE_REVALIDATE ? "no-cache" : "no-store") &&
+              add(mhd, "Cross-Origin-Resource-Policy", "same-origin");
     if (response->status != 204 && response->status != 304)
         ok = ok && add(mhd, "Content-Type", response->type) && add(mhd, "X-Content-Type-Options", "nosniff");
     if (tells_id)

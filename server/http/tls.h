@@ -10,8 +10,8 @@
 
 #include "core/err.h"
 
-/* Which versions and ciphers, in GnuTLS's words. */
-#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+/* Which versions and ciphers, in GnuTLS's words: with TLS 1.2 no CBC (padding oracles), and no key exchange without forward secrecy. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-AES-128-CBC:-AES-256-CBC:%SERVER_PRECEDENCE"
 
 /* PEM texts, zero-terminated; both NULL: no TLS. */
 struct tls {

@@ -56,6 +56,7 @@ def test_a_prediction_is_not_to_be_cached_or_sniffed(reader: Daemon, seven):
     answer = reader.post("/predict", seven.tobytes())
     assert answer.header("Cache-Control") == "no-store"
     assert answer.header("X-Content-Type-Options") == "nosniff"
+    assert answer.header("Cross-Origin-Resource-Policy") == "same-origin"
 
 
 @pytest.mark.parametrize("top", [1, 3, 10, 1000])

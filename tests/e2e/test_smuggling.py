@@ -140,7 +140,8 @@ def test_a_request_inside_a_body_is_a_body(target):
 @pytest.mark.parametrize("line, status", [
     (b"GET http://localhost/healthz HTTP/1.1", 200), (b"GET http://evil.example/healthz HTTP/1.1", 403),
     (b"GET http://localhost@evil.example/healthz HTTP/1.1", 403), (b"CONNECT localhost:80 HTTP/1.1", 404),
-    (b"TRACE / HTTP/1.1", 405), (b"OPTIONS * HTTP/1.1", 404), (b"GET /healthz HTTP/2.0", 505)])
+    (b"TRACE / HTTP/1.1", 405), (b"OPTIONS * HTTP/1.1", 404), (b"GET /healthz HTTP/2.0", 505),
+    (b"G@T /healthz HTTP/1.1", 400), (b"GET: /healthz HTTP/1.1", 400), (b"G\xc3\x89T /healthz HTTP/1.1", 400), (b"BREW /healthz HTTP/1.1", 405)])
 def test_other_forms_of_the_request_line_reach_nothing_that_they_should_not(target, line, status):
     received = target.raw(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert status_of(received) == status

@@ -108,6 +108,27 @@ def test_only_tls_1_2_and_1_3_are_spoken(secure, version, served):
             assert status_of(connection.recv(65536)) == 200
 
 
+@pytest.mark.parametrize("ciphers", ["ECDHE+AES:!AESGCM:!AESCCM", "kRSA"])
+def test_neither_cbc_nor_a_key_exchange_without_forward_secrecy_is_spoken(secure, ciphers):
+    context = secure.context()
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with secure.connect() as plain, pytest.raises((ssl.SSLError, ConnectionResetError)):
+        context.wrap_socket(plain, server_hostname="localhost")
+
+
+def test_a_client_that_wants_to_negotiate_again_is_closed(secure):
+    client = subprocess.Popen(["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{secure.port}"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    client.stdin.write(b"R\n")
+    client.stdin.flush()  # and it stays open: the client ends because the server closes
+    client.wait(60)
+    said = client.stdout.read()
+    client.stdin.close()
+    client.stdout.close()
+    assert b"RENEGOTIATING" in said and b"closed" in said.splitlines()[-1]
+
+
 def test_training_waits_asleep_and_is_answered_over_tls_too(daemons):
     """Suspended and resumed connections, many at once, and bytes that came with the last of them."""
     daemon = start(daemons, daemons.init(), *certificate(daemons.directory))
