@@ -22,9 +22,13 @@ endif
 OPT_TESTS := $(if $(filter asan tsan debug,$(VARIANT)),-O0,-O1)
 CFLAGS    ?=
 CPPFLAGS  ?=
+# What of these the compiler and its C library know: on x86-64 and arm64, all of them but the other's.
+known      = $(shell $(CC) -O2 $(1) $(2) -Werror -x c -c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
+FORTIFY_3  = $(call known,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3,-include limits.h)
 # Unless yours say it: a compiler may define it by itself, and unoptimized code cannot have it.
-FORTIFY   := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
-HARDEN    := $(if $(filter release clang,$(VARIANT)),$(FORTIFY) -fstack-protector-strong)
+FORTIFY    = $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS))$(filter -O0,$(CFLAGS)),,$(or $(FORTIFY_3),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+HARDENING  = -fstack-protector-strong -fstack-clash-protection -fcf-protection -mbranch-protection=standard
+HARDEN    := $(if $(filter release clang,$(VARIANT)),$(FORTIFY) $(foreach flag,$(HARDENING),$(call known,$(flag))))
 # Warnings are errors with the compilers that CI has, gcc 12 and clang 14; from another, or with flags of your own, a new one is only told.
 ifeq ($(origin WERROR),undefined)
 WERROR    := $(if $(strip $(CPPFLAGS) $(CFLAGS)),,$(if $(filter 12 14.0.%,$(shell $(CC) -dumpversion 2>/dev/null)),-Werror))

@@ -105,7 +105,24 @@ def test_fortify_is_said_once(tmp_path, flags):
 
 
 def test_fortify_is_there_without_a_word():
-    assert "-D_FORTIFY_SOURCE=2" in commands("core/err.o")
+    assert "-D_FORTIFY_SOURCE=3" in commands("core/err.o")
+
+
+def test_a_compiler_is_given_those_flags_for_hardening_that_it_knows(tmp_path):
+    old = program(tmp_path / "cc", 'case " $* " in *branch*|*cf-prot*|*SOURCE=3*) exit 1 ;; *-dump*) echo x86_64-linux-gnu ;; esac\n')
+    line = commands("core/err.o", f"CC={old}")
+    assert "-D_FORTIFY_SOURCE=2" in line and "-fstack-clash-protection" in line
+    assert "-fcf-protection" not in line and "-mbranch-protection" not in line
+
+
+@X86_64
+@pytest.mark.skipif(not shutil.which("hardening-check"), reason="hardening-check is missing: scripts/deps test installs it (devscripts)")
+def test_hardening_check_finds_the_program_hardened():
+    """Debian's C library is not built for CET, so the linker does not mark the program: of that, the object files tell."""
+    report = run("hardening-check", "--nocfprotection", "build/convd")
+    for what in ("Position Independent Executable", "Stack protected", "Fortify Source functions", "Read-only relocations", "Immediate binding"):
+        assert re.search(rf"{what}: yes", report), report
+    assert "IBT, SHSTK" in run("readelf", "-n", "build/server/http/exchange.o")
 
 
 @pytest.mark.parametrize("version, arguments, error", [
