@@ -1,0 +1,109 @@
+/* postgres.h - the door of store/postgres/: one log in PostgreSQL that several machines append to and follow. It alone knows libpq; it knows
+ * rows and their order, and nothing of what they mean to a model.
+ *
+ * What is promised
+ *   - postgres_append() returns 0 only when the rows are behind the very head that was given, and durable as synchronous_commit = on and the
+ *     server's synchronous_standby_names say. All rows of a call, or none.
+ *   - Whoever appends behind a head that is not the log's end any more is told so (ERR_BUSY), and has changed nothing.
+ *   - A commit in doubt (connection lost, a deadline, a WARNING at commit) is looked up before anything is answered: by the head's row, which the
+ *     unfinished transaction holds locked, and a commit of its own after it, which a synchronous standby must confirm.
+ *   - No number has a gap: the head row orders the writers, no sequence does.
+ *
+ * Each call has a deadline of its own, on the socket: statement_timeout does not end the wait for a standby. A wait for a standby is never
+ * cancelled: the connection is dropped instead.
+ */
+#ifndef CONVD_STORE_POSTGRES_POSTGRES_H
+#define CONVD_STORE_POSTGRES_POSTGRES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/learner/learner.h" /* DIGEST_BYTES */
+#include "store/log/row.h"
+
+struct postgres;
+
+/* postgres_create - the tables (schema/postgres.sql) in an empty database, with an empty log. ERR_CONFLICT: there is one already. */
+int postgres_create(const char *conninfo, struct err *err);
+
+/* postgres_open - connects to the first host of conninfo (a libpq URL or keywords) that can write, checks the version of the tables. It connects
+ * anew by itself when the connection was lost, at the next call. Errors: ERR_DB_FOREIGN (no convd log in there), ERR_DB_NEWER, ERR_LOG (cannot
+ * be reached, refused; the text says which host and why, never a password), ERR_MEMORY. Owns: the caller; postgres_close(), NULL is fine. One
+ * thread at a time uses it. */
+int postgres_open(struct postgres **out, const char *conninfo, struct err *err);
+void postgres_close(struct postgres *pg);
+
+/* postgres_head - where the log ends. */
+int postgres_head(struct log_head *head, struct postgres *pg, struct err *err);
+
+/* postgres_lock - begins a transaction that holds the head's row, so that the next postgres_append() cannot lose a race; *head is the end
+ * then. postgres_read() may come between. postgres_unlock - without an append; harmless where nothing is held. */
+int postgres_lock(struct log_head *head, struct postgres *pg, struct err *err);
+void postgres_unlock(struct postgres *pg);
+
+/* postgres_append - n rows behind `after`, in one statement of one round trip. Errors: ERR_BUSY (the log does not end there; nothing was
+ * changed), ERR_LOG (nothing was changed, or it could not be found out in time: err->detail is 1 then, and whoever follows the log will see). */
+int postgres_append(struct postgres *pg, const struct log_head *after, const struct log_row *rows, size_t n, struct err *err);
+
+/* postgres_read - rows after a revision in their order, as many as fit into about max_bytes, at least one where there is one. *rows is one block
+ * with all that it points to; the caller's, free(). *n 0: there are none yet. */
+int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes, struct err *err);
+
+/* postgres_chain - of that revision: 1 found, 0 not, -1. */
+int postgres_chain(uint8_t chain[CHAIN_BYTES], struct postgres *pg, uint64_t revision, struct err *err);
+
+/* postgres_listen - waits for a hint that the log has grown, for at most that long: 1: there was one; 0: none; -1: ERR_LOG. Uses a connection of
+ * its own, by another thread than the rest. A hint may be lost: who follows looks by itself now and then. fd: becomes readable to end the
+ * wait early (-1: none). */
+struct postgres_listener;
+int postgres_listener_open(struct postgres_listener **out, const char *conninfo, struct err *err);
+int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, struct err *err);
+void postgres_listener_close(struct postgres_listener *listener);
+
+/* postgres_digest - this node's state of that revision has that digest: the first one is kept, a different one is ERR_DIVERGED. Old ones are
+ * removed, the newest thousand stay. */
+int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+
+/* A state as others may begin from it: store/replay/snapshots.c has the bytes. */
+struct log_snapshot {
+    uint64_t revision;
+    uint8_t digest[DIGEST_BYTES], chain[CHAIN_BYTES];
+    const uint8_t *state, *tensors;
+    size_t n_state, n_tensors;
+};
+/* postgres_snapshot_put - unless there is one of that revision already (0 as well; another digest: ERR_DIVERGED). Of revision 1 it stays for
+ * ever, of the others the newest 4. postgres_snapshot_get - the newest of a revision up to that: 1, 0: none, -1. One block, free(). */
+int postgres_snapshot_put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err);
+int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64_t upto, struct err *err);
+
+/* Who follows the log, as they told it last. */
+struct log_node {
+    char name[65];
+    uint64_t revision;
+    double age_s; /* since it was told, by the server's clock */
+};
+/* postgres_node_tell - this node is at that revision; a row of its name. postgres_node_forget - it leaves. postgres_nodes - all of them, by
+ * name; *list is the caller's. */
+int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision, struct err *err);
+int postgres_node_forget(struct postgres *pg, const char *name, struct err *err);
+int postgres_nodes(struct log_node **list, size_t *n, struct postgres *pg, struct err *err);
+
+/* What the server says of itself. */
+struct log_server {
+    char host[256];          /* the one that is connected to           */
+    char version[32];
+    bool standby;            /* it is in recovery: a follower may read it */
+    unsigned standbys_sync;  /* of pg_stat_replication: sync or quorum */
+    unsigned standbys;
+    char synchronous[256];   /* synchronous_standby_names              */
+};
+int postgres_server(struct log_server *out, struct postgres *pg, struct err *err);
+
+/* postgres_idle_lock - whether this node may rehearse on its own now: one of all nodes at a time (an advisory lock of the session, kept until
+ * postgres_idle_unlock() or until the connection ends). 1: it may; 0: another does; -1. */
+int postgres_idle_lock(struct postgres *pg, struct err *err);
+int postgres_idle_unlock(struct postgres *pg, struct err *err);
+
+#endif
