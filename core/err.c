@@ -163,6 +163,8 @@ const char *err_code_name(enum err_code code)
         [ERR_DB_READONLY] = "database-read-only",
         [ERR_DB_CORRUPT] = "database-corrupt",
         [ERR_DB_LOST] = "database-lost",
+        [ERR_LOG] = "log-unreachable",
+        [ERR_DIVERGED] = "log-diverged",
         [ERR_FILE] = "file",
         [ERR_NETWORK] = "network",
         [ERR_USAGE] = "usage",

@@ -55,6 +55,8 @@ enum err_code {
     ERR_DB_READONLY,  /* cannot be written                              */
     ERR_DB_CORRUPT,   /* log chain, digest or page damaged              */
     ERR_DB_LOST,      /* its path names another file by now, or none    */
+    ERR_LOG,          /* the log that several machines share: out of reach */
+    ERR_DIVERGED,     /* another state than other machines have there   */
     ERR_FILE,         /* any other file: open, read, write, format      */
     ERR_NETWORK,      /* listen, connect                                */
     ERR_USAGE,        /* the command line                               */

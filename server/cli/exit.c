@@ -20,8 +20,10 @@ enum cli_exit cli_exit_code(enum err_code code)
     case ERR_DB_READONLY:
     case ERR_DB_CORRUPT:
     case ERR_DB_LOST:
+    case ERR_DIVERGED:
         return CLI_DATABASE;
     case ERR_BUSY:
+    case ERR_LOG:
     case ERR_NETWORK:
         return CLI_NETWORK;
     case ERR_STOPPING: /* our own long work was told to stop; a daemon's 503 is made ERR_BUSY by cli/client.c */

@@ -10,7 +10,7 @@ enum cli_exit {
     CLI_FAILED = 1,        /* an input file, a label, a request that was refused     */
     CLI_USAGE = 2,         /* the command line                                      */
     CLI_DATABASE = 3,      /* missing, foreign, locked, read-only, full or corrupt  */
-    CLI_NETWORK = 4,       /* the daemon cannot be reached, or the port not be had   */
+    CLI_NETWORK = 4,       /* the daemon or the shared log out of reach, or the port */
     CLI_INTERRUPTED = 130, /* SIGINT or SIGTERM; what was done by then is kept      */
 };
 

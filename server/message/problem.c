@@ -48,6 +48,12 @@ static const struct problem problems[ERR_N] = {
     [ERR_DB_LOST] = {ERR_DB_LOST, 500, "Database file lost",
                      "the database file was removed, renamed or replaced, so nothing was trained; predictions go on. "
                      "GET /backup copies all that was learned: put the copy in place, and restart convd"},
+    [ERR_LOG] = {ERR_LOG, 503, "Shared log out of reach",
+                 "the log that this convd shares with others cannot be reached or did not confirm in time; predictions "
+                 "go on. Send it again, with the same Idempotency-Key: it is never done twice"},
+    [ERR_DIVERGED] = {ERR_DIVERGED, 503, "State diverged",
+                      "this convd's state is not what others have at the same revision, so it trains nothing until it "
+                      "has been made anew from the shared log"},
     [ERR_FILE] = {ERR_FILE, 500, "Internal error", OURS},
     [ERR_NETWORK] = {ERR_NETWORK, 500, "Internal error", OURS},
     [ERR_USAGE] = {ERR_USAGE, 500, "Internal error", OURS},

@@ -323,6 +323,8 @@ START_TEST(exit_codes_tell_usage_database_and_network_apart)
     ck_assert_int_eq(cli_exit_code(ERR_STORAGE_FULL), 3);
     ck_assert_int_eq(cli_exit_code(ERR_NETWORK), 4);
     ck_assert_int_eq(cli_exit_code(ERR_BUSY), 4);
+    ck_assert_int_eq(cli_exit_code(ERR_LOG), 4);
+    ck_assert_int_eq(cli_exit_code(ERR_DIVERGED), 3);
     ck_assert_int_eq(cli_exit_code(ERR_STOPPING), 130);
     for (int code = ERR_NONE + 1; code < ERR_N; code++)
         ck_assert_msg(cli_exit_code((enum err_code)code) != CLI_OK, "%s", err_code_name((enum err_code)code));

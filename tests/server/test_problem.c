@@ -45,7 +45,7 @@ START_TEST(the_statuses_that_scripts_rely_on_stay)
         {ERR_METHOD, 405},     {ERR_CONFLICT, 409},      {ERR_UNAUTHORIZED, 401}, {ERR_FORBIDDEN, 403},
         {ERR_TIMEOUT, 408},    {ERR_LABEL_UNKNOWN, 422}, {ERR_BUSY, 503},         {ERR_STOPPING, 503},
         {ERR_MEMORY, 503},     {ERR_STORAGE_FULL, 507},  {ERR_INTERNAL, 500},     {ERR_STORAGE, 500},
-        {ERR_KEY_REUSED, 422},
+        {ERR_KEY_REUSED, 422}, {ERR_LOG, 503},           {ERR_DIVERGED, 503},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ck_assert_uint_eq(problem_find(rows[i].code)->status, rows[i].status);
