@@ -23,15 +23,15 @@ OPT_ARITH := $(if $(filter asan fuzz,$(VARIANT)),-O1 -fsanitize-trap=undefined,-
 
 # ---- sources ----
 CORE_SRC   := $(filter-out core/arith/arith.c,$(wildcard core/*.c core/*/*.c))
-STORE_SRC  := $(wildcard store/*.c store/*/*.c)
+STORE_SRC  := $(filter-out $(if $(LIBPQ),,$(filter-out %/without.c,$(wildcard store/postgres/*.c))),$(wildcard store/*.c store/*/*.c))
 SERVER_SRC := $(filter-out server/main.c $(if $(WEBP),,server/image/webp.c),$(wildcard server/*.c server/*/*.c))
 CORE_OBJ   := $(CORE_SRC:%.c=$(BUILD)/%.o) $(ARITHS:%=$(BUILD)/core/arith_%.o)
-STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o
+STORE_OBJ  := $(STORE_SRC:%.c=$(BUILD)/%.o) $(BUILD)/store/schema.o $(if $(LIBPQ),$(BUILD)/store/postgres_schema.o)
 SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/server/openapi.o $(BUILD)/server/web_files.o
-GENERATED  := store/schema server/openapi server/web_files
+GENERATED  := store/schema store/postgres_schema server/openapi server/web_files
 WEB_MODULES := $(filter-out web/theme.js,$(sort $(wildcard web/*.js)))
 WEB_FILES  := $(BUILD)/server/app.js web/theme.js $(sort $(wildcard web/*.html web/*.css web/*.svg))
-SCHEMA_SQL := $(sort $(wildcard schema/*.sql))
+SCHEMA_SQL := $(sort $(wildcard schema/0*.sql))
 
 .PHONY: all
 all: $(BUILD)/convd
@@ -53,12 +53,17 @@ $(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith/arith.c
 
 $(BUILD)/core/arith/choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
 
-$(BUILD)/server/%.o: ALL_CFLAGS += $(PKG_CFLAGS)
+$(BUILD)/server/%.o $(BUILD)/store/postgres/%.o $(BUILD)/tests/store/test_postgres.o: ALL_CFLAGS += $(PKG_CFLAGS)
 
 # The SQL of every migration, as one C array of strings: the store needs no file at run time.
 $(BUILD)/store/schema.c: $(SCHEMA_SQL) scripts/embed-sql
 	@mkdir -p $(@D)
 	$(call say,SQL) scripts/embed-sql $(SCHEMA_SQL) > $@.tmp && mv $@.tmp $@
+
+# And that of a log in PostgreSQL.
+$(BUILD)/store/postgres_schema.c: schema/postgres.sql scripts/embed-file
+	@mkdir -p $(@D)
+	$(call say,SQL) scripts/embed-file postgres_schema store/postgres/schema.h $< > $@.tmp && mv $@.tmp $@
 
 # The OpenAPI document likewise: GET /openapi.json.
 $(BUILD)/server/openapi.c: schema/openapi.json scripts/embed-file

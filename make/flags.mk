@@ -58,9 +58,12 @@ endif
 # WebP is read where libwebp is there.
 WEBP      := $(shell $(PKG) --exists libwebp 2>/dev/null && echo libwebp)
 PACKAGES  += $(WEBP)
+# A log that several machines share is built in where libpq is there.
+LIBPQ     := $(shell $(PKG) --exists libpq 2>/dev/null && echo libpq)
+PACKAGES  += $(LIBPQ)
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
-STORE_LIBS = $(shell $(PKG) --libs sqlite3) $(CORE_LIBS)
+STORE_LIBS = $(shell $(PKG) --libs sqlite3 $(LIBPQ)) $(CORE_LIBS)
 # floor() and sqrtf() are calls where a compiler does not inline them.
 SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) -lm
 CHECK_LIBS = $(shell $(PKG) --libs check)
-PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0)
+PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0) -DHAVE_LIBPQ=$(if $(LIBPQ),1,0)

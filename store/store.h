@@ -14,7 +14,8 @@
  *   - It checks an event (learner_check()), numbers it by store_next(), appends it, commits, then applies it, and tells what came of it
  *     by store_outcomes(), in that order: the store does not judge events. docs/architecture.md says why in that order.
  *
- * Tables: see schema/. Below: sqlite/ (it alone calls sqlite3), log/ (what happened), replay/ (from there back to a state).
+ * Tables: see schema/. Below: sqlite/ (it alone calls sqlite3), log/ (what happened), postgres/ (the same for several machines: rows in a
+ * PostgreSQL database, which the files of log/ know nothing of), replay/ (from there back to a state).
  *
  * In reading order:
  *   journal.{h,c}  the seam: what the log is for whoever appends to it

@@ -11,6 +11,22 @@
  *
  * Each call has a deadline of its own, on the socket: statement_timeout does not end the wait for a standby. A wait for a standby is never
  * cancelled: the connection is dropped instead.
+ *
+ * In reading order:
+ *   internal.h    what the files below share; the only header that includes libpq-fe.h
+ *   statements.h  every SQL text, and how a connection is set up
+ *   schema.h      the tables, embedded at build from schema/postgres.sql
+ *   connect.c     from a connection string to a connection; open, close, create
+ *   statement.c   there and back, with a deadline
+ *   values.c      PostgreSQL's binary form
+ *   head.c        where the log ends; the lock
+ *   append.c      rows behind it
+ *   doubt.c       a commit of which nobody has told how it ended
+ *   read.c        the rows back
+ *   listen.c      hints that there are new ones
+ *   snapshots.c   digests and states to begin from
+ *   nodes.c       who follows; the server; who may rehearse
+ *   without.c     instead of all of them, where there is no libpq
  */
 #ifndef CONVD_STORE_POSTGRES_POSTGRES_H
 #define CONVD_STORE_POSTGRES_POSTGRES_H
@@ -25,38 +41,51 @@
 
 struct postgres;
 
-/* postgres_create - the tables (schema/postgres.sql) in an empty database, with an empty log. ERR_CONFLICT: there is one already. */
+/* postgres_create - the tables (schema/postgres.sql) in an empty database, with an empty log. Errors: ERR_CONFLICT (there is one already), and
+ * those of postgres_open(). */
 int postgres_create(const char *conninfo, struct err *err);
 
 /* postgres_open - connects to the first host of conninfo (a libpq URL or keywords) that can write, checks the version of the tables. It connects
  * anew by itself when the connection was lost, at the next call. Errors: ERR_DB_FOREIGN (no convd log in there), ERR_DB_NEWER, ERR_LOG (cannot
- * be reached, refused; the text says which host and why, never a password), ERR_MEMORY. Owns: the caller; postgres_close(), NULL is fine. One
- * thread at a time uses it. */
+ * be reached, refused; the text says which host and why, never a password), ERR_USAGE (the string cannot be read; built without libpq),
+ * ERR_MEMORY. Owns: the caller; postgres_close(), NULL is fine. One thread at a time uses it. */
 int postgres_open(struct postgres **out, const char *conninfo, struct err *err);
 void postgres_close(struct postgres *pg);
+
+/* postgres_limit - how long a call may take from then on, 10,000 ms at first; large ones have a second more for each 8 MB, connecting has two
+ * seconds for each host, and a commit in doubt is looked up for as long again. */
+void postgres_limit(struct postgres *pg, unsigned ms);
 
 /* postgres_head - where the log ends. */
 int postgres_head(struct log_head *head, struct postgres *pg, struct err *err);
 
 /* postgres_lock - begins a transaction that holds the head's row, so that the next postgres_append() cannot lose a race; *head is the end
- * then. postgres_read() may come between. postgres_unlock - without an append; harmless where nothing is held. */
+ * then. Between them only postgres_head(), postgres_read() and postgres_chain(). Whatever the append comes to, the lock is over; so it is when
+ * the connection is lost, or after the time of a call, which the server measures. postgres_unlock - without an append; harmless where nothing is
+ * held. ERR_LOG also where another's append holds the row until the call's time is over. */
 int postgres_lock(struct log_head *head, struct postgres *pg, struct err *err);
 void postgres_unlock(struct postgres *pg);
 
-/* postgres_append - n rows behind `after`, in one statement of one round trip. Errors: ERR_BUSY (the log does not end there; nothing was
- * changed), ERR_LOG (nothing was changed, or it could not be found out in time: err->detail is 1 then, and whoever follows the log will see). */
-int postgres_append(struct postgres *pg, const struct log_head *after, const struct log_row *rows, size_t n, struct err *err);
+/* postgres_append - n rows (1 or more) behind `after`, in one statement of one round trip. Errors: ERR_BUSY (the log does not end there; nothing
+ * was changed), ERR_CONFLICT (a key is there already; nothing was changed), ERR_LIMIT (more bytes than POSTGRES_APPEND_BYTES_MAX at once),
+ * ERR_DB_CORRUPT, ERR_MEMORY, ERR_LOG (nothing was changed, or it could not be found out in time: err->detail is 1 then, and whoever
+ * follows the log will see). err is not NULL. */
+#define POSTGRES_APPEND_BYTES_MAX (256u << 20)
+int postgres_append(struct postgres *pg, const struct log_head *after, const struct log_row *rows, size_t n,
+                    struct err *err);
 
 /* postgres_read - rows after a revision in their order, as many as fit into about max_bytes, at least one where there is one. *rows is one block
- * with all that it points to; the caller's, free(). *n 0: there are none yet. */
-int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes, struct err *err);
+ * with all that it points to; the caller's, free(). *n 0: there are none yet. Errors: ERR_DB_CORRUPT (a row is missing or damaged), ERR_LOG, ERR_MEMORY. */
+int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes,
+                  struct err *err);
 
 /* postgres_chain - of that revision: 1 found, 0 not, -1. */
 int postgres_chain(uint8_t chain[CHAIN_BYTES], struct postgres *pg, uint64_t revision, struct err *err);
 
-/* postgres_listen - waits for a hint that the log has grown, for at most that long: 1: there was one; 0: none; -1: ERR_LOG. Uses a connection of
- * its own, by another thread than the rest. A hint may be lost: who follows looks by itself now and then. fd: becomes readable to end the
- * wait early (-1: none). */
+/* postgres_listen - waits for a hint that the log has grown, for at most that long: 1: there was one, or the connection is new; 0: none; -1:
+ * ERR_LOG, after that time, so that calling it again is no busy loop. Uses a connection of its own, made at the first call and whenever it was
+ * lost, by another thread than the rest. A hint may be lost: who follows looks by itself now and then. fd: becomes readable to end the wait
+ * early (-1: none). postgres_listener_open - does not connect: ERR_MEMORY. */
 struct postgres_listener;
 int postgres_listener_open(struct postgres_listener **out, const char *conninfo, struct err *err);
 int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, struct err *err);
@@ -73,14 +102,15 @@ struct log_snapshot {
     const uint8_t *state, *tensors;
     size_t n_state, n_tensors;
 };
-/* postgres_snapshot_put - unless there is one of that revision already (0 as well; another digest: ERR_DIVERGED). Of revision 1 it stays for
+/* postgres_snapshot_put - unless there is one of that revision already (0 as well; another digest: ERR_DIVERGED). ERR_LIMIT: over 10^9 bytes. Of revision 1 it stays for
  * ever, of the others the newest 4. postgres_snapshot_get - the newest of a revision up to that: 1, 0: none, -1. One block, free(). */
 int postgres_snapshot_put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err);
 int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64_t upto, struct err *err);
 
 /* Who follows the log, as they told it last. */
+#define LOG_NODE_BYTES 65
 struct log_node {
-    char name[65];
+    char name[LOG_NODE_BYTES];
     uint64_t revision;
     double age_s; /* since it was told, by the server's clock */
 };
@@ -92,12 +122,12 @@ int postgres_nodes(struct log_node **list, size_t *n, struct postgres *pg, struc
 
 /* What the server says of itself. */
 struct log_server {
-    char host[256];          /* the one that is connected to           */
+    char host[256]; /* the one that is connected to           */
     char version[32];
-    bool standby;            /* it is in recovery: a follower may read it */
-    unsigned standbys_sync;  /* of pg_stat_replication: sync or quorum */
+    bool standby;           /* it is in recovery: a follower may read it */
+    unsigned standbys_sync; /* of pg_stat_replication: sync or quorum */
     unsigned standbys;
-    char synchronous[256];   /* synchronous_standby_names              */
+    char synchronous[256]; /* synchronous_standby_names              */
 };
 int postgres_server(struct log_server *out, struct postgres *pg, struct err *err);
 

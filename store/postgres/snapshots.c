@@ -1,0 +1,152 @@
+/* snapshots.c - whether all come to the same state, and states to begin from. See postgres.h. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/postgres/internal.h"
+
+#define SNAPSHOT_BYTES_MAX 1000000000u /* of one value of PostgreSQL's, with room */
+#define PIECE_BYTES        (8u << 20)  /* of a snapshot in one answer             */
+
+/* ---- digests ---- */
+
+/* The digest that is there: 1: it is this one; 0: there is none; -1: ERR_DIVERGED. */
+static int compare(struct postgres *pg, enum statement which, uint64_t revision, const uint8_t digest[DIGEST_BYTES],
+                   struct err *err)
+{
+    PGresult *result;
+    uint8_t found[DIGEST_BYTES];
+    struct values values = {0};
+    values_add_number(&values, (int64_t)revision);
+    if (postgres_run(&result, pg, which, &values, err) != 0)
+        return -1;
+    const int n = PQntuples(result);
+    const bool same =
+        n == 1 && result_bytes(found, DIGEST_BYTES, result, 0, 0) && memcmp(found, digest, DIGEST_BYTES) == 0;
+    PQclear(result);
+    return n == 0 || same ? n
+                          : err_set(err, ERR_DIVERGED, "at revision %llu others have another state than this one",
+                                    (unsigned long long)revision);
+}
+
+/* After an insert that leaves alone what is there. */
+static int compare_after(struct postgres *pg, enum statement which, uint64_t revision,
+                         const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return compare(pg, which, revision, digest, err) < 0 ? -1 : 0;
+}
+
+int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)revision);
+    values_add(&values, digest, DIGEST_BYTES);
+    if (postgres_ready_alone(pg, err) != 0 || postgres_do(pg, SQL_DIGEST_PUT, &values, err) != 0 ||
+        compare_after(pg, SQL_DIGEST, revision, digest, err) != 0)
+        return -1;
+    return postgres_do(pg, SQL_DIGEST_PRUNE, NULL, err);
+}
+
+/* ---- snapshots ---- */
+
+static int put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)snapshot->revision);
+    values_add(&values, snapshot->digest, DIGEST_BYTES);
+    values_add(&values, snapshot->chain, CHAIN_BYTES);
+    values_add(&values, snapshot->state, snapshot->n_state);
+    values_add(&values, snapshot->tensors, snapshot->n_tensors);
+    pg->until_ms += (snapshot->n_state + snapshot->n_tensors) / POSTGRES_BYTES_PER_MS;
+    if (postgres_do(pg, SQL_SNAPSHOT_PUT, &values, err) != 0 || postgres_do(pg, SQL_SNAPSHOT_PRUNE, NULL, err) != 0)
+        return -1;
+    return compare_after(pg, SQL_SNAPSHOT, snapshot->revision, snapshot->digest, err);
+}
+
+int postgres_snapshot_put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err)
+{
+    if (snapshot->n_state > SNAPSHOT_BYTES_MAX || snapshot->n_tensors > SNAPSHOT_BYTES_MAX)
+        return err_set(err, ERR_LIMIT, "the state is %zu bytes: a shared log takes %u at most",
+                       snapshot->n_state + snapshot->n_tensors, SNAPSHOT_BYTES_MAX);
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    const int found = compare(pg, SQL_SNAPSHOT, snapshot->revision, snapshot->digest, err);
+    return found == 0 ? put(pg, snapshot, err) : found == 1 ? 0 : -1;
+}
+
+/* The newest of a revision up to that, with room for its bytes: 1, 0, -1. */
+static int find(struct log_snapshot **out, struct postgres *pg, uint64_t upto, struct err *err)
+{
+    PGresult *result;
+    struct values values = {0};
+    values_add_number(&values, (int64_t)upto);
+    if (postgres_run(&result, pg, SQL_SNAPSHOT_FIND, &values, err) != 0)
+        return -1;
+    const int found = PQntuples(result);
+    const size_t n_state = found ? (size_t)result_number(result, 0, 3) : 0,
+                 n_tensors = found ? (size_t)result_number(result, 0, 4) : 0;
+    struct log_snapshot *snapshot = found ? malloc(sizeof *snapshot + n_state + n_tensors) : NULL;
+    if (snapshot != NULL) {
+        const uint8_t *bytes = (const uint8_t *)(snapshot + 1);
+        *snapshot = (struct log_snapshot){.revision = (uint64_t)result_number(result, 0, 0),
+                                          .n_state = n_state,
+                                          .n_tensors = n_tensors,
+                                          .state = bytes,
+                                          .tensors = bytes + n_state};
+        (void)(result_bytes(snapshot->digest, DIGEST_BYTES, result, 0, 1) &&
+               result_bytes(snapshot->chain, CHAIN_BYTES, result, 0, 2));
+    }
+    PQclear(result);
+    *out = snapshot;
+    return found == 1 && snapshot == NULL ? err_memory(err, "a snapshot of %zu bytes", n_state + n_tensors) : found;
+}
+
+/* From `done` of n on into to[n]: how many bytes, 0 if it was removed meanwhile. */
+static int64_t read_piece(uint8_t *to, size_t done, size_t n, struct postgres *pg, enum statement which,
+                          uint64_t revision, struct err *err)
+{
+    PGresult *result;
+    struct values values = {0};
+    const size_t wanted = n - done < PIECE_BYTES ? n - done : PIECE_BYTES;
+    values_add_number(&values, (int64_t)revision);
+    values_add_number(&values, (int64_t)done + 1);
+    values_add_number(&values, (int64_t)wanted);
+    if (postgres_ready(pg, err) != 0 || postgres_run(&result, pg, which, &values, err) != 0)
+        return -1;
+    const bool whole = PQntuples(result) == 1 && result_bytes(to + done, wanted, result, 0, 0);
+    PQclear(result);
+    return whole ? (int64_t)wanted
+                 : err_set(err, ERR_LOG, "snapshot %llu of the shared log was removed meanwhile",
+                           (unsigned long long)revision);
+}
+
+static int read_bytes(uint8_t *to, size_t n, struct postgres *pg, enum statement which, uint64_t revision,
+                      struct err *err)
+{
+    for (size_t done = 0; done < n;) {
+        const int64_t more = read_piece(to, done, n, pg, which, revision, err);
+        if (more < 0)
+            return -1;
+        done += (size_t)more;
+    }
+    return 0;
+}
+
+int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64_t upto, struct err *err)
+{
+    *out = NULL;
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    const int found = find(out, pg, upto, err);
+    if (found != 1)
+        return found;
+    struct log_snapshot *snapshot = *out;
+    uint8_t *bytes = (uint8_t *)(snapshot + 1);
+    if (read_bytes(bytes, snapshot->n_state, pg, SQL_SNAPSHOT_STATE, snapshot->revision, err) == 0 &&
+        read_bytes(bytes + snapshot->n_state, snapshot->n_tensors, pg, SQL_SNAPSHOT_TENSORS, snapshot->revision, err) ==
+            0)
+        return 1;
+    free(snapshot);
+    *out = NULL;
+    return -1;
+}
