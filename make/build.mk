@@ -119,4 +119,4 @@ clean: ## remove build/
 	rm -rf build
 
 .SECONDARY:
--include $(shell find $(BUILD) -path build/trixie -prune -o -path 'build/sysroot-*' -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(BUILD) -path build/trixie -prune -o -path 'build/sysroot-*' -prune -o -type f -name '*.d' -print 2>/dev/null)
