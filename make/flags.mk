@@ -61,9 +61,15 @@ PACKAGES  += $(WEBP)
 # A log that several machines share is built in where libpq is there.
 LIBPQ     := $(shell $(PKG) --exists libpq 2>/dev/null && echo libpq)
 PACKAGES  += $(LIBPQ)
+# What the daemon may ask of the kernel is bounded by libseccomp, where it is there. The sanitizers' runtimes ask for more, and write
+# reports elsewhere: with them --sandbox is off unless it is said.
+SECCOMP   := $(shell $(PKG) --exists libseccomp 2>/dev/null && echo libseccomp)
+SANDBOX   := $(if $(filter asan tsan fuzz,$(VARIANT)),off,on)
+PACKAGES  += $(SECCOMP)
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
 STORE_LIBS = $(shell $(PKG) --libs sqlite3 $(LIBPQ)) $(CORE_LIBS)
 # floor() and sqrtf() are calls where a compiler does not inline them.
 SERVER_LIBS = $(shell $(PKG) --libs $(PACKAGES)) -lm
 CHECK_LIBS = $(shell $(PKG) --libs check)
-PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0) -DHAVE_LIBPQ=$(if $(LIBPQ),1,0)
+PKG_CFLAGS = $(shell $(PKG) --cflags $(PACKAGES)) -DHAVE_WEBP=$(if $(WEBP),1,0) -DHAVE_LIBPQ=$(if $(LIBPQ),1,0) -DHAVE_SECCOMP=$(if $(SECCOMP),1,0) \
+             '-DSANDBOX="$(SANDBOX)"'

@@ -56,6 +56,7 @@ static struct offload_task *take(struct offload *offload, bool short_only)
 static void *offload_thread(void *context)
 {
     struct offload *offload = context;
+    (void)pthread_setname_np(pthread_self(), "convd-heavy");
     /* On Linux of the calling thread, at most 19; where it may not, it has less patience with others. */
     (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS);
     (void)pthread_mutex_lock(&offload->lock);
@@ -100,8 +101,7 @@ struct offload *offload_create(unsigned threads, struct err *err)
     int status = 0;
     while (offload->n_threads < threads && status == 0) {
         status = pthread_create(&offload->threads[offload->n_threads], NULL, offload_thread, offload);
-        if (status == 0)
-            (void)pthread_setname_np(offload->threads[offload->n_threads++], "convd-heavy");
+        offload->n_threads += status == 0;
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == 0)

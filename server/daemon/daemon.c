@@ -7,7 +7,9 @@
 #include "server/daemon/daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -19,6 +21,7 @@
 #include "server/common/offload.h"
 #include "server/common/worker_team.h"
 #include "server/daemon/descriptors.h"
+#include "server/daemon/sandbox.h"
 #include "server/daemon/signals.h"
 #include "server/daemon/watchdog.h"
 #include "server/http/acceptor.h"
@@ -60,6 +63,7 @@ struct daemon {
     unsigned n_places;
     bool terminal; /* stderr was one at the start */
     struct watchdog watchdog;
+    struct sandbox sandbox;
     enum logger_priority level; /* of the log, as configured */
     int64_t told_ms;            /* when recovery last told of its progress */
 };
@@ -80,6 +84,7 @@ struct daemon_config daemon_config_default(void)
         .body_bytes = 16u << 20,
         .image_pixels = IMAGE_PIXELS_MAX_DEFAULT,
         .batch_images = 4096,
+        .sandbox = SANDBOX,
         .log_level = "info",
         .trainer = trainer_config_default(),
     };
@@ -130,6 +135,37 @@ static int salvage(struct daemon *daemon, struct store_recovery *report, struct 
     logger_line(LOG_LINE_ERROR, "training is off; predictions are of revision %llu, the last that can be proved",
                 (unsigned long long)daemon->learner->revision);
     return 0;
+}
+
+/* Tokens are read again at SIGHUP; what a UNIX socket is bound to goes when we stop. What the kernel refuses is told, and no reason not
+ * to serve. */
+static void close_files(struct daemon *daemon)
+{
+    const struct daemon_config *config = daemon->config;
+    struct sandbox_path paths[4 + ACCEPTOR_SOCKETS_MAX] = {{config->db, SANDBOX_CHANGE},
+                                                           {config->read_token_file, SANDBOX_READ},
+                                                           {config->write_token_file, SANDBOX_READ}};
+    size_t n = 3;
+    char credential[PATH_MAX];
+    struct err err;
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    if (credentials != NULL)
+        (void)snprintf(credential, sizeof credential, "%s/any", credentials);
+    paths[n++] = (struct sandbox_path){credentials != NULL ? credential : NULL, SANDBOX_READ};
+    for (unsigned i = 0; i < daemon->n_addresses; i++)
+        paths[n++] = (struct sandbox_path){listen_path(&daemon->addresses[i]), SANDBOX_LISTEN};
+    if (sandbox_files(&daemon->sandbox, paths, n, &err) != 0)
+        logger_line(LOG_LINE_WARNING, "sandbox: %s", err.text);
+}
+
+static void close_calls(struct daemon *daemon)
+{
+    char text[160];
+    struct err err;
+    if (sandbox_calls(&daemon->sandbox, &err) != 0)
+        logger_line(LOG_LINE_WARNING, "sandbox: %s", err.text);
+    sandbox_text(text, sizeof text, &daemon->sandbox);
+    logger_line(LOG_LINE_INFO, "sandbox: %s", text);
 }
 
 static int open_model(struct daemon *daemon, struct err *err)
@@ -415,6 +451,8 @@ static int prepare(struct daemon *daemon, struct err *err)
         proxies_parse(&daemon->proxies, config->trusted_proxies, err) != 0 ||
         (config->hosts != NULL && guard_hosts_check(config->hosts, err) != 0))
         return -1;
+    if (strcmp(config->sandbox, "on") != 0 && strcmp(config->sandbox, "off") != 0)
+        return err_set(err, ERR_USAGE, "--sandbox is \"%.40s\", but must be on or off", config->sandbox);
     if (config->hosts != NULL && strcmp(config->hosts, "*") == 0 && !auth_on(daemon->auth))
         return err_set(err, ERR_USAGE,
                        "--host * is for a daemon with tokens (--write-token-file): without them, name the hosts");
@@ -437,8 +475,15 @@ int daemon_run(const struct daemon_config *config, struct err *err)
     watchdog_clear(&daemon.watchdog);
     daemon.terminal = isatty(STDERR_FILENO) != 0;
     int status = prepare(&daemon, err);
+    const bool sandboxed = strcmp(config->sandbox, "off") != 0;
+    if (status == 0 && sandboxed)
+        close_files(&daemon);
     if (status == 0)
         status = start(&daemon, err);
+    if (status == 0 && sandboxed)
+        close_calls(&daemon);
+    else if (status == 0)
+        logger_line(LOG_LINE_NOTICE, "sandbox: off");
     if (status == 0)
         status = serve(&daemon, err);
     struct err stop_err = {0};

@@ -10,6 +10,7 @@
  *   daemon.c           start, serve, stop
  *   signals.{h,c}      signals, which come when the main thread asks for them
  *   watchdog.{h,c}     tells systemd that the daemon lives, and only when it does
+ *   sandbox.{h,c}      what the process may open and ask of the kernel from then on
  *   descriptors.{h,c}  how many connections this process has descriptors for
  */
 #ifndef CONVD_SERVER_DAEMON_DAEMON_H
@@ -48,6 +49,8 @@ struct daemon_config {
         remember_seconds;   /* and for how long                                                                     */
     unsigned train_threads; /* that share the steps of a large model, the trainer one of them; 0: all processors    */
     const char *arith;      /* instruction set by name; NULL: the best                                              */
+    const char
+        *sandbox; /* "on", "off": see daemon/sandbox.h                                                          */
     const char
         *log_level; /* of common/logger.h, by name; SIGUSR1 makes it debug, SIGUSR2 this again                        */
     struct trainer_config trainer;

@@ -109,6 +109,7 @@ static void close_listeners(struct acceptor *acceptor)
 static void *run(void *context)
 {
     struct acceptor *acceptor = context;
+    (void)pthread_setname_np(pthread_self(), "convd-accept");
     int64_t next_tick = now_ms() + ACCEPTOR_TICK_MS;
     bool room = true;
     while (!atomic_load(&acceptor->stop)) {
@@ -182,7 +183,6 @@ int acceptor_start(struct acceptor **out, const int *fds, unsigned n_fds, const 
         *out = NULL;
         return err_set(err, ERR_NETWORK, "cannot start the thread that accepts: %s", strerror(status));
     }
-    (void)pthread_setname_np(acceptor->thread, "convd-accept");
     return 0;
 }
 

@@ -193,12 +193,17 @@ int listen_open(int *out, struct listen_address *address, mode_t mode, struct er
     return status;
 }
 
+const char *listen_path(const struct listen_address *address)
+{
+    return address->family == AF_UNIX ? ((const struct sockaddr_un *)(const void *)&address->address)->sun_path : NULL;
+}
+
 void listen_remove(const struct listen_address *address)
 {
     struct stat about;
-    if (address->family != AF_UNIX || address->inode == 0)
+    const char *path = listen_path(address);
+    if (path == NULL || address->inode == 0)
         return;
-    const char *path = ((const struct sockaddr_un *)(const void *)&address->address)->sun_path;
     /* The number of a file that was removed is soon another's: only one behind which nobody is can be ours. */
     if (lstat(path, &about) == 0 && about.st_dev == address->device && about.st_ino == address->inode &&
         !is_answered(address))

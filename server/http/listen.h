@@ -34,6 +34,9 @@ int listen_parse(struct listen_address *out, unsigned *n_out, unsigned n_max, co
 /* listen_parse_mode - "0660" or "660": permissions of a UNIX socket, in octal. Errors: ERR_USAGE. */
 int listen_parse_mode(mode_t *out, const char *text, struct err *err);
 
+/* listen_path - the file of a UNIX socket; NULL: it is none. */
+const char *listen_path(const struct listen_address *address);
+
 /* listen_open - binds and listens; mode: of a UNIX socket's file. Errors: ERR_NETWORK. */
 int listen_open(int *out, struct listen_address *address, mode_t mode, struct err *err);
 
