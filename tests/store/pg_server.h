@@ -167,7 +167,7 @@ __attribute__((format(printf, 2, 3))) static inline const char *pg_sql(const cha
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    PGconn *conn = PQconnectdb(pg_conninfo(database, ""));
+    PGconn *conn = PQconnectdb(pg_conninfo(database, "options='-c client_min_messages=warning'"));
     PGresult *result = PQexec(conn, text);
     const ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
