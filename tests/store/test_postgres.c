@@ -839,6 +839,47 @@ START_TEST(the_server_says_what_it_is)
 }
 END_TEST
 
+START_TEST(a_standby_is_waited_for_may_be_followed_and_is_not_appended_to)
+{
+    char port[8], conninfo[256];
+    struct log_server server;
+    struct postgres *follower;
+    struct log_row *rows;
+    size_t n;
+    pg_standby_start(port);
+    (void)pg_sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    (void)pg_sql("postgres", "SELECT pg_reload_conf()");
+    do {
+        must(postgres_server(&server, pg, &err));
+    } while (server.standbys_sync == 0);
+    ck_assert(server.standbys == 1 && !server.standby);
+    must(append_row(pg, 1, 3));
+    const struct log_row row = row_at(1, 1, 3);
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s port=%s user=convd dbname=%s", pg_server.folder, port, database);
+    must_fail(ERR_LOG, postgres_open(&follower, conninfo, &err)); /* it cannot write */
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s port=%s user=convd dbname=%s target_session_attrs=any",
+                   pg_server.folder, port, database);
+    must(postgres_open(&follower, conninfo, &err));
+    do {
+        must(postgres_read(&rows, &n, follower, 0, 1 << 20,
+                           &err)); /* it has the row on its disk, and shows it a moment later */
+    } while (n == 0);
+    ck_assert_uint_eq(n, 1);
+    same_row(&rows[0], &row);
+    free(rows);
+    must(postgres_server(&server, follower, &err));
+    ck_assert(server.standby);
+    must_fail(ERR_LOG, append_row(follower, 2, 1));
+    ck_assert_int_eq(err.detail, 0);
+    postgres_close(follower);
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s,%s port=%s,%s user=convd dbname=%s", pg_server.folder,
+                   pg_server.folder, port, pg_server.port, database);
+    must(postgres_open(&follower, conninfo, &err));
+    must(append_row(follower, 1, 1));
+    postgres_close(follower);
+}
+END_TEST
+
 START_TEST(one_node_at_a_time_may_rehearse_on_its_own)
 {
     struct postgres *other = opened();
@@ -908,6 +949,7 @@ int main(void)
     tcase_add_test(t, nodes_are_listed_by_name_with_what_they_told_last);
     tcase_add_test(t, a_node_that_tells_does_not_wait_for_a_standby);
     tcase_add_test(t, the_server_says_what_it_is);
+    tcase_add_test(t, a_standby_is_waited_for_may_be_followed_and_is_not_appended_to);
     tcase_add_test(t, one_node_at_a_time_may_rehearse_on_its_own);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
