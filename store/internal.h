@@ -7,6 +7,7 @@
 #include "store/journal.h"
 #include "store/log/chain.h"
 #include "store/log/event_codec.h"
+#include "store/log/row.h"
 #include "store/replay/edits.h"
 #include "store/sqlite/db.h"
 #include "store/sqlite/file.h"

@@ -1,5 +1,5 @@
 /* journal.h - the seam to the ordered log of events: what the trainer appends to, and what is followed. SQLite keeps it in the model's own file
- * (store_journal()); another engine (one log that several machines append to) plugs in here, with the store's file as each machine's copy.
+ * (store_journal()); one log that several machines append to plugs in here, with the store's file as each machine's copy: store/shared.h.
  *
  * The order, for everybody who appends or follows:
  *
@@ -13,8 +13,8 @@
  * What an entry is: an event of kind train, class, tune, rehearse, idle or activate, with its images, its time, and the idempotency key that it
  * came with; the bytes, and the chain that ties them, are in docs/file-format.md. What the fold makes of an event is in no journal.
  *
- * Owned: an engine owns its journal, and outlives it. Events and keys that are given are borrowed for the call; an event that is read is the
- * journal's until the next call. One thread at a time uses a journal.
+ * Owned: an engine owns its journal, and outlives it. Events and keys that are given are borrowed for the call. One thread at a time uses a
+ * journal.
  *
  * After a failure: a group that could not be begun, appended or committed is gone as a whole, and the journal can be used again (a full disk may
  * get room), with one exception: after a failed sync nobody knows what is durable, and every later group fails with ERR_STORAGE until
@@ -46,17 +46,6 @@ struct journal {
     /* commit - 0: the group is ordered and durable. rollback - it never was; harmless where there is none. */
     int (*commit)(struct journal *journal, struct err *err);
     void (*rollback)(struct journal *journal);
-
-    /* read - 1: *event is the first after that revision, as it counts now (samples that were forgotten are left out, relabelled ones have their
-     * label of now); 0: there is none yet; -1: ERR_DB_CORRUPT naming the revision, ERR_STORAGE, ERR_MEMORY. Not in a group. One after the
-     * other is cheap: each link of the chain is checked once. */
-    int (*read)(struct journal *journal, uint64_t after, const struct event **event, struct err *err);
-
-    /* offer - a state of revision learner->revision, which others may begin from. fetch - the newest that was offered of a revision up to that,
-     * proved by its digest; the caller's. Errors: ERR_NOT_FOUND (none), ERR_DB_CORRUPT, ERR_STORAGE, ERR_STORAGE_FULL, ERR_MEMORY. */
-    int (*offer)(struct journal *journal, const struct learner *learner, struct err *err);
-    int (*fetch)(struct journal *journal, uint64_t upto, const struct arith *arith, struct learner **learner,
-                 struct err *err);
 };
 
 /* store_journal - the log in the store's own file. Lives as long as the store. */

@@ -20,6 +20,7 @@
  * In reading order:
  *   journal.{h,c}  the seam: what the log is for whoever appends to it
  *   store.c     create, open, close
+ *   shared.{h,c}  the log of several machines: this file is one copy of it
  *   libc.h      what of the C library is glibc's own
  *   internal.h  what the files below store/ share; schema/0001.sql has the tables
  *   backup.c    a copy of the database, while it is used
@@ -206,6 +207,10 @@ struct store_recovery {
  * Errors: ERR_DB_CORRUPT (names the first bad row), ERR_STORAGE, ERR_MEMORY, ERR_STOPPING. */
 int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                   struct learner **out, struct store_recovery *report, struct err *err);
+
+/* store_follow - applies the event behind learner->revision, which came into the log from elsewhere (store/shared.h); *event is it, until the
+ * next call. 1; 0: there is none; -1: the errors of store_recover(), and then the learner is not to be used. */
+int store_follow(struct store *store, struct learner *learner, const struct event **event, struct err *err);
 
 /* store_salvage - for a file that store_open() or store_recover() refused with ERR_DB_CORRUPT: opens it for reading only, and
  * gives the newest state that can still be proved: a good snapshot plus replay up to the row before the first bad one.

@@ -7,6 +7,7 @@
  *   log.c            begin, append, commit: one group of events, all on the disk or none
  *   reader.c         the log back from the disk, each link checked
  *   row.h            an event as another engine holds it
+ *   rows.c           those out of the file, and into it
  *   keys.c           idempotency keys
  *   classes.c        table class, kept as the log says
  *   columns.c        numbers of classes in the file, and columns of the model

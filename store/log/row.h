@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/err.h"
 #include "store/log/chain.h"
 
 struct log_row {
@@ -29,5 +30,21 @@ struct log_head {
     uint64_t revision; /* 0: it is empty */
     uint8_t chain[CHAIN_BYTES];
 };
+
+struct store;
+
+/* rows_read - the rows after a revision, as many as have about max_bytes, at least one where there is one; in an open group, those of it as well.
+ * Errors: ERR_DB_CORRUPT (also for an event of which samples were forgotten), ERR_STORAGE, ERR_MEMORY. Owns: the caller; rows_free(). */
+struct rows {
+    struct log_row *list; /* [n] */
+    size_t n, room, n_bytes;
+    void **blocks; /* [n] what each points to */
+};
+int rows_read(struct rows *rows, struct store *store, uint64_t after, size_t max_bytes, struct err *err);
+void rows_free(struct rows *rows);
+
+/* row_write - the next event of the log, with its samples and its key, in the open group. Errors: ERR_DIVERGED (it does not follow what is there,
+ * or its chain is not that of its bytes), those of store_append(); the group is gone then. */
+int row_write(struct store *store, const struct log_row *row, struct err *err);
 
 #endif

@@ -67,6 +67,10 @@
     X(EVENT_CHAIN,       "SELECT chain FROM event WHERE revision = ?1")                                                \
     X(EVENTS_AFTER,      "SELECT revision, kind, created_us, body, chain FROM event WHERE revision > ?1"               \
                          " ORDER BY revision")                                                                         \
+    X(ROW_EVENTS,        "SELECT event.revision, kind, event.created_us, body, chain, key, fingerprint"                \
+                         " FROM event LEFT JOIN idempotency ON idempotency.revision = event.revision"                  \
+                         " WHERE event.revision > ?1 ORDER BY event.revision")                                         \
+    X(ROW_SAMPLES,       "SELECT id, label, image FROM sample INDEXED BY sample_revision WHERE revision = ?1 ORDER BY id") \
     X(RARE_EVENTS,       "SELECT revision, body FROM event WHERE kind = ?3 AND kind <> 'train'"                        \
                          " AND revision BETWEEN ?1 AND ?2 ORDER BY revision")                                          \
     X(LINEAGE_TURN,      "SELECT max(revision) FROM event WHERE kind = 'activate' AND kind <> 'train'"                 \

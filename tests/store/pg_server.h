@@ -52,7 +52,7 @@ static inline bool pg_server_find(void)
     return is_there;
 }
 
-static inline void pg_free_port(char port[8])
+static inline void pg_server_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof address;
@@ -60,7 +60,7 @@ static inline void pg_free_port(char port[8])
     if (bind(fd, (struct sockaddr *)&address, n) != 0 || getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         abort();
     (void)close(fd);
-    (void)snprintf(port, 8, "%u", ntohs(address.sin_port));
+    (void)snprintf(pg_server.port, sizeof pg_server.port, "%u", ntohs(address.sin_port));
 }
 
 /* In a child: as whom, where to, until when; then the program. */
@@ -135,22 +135,6 @@ static inline void pg_server_die(const char *why)
     exit(EXIT_FAILURE);
 }
 
-/* Returns when it answers. */
-static inline pid_t pg_server_run(const char *data, const char *port)
-{
-    char conninfo[256];
-    (void)snprintf(conninfo, sizeof conninfo, "host=%s port=%s user=convd dbname=postgres", pg_server.folder, port);
-    const pid_t pid = pg_server_spawn("postgres -D %s -k %s -p %s -c listen_addresses=127.0.0.1 -c fsync=off "
-                                      "-c shared_buffers=32MB -c max_connections=40",
-                                      data, pg_server.folder, port);
-    for (unsigned ms = 0; PQping(conninfo) != PQPING_OK; ms += 20) {
-        if (ms > PG_PATIENCE_MS || waitpid(pid, NULL, WNOHANG) != 0)
-            pg_server_die("the server does not start");
-        pg_nap(20);
-    }
-    return pid;
-}
-
 /* Once, by main(), before the tests. */
 static inline void pg_server_start(void)
 {
@@ -163,18 +147,15 @@ static inline void pg_server_start(void)
     if (!pg_ended_well(pg_server_spawn("initdb -D data -U convd -E UTF8 --auth-local=trust --auth-host=scram-sha-256 "
                                        "--no-locale --no-sync")))
         pg_server_die("initdb failed");
-    pg_free_port(pg_server.port);
-    pg_server.pid = pg_server_run("data", pg_server.port);
-}
-
-/* In a test: a standby of it, on a port of its own, that ends with the test. */
-static inline void pg_standby_start(char port[8])
-{
-    if (!pg_ended_well(pg_server_spawn("pg_basebackup -h %s -p %s -U convd -D standby -R -c fast --no-sync",
-                                       pg_server.folder, pg_server.port)))
-        pg_server_die("pg_basebackup failed");
-    pg_free_port(port);
-    (void)pg_server_run("standby", port);
+    pg_server_port();
+    pg_server.pid = pg_server_spawn("postgres -D data -k %s -p %s -c listen_addresses=127.0.0.1 -c fsync=off "
+                                    "-c shared_buffers=32MB -c max_connections=40",
+                                    pg_server.folder, pg_server.port);
+    for (unsigned ms = 0; PQping(pg_conninfo("postgres", "")) != PQPING_OK; ms += 20) {
+        if (ms > PG_PATIENCE_MS || waitpid(pg_server.pid, NULL, WNOHANG) != 0)
+            pg_server_die("the server does not start");
+        pg_nap(20);
+    }
 }
 
 /* What an administrator does by psql: the first value of the last statement's rows, or "". Static, until the next call. */
@@ -186,7 +167,7 @@ __attribute__((format(printf, 2, 3))) static inline const char *pg_sql(const cha
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    PGconn *conn = PQconnectdb(pg_conninfo(database, "options='-c client_min_messages=warning'"));
+    PGconn *conn = PQconnectdb(pg_conninfo(database, ""));
     PGresult *result = PQexec(conn, text);
     const ExecStatusType status = PQresultStatus(result);
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {

@@ -1,0 +1,47 @@
+/* follow.c - the fold goes on with what came into the log from elsewhere, one event at a time. */
+#include "store/internal.h"
+
+/* The state of an earlier revision is the live one again. */
+static int go_back(struct store *store, struct learner *learner, uint64_t revision, struct err *err)
+{
+    struct learner *state = NULL;
+    struct store_recovery report;
+    int status = replay_state_at(&state, store, revision, learner->arith, NULL, NULL, &report, err);
+    if (status == 0)
+        status = learner_copy(learner, state, err);
+    learner_free(state);
+    return status;
+}
+
+static int open_at(struct log_reader *reader, struct store *store, uint64_t after, struct err *err)
+{
+    uint8_t chain[CHAIN_BYTES];
+    if (reader->store != NULL && reader->event.revision == after)
+        return 0;
+    log_read_close(reader);
+    if (log_chain_at(store, after, chain, err) != 0)
+        return -1;
+    log_read_init(reader, store, after, chain);
+    return 0;
+}
+
+int store_follow(struct store *store, struct learner *learner, const struct event **event, struct err *err)
+{
+    struct log_reader *reader = &store->follower;
+    if (open_at(reader, store, learner->revision, err) != 0)
+        return -1;
+    log_read_resume(reader);
+    int status = log_read_next(reader, err);
+    log_read_pause(reader);
+    if (status == 1 && reader->event.kind == EVENT_ACTIVATE) {
+        status = go_back(store, learner, reader->event.revision, err) == 0 ? 1 : -1;
+    } else if (status == 1) {
+        store->recovering = true; /* what becomes of its samples is kept for table outcome */
+        status = replay_event(store, learner, reader, err) == 0 ? 1 : -1;
+        store->recovering = false;
+    }
+    if (status != 1)
+        log_read_close(reader);
+    *event = status == 1 ? &reader->event : NULL;
+    return status;
+}
