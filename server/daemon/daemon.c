@@ -33,6 +33,7 @@
 #include "server/routes/feed.h"
 #include "server/routes/routes.h"
 #include "store/libc.h"
+#include "store/shared.h"
 
 /* At a stop, which takes no longer than five seconds whatever clients do. */
 #define HEAVY_MS 1000 /* for requests in progress; then heavy ones are cancelled          */
@@ -46,7 +47,9 @@ struct daemon {
     struct store *store;
     struct learner *learner;
     struct events *events;
-    struct team *team; /* the trainer's; NULL: it works alone */
+    struct team *team;     /* the trainer's; NULL: it works alone */
+    struct shared *shared; /* NULL: no log is shared */
+    char node[LOG_NODE_BYTES];
     struct err damage; /* code ERR_NONE: none; else training is off */
     struct trainer *trainer;
     struct routes *routes;
@@ -154,6 +157,7 @@ static void close_files(struct daemon *daemon)
     paths[n++] = (struct sandbox_path){credentials != NULL ? credential : NULL, SANDBOX_READ};
     for (unsigned i = 0; i < daemon->n_addresses; i++)
         paths[n++] = (struct sandbox_path){listen_path(&daemon->addresses[i]), SANDBOX_LISTEN};
+    daemon->sandbox.connects = config->log != NULL;
     if (sandbox_files(&daemon->sandbox, paths, n, &err) != 0)
         logger_line(LOG_LINE_WARNING, "sandbox: %s", err.text);
 }
@@ -171,8 +175,10 @@ static void close_calls(struct daemon *daemon)
 static int open_model(struct daemon *daemon, struct err *err)
 {
     const char *db = daemon->config->db;
+    const char *log = daemon->config->log;
     if (access(db, F_OK) != 0 && errno == ENOENT)
-        return make_default_model(daemon, err);
+        return log == NULL ? make_default_model(daemon, err)
+                           : shared_join(&daemon->store, &daemon->learner, db, log, daemon->arith, err);
     struct store_recovery report = {0};
     int status = store_open(&daemon->store, db, false, err);
     if (status == 0)
@@ -264,12 +270,32 @@ static int share_descriptors(const struct daemon_config *config, struct http_con
     return 0;
 }
 
+/* --node, or "HOST/STEM". */
+static void name_node(struct daemon *daemon)
+{
+    char host[LOG_NODE_BYTES] = "node";
+    const char *base = strrchr(daemon->config->db, '/');
+    base = base != NULL ? base + 1 : daemon->config->db;
+    (void)gethostname(host, sizeof host - 1);
+    if (daemon->config->node != NULL)
+        (void)snprintf(daemon->node, sizeof daemon->node, "%s", daemon->config->node);
+    else
+        (void)snprintf(daemon->node, sizeof daemon->node, "%.40s/%.*s", host, (int)strcspn(base, "."), base);
+}
+
 static int start(struct daemon *daemon, struct err *err)
 {
     const struct daemon_config *config = daemon->config;
     if (open_model(daemon, err) != 0)
         return -1;
     struct trainer_config trainer = config->trainer;
+    if (config->log != NULL && daemon->damage.code == ERR_NONE) {
+        name_node(daemon);
+        if (shared_open(&daemon->shared, daemon->store, config->log, daemon->node, err) != 0)
+            return -1;
+        trainer.shared = daemon->shared;
+        trainer.log = config->log;
+    }
     daemon->events = events_create(config->event_readers, err);
     if (daemon->events == NULL)
         return -1;
@@ -287,10 +313,12 @@ static int start(struct daemon *daemon, struct err *err)
         return -1;
     jobs_listen(trainer_jobs(daemon->trainer), events_job, daemon->events);
     daemon->store = NULL; /* the trainer's now */
+    daemon->shared = NULL;
     daemon->learner = NULL;
     daemon->routes = routes_create(daemon->trainer, daemon->auth, config->image_pixels, config->batch_images, err);
     if (daemon->routes == NULL)
         return -1;
+    daemon->routes->node = config->log != NULL ? daemon->node : NULL;
     daemon->offload = offload_create(config->threads + 1, err);
     if (daemon->offload == NULL)
         return -1;
@@ -430,6 +458,7 @@ static int stop(struct daemon *daemon, struct err *err)
     for (unsigned i = 0; i < daemon->n_addresses; i++)
         listen_remove(&daemon->addresses[i]);
     learner_free(daemon->learner);
+    shared_close(daemon->shared);
     store_close(daemon->store);
     auth_close(daemon->auth);
     tls_close(&daemon->tls);

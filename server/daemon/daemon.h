@@ -24,7 +24,10 @@
 #include "server/trainer/trainer.h"
 
 struct daemon_config {
-    const char *db;     /* database file; made with a default model where it does not exist                          */
+    const char *db; /* database file; made with a default model where it does not exist                          */
+    const char
+        *log; /* of several machines, in PostgreSQL: a URL or keywords as libpq takes them; NULL: db has the log */
+    const char *node;   /* what this one is called there; NULL: its host's name and the stem of db */
     const char *name;   /* of the model under /v2; NULL: the stem of db                                              */
     const char *listen; /* "127.0.0.1:8080", "[::1]:0", "unix:/path", or several with commas; port 0 picks a free one */
     bool listen_anywhere; /* the operator's explicit word that others may reach an unprotected daemon; without it,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,9 +53,9 @@ static uint64_t rights_known(int version)
     return (UINT64_C(1) << n) - 1;
 }
 
-static int make_ruleset(int version)
+static int make_ruleset(int version, bool connects)
 {
-    const struct ruleset attr = {rights_known(version), version >= 4 ? NET_CONNECT_TCP : 0};
+    const struct ruleset attr = {rights_known(version), version >= 4 && !connects ? NET_CONNECT_TCP : 0};
     return (int)syscall(SYS_landlock_create_ruleset, &attr, version >= 4 ? sizeof attr : sizeof attr.handled_access_fs,
                         0);
 }
@@ -87,6 +88,24 @@ static int give_folder(int ruleset, const char *file, uint64_t rights)
     return status;
 }
 
+/* For connections to PostgreSQL: names of hosts, authorities, passwords. */
+static int give_libpq(int ruleset, uint64_t known)
+{
+    static const char *const read[] = {"/etc", "/usr/lib", "/usr/share/ca-certificates", "/lib", "/run/systemd/resolve"};
+    static const char *const at_home[] = {"/.pgpass", "/.postgresql", "/.pg_service.conf"};
+    const char *home = getenv("HOME"), *passwords = getenv("PGPASSFILE");
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        if (give(ruleset, read[i], FS_READ & known) != 0)
+            return -1;
+    for (size_t i = 0; home != NULL && i < sizeof at_home / sizeof *at_home; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", home, at_home[i]);
+        if (give(ruleset, path, FS_READ & known) != 0)
+            return -1;
+    }
+    return passwords != NULL ? give(ruleset, passwords, FS_READ & known) : 0;
+}
+
 static int give_all(int ruleset, uint64_t known, const struct sandbox_path *paths, size_t n)
 {
     static const uint64_t rights[] = {
@@ -108,10 +127,12 @@ int sandbox_files(struct sandbox *sandbox, const struct sandbox_path *paths, siz
     sandbox->landlock = 0;
     if (version < 1)
         return 0;
-    const int ruleset = make_ruleset(version);
+    const int ruleset = make_ruleset(version, sandbox->connects);
     if (ruleset < 0)
         return refused("Landlock", errno, err);
     int status = give_all(ruleset, rights_known(version), paths, n);
+    if (status == 0 && sandbox->connects)
+        status = give_libpq(ruleset, rights_known(version));
     if (status == 0)
         status = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (status == 0)
@@ -189,7 +210,22 @@ static int add_some(scmp_filter_ctx filter)
     return status;
 }
 
-static int make_filter(scmp_filter_ctx filter)
+/* Of libpq, and of the resolver. */
+static int add_connections(scmp_filter_ctx filter)
+{
+    const struct call some[] = {
+        {"socket", {0, SCMP_CMP_EQ, AF_INET, 0}},
+        {"socket", {0, SCMP_CMP_EQ, AF_INET6, 0}},
+        {"socket", {0, SCMP_CMP_EQ, AF_NETLINK, 0}}, /* which addresses this machine has */
+        {"ioctl", {1, SCMP_CMP_EQ, FIONREAD, 0}},
+    };
+    int status = add_rule(filter, SCMP_ACT_ALLOW, "bind", NULL);
+    for (size_t i = 0; status == 0 && i < sizeof some / sizeof *some; i++)
+        status = add_rule(filter, SCMP_ACT_ALLOW, some[i].name, &some[i].argument);
+    return status;
+}
+
+static int make_filter(scmp_filter_ctx filter, bool connects)
 {
     int status = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB,
@@ -199,7 +235,9 @@ static int make_filter(scmp_filter_ctx filter)
         status = add_rule(filter, SCMP_ACT_ALLOW, allowed[i], NULL);
     for (size_t i = 0; status == 0 && i < sizeof fatal / sizeof *fatal; i++)
         status = add_rule(filter, SCMP_ACT_KILL_PROCESS, fatal[i], NULL);
-    return status == 0 ? add_some(filter) : status;
+    if (status == 0)
+        status = add_some(filter);
+    return status == 0 && connects ? add_connections(filter) : status;
 }
 
 int sandbox_calls(struct sandbox *sandbox, struct err *err)
@@ -207,7 +245,7 @@ int sandbox_calls(struct sandbox *sandbox, struct err *err)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     if (filter == NULL)
         return err_memory(err, "the filter of system calls");
-    int status = make_filter(filter);
+    int status = make_filter(filter, sandbox->connects);
     if (status == 0)
         status = seccomp_load(filter);
     seccomp_release(filter);

@@ -25,7 +25,9 @@ struct model {
     struct revision_private *current;
     struct revision_private *free;
     atomic_uint_fast64_t asked;
-    atomic_uint wanted; /* publications with what novelty is measured by */
+    atomic_uint wanted;                                  /* publications with what novelty is measured by */
+    void (*published)(void *context, uint64_t revision); /* model_watch(); with its context, under the lock */
+    void *published_context;
 };
 
 static struct revision_private *slot_create(const struct learner *from, struct err *err)
@@ -143,6 +145,14 @@ static struct novelty *wanted_novelty(struct model *model, const struct learner 
     return wanted > 0 ? novelty_create(learner) : NULL;
 }
 
+void model_watch(struct model *model, void (*published)(void *context, uint64_t revision), void *context)
+{
+    (void)pthread_mutex_lock(&model->lock);
+    model->published = published;
+    model->published_context = context;
+    (void)pthread_mutex_unlock(&model->lock);
+}
+
 int model_publish(struct model *model, const struct learner *learner, uint64_t columns, struct err *err)
 {
     (void)pthread_mutex_lock(&model->lock);
@@ -174,8 +184,12 @@ int model_publish(struct model *model, const struct learner *learner, uint64_t c
         slot->next_free = model->free;
         model->free = slot;
     }
+    void (*published)(void *, uint64_t) = status == 0 ? model->published : NULL;
+    void *context = model->published_context;
     (void)pthread_mutex_unlock(&model->lock);
     novelty_free(old_novelty);
+    if (published != NULL)
+        published(context, learner->revision);
     return status;
 }
 

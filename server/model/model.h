@@ -60,6 +60,9 @@ const struct novelty *model_novelty(const struct revision *revision);
 /* model_publish - the trainer only: a copy of `learner` becomes what model_acquire() returns. Errors: ERR_MEMORY (the old one stays). */
 int model_publish(struct model *model, const struct learner *learner, uint64_t columns, struct err *err);
 
+/* model_watch - called after each publication with its revision, in the thread that publishes, which it may not keep. One, for good. */
+void model_watch(struct model *model, void (*published)(void *context, uint64_t revision), void *context);
+
 /* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
 void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES]);
 

@@ -3,6 +3,7 @@
  *
  * What could make the fold refuse an event (a label of no class, say) is looked at before it is appended, and trainings change nothing of
  * that. Whatever does (classes, settings) is a group by itself, so each event is checked against the very state that it meets. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ static int train_prepare(const struct trainer *t, struct command *command, struc
         struct sample *sample = &command->event.as.train.samples[i];
         sample->label = command->labels->list[sample->label].column;
     }
+    command->prepared = true;
     return 0;
 }
 
@@ -127,6 +129,11 @@ void trainer_group_open(struct trainer *t, struct trainer_group *g)
 {
     if (g->open || g->failed)
         return;
+    if (trainer_log_away(t)) {
+        g->failed = true;
+        g->err = t->log_err;
+        return;
+    }
     g->failed = t->journal->begin(t->journal, t->work->revision, &g->err) != 0;
     g->open = !g->failed;
 }
@@ -180,14 +187,10 @@ static void group_commit(struct trainer *t, struct trainer_group *g)
     else if (g->open && t->journal->commit(t->journal, &g->err) != 0)
         g->failed = true;
     g->commit_us = clock_us() - begin;
-    if (g->failed)
+    if (g->failed) {
         trainer_storage_error(t, &g->err);
-}
-
-void trainer_cannot_apply(const struct err *err)
-{
-    logger_line(LOG_LINE_ERROR, "an event that is in the log cannot be applied: %s", err->text);
-    abort(); /* what was checked before is no longer so: nothing that follows would be what the log says */
+        trainer_log_error(t, &g->err);
+    }
 }
 
 /* What is durable is applied, in the log's order. */
@@ -201,6 +204,7 @@ static void group_apply(struct trainer *t, struct trainer_group *g)
         if (learner_apply(t->work, &command->event, &err) != 0)
             trainer_cannot_apply(&err);
         store_outcomes(t->store, &command->event);
+        trainer_mark(t);
         command->revision = command->event.revision;
         command->step = t->work->step;
         if (command->kind == COMMAND_TRAIN)
@@ -209,6 +213,8 @@ static void group_apply(struct trainer *t, struct trainer_group *g)
     trainer_rehearsal_apply(t, g);
     if (g->idle.kind == EVENT_IDLE && learner_apply(t->work, &g->idle, &err) != 0)
         trainer_cannot_apply(&err);
+    if (g->idle.kind == EVENT_IDLE)
+        trainer_mark(t);
     g->apply_us = clock_us() - begin;
 }
 
@@ -275,9 +281,62 @@ static void group_complete(struct trainer *t, struct trainer_group *g)
     }
 }
 
+/* ---- others were first ---- */
+
+/* The samples' labels are again what the request says, whatever columns they were found in. */
+static void labels_back(struct command *command)
+{
+    const struct labels *labels = command->labels;
+    for (uint32_t i = 0; command->kind == COMMAND_TRAIN && i < command->event.as.train.n; i++) {
+        struct sample *sample = &command->event.as.train.samples[i];
+        uint32_t which = 0;
+        while (which < labels->n && labels->list[which].column != sample->label)
+            which++;
+        assert(which < labels->n);
+        sample->label = which;
+    }
+}
+
+static void free_parts(struct trainer_group *g)
+{
+    for (size_t i = 0; i < g->n_parts; i++)
+        rehearse_pictures_free(&g->parts[i].pictures);
+    free(g->parts);
+}
+
+/* What others have appended is followed, while the log is held, and each command is looked at anew: what it asks for may mean another thing
+ * by now. */
+static bool group_again(struct trainer *t, struct trainer_group *g)
+{
+    struct trainer_group old = *g;
+    if (t->shared == NULL || !g->failed || g->err.code != ERR_BUSY)
+        return false;
+    if (trainer_follow_held(t, &g->err) != 0)
+        return false;
+    free_parts(&old);
+    trainer_group_init(g);
+    for (struct command *command = old.first, *next; command != NULL; command = next) {
+        next = command->next;
+        if (command->prepared)
+            labels_back(command);
+        command->prepared = command->known = false;
+        command->status = 0;
+        trainer_group_add(t, g, command);
+    }
+    if (old.chunk && t->rehearsing && t->went_back == 0) {
+        t->plan = old.plan;
+        trainer_rehearsal_chunk(t, g, old.chunk_us);
+    }
+    if (old.idle.kind == EVENT_IDLE)
+        trainer_group_idle(t, g);
+    return true;
+}
+
 void trainer_group_finish(struct trainer *t, struct trainer_group *g)
 {
-    group_commit(t, g);
+    do
+        group_commit(t, g);
+    while (group_again(t, g));
     if (g->appended && !g->failed) {
         group_apply(t, g);
         trainer_publish(t);
@@ -292,8 +351,6 @@ void trainer_group_finish(struct trainer *t, struct trainer_group *g)
         trainer_idle_report(t, g);
     if (g->chunk)
         trainer_rehearsal_report(t, g);
-    for (size_t i = 0; i < g->n_parts; i++)
-        rehearse_pictures_free(&g->parts[i].pictures);
-    free(g->parts);
+    free_parts(g);
     trainer_group_init(g);
 }

@@ -45,6 +45,20 @@ void trainer_idle_end(struct trainer *t, enum job_state state, const struct err 
     idle->job = 0;
     if (job != 0)
         jobs_end(t->jobs, job, state, err);
+    if (t->idle_mine)
+        (void)shared_idle(t->shared, false, NULL); /* else it ends with the connection */
+    t->idle_mine = false;
+}
+
+/* One node at a time, where several have the log: the others rest, and ask again. */
+static bool is_my_turn(struct trainer *t)
+{
+    if (t->shared == NULL || t->idle_mine)
+        return true;
+    t->idle_mine = !trainer_log_away(t) && shared_idle(t->shared, true, NULL) == 1;
+    if (!t->idle_mine)
+        t->idle.busy_us = clock_us();
+    return t->idle_mine;
 }
 
 bool trainer_idle_next(struct trainer *t, struct event *event)
@@ -54,6 +68,8 @@ bool trainer_idle_next(struct trainer *t, struct event *event)
         trainer_idle_end(t, JOB_STATE_CANCELLED, NULL);
         return false;
     }
+    if (!is_my_turn(t))
+        return false;
     if (idle->job == 0)
         begin(t);
     const uint64_t most = rehearse_steps_in(&(struct rehearse_plan){.step_us = idle->step_us}, t->work, CHUNK_US);

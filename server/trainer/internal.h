@@ -11,11 +11,13 @@
 #include "server/trainer/throttle.h"
 #include "server/trainer/trainer.h"
 #include "store/journal.h"
+#include "store/shared.h"
 
 #define CHUNK_US      5000    /* of long work, while others wait for the trainer                          */
 #define CHUNK_IDLE_US 20000   /* while nobody does: a slow disk's commit is a fifth of it                 */
 #define SECOND_US     1000000 /* microseconds                                                             */
 #define ROUND_SAMPLES 8192u   /* at most so many in one transaction, so that none waits long              */
+#define TRAINER_MARKS 16u     /* digests that wait to be told to the other nodes                          */
 
 /* Jobs that share one transaction. */
 struct trainer_group {
@@ -25,8 +27,10 @@ struct trainer_group {
     bool appended; /* there are events in it, for `work` to be applied to */
     struct err err;
     uint64_t samples, apply_us, commit_us;
-    uint64_t steps; /* that what was appended will make */
-    bool chunk;     /* of the rehearsal, the last thing in it */
+    uint64_t steps;            /* that what was appended will make */
+    bool chunk;                /* of the rehearsal, the last thing in it */
+    struct rehearse_plan plan; /* as it was before that */
+    uint64_t chunk_us;         /* which was to take so long */
     struct rehearse_part {
         struct event event;
         struct rehearse_pictures pictures;
@@ -37,6 +41,12 @@ struct trainer_group {
     struct event idle;    /* the only thing in it, where it is of that kind */
     bool alarmed;         /* of drift, by what is in it */
     struct notice alarm;
+};
+
+/* The digest of a revision, which every node must have. */
+struct mark {
+    uint64_t revision;
+    uint8_t digest[DIGEST_BYTES];
 };
 
 /* What new samples still bring when nobody asks for anything: idle.c. */
@@ -51,7 +61,8 @@ struct idle {
 struct trainer {
     struct trainer_config config;
     struct store *store;     /* the thread's own */
-    struct journal *journal; /* what it appends to: the store's own */
+    struct journal *journal; /* what it appends to: the store's own, or that of `shared` */
+    struct shared *shared;   /* NULL: no other machine has this log */
     struct learner *work;    /* the thread's own: the state with everything applied, published or not */
     struct model *model;
     struct jobs *jobs;
@@ -63,7 +74,7 @@ struct trainer {
     pthread_cond_t wake;
     struct command *first, **last;
     struct command *first_read, **last_read; /* what only reads */
-    bool stopping, quiesced;
+    bool stopping, quiesced, hinted;
     struct trainer_stats stats;
     struct err
         off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
@@ -85,6 +96,15 @@ struct trainer {
     bool rehearsing;        /* rehearse_job is running, and this is its plan */
     struct rehearse_plan plan;
     struct idle idle;
+    struct err log_err;    /* why the shared log cannot be reached; code ERR_NONE: it can */
+    uint64_t log_retry_us; /* monotonic: not before then again */
+    uint64_t followed_us, told_us;
+    uint64_t went_back; /* to that revision, by another node; 0: no more to be done */
+    struct mark marks[TRAINER_MARKS];
+    size_t n_marks;
+    bool idle_mine;                    /* this node is the one that rehearses when idle */
+    pthread_t listener;                /* for hints */
+    int listen_fd;                     /* ends it */
     int64_t rehearse_job, rebuild_job; /* running; rebuild_job 0: none is */
     struct rebuild rebuild;
     struct err stop_err;
@@ -101,6 +121,7 @@ struct trainer_turn {
     struct command *commands; /* NULL: none                      */
     bool reads;               /* some wait that only read        */
     bool idle;                /* nothing came for a whole tick   */
+    bool hinted;              /* the shared log may have grown   */
     bool stop;                /* the last turn                   */
     bool quiesced;            /* no long work any more           */
 };
@@ -118,6 +139,9 @@ uint64_t trainer_queue_reads(struct trainer *t);
 struct command *trainer_queue_take_read(struct trainer *t);
 void trainer_queue_again(struct trainer *t, struct command *command);
 
+/* trainer_queue_hint - the shared log may have grown. Any thread. */
+void trainer_queue_hint(struct trainer *t);
+
 /* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
 int trainer_long_work_check(struct trainer *t, struct err *err);
 
@@ -133,10 +157,8 @@ void trainer_group_init(struct trainer_group *g);
  * fails the group. */
 void trainer_group_add(struct trainer *t, struct trainer_group *g, struct command *command);
 
-/* trainer_group_open - its transaction, unless it is open or lost. trainer_cannot_apply - what the fold has refused though it was checked:
- * ends the process. */
+/* trainer_group_open - its transaction, unless it is open or lost. */
 void trainer_group_open(struct trainer *t, struct trainer_group *g);
-void trainer_cannot_apply(const struct err *err);
 
 /* trainer_group_idle - a chunk of the idle rehearsal, into an empty group. */
 void trainer_group_idle(struct trainer *t, struct trainer_group *g);
@@ -144,11 +166,36 @@ void trainer_group_idle(struct trainer *t, struct trainer_group *g);
 /* trainer_group_finish - commits, applies, publishes and completes what the group holds; it is empty then. */
 void trainer_group_finish(struct trainer *t, struct trainer_group *g);
 
+/* ---- trainer/follow.c ---- */
+
+/* trainer_follow - what others have appended is here, applied and published. Errors: ERR_LOG, ERR_DIVERGED, those of the store.
+ * trainer_follow_held - the same, and nobody else appends until the next commit or rollback: for who was too late.
+ * trainer_follow_turn - in a turn of the loop: where there was a hint, or it is time to look. trainer_follow_wait_us - until then. */
+int trainer_follow(struct trainer *t, struct err *err);
+int trainer_follow_held(struct trainer *t, struct err *err);
+void trainer_follow_turn(struct trainer *t, bool hinted);
+uint64_t trainer_follow_wait_us(const struct trainer *t);
+
+/* trainer_log_error - the shared log could not be reached, or is not what this file holds; of any other error, nothing. trainer_log_away - it
+ * could not a moment ago, and t->log_err says why. */
+void trainer_log_error(struct trainer *t, const struct err *err);
+bool trainer_log_away(const struct trainer *t);
+
+/* trainer_mark - `work` is at another revision: where all nodes compare it, its digest is kept for that. */
+void trainer_mark(struct trainer *t);
+
+/* trainer_listen_start, trainer_listen_stop - the thread that waits for hints. Nothing where no log is shared. */
+int trainer_listen_start(struct trainer *t, struct err *err);
+void trainer_listen_stop(struct trainer *t);
+
 /* ---- trainer/publish.c ---- */
 
 /* trainer_publish - `work` is what is read from now on. Waits for memory, if need be: what is durable and applied must not be
  * answered with a failure. */
 void trainer_publish(struct trainer *t);
+
+/* trainer_cannot_apply - what the fold has refused though it was checked: ends the process. */
+void trainer_cannot_apply(const struct err *err);
 
 /* trainer_storage_error - something has failed. Where it was the disk it is counted, and after a failed sync training ends. Whoever
  * calls what writes says so at once: also where a sync fails in a checkpoint, of which no client's request knows.

@@ -85,8 +85,11 @@ static int read_of(struct trainer *t, struct command *command, struct err *err)
 {
     if (command->kind == COMMAND_SNAPSHOTS)
         return store_snapshots(t->store, &command->list, &command->n_list, err);
-    if (command->kind == COMMAND_READ)
+    if (command->kind == COMMAND_READ) {
+        command->shared = t->shared;
+        command->log_err = trainer_log_away(t) ? &t->log_err : NULL;
         return command->read(command, t->store, err);
+    }
     publish_again(t);
     return 0;
 }
@@ -146,6 +149,39 @@ static void sort_in(struct trainer *t, struct trainer_group *g, struct command *
     }
 }
 
+/* Off until the next start. What is asked for from then on is refused at once. */
+static void turn_off(struct trainer *t, const struct err *why)
+{
+    logger_line(LOG_LINE_ERROR,
+                "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
+                why->text);
+    if (t->rehearsing)
+        trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
+    trainer_idle_end(t, JOB_STATE_FAILED, why);
+    if (rebuild_active(&t->rebuild))
+        trainer_edit_stop(t, why);
+    (void)pthread_mutex_lock(&t->lock);
+    t->off = *why;
+    t->stats.off = why->code;
+    t->stats.progress++;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* What others have appended may be more than new events. */
+static void mind_followed(struct trainer *t)
+{
+    if (t->log_err.code == ERR_DIVERGED && t->off.code == ERR_NONE)
+        turn_off(t, &t->log_err);
+    if (t->went_back == 0)
+        return;
+    struct err gone;
+    err_set(&gone, ERR_CONFLICT, "the model went back to revision %llu", (unsigned long long)t->went_back);
+    t->went_back = 0;
+    if (t->rehearsing)
+        trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &gone);
+    trainer_idle_end(t, JOB_STATE_CANCELLED, &gone);
+}
+
 static void run_round(struct trainer *t, struct command *commands)
 {
     const uint64_t begin = clock_us();
@@ -154,6 +190,7 @@ static void run_round(struct trainer *t, struct command *commands)
     throttle_begin();
     trainer_group_init(&group);
     sort_in(t, &group, commands);
+    mind_followed(t); /* a group may have followed */
     for (unsigned n = t->config.alone && !busy ? CHUNKS_ALONE : 1; t->rehearsing && n > 0; n--)
         trainer_rehearsal_chunk(t, &group, busy ? CHUNK_US : CHUNK_IDLE_US);
     if (!busy && trainer_idle_wait_us(t) == 0)
@@ -205,24 +242,6 @@ static bool keys_are_due(const struct trainer *t, uint64_t now)
     return now - t->keys_clock_us >= (uint64_t)seconds * SECOND_US;
 }
 
-/* Off until the next start. What is asked for from then on is refused at once. */
-static void turn_off(struct trainer *t, const struct err *why)
-{
-    logger_line(LOG_LINE_ERROR,
-                "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
-                why->text);
-    if (t->rehearsing)
-        trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
-    trainer_idle_end(t, JOB_STATE_FAILED, why);
-    if (rebuild_active(&t->rebuild))
-        trainer_edit_stop(t, why);
-    (void)pthread_mutex_lock(&t->lock);
-    t->off = *why;
-    t->stats.off = why->code;
-    t->stats.progress++;
-    (void)pthread_mutex_unlock(&t->lock);
-}
-
 static bool is_on(struct trainer *t)
 {
     struct err why;
@@ -267,8 +286,11 @@ static uint64_t work_due_us(const struct trainer *t)
 {
     if (t->rehearsing || revision_cache_active(t->revision_cache, NULL))
         return 0;
-    const uint64_t rebuild_us = rebuild_wait_us(&t->rebuild), idle_us = trainer_idle_wait_us(t);
-    return rebuild_us < idle_us ? rebuild_us : idle_us;
+    const uint64_t due_us[] = {rebuild_wait_us(&t->rebuild), trainer_idle_wait_us(t), trainer_follow_wait_us(t)};
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < sizeof due_us / sizeof *due_us; i++)
+        least = due_us[i] < least ? due_us[i] : least;
+    return least;
 }
 
 void *trainer_thread(void *trainer)
@@ -294,6 +316,8 @@ void *trainer_thread(void *trainer)
         }
         if (turn.stop)
             break;
+        trainer_follow_turn(t, turn.hinted);
+        mind_followed(t);
         if (turn.commands != NULL || turn.reads || work_due_us(t) == 0)
             run_round(t, turn.commands);
         upkeep(t, turn.idle);
@@ -305,6 +329,7 @@ void *trainer_thread(void *trainer)
         t->stop_status = store_checkpoint(t->store, false, &t->stop_err);
     rebuild_fini(&t->rebuild);
     revision_cache_forget(t->revision_cache);
+    shared_close(t->shared);
     store_close(t->store);
     t->store = NULL;
     return NULL;

@@ -20,6 +20,12 @@ void trainer_publish(struct trainer *t)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
+void trainer_cannot_apply(const struct err *err)
+{
+    logger_line(LOG_LINE_ERROR, "an event that is in the log cannot be applied: %s", err->text);
+    abort(); /* what was checked before is no longer so: nothing that follows would be what the log says */
+}
+
 void trainer_storage_error(struct trainer *t, const struct err *err)
 {
     const bool disk = err->code == ERR_STORAGE || err->code == ERR_STORAGE_FULL;

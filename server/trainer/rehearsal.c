@@ -68,6 +68,8 @@ void trainer_rehearsal_chunk(struct trainer *t, struct trainer_group *g, uint64_
     if (g->failed || g->chunk_err.code != ERR_NONE)
         return; /* its turn comes, or it is over */
     g->chunk = true;
+    g->plan = t->plan;
+    g->chunk_us = target_us;
     trainer_group_open(t, g);
     while (!g->failed && g->rehearsed < end && !rehearse_over(&t->plan))
         if (add_part(t, g, end - g->rehearsed) != 0)
@@ -80,6 +82,8 @@ void trainer_rehearsal_apply(struct trainer *t, struct trainer_group *g)
     for (size_t i = 0; i < g->n_parts; i++)
         if (rehearse_apply(&t->plan, t->work, &g->parts[i].event, &g->parts[i].pictures, &err) != 0)
             trainer_cannot_apply(&err);
+        else
+            trainer_mark(t);
 }
 
 void trainer_rehearsal_report(struct trainer *t, const struct trainer_group *g)

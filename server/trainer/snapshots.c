@@ -45,6 +45,20 @@ static void mind_columns(struct trainer *t, const struct learner *target, uint64
         t->columns_left = n;
 }
 
+static int append_activate(struct trainer *t, struct event *event, uint64_t target, const struct learner *state,
+                           struct err *err)
+{
+    struct journal *journal = t->journal;
+    *event = (struct event){.kind = EVENT_ACTIVATE, .as.activate.revision = target};
+    if (journal->begin(journal, t->work->revision, err) != 0)
+        return -1;
+    journal->next(journal, event);
+    if (journal->append(journal, event, NULL, err) == 0 && store_classes(t->store, state, err) == 0)
+        return journal->commit(journal, err);
+    journal->rollback(journal);
+    return -1;
+}
+
 /* Back to an earlier state: one event that says so, then a snapshot, so that the next start need not look for the old one. */
 int trainer_snapshot_activate(struct trainer *t, struct command *command, struct err *err)
 {
@@ -53,16 +67,14 @@ int trainer_snapshot_activate(struct trainer *t, struct command *command, struct
     if (store_snapshot_find(t->store, command->snapshot_id, &target, err) != 0 ||
         store_snapshot_load(t->store, command->snapshot_id, t->work->arith, &learner, err) != 0)
         return -1;
-    struct event event = {.kind = EVENT_ACTIVATE,
-                          .revision = store_revision(t->store) + 1,
-                          .created_us = store_now_us(),
-                          .as.activate.revision = target.revision};
+    struct event event;
     int status = learner_reserve(t->work, learner->n_classes, err);
-    if (status == 0 && (store_begin(t->store, err) != 0 || store_append(t->store, &event, err) != 0 ||
-                        store_classes(t->store, learner, err) != 0 || store_commit(t->store, err) != 0)) {
-        store_rollback(t->store);
-        status = -1;
-    }
+    if (status == 0)
+        while ((status = append_activate(t, &event, target.revision, learner, err)) != 0 && err->code == ERR_BUSY &&
+               trainer_follow_held(t, err) == 0)
+            ;
+    if (status != 0)
+        trainer_log_error(t, err);
     if (status == 0) {
         mind_columns(t, learner, event.revision);
         (void)learner_copy(t->work, learner, NULL); /* cannot fail: room was reserved */

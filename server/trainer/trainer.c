@@ -62,7 +62,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
         return NULL;
     }
     t->store = store;
-    t->journal = store_journal(store);
+    t->shared = config->shared;
+    t->journal = t->shared != NULL ? shared_journal(t->shared) : store_journal(store);
+    t->stats.log_shared = t->shared != NULL;
     t->work = learner;
     t->columns_left = SHAPE_CLASSES_MAX;
     throttle_init(&t->throttle, t->model, config->threads);
@@ -81,9 +83,12 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     (void)pthread_cond_init(&t->wake, &attributes);
     (void)pthread_condattr_destroy(&attributes);
     trainer_edit_take_up(t);
+    if (trainer_listen_start(t, err) != 0)
+        goto fail;
     int failed = pthread_create(&t->thread, NULL, trainer_thread, t);
     if (failed != 0) {
         err_set(err, ERR_MEMORY, "cannot start the trainer's thread: %s", strerror(failed));
+        trainer_listen_stop(t);
         goto fail;
     }
     return t;
@@ -148,6 +153,7 @@ int trainer_stop(struct trainer *t, struct err *err)
     (void)pthread_cond_signal(&t->wake);
     (void)pthread_mutex_unlock(&t->lock);
     (void)pthread_join(t->thread, NULL);
+    trainer_listen_stop(t);
     if (t->stop_status != 0 && err != NULL)
         *err = t->stop_err;
     return t->stop_status;

@@ -25,6 +25,7 @@
  *   internal.h            what the files of the trainer share
  *   queue.c               commands wait, are taken, are completed: all that other threads touch, under the lock
  *   loop.c                the rounds, and between them the upkeep
+ *   follow.c              a log that other machines append to, too
  *   group_commit.c        what goes into the log: commands that share one transaction
  *   publish.c             what has been committed and applied is shown, and notices of it
  *   snapshots.c           snapshots taken, updated, gone back to
@@ -92,20 +93,23 @@ struct command {
      * what it finds where `context` says. 0: done; 1: to be called again, after others had their turn; -1: failed.
      * What lasts for more than one turn may keep neither rows nor columns from one to the next without a look at trainer_rewrites() */
     int (*read)(struct command *command, struct store *store, struct err *err);
-    const char *key;         /* COMMAND_TRAIN: Idempotency-Key, or NULL; borrowed                                */
-    uint8_t fingerprint[32]; /* of what the key stands for                                                  */
-    struct err refusal;      /* COMMAND_TRAIN: why it is refused unless its key is known; ERR_NONE: it is not    */
-    struct labels *labels;   /* COMMAND_TRAIN: a sample's `label` is which of these; the trainer looks them up, and
+    struct shared *shared;     /* set for read(): NULL: no other machine has this log */
+    const struct err *log_err; /* and why that could not be reached a moment ago; NULL: it could */
+    const char *key;           /* COMMAND_TRAIN: Idempotency-Key, or NULL; borrowed                                */
+    uint8_t fingerprint[32];   /* of what the key stands for                                                  */
+    struct err refusal;        /* COMMAND_TRAIN: why it is refused unless its key is known; ERR_NONE: it is not    */
+    struct labels *labels;     /* COMMAND_TRAIN: a sample's `label` is which of these; the trainer looks them up, and
                                      * then it is the column of its class; borrowed                                */
-    uint64_t bytes;          /* memory that the command holds: counts against the queue's bound                      */
+    uint64_t bytes; /* memory that the command holds: counts against the queue's bound                      */
 
     /* called once, in one of the trainer's threads, when all is done; afterwards the trainer never touches the command again */
     void (*done)(struct command *command);
     void *context;
 
     /* out */
-    int status; /* 0, or -1 with err */
-    bool known; /* COMMAND_TRAIN: under its key, before: nothing was trained */
+    int status;    /* 0, or -1 with err */
+    bool known;    /* COMMAND_TRAIN: under its key, before: nothing was trained */
+    bool prepared; /* COMMAND_TRAIN: the samples' labels are columns          */
     struct err err;
     uint64_t revision, step;        /* after the command; published                                        */
     struct store_trained trained;   /* COMMAND_TRAIN: what it came to, or had come to                         */
@@ -151,6 +155,9 @@ struct trainer_config {
     bool
         alone; /* nobody else asks for anything: a rehearsal commits every 200 ms, and is cut into events by the geometry
                  * alone, so that the same data set gives the same revisions, however slow the machine */
+    struct shared
+        *shared;      /* the log of several machines; the trainer's, if it can be created. NULL: the store's own log */
+    const char *log;  /* where that is; borrowed */
     unsigned threads; /* that want processors, the trainer one of them: server/trainer/throttle.h */
     const char
         *training_off; /* NULL, or why nothing may be written: the store was salvaged, its log is damaged. Then every
@@ -174,6 +181,9 @@ struct trainer_stats {
     enum err_code
         off; /* else ERR_NONE. ERR_DB_CORRUPT: trainer_config.training_off; ERR_DB_LOST: store_check_place() */
     uint64_t wal_bytes;
+    bool log_shared, log_unreachable; /* several machines have the log; it could not be reached last */
+    uint64_t log_reached_us;          /* monotonic, when all of it had been followed; 0: never */
+    uint64_t log_followed, log_late;  /* events of others; groups for which others were first */
 };
 
 struct trainer_config trainer_config_default(void);

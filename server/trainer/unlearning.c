@@ -35,6 +35,10 @@ int trainer_edit_begin(struct trainer *t, struct command *command, struct err *e
 {
     if (trainer_long_work_check(t, err) != 0)
         return -1;
+    if (t->shared != NULL)
+        return err_set(err, ERR_CONFLICT,
+                       "a log that several machines share cannot be edited yet: samples are neither forgotten nor "
+                       "relabelled, classes neither merged nor deleted");
     if (rebuild_accept(&t->rebuild, t->store, t->work, &command->edit, &command->changed, err) != 0)
         return -1;
     if (!rebuild_active(&t->rebuild))

@@ -13,6 +13,12 @@
 
 static const struct cli_flag flags[] = {
     {FLAG_TEXT("db", "FILE", "convd.db", "database file; if it does not exist, a default model is created")},
+    {INTO(log),
+     FLAG_TEXT(
+         "log", "URL", NULL,
+         "share the log of this PostgreSQL, postgresql://HOST,HOST/NAME, with other machines; the database file is "
+         "this node's copy")},
+    {INTO(node), FLAG_TEXT("node", "NAME", NULL, "with --log: this node's name, else that of its host and file")},
     {INTO(name),
      FLAG_TEXT("name", "NAME", NULL, "the model's name under /v2; else that of the database file, without its suffix")},
     {INTO(listen),

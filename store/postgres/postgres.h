@@ -52,9 +52,8 @@ int postgres_create(const char *conninfo, struct err *err);
 int postgres_open(struct postgres **out, const char *conninfo, struct err *err);
 void postgres_close(struct postgres *pg);
 
-/* postgres_limit - how long a call may take from then on, 10,000 ms at first. What is large has more: a second for each 8 MB on
- * the way there, and as long again between two pieces of what comes back. Connecting has two seconds for each host (connect_timeout), and a commit
- * in doubt is looked up for as long again. */
+/* postgres_limit - how long a call may take from then on, 10,000 ms at first; large ones have a second more for each 8 MB, connecting has two
+ * seconds for each host, and a commit in doubt is looked up for as long again. */
 void postgres_limit(struct postgres *pg, unsigned ms);
 
 /* postgres_head - where the log ends. */

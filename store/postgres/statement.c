@@ -103,12 +103,9 @@ static int sent(struct postgres *pg, struct err *err)
     return left == 0 ? 0 : lost(pg, PQerrorMessage(pg->conn), err);
 }
 
-/* An answer that comes in pieces may take longer: between two of them there is as much time as a call has. */
 static int answered(struct postgres *pg, struct err *err)
 {
-    for (bool begun = false; PQisBusy(pg->conn); begun = true) {
-        if (begun)
-            pg->until_ms = postgres_now_ms() + pg->limit_ms;
+    while (PQisBusy(pg->conn)) {
         if (!waited(pg, POLLIN))
             return late(pg, err);
         if (!PQconsumeInput(pg->conn))

@@ -1,0 +1,367 @@
+/* shared.c - see store/shared.h. */
+#include "store/shared.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/internal.h"
+
+#define COPY_BYTES (4u << 20) /* of rows, in one transaction of the file */
+
+struct shared {
+    struct journal journal; /* the first, so that it leads here */
+    struct store *store;
+    struct postgres *postgres;
+    const char *conninfo, *name;
+};
+
+static struct shared *shared_of(struct journal *journal)
+{
+    return (struct shared *)(void *)journal;
+}
+
+/* ---- opening ---- */
+
+/* The file must hold a part of the log, from its beginning. */
+static int check_prefix(struct shared *s, struct err *err)
+{
+    const struct log_end *end = &s->store->end;
+    uint8_t chain[CHAIN_BYTES];
+    const int found = postgres_chain(chain, s->postgres, end->revision, err);
+    if (found < 0)
+        return -1;
+    if (found == 1 && memcmp(chain, end->chain, CHAIN_BYTES) == 0)
+        return 0;
+    return err_set(err, ERR_DIVERGED,
+                   "this file is no copy of the shared log: its revision %llu is %s; put it aside, and the node joins "
+                   "anew with a file that does not exist yet",
+                   (unsigned long long)end->revision, found == 1 ? "another there" : "not in there");
+}
+
+/* The first connection; later ones the engine makes by itself. */
+static int reach(struct shared *s, struct err *err)
+{
+    if (s->postgres != NULL)
+        return 0;
+    if (postgres_open(&s->postgres, s->conninfo, err) == 0 && check_prefix(s, err) == 0)
+        return 0;
+    postgres_close(s->postgres);
+    s->postgres = NULL;
+    return -1;
+}
+
+static void let_go(struct shared *s)
+{
+    if (s->postgres != NULL)
+        postgres_unlock(s->postgres);
+}
+
+/* ---- the journal ---- */
+
+static int begin(struct journal *journal, uint64_t after, struct err *err)
+{
+    struct shared *s = shared_of(journal);
+    assert(after == s->store->end.revision);
+    (void)after;
+    return reach(s, err) == 0 ? store_begin(s->store, err) : -1;
+}
+
+static void next(struct journal *journal, struct event *event)
+{
+    store_next(shared_of(journal)->store, event);
+}
+
+static int append(struct journal *journal, struct event *event, const struct store_key *key, struct err *err)
+{
+    struct store *store = shared_of(journal)->store;
+    if (store_append(store, event, err) != 0)
+        return -1;
+    return key != NULL ? store_put_key(store, key, err) : 0;
+}
+
+static void rollback(struct journal *journal)
+{
+    struct shared *s = shared_of(journal);
+    store_rollback(s->store);
+    let_go(s);
+}
+
+/* What the open transaction of the file has, and no other file yet. */
+static int share_group(struct shared *s, struct err *err)
+{
+    struct store *store = s->store;
+    struct log_head after = {.revision = store->end_at_begin.revision};
+    struct rows rows;
+    memcpy(after.chain, store->end_at_begin.chain, CHAIN_BYTES);
+    if (rows_read(&rows, store, after.revision, SIZE_MAX, err) != 0)
+        return -1;
+    const int status = rows.n > 0 ? postgres_append(s->postgres, &after, rows.list, rows.n, err) : 0;
+    rows_free(&rows);
+    return status;
+}
+
+static int commit(struct journal *journal, struct err *err)
+{
+    struct shared *s = shared_of(journal);
+    if (share_group(s, err) != 0) {
+        rollback(journal);
+        return -1;
+    }
+    let_go(s); /* where there was nothing to append */
+    return store_commit(s->store, err);
+}
+
+struct journal *shared_journal(struct shared *shared)
+{
+    return &shared->journal;
+}
+
+int shared_hold(struct shared *shared, struct err *err)
+{
+    struct log_head head;
+    return reach(shared, err) == 0 ? postgres_lock(&head, shared->postgres, err) : -1;
+}
+
+int shared_open(struct shared **out, struct store *store, const char *conninfo, const char *name, struct err *err)
+{
+    *out = NULL;
+    struct shared *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return err_memory(err, "a shared log");
+    s->journal =
+        (struct journal){.begin = begin, .next = next, .append = append, .commit = commit, .rollback = rollback};
+    s->store = store;
+    s->conninfo = conninfo;
+    s->name = name;
+    if (reach(s, err) != 0 && err->code != ERR_LOG) {
+        shared_close(s);
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+void shared_close(struct shared *shared)
+{
+    if (shared == NULL)
+        return;
+    postgres_close(shared->postgres);
+    free(shared);
+}
+
+/* ---- following ---- */
+
+int shared_copy(struct shared *shared, struct err *err)
+{
+    struct store *store = shared->store;
+    struct log_row *rows = NULL;
+    size_t n = 0;
+    if (reach(shared, err) != 0 ||
+        postgres_read(&rows, &n, shared->postgres, store->end.revision, COPY_BYTES, err) != 0)
+        return -1;
+    int status = n > 0 ? store_begin(store, err) : 0;
+    for (size_t i = 0; status == 0 && i < n; i++)
+        status = row_write(store, &rows[i], err);
+    if (status == 0 && n > 0)
+        status = store_commit(store, err);
+    free(rows);
+    return status != 0 ? -1 : n > 0;
+}
+
+/* ---- what is told ---- */
+
+int shared_status(struct shared *shared, struct shared_status *out, struct err *err)
+{
+    *out = (struct shared_status){0};
+    if (reach(shared, err) != 0 || postgres_server(&out->server, shared->postgres, err) != 0 ||
+        postgres_head(&out->head, shared->postgres, err) != 0)
+        return -1;
+    return postgres_nodes(&out->nodes, &out->n_nodes, shared->postgres, err);
+}
+
+/* A log that is shorter than what was acknowledged of it, or another, is no log to append to. */
+int shared_tell(struct shared *shared, uint64_t revision, struct err *err)
+{
+    return reach(shared, err) == 0 && check_prefix(shared, err) == 0
+               ? postgres_node_tell(shared->postgres, shared->name, revision, err)
+               : -1;
+}
+
+int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return reach(shared, err) == 0 ? postgres_digest(shared->postgres, revision, digest, err) : -1;
+}
+
+int shared_idle(struct shared *shared, bool wanted, struct err *err)
+{
+    if (reach(shared, err) != 0)
+        return -1;
+    return wanted ? postgres_idle_lock(shared->postgres, err) : postgres_idle_unlock(shared->postgres, err);
+}
+
+int shared_leave(const char *conninfo, const char *name, struct err *err)
+{
+    struct postgres *pg = NULL;
+    if (postgres_open(&pg, conninfo, err) != 0)
+        return -1;
+    const int status = postgres_node_forget(pg, name, err);
+    postgres_close(pg);
+    return status;
+}
+
+/* ---- from one file to many, and to a new one ---- */
+
+/* What no event says: the first weights, where they were given. */
+static int share_first_weights(struct postgres *pg, struct store *store, struct err *err)
+{
+    struct learner *first = NULL;
+    struct log_snapshot snapshot = {.revision = 1};
+    uint8_t *state = NULL;
+    if (!store->origin.given)
+        return 0;
+    if (replay_origin(&first, store, NULL, err) != 0 || log_chain_at(store, 1, snapshot.chain, err) != 0) {
+        learner_free(first);
+        return -1;
+    }
+    const struct net *net = &first->net;
+    const size_t n_floats = net_floats(&first->shape, first->n_classes);
+    float *tensors = malloc(n_floats * sizeof *tensors);
+    snapshot.n_state = learner_encode_rest(first, NULL, 0);
+    state = malloc(snapshot.n_state);
+    int status = -1;
+    if (tensors == NULL || state == NULL) {
+        err_memory(err, "the first weights");
+        goto out;
+    }
+    (void)learner_encode_rest(first, state, snapshot.n_state);
+    learner_digest(first, snapshot.digest);
+    const size_t n_kernels = (size_t)first->shape.kernels * first->shape.n_k;
+    const size_t n_01 = (size_t)first->shape.n_0 * first->shape.n_1;
+    net_export(net, tensors, tensors + n_kernels, tensors + n_kernels + n_01);
+    snapshot.state = state;
+    snapshot.tensors = (const uint8_t *)tensors;
+    snapshot.n_tensors = (n_kernels + n_01 + (size_t)first->shape.n_1 * first->n_classes) * sizeof *tensors;
+    status = postgres_snapshot_put(pg, &snapshot, err);
+out:
+    free(tensors);
+    free(state);
+    learner_free(first);
+    return status;
+}
+
+static int share_all(struct postgres *pg, struct store *store, store_progress *progress, void *context, struct err *err)
+{
+    struct log_head head = {0};
+    while (head.revision < store->end.revision) {
+        struct rows rows;
+        if (rows_read(&rows, store, head.revision, COPY_BYTES, err) != 0)
+            return -1;
+        const int status = postgres_append(pg, &head, rows.list, rows.n, err);
+        if (status == 0) {
+            head.revision = rows.list[rows.n - 1].revision;
+            memcpy(head.chain, rows.list[rows.n - 1].chain, CHAIN_BYTES);
+        }
+        rows_free(&rows);
+        if (status != 0)
+            return -1;
+        if (progress != NULL && progress(context, head.revision, store->end.revision) != 0)
+            return err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)head.revision);
+    }
+    return 0;
+}
+
+int shared_init(struct store *store, const char *conninfo, store_progress *progress, void *context, struct err *err)
+{
+    struct postgres *pg = NULL;
+    if (store_edits_any(store))
+        return err_set(err, ERR_CONFLICT,
+                       "samples were forgotten or relabelled in this file: such a log cannot be shared yet");
+    if (store->baseline.revision > 1)
+        return err_set(err, ERR_CONFLICT,
+                       "the log of this file was begun with another arithmetic: it cannot be shared");
+    if (postgres_create(conninfo, err) != 0)
+        return -1;
+    int status = postgres_open(&pg, conninfo, err);
+    if (status == 0)
+        status = share_first_weights(pg, store, err);
+    if (status == 0)
+        status = share_all(pg, store, progress, context, err);
+    postgres_close(pg);
+    return status == 0 ? 0 : err_wrap(err, "the shared log is not whole: drop its schema convd before the next try");
+}
+
+/* The first weights in the order of share_first_weights(). */
+static void given_weights(struct event *create, const struct log_snapshot *snapshot)
+{
+    const struct shape *shape = &create->as.create.shape;
+    const float *tensors = (const float *)(const void *)snapshot->tensors;
+    const size_t n_kernels = (size_t)shape->kernels * shape->n_k;
+    create->as.create.k = shape->kernels > 0 ? tensors : NULL;
+    create->as.create.w01 = tensors + n_kernels;
+    create->as.create.w12 = create->as.create.w01 + (size_t)shape->n_0 * shape->n_1;
+}
+
+static int make_file(struct store **out, struct learner **learner, const char *path, const struct log_row *row,
+                     struct origin *origin, const struct log_snapshot *snapshot, const struct arith *arith,
+                     struct err *err)
+{
+    struct event *create = &origin->event;
+    uint8_t digest[DIGEST_BYTES];
+    create->kind = EVENT_CREATE;
+    create->revision = 1;
+    create->created_us = row->created_us;
+    if (shape_check(&create->as.create.shape, create->as.create.n_classes, err) != 0)
+        return -1;
+    if (snapshot != NULL)
+        given_weights(create, snapshot);
+    *learner = learner_create(create, arith, 0, err);
+    if (*learner == NULL)
+        return -1;
+    learner_digest(*learner, digest);
+    if (memcmp(digest, origin->digest, DIGEST_BYTES) != 0)
+        return err_set(err, ERR_DIVERGED, "the first weights are not those of the shared log");
+    if (store_create(out, path, create, *learner, err) != 0)
+        return -1;
+    if (memcmp((*out)->end.chain, row->chain, CHAIN_BYTES) == 0)
+        return 0;
+    return err_set(err, ERR_DIVERGED, "the create event is written in another form in the shared log");
+}
+
+int shared_join(struct store **out, struct learner **learner, const char *path, const char *conninfo,
+                const struct arith *arith, struct err *err)
+{
+    struct postgres *pg = NULL;
+    struct log_row *rows = NULL;
+    struct log_snapshot *snapshot = NULL;
+    struct origin origin = {0};
+    size_t n = 0;
+    *out = NULL;
+    *learner = NULL;
+    int status = postgres_open(&pg, conninfo, err);
+    if (status == 0)
+        status = postgres_read(&rows, &n, pg, 0, 1, err);
+    if (status == 0 && n == 0)
+        status = err_set(err, ERR_CONFLICT, "the shared log is empty: convd cluster init shares a model's");
+    if (status == 0)
+        status = origin_decode(&origin, rows[0].body, strlen(rows[0].body), err);
+    if (status == 0 && strcmp(origin.arithmetic, ARITHMETIC_VERSION) != 0)
+        status =
+            err_set(err, ERR_DIVERGED, "the shared log is of arithmetic %s, and this convd has " ARITHMETIC_VERSION,
+                    origin.arithmetic);
+    if (status == 0 && origin.given && (status = postgres_snapshot_get(&snapshot, pg, 1, err)) >= 0)
+        status = status == 1 ? 0 : err_set(err, ERR_DIVERGED, "the shared log has not the first weights");
+    if (status == 0)
+        status = make_file(out, learner, path, &rows[0], &origin, snapshot, arith, err);
+    if (status != 0) {
+        learner_free(*learner);
+        store_close(*out);
+        *learner = NULL;
+        *out = NULL;
+    }
+    free(snapshot);
+    free(rows);
+    origin_fini(&origin);
+    postgres_close(pg);
+    return status;
+}

@@ -1,0 +1,73 @@
+/* shared.h - a model whose log several machines share: the store's file is this node's copy of a log that PostgreSQL keeps (store/postgres/).
+ *
+ *     append     the group's rows, as the open transaction of the file has them, go to the shared log; durable there, they are committed here
+ *     follow     rows that others appended are copied into the file, each link of the chain checked, and applied by the fold
+ *
+ * A row has the same bytes in both, so revision and chain are those of the shared log on every node, and all else of the file (outcomes,
+ * snapshots) follows from them. Nothing that was acknowledged depends on the file: it may lose its end in a power cut (it is synced at
+ * checkpoints only), or be lost altogether, and follows again.
+ *
+ * A group is appended behind the file's end, and is refused (ERR_BUSY) where others were first. Then its writer holds the log, follows, and
+ * begins anew.
+ *
+ * One thread uses it: the store's. The engine of PostgreSQL is opened by it, and closed.
+ */
+#ifndef CONVD_STORE_SHARED_H
+#define CONVD_STORE_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/journal.h"
+#include "store/postgres/postgres.h"
+#include "store/store.h"
+
+struct shared;
+
+/* shared_init - begins a shared log in an empty database: all of the file's log goes there. The file is this node's copy from then on. Errors:
+ * ERR_CONFLICT (there is a log already; or samples were forgotten or relabelled in the file's, which cannot be shared yet), those of
+ * postgres_create() and of reading. A failure leaves a log that is not whole: it says so, and what removes it. */
+int shared_init(struct store *store, const char *conninfo, store_progress *progress, void *context, struct err *err);
+
+/* shared_join - makes the file of a new node from the shared log: its create event, and given weights where it has some; what comes after, it
+ * follows. Errors: those of store_create() and postgres_open(); ERR_DIVERGED (its first event is not one of this convd's arithmetic). */
+int shared_join(struct store **out, struct learner **learner, const char *path, const char *conninfo,
+                const struct arith *arith, struct err *err);
+
+/* shared_open - the store follows that log from now on, also where it cannot be reached yet. Errors: those of postgres_open() but ERR_LOG;
+ * ERR_DIVERGED where the file holds what the log does not. Owns: the caller; shared_close() before store_close(), NULL is fine. `name`: of this node; borrowed. */
+int shared_open(struct shared **out, struct store *store, const char *conninfo, const char *name, struct err *err);
+void shared_close(struct shared *shared);
+
+/* shared_journal - what the trainer appends to. commit: ERR_BUSY where others were first; ERR_LOG where the shared log cannot be reached, or did
+ * not say in time whether the group is in it: then it is not in the file, and following will show.
+ * shared_hold - nobody else appends until the next commit or rollback: for who was too late. */
+struct journal *shared_journal(struct shared *shared);
+int shared_hold(struct shared *shared, struct err *err);
+
+/* shared_copy - the next rows of the log, some MB at most, into the file. 1: some came; 0: there are none; -1: ERR_LOG, ERR_DIVERGED, those of
+ * store_append(). Not in a group. They are applied by store_follow(). */
+int shared_copy(struct shared *shared, struct err *err);
+
+/* What a node knows of the log and the others. */
+struct shared_status {
+    struct log_server server;
+    struct log_head head;
+    struct log_node *nodes; /* [n_nodes], the caller's */
+    size_t n_nodes;
+};
+int shared_status(struct shared *shared, struct shared_status *out, struct err *err);
+
+/* shared_tell - where this node is, for the others; and that the log still has what it had: ERR_DIVERGED.
+ * shared_mark - the digest of a revision, which must be the same on every node: ERR_DIVERGED. */
+int shared_tell(struct shared *shared, uint64_t revision, struct err *err);
+int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+
+/* shared_leave - the node of that name follows no more. */
+int shared_leave(const char *conninfo, const char *name, struct err *err);
+
+/* shared_idle - whether this node is the one that rehearses when nobody asks for anything: 1, 0, -1. wanted false: not any more. */
+int shared_idle(struct shared *shared, bool wanted, struct err *err);
+
+#endif
