@@ -91,7 +91,8 @@ static int give_folder(int ruleset, const char *file, uint64_t rights)
 /* For connections to PostgreSQL: names of hosts, authorities, passwords. */
 static int give_libpq(int ruleset, uint64_t known)
 {
-    static const char *const read[] = {"/etc", "/usr/lib", "/usr/share/ca-certificates", "/lib", "/run/systemd/resolve"};
+    static const char *const read[] = {"/etc", "/usr/lib", "/usr/share/ca-certificates", "/lib",
+                                       "/run/systemd/resolve"};
     static const char *const at_home[] = {"/.pgpass", "/.postgresql", "/.pg_service.conf"};
     const char *home = getenv("HOME"), *passwords = getenv("PGPASSFILE");
     char path[PATH_MAX];

@@ -32,7 +32,8 @@ struct sandbox_path {
 
 /* What holds. */
 struct sandbox {
-    bool connects; /* given: TCP connections are made, to the shared log; what libpq, resolver and TLS read is readable then */
+    bool
+        connects; /* given: TCP connections are made, to the shared log; what libpq, resolver and TLS read is readable then */
     int landlock; /* version of Landlock's interface; 0: the kernel has none, or does not let us */
     bool seccomp;
 };

@@ -116,6 +116,10 @@ void http_headers_add(struct http_headers *headers, const char *name, size_t n_n
         else if (strcasecmp(name, "X-Forwarded-For") == 0)
             request->forwarded_for = value;
         break;
+    case 18:
+        if (strcasecmp(name, "Convd-Min-Revision") == 0)
+            request->given_min_revision = value;
+        break;
     case 16:
         if (strcasecmp(name, "X-Forwarded-Host") == 0)
             request->forwarded_host = value;

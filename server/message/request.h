@@ -34,6 +34,8 @@ struct request {
     const char *content_type, *if_none_match, *idempotency_key, *prefer, *host, *origin, *fetch_site, *authorization;
     const char *fetch_mode, *fetch_dest; /* Sec-Fetch-Mode, Sec-Fetch-Dest */
     const char *accept, *accept_encoding, *last_event_id;
+    const char *given_min_revision;
+    uint64_t min_revision; /* of that: what the answer must have seen; 0: anything */
     const char *forwarded_host, *forwarded_proto, *forwarded_for; /* X-Forwarded-Host, .. as they came */
     const char *client;      /* as a trusted proxy says (access/proxy.h); NULL: nobody says */
     bool https;              /* TLS, up to convd or to a trusted proxy                    */

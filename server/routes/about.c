@@ -1,14 +1,17 @@
-/* about.c - the daemon about itself: alive, ready, its numbers, and the page that greets. */
+/* about.c - the daemon about itself: alive, ready, its numbers, the others that have its log, and the page that greets. */
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "server/common/clock.h"
 #include "server/routes/feed.h"
 #include "server/routes/handlers.h"
 #include "server/routes/web.h"
+#include "store/shared.h"
 
 static void response_status(struct response *response, const char *status)
 {
@@ -42,6 +45,15 @@ void route_readyz(const struct call *call)
             "/backup copies all that was learned: put the copy in place, and restart convd"};
         err_set(&err, ERR_DB_LOST, "training is off");
         response_problem_row(call->response, &not_ready, &err);
+    } else if (stats.off == ERR_DIVERGED) {
+        static const struct problem not_ready = {
+            ERR_DIVERGED, 503, "This node has diverged",
+            "this node does not hold what the shared log says; predictions go on, and nothing is trained. Put its "
+            "database file aside: started without one, it joins anew"};
+        err_set(&err, ERR_DIVERGED, "diverged");
+        response_problem_row(call->response, &not_ready, &err);
+    } else if (stats.log_shared && stats.log_reached_us == 0 && !stats.log_unreachable) {
+        response_error(call->response, ERR_BUSY, "this node has not caught up with the shared log yet");
     } else if (stats.off != ERR_NONE) {
         static const struct problem not_ready = {
             ERR_DB_CORRUPT, 503, "Training is off",
@@ -121,6 +133,16 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     metrics_write_gauge(text, "convd_training_off",
                         "1: training is off: the log is damaged, or the database file is lost.",
                         s->off != ERR_NONE ? 1 : 0);
+    if (s->log_shared) {
+        metrics_write_gauge(text, "convd_log_unreachable", "1: the shared log could not be reached when last tried.",
+                            s->log_unreachable ? 1 : 0);
+        metrics_write_gauge(text, "convd_log_age_seconds", "Since this node had all that is in the shared log.",
+                            s->log_reached_us == 0 ? 0 : (double)(clock_us() - s->log_reached_us) / 1e6);
+        metrics_write_counter(text, "convd_log_followed_total", "Events that other nodes appended.",
+                              (double)s->log_followed);
+        metrics_write_counter(text, "convd_log_late_total", "Groups that were appended anew: other nodes were first.",
+                              (double)s->log_late);
+    }
     metrics_write_gauge(text, "convd_storage_wal_bytes", "Size of the write-ahead log.", (double)s->wal_bytes);
     metrics_write_counter(text, "convd_snapshots_total", "Snapshots taken since the start.", (double)s->snapshots);
     metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds",
@@ -221,6 +243,98 @@ void route_metrics(const struct call *call)
     model_release(routes->model, revision);
     response_text_done(call->response, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
+
+/* ---- /cluster: the shared log as this node sees it, and the others that follow it ---- */
+
+struct view {
+    struct shared_status status;
+    struct err err; /* why the log cannot be reached; code ERR_NONE: it can */
+};
+
+static void view_free(void *memory)
+{
+    struct view *view = memory;
+    free(view->status.nodes);
+    free(view);
+}
+
+/* In the trainer's thread. A log that could not be reached a moment ago is not asked again. */
+static int look(struct command *command, struct store *store, struct err *err)
+{
+    struct view *view = ((struct work *)command->context)->own;
+    (void)store;
+    (void)err;
+    if (command->log_err != NULL)
+        view->err = *command->log_err;
+    else
+        (void)shared_status(command->shared, &view->status, &view->err);
+    return 0;
+}
+
+static void write_server(struct json_writer *json, const struct log_server *server)
+{
+    json_write_object(json, "postgresql");
+    json_write_string(json, "host", server->host);
+    json_write_string(json, "version", server->version);
+    json_write_bool(json, "standby", server->standby);
+    json_write_u64(json, "standbys", server->standbys);
+    json_write_u64(json, "standbys_synchronous", server->standbys_sync);
+    json_write_string(json, "synchronous_standby_names", server->synchronous);
+    json_write_end(json);
+}
+
+static void write_nodes(struct json_writer *json, const struct shared_status *status)
+{
+    json_write_array(json, "nodes");
+    for (size_t i = 0; i < status->n_nodes; i++) {
+        const struct log_node *node = &status->nodes[i];
+        json_write_object(json, NULL);
+        json_write_string(json, "name", node->name);
+        json_write_u64(json, "revision", node->revision);
+        json_write_seconds(json, "told_seconds_ago", node->age_s);
+        json_write_end(json);
+    }
+    json_write_end(json);
+}
+
+static void show(struct work *work, struct response *response)
+{
+    const struct view *view = work->own;
+    const struct routes *routes = work->routes;
+    const bool reachable = view->err.code == ERR_NONE;
+    const uint64_t revision = work->command.revision;
+    struct json_writer json = response_begin(response);
+    json_write_bool(&json, "shared", true);
+    json_write_string(&json, "node", routes->node);
+    json_write_bool(&json, "reachable", reachable);
+    json_write_string(&json, "error", reachable ? NULL : view->err.text);
+    json_write_u64(&json, "revision", revision);
+    if (reachable) {
+        const uint64_t head = view->status.head.revision;
+        json_write_u64(&json, "head", head);
+        json_write_u64(&json, "lag", head > revision ? head - revision : 0);
+        write_server(&json, &view->status.server);
+        write_nodes(&json, &view->status);
+    }
+    response_json(response, 200, &json);
+}
+
+void route_cluster(const struct call *call)
+{
+    if (!trainer_stats(call->routes->trainer).log_shared) {
+        struct json_writer json = response_begin(call->response);
+        json_write_bool(&json, "shared", false);
+        response_json(call->response, 200, &json);
+        return;
+    }
+    struct view *view = calloc(1, sizeof *view);
+    if (view == NULL)
+        call_no_memory(call, "what is told of the cluster");
+    else
+        call_read(call, view, view_free, look, show);
+}
+
+/* ---- /openapi.json ---- */
 
 void route_openapi(const struct call *call)
 {

@@ -1,5 +1,5 @@
 /* call.h - what the handlers of routes share: one request on its way through a route, and one command to the trainer. Implemented by
- * routes/call.c, routes/heavy.c and routes/known.c. */
+ * routes/call.c, routes/heavy.c and routes/await.c. */
 #ifndef CONVD_SERVER_ROUTES_CALL_H
 #define CONVD_SERVER_ROUTES_CALL_H
 
@@ -61,7 +61,7 @@ struct work {
     struct request *request; /* for render alone: then the connection is there, before it may not be */
     void *own;               /* a route's; given to own_free() at the end, where that is set         */
     void (*own_free)(void *own);
-    void (*then)(const struct call *); /* routes/known.c's */
+    void (*then)(const struct call *); /* routes/await.c's */
     /* /train */
     struct batch batch;
     struct text body; /* that batch.pixels may point into */
@@ -99,6 +99,11 @@ void call_no_memory(const struct call *call, const char *what);
 
 /* call_json - the body as a JSON object, for json_free(); an empty body is {} when it may be. NULL: answered. */
 struct json *call_json(const struct call *call, bool may_be_empty);
+
+/* call_await - true: the request names a revision that this node has not applied yet (Convd-Min-Revision); `then` is called when it has, in an HTTP
+ * thread, or the answer is 503. await_tick - for those that have waited for long enough. */
+bool call_await(const struct call *call, void (*then)(const struct call *call));
+void await_tick(struct routes *routes, int64_t now);
 
 /* call_not_modified - sets ETag and revalidation for that revision; true: the client has it, and 304 is the response. */
 bool call_not_modified(const struct call *call, uint64_t revision);

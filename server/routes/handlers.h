@@ -56,6 +56,7 @@ void route_sample_patch(const struct call *call);
 /* route_class_removes - whether the body of PATCH /classes is for route_class_remove(). */
 bool route_class_removes(const struct json *root);
 void route_class_remove(const struct call *call, const struct json *root);
+void route_cluster(const struct call *call);
 void route_jobs_get(const struct call *call);
 void route_job_get(const struct call *call);
 void route_job_delete(const struct call *call);

@@ -82,6 +82,7 @@ static const struct route routes_table[] = {
     {.path = "/rehearse", .post = route_rehearse},
     {.path = "/jobs", .get = route_jobs_get},
     {.path = "/jobs/{id}", .get = route_job_get, .delete_ = route_job_delete},
+    {.path = "/cluster", .get = route_cluster},
     {.path = "/healthz", .get = route_healthz, .need = NEED_NOTHING},
     {.path = "/readyz", .get = route_readyz, .need = NEED_NOTHING},
     {.path = "/metrics", .get = route_metrics},
@@ -197,6 +198,29 @@ static void decode(const struct call *call)
         handle(call);
 }
 
+static void go_on(const struct call *call)
+{
+    if (call->request->coding != CODING_NONE)
+        decode(call);
+    else
+        handle(call);
+}
+
+static int take_min_revision(struct request *request, struct err *err)
+{
+    const char *given = request->given_min_revision;
+    char *end = NULL;
+    request->min_revision = 0;
+    if (given == NULL)
+        return 0;
+    const size_t digits = strspn(given, "0123456789");
+    if (digits > 0 && digits <= 16)
+        request->min_revision = strtoull(given, &end, 10);
+    if (end != NULL && *end == '\0')
+        return 0;
+    return err_set(err, ERR_VALUE, "Convd-Min-Revision is \"%.40s\", and must be a revision: a whole number", given);
+}
+
 void routes_handle(void *context, struct request *request, struct response *response, struct http_pending **pending)
 {
     struct routes *routes = context;
@@ -245,10 +269,12 @@ void routes_handle(void *context, struct request *request, struct response *resp
         return;
     }
     call.handler = handler;
-    if (request->coding != CODING_NONE)
-        decode(&call);
-    else
-        handle(&call);
+    if (take_min_revision(request, &err) != 0) {
+        response_problem(response, &err);
+        return;
+    }
+    if (!call_await(&call, go_on))
+        go_on(&call);
 }
 
 void routes_tick(void *context, int64_t now)
@@ -256,6 +282,7 @@ void routes_tick(void *context, int64_t now)
     struct routes *routes = context;
     events_tick(routes->events, now);
     prediction_cache_expire(routes->prediction_cache);
+    await_tick(routes, now);
 }
 
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds)
@@ -293,9 +320,11 @@ struct routes *routes_create(struct trainer *trainer, struct auth *auth, uint64_
     }
     (void)pthread_mutex_init(&routes->copies.lock, NULL);
     (void)pthread_mutex_init(&routes->sheet.lock, NULL);
+    (void)pthread_mutex_init(&routes->awaits.lock, NULL);
     routes->trainer = trainer;
     routes->auth = auth;
     routes->model = trainer_model(trainer);
+    model_watch(routes->model, routes_published, routes);
     routes->image_pixels = image_pixels;
     routes->request_pixels = 4 * image_pixels;
     routes->batch_images = batch_images;
@@ -310,6 +339,7 @@ void routes_free(struct routes *routes)
     (void)pthread_key_delete(routes->scratch);
     (void)pthread_mutex_destroy(&routes->copies.lock);
     (void)pthread_mutex_destroy(&routes->sheet.lock);
+    (void)pthread_mutex_destroy(&routes->awaits.lock);
     free(routes->sheet.png);
     metrics_free(routes->metrics);
     v2_free(routes->v2);

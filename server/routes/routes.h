@@ -6,7 +6,7 @@
  *   handlers.h     what answers each route
  *   call.{h,c}     what handlers share: bodies, problems, commands to the trainer
  *   heavy.c        calls that are answered by a thread of the pool
- *   known.c        calls that ask how near an image is to what was taught
+ *   await.c        calls that wait for a revision, or for what `known` is measured by
  *   predict.c      POST /predict, in the HTTP thread, on the published revision
  *   train.c        POST /train, through the trainer
  *   model.c        /model, /classes, /stats and the model as files
@@ -21,7 +21,7 @@
  *   jobs.c         POST /rehearse, and /jobs
  *   edits.c        DELETE and PATCH of /samples: forget, relabel
  *   oip.c          /v2, the Open Inference Protocol
- *   about.c        /healthz, /readyz, /metrics, / as text
+ *   about.c        /healthz, /readyz, /metrics, /cluster, / as text
  *   page.c         /web, and / for browsers: the page
  *   web.h          the files of web/ and schema/openapi.json, embedded at build
  *
@@ -77,8 +77,14 @@ struct routes {
     struct events *events; /* borrowed; set before anybody asks */
     struct prediction_cache *prediction_cache; /* set before anybody asks; routes_free() frees it */
     struct v2 *v2;                             /* routes/oip.c's: the model's name in /v2, and its statistics */
-    pthread_key_t scratch;                     /* routes/predict.c's, one for each thread */
-    uint64_t baseline;                         /* revision from which on the log replays to the same bits */
+    struct awaits {
+        pthread_mutex_t lock;
+        struct awaiting *first;
+        atomic_uint n;
+    } awaits;              /* routes/await.c's */
+    const char *node;      /* what this node is called among those that share the log; borrowed; NULL: none does */
+    pthread_key_t scratch; /* routes/predict.c's, one for each thread */
+    uint64_t baseline;     /* revision from which on the log replays to the same bits */
     int64_t started_us;
     atomic_bool stopping; /* /readyz says so */
     struct copies {
@@ -98,6 +104,9 @@ void routes_free(struct routes *routes);
 int routes_authorize(void *context, struct request *request, struct response *response);
 void routes_handle(void *context, struct request *request, struct response *response, struct http_pending **pending);
 void routes_tick(void *context, int64_t now_ms);
+
+/* routes_published - model_watch()'s: that revision is the one that answers from now on. */
+void routes_published(void *context, uint64_t revision);
 void routes_completed(void *context, const struct request *request, unsigned status, uint64_t nanoseconds);
 
 /* v2_create - NULL: out of memory. v2_name - what /v2 calls the model; NULL: after its database; before anybody asks. */

@@ -10,7 +10,7 @@
 
 const struct cli_verb *const cli_verbs[] = {&cli_serve,    &cli_init,   &cli_train,   &cli_predict,
                                             &cli_evaluate, &cli_export, &cli_samples, &cli_snapshots,
-                                            &cli_verify,   &cli_backup, NULL};
+                                            &cli_verify,   &cli_backup, &cli_cluster, NULL};
 
 const struct cli_verb *cli_verb_find(const char *name)
 {

@@ -18,6 +18,7 @@
  *   diff.{h,c}      two snapshots, in words
  *   verify.c        is what the database holds what was learned?
  *   backup.c        a copy of the database
+ *   cluster.c       a log that several machines share
  */
 #ifndef CONVD_SERVER_VERBS_VERBS_H
 #define CONVD_SERVER_VERBS_VERBS_H
@@ -25,7 +26,7 @@
 #include "server/cli/cli.h"
 
 extern const struct cli_verb cli_serve, cli_init, cli_train, cli_predict, cli_evaluate, cli_export, cli_samples,
-    cli_snapshots, cli_verify, cli_backup;
+    cli_snapshots, cli_verify, cli_backup, cli_cluster;
 
 /* cli_main - everything that main() does. Returns the exit code. */
 int cli_main(int argc, char **argv);

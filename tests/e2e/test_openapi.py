@@ -13,9 +13,10 @@ import pytest
 
 from . import npm, oip
 from .conftest import Daemons
-from .daemon import ROOT, Answer, Daemon, convd
+from .daemon import ROOT, Answer, Daemon, convd, until
 from .openapi import Document, anonymous, fields_of
 from .pictures import CURL, FORM, form, pixel_list, png
+from .postgres import Postgres
 from .test_refused_steps import on_the_edge
 from .test_warnings import teach
 
@@ -125,6 +126,7 @@ def walk(daemons, digits) -> Seen:
     walk_without_classes(seen, daemons, digits)
     walk_limits(seen, daemons.start(daemons.copy("narrow.db"), "--body-bytes", "4"))
     walk_tokens(seen, daemons)
+    walk_cluster(seen, daemons)
     return seen
 
 
@@ -359,6 +361,22 @@ def walk_limits(seen: Seen, daemon: Daemon) -> None:
     for method, path, operation in DOCUMENT.operations():
         if "requestBody" in operation:
             seen.ask(daemon, method, path, 413, body=b"12345", values={"id": 1, "name": "digits", "version": 1, "other": 1})
+
+
+def walk_cluster(seen: Seen, daemons) -> None:
+    """Where there is no PostgreSQL to share a log in, nothing is said of how it answers."""
+    server = Postgres()
+    try:
+        log = server.database("walk")
+        db = daemons.init(name="shared.db")
+        convd("cluster", "init", "--db", db, "--log", log)
+        node = daemons.start(db, "--log", log, "--node", "a")
+        seen.ask(node, "GET", "/cluster", 200)
+        until(lambda: node.get("/cluster").ok()["nodes"], "the node has told where it is")
+        seen.ask(node, "GET", "/cluster", 200)
+        node.stop()
+    finally:
+        server.close()
 
 
 def walk_tokens(seen: Seen, daemons) -> None:

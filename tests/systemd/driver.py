@@ -97,13 +97,6 @@ def the_daemon_runs_as_nobody_in_particular_with_nothing_in_its_hands():
 
 
 @scenario
-def the_unit_lets_the_daemon_restrict_itself_further():
-    log = subprocess.run(["journalctl", "--no-pager", "-u", DIGITS], capture_output=True, text=True).stdout
-    assert "sandbox: files by Landlock" in log or "this kernel has no Landlock" in log, log
-    assert "system calls by seccomp" in log or "this build has no libseccomp" in log, log
-
-
-@scenario
 def a_stop_takes_a_snapshot_and_the_next_request_starts_it_with_what_it_learned():
     assert request("/train?label=3", bytes(783) + b"\1")["revision"] == 3
     digest = request("/model")["digest"]

@@ -1,0 +1,205 @@
+/* cluster.c - convd cluster: a log that several machines share, made of a model's, looked at, joined and left. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli/client.h"
+#include "server/cli/io.h"
+#include "server/cli/offline.h"
+#include "server/cli/progress.h"
+#include "server/cli/remote.h"
+#include "server/verbs/verbs.h"
+#include "store/shared.h"
+
+static const struct cli_flag flags[] = {
+    CLI_FLAG_DB,
+    CLI_FLAG_URL,
+    {FLAG_TEXT("log", "URL", NULL, "init, join, leave: the log in PostgreSQL, postgresql://HOST,HOST/NAME")},
+    {FLAG_TEXT("node", "NAME", NULL, "leave: the node, as GET /cluster lists it")},
+    CLI_FLAG_ARITH,
+    CLI_FLAG_JSON,
+    CLI_FLAG_QUIET,
+    CLI_FLAG_END,
+};
+
+static int print_model(const struct learner *learner, bool as_json, const char *what, struct err *err)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char hex[2 * DIGEST_BYTES + 1];
+    learner_digest(learner, digest);
+    cli_hex(hex, digest);
+    if (!as_json) {
+        cli_say(stdout, "%s: revision %llu, digest %s\n", what, (unsigned long long)learner->revision, hex);
+        return 0;
+    }
+    struct text text = {0};
+    struct json_writer json = json_write_begin(&text);
+    json_write_u64(&json, "revision", learner->revision);
+    json_write_string(&json, "digest", hex);
+    return cli_print_object(&json, err);
+}
+
+/* ---- init ---- */
+
+static int init(const struct cli_args *args, const char *log, struct err *err)
+{
+    struct offline model;
+    struct progress progress;
+    if (offline_open(&model, args, true, err) != 0)
+        return -1;
+    progress_start(&progress, "sharing", 0, cli_quiet(args));
+    int status = shared_init(model.store, log, cli_show_or_stop, &progress, err);
+    progress_finish(&progress);
+    if (status == 0)
+        status = print_model(model.learner, cli_on(args, "json"), "the log is shared", err);
+    offline_close(&model);
+    return status;
+}
+
+/* ---- join, and leave with all that is there ---- */
+
+/* The file comes to where the log is. */
+static int catch_up(struct store *store, struct learner *learner, const char *log, bool quiet, struct err *err)
+{
+    struct shared *shared = NULL;
+    struct progress progress;
+    const struct event *event;
+    int more = 1, status;
+    if (shared_open(&shared, store, log, "", err) != 0)
+        return -1;
+    progress_start(&progress, "following", 0, quiet);
+    while (more == 1 && (more = shared_copy(shared, err)) == 1) {
+        while ((status = store_follow(store, learner, &event, err)) == 1)
+            progress_update(&progress, learner->revision, NULL);
+        if (status < 0)
+            more = -1;
+        else if (cli_stop())
+            more = err_set(err, ERR_STOPPING, "stopped at revision %llu; convd serve --log goes on from there",
+                           (unsigned long long)learner->revision);
+    }
+    progress_finish(&progress);
+    shared_close(shared);
+    return more == 0 ? store_snapshot(store, learner, "request", "", false, NULL, err) : -1;
+}
+
+static int join(const struct cli_args *args, const char *log, struct err *err)
+{
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    const struct arith *arith = NULL;
+    if (cli_arith(&arith, args, err) != 0)
+        return -1;
+    int status = shared_join(&store, &learner, cli_text(args, "db"), log, arith, err);
+    if (status == 0)
+        status = catch_up(store, learner, log, cli_quiet(args), err);
+    if (status == 0)
+        status = print_model(learner, cli_on(args, "json"), "joined", err);
+    store_close(store);
+    learner_free(learner);
+    return status;
+}
+
+static int leave(const struct cli_args *args, const char *log, struct err *err)
+{
+    struct store *store = NULL;
+    struct learner *learner = NULL;
+    const struct arith *arith = NULL;
+    const char *node = cli_text(args, "node");
+    if (node == NULL)
+        return err_set(err, ERR_USAGE, "--node is missing: the name of the node that leaves, as GET /cluster lists it");
+    if (cli_arith(&arith, args, err) != 0)
+        return -1;
+    int status = store_open(&store, cli_text(args, "db"), false, err);
+    if (status == 0)
+        status = store_recover(store, arith, NULL, NULL, &learner, NULL, err);
+    if (status == 0)
+        status = catch_up(store, learner, log, cli_quiet(args), err);
+    if (status == 0)
+        status = shared_leave(log, node, err);
+    if (status == 0)
+        status = print_model(learner, cli_on(args, "json"), "left; the file is a model of its own", err);
+    store_close(store);
+    learner_free(learner);
+    return status;
+}
+
+/* ---- status ---- */
+
+static const char *text_of(const struct json *object, const char *name)
+{
+    const char *text = json_string(json_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static void print_nodes(const struct json *root)
+{
+    const struct json *server = json_get(root, "postgresql");
+    const double head = json_number(json_get(root, "head"));
+    cli_say(stdout, "the log: revision %.0f; PostgreSQL %s at %s, %.0f of %.0f standbys synchronous\n", head,
+            text_of(server, "version"), text_of(server, "host"), json_number(json_get(server, "standbys_synchronous")),
+            json_number(json_get(server, "standbys")));
+    for (const struct json *node = json_first(json_get(root, "nodes")); node != NULL; node = json_next(node))
+        cli_say(stdout, "%-32s revision %.0f, %.0f behind; told %.1f s ago\n", text_of(node, "name"),
+                json_number(json_get(node, "revision")), head - json_number(json_get(node, "revision")),
+                json_number(json_get(node, "told_seconds_ago")));
+}
+
+static int status_of(const struct cli_args *args, const char *url, struct err *err)
+{
+    struct client *client = NULL;
+    struct json *root = NULL;
+    if (url == NULL)
+        return err_set(err, ERR_USAGE, "--url is missing: the status is a daemon's to tell");
+    int status = client_open(&client, url, CLIENT_PATIENCE_SECONDS, cli_stop_flag(), err);
+    if (status == 0)
+        status = remote_json(&root, client, "GET", "/cluster", NULL, err);
+    client_close(client);
+    if (status != 0)
+        return -1;
+    if (cli_on(args, "json"))
+        return cli_print_json(root, err);
+    if (!json_bool(json_get(root, "shared")))
+        cli_say(stdout, "no other machine has this model's log\n");
+    else if (!json_bool(json_get(root, "reachable")))
+        cli_say(stdout, "%s at revision %.0f cannot reach the log: %s\n", text_of(root, "node"),
+                json_number(json_get(root, "revision")), text_of(root, "error"));
+    else
+        print_nodes(root);
+    json_free(root);
+    return 0;
+}
+
+static int run(const struct cli_args *args, struct err *err)
+{
+    const char *what = args->n_operands == 1 ? args->operands[0] : "", *url = NULL, *log = cli_text(args, "log");
+    if (cli_url(&url, args, err) != 0)
+        return -1;
+    cli_stop_watch();
+    if (strcmp(what, "status") == 0)
+        return status_of(args, url, err);
+    const bool is_init = strcmp(what, "init") == 0, is_join = strcmp(what, "join") == 0;
+    if (!is_init && !is_join && strcmp(what, "leave") != 0)
+        return err_set(err, ERR_USAGE, "what to do is \"%.40s\"; it is init, status, join or leave", what);
+    if (log == NULL || url != NULL)
+        return err_set(err, ERR_USAGE, "%s needs a database, --db, and the log, --log postgresql://HOST/NAME", what);
+    return is_init ? init(args, log, err) : is_join ? join(args, log, err) : leave(args, log, err);
+}
+
+const struct cli_verb cli_cluster = {
+    .name = "cluster",
+    .purpose = "share a model's log among several machines",
+    .operands = "init | status | join | leave",
+    .operands_max = 1,
+    .details = "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
+               "copy, and\n"
+               "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
+               "file is\n"
+               "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
+               "same digest.\n",
+    .examples = "  convd cluster init --db digits.db --log postgresql://db1,db2/digits\n"
+                "  convd serve --db digits.db --log postgresql://db1,db2/digits\n"
+                "  convd cluster status --url http://127.0.0.1:8080\n"
+                "  convd cluster leave --db digits.db --log postgresql://db1,db2/digits --node a/digits\n",
+    .flags = flags,
+    .run = run,
+};

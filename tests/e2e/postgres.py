@@ -1,0 +1,82 @@
+"""A PostgreSQL server of a test's own, on loopback, from Debian's package: stopped, killed and started again as a test wants."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from .daemon import lasting_port, until
+
+PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name))
+UNPRIVILEGED = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]  # it refuses to run as root
+
+
+class Postgres:
+    def __init__(self):
+        if not PLACES:
+            pytest.skip("no PostgreSQL server is installed (apt-get install postgresql)")
+        self.bin = PLACES[-1]
+        self.directory = directory = Path(tempfile.mkdtemp(prefix="convd-postgres-"))  # pytest's own folders are root's alone
+        self.as_nobody = UNPRIVILEGED if os.getuid() == 0 else []
+        self.process: subprocess.Popen | None = None
+        self.port = lasting_port()
+        if self.as_nobody:
+            shutil.chown(directory, "nobody", "nogroup")
+        self.run("initdb", "-D", directory / "data", "-U", "convd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def run(self, program: str, *args: str | Path) -> str:
+        done = subprocess.run([*self.as_nobody, str(self.bin / program), *map(str, args)], capture_output=True, text=True, cwd="/")
+        assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self, *settings: str) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.as_nobody, str(self.bin / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port),
+                 "-k", "", "-c", "listen_addresses=127.0.0.1", *(word for s in settings for word in ("-c", s))],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        until(self.ready, "PostgreSQL answers")
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, (self.directory / "log").read_text()
+        return subprocess.run([self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0
+
+    def end(self, number: int = signal.SIGINT) -> None:
+        """SIGINT: a fast stop; SIGQUIT: as if the power had gone."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+            self.process.wait(60)
+        self.process = None
+
+    def close(self) -> None:
+        self.end()
+        shutil.rmtree(self.directory)
+
+    def database(self, name: str) -> str:
+        """A new one; its URL."""
+        self.sql(f"CREATE DATABASE {name}", "postgres")
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        return f"postgresql://convd@127.0.0.1:{self.port}/{name}"
+
+    def sql(self, text: str, name: str) -> str:
+        done = subprocess.run([self.bin / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(name), "-c", text],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def freeze(self, seconds: float) -> None:
+        """All of its processes."""
+        group = [self.process.pid, *map(int, subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split())]
+        for pid in group:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        for pid in group:
+            os.kill(pid, signal.SIGCONT)

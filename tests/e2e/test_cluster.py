@@ -1,0 +1,314 @@
+"""Several daemons on one log in PostgreSQL: every node comes to the same bits, whoever was asked."""
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .daemon import PATIENCE_S, SANITIZED, Daemon, convd, convd_json, until
+from .pictures import png
+from .postgres import Postgres
+
+FEW = 5 if SANITIZED else 30
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+class Cluster:
+    """A model whose log is shared, and its nodes."""
+
+    def __init__(self, daemons, postgres: Postgres, name: str, db: Path):
+        self.daemons, self.postgres, self.name = daemons, postgres, name
+        self.log = postgres.database(name)
+        self.first = db
+        convd("cluster", "init", "--db", db, "--log", self.log, "--quiet")
+        self.nodes: list[Daemon] = []
+
+    def node(self, db: Path | None = None) -> Daemon:
+        """One more: on that file, or one that joins."""
+        letter = "abcdef"[len(self.nodes)]
+        node = self.daemons.start(db or self.first.parent / f"{letter}.db", "--log", self.log, "--node", letter)
+        self.nodes.append(node)
+        return node
+
+    def agree(self) -> dict:
+        """All nodes have all of the log; what they say of the model."""
+        head = int(self.postgres.sql("SELECT revision FROM convd.head", self.name))
+
+        def all_of_it() -> bool:
+            return all(node.model()["revision"] >= head for node in self.nodes)
+        until(all_of_it, "all nodes are where the log is")
+        models = [{k: node.model()[k] for k in ("revision", "step", "digest", "classes")} for node in self.nodes]
+        assert all(model == models[0] for model in models), models
+        return models[0]
+
+    def verified(self, samples: int | None = None) -> None:
+        """Each file is what was learned, bit for bit, and none differs from the others."""
+        self.agree()
+        logs = set()
+        for node in self.nodes:
+            node.stop()
+            convd("verify", "--db", node.db, "--quiet")
+            with sqlite3.connect(node.db) as db:
+                ids = [row[0] for row in db.execute("SELECT id FROM sample ORDER BY id")]
+                assert ids == list(range(1, len(ids) + 1))
+                assert samples is None or len(ids) == samples
+                logs.add(db.execute("SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1").fetchone())
+        assert len(logs) == 1
+
+
+@pytest.fixture
+def cluster(daemons, postgres, request):
+    made = []
+
+    def make(db: Path | None = None) -> Cluster:
+        name = f"t{abs(hash(request.node.name)) % 10**9}_{len(made)}"
+        made.append(Cluster(daemons, postgres, name, db or daemons.init()))
+        return made[-1]
+    return make
+
+
+def images(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 8, 8), np.uint8)
+
+
+def teach(node: Daemon, seed: int, n: int = 3, label: str = "a", **headers) -> dict:
+    return node.post(f"/train?label={label}", images(n, seed).tobytes(), headers=headers).ok()
+
+
+def test_what_one_node_learns_all_know_and_a_client_reads_its_own_writes(cluster):
+    c = cluster()
+    a, b = c.node(), c.node()
+    for i in range(FEW):
+        writer, reader = (a, b) if i % 2 == 0 else (b, a)
+        revision = teach(writer, i)["revision"]
+        answer = reader.request("POST", "/predict", images(1, i).tobytes(),
+                                {"Content-Type": "application/octet-stream", "Convd-Min-Revision": str(revision)}).ok()
+        assert answer["revision"] >= revision
+    c.verified(3 * FEW)
+
+
+def test_nodes_that_append_at_once_take_turns_and_nothing_is_lost_or_doubled(cluster):
+    c = cluster()
+    nodes = [c.node() for _ in range(3)]
+    acknowledged: list[list[int]] = []
+
+    def client(i: int) -> None:
+        for j in range(FEW):
+            done = teach(nodes[i % 3], 1000 * i + j, **{"Idempotency-Key": f"{i}-{j}"})
+            acknowledged.append(done["samples"])
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(6)]
+    [t.start() for t in threads]
+    [t.join(PATIENCE_S) for t in threads]
+    assert len(acknowledged) == 6 * FEW
+    assert sorted(first for first, _ in acknowledged) == list(range(1, 18 * FEW, 3))
+    assert sum(float(line.split()[1]) for node in nodes for line in node.get("/metrics").body.decode().splitlines()
+               if line.startswith("convd_log_followed_total")) > 0
+    c.verified(18 * FEW)
+
+
+def test_a_retry_through_another_node_trains_once(cluster):
+    c = cluster()
+    a, b = c.node(), c.node()
+    first = teach(a, 1, **{"Idempotency-Key": "k"})
+    again = teach(b, 1, **{"Idempotency-Key": "k"})
+    assert (again["revision"], again["samples"], again["loss"]) == (first["revision"], first["samples"], first["loss"])
+    b.post("/train?label=a", images(3, 2).tobytes(), headers={"Idempotency-Key": "k"}).problem(422, "key-reused")
+    c.verified(3)
+
+
+def test_classes_settings_rehearsals_and_ways_back_are_events_that_any_node_takes(cluster):
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 1, 20)
+    revision = a.send_json("POST", "/classes", {"label": "new"}).ok(201)["revision"]
+    b.request("POST", "/train?label=new", images(3, 2).tobytes(),
+              {"Content-Type": "application/octet-stream", "Convd-Min-Revision": str(revision)}).ok()
+    b.send_json("PATCH", "/model", {"rate": 0.02, "rehearsal": 2}).ok()
+    b.send_json("PATCH", "/classes", {"from": "b", "to": "beta"}).ok()
+    before = c.agree()
+    snapshot = b.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    teach(a, 3, 5, "beta")
+    job = a.send_json("POST", "/rehearse", {"passes": 3}).ok(202)["id"]
+    for i in range(FEW):
+        teach(b, 10 + i)
+    until(lambda: a.get(f"/jobs/{job}").ok()["state"] != "running", "the rehearsal's end")
+    assert a.get(f"/jobs/{job}").ok()["state"] == "done"
+    c.agree()
+    b.post(f"/snapshots/{snapshot}/activate").ok()
+    back = c.agree()
+    assert (back["digest"], back["classes"]) == (before["digest"], before["classes"])
+    teach(a, 4)
+    c.verified()
+
+
+def test_idle_rehearsals_are_one_node_s_at_a_time_and_everybody_s(cluster, daemons):
+    c = cluster(daemons.init("--rehearsal-idle", "20", "--rehearsal", "2"))
+    a, b = c.node(), c.node()
+    for i in range(4):
+        teach(a, i)
+        teach(b, 100 + i)
+    def rested() -> bool:
+        return all(job["state"] != "running" for node in (a, b) for job in node.get("/jobs").ok()["jobs"])
+    until(lambda: a.get("/jobs").ok()["jobs"] and b.get("/jobs").ok()["jobs"] and rested(), "both have rehearsed")
+    c.verified(24)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_node_that_ends_goes_on_where_it_was(cluster, number):
+    c = cluster()
+    a, b = c.node(), c.node()
+    for i in range(FEW):
+        teach(a, i)
+    c.agree()
+    b.kill() if number == signal.SIGKILL else b.stop()
+    for i in range(FEW):
+        teach(a, 100 + i)
+    b.start()
+    c.verified(6 * FEW)
+
+
+def test_a_node_whose_file_is_lost_joins_anew(cluster):
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 1, **{"Idempotency-Key": "k"})
+    c.agree()
+    b.kill()
+    for path in b.db.parent.glob(b.db.name + "*"):
+        path.unlink()
+    teach(a, 2)
+    b.start()
+    c.agree()
+    assert teach(b, 1, **{"Idempotency-Key": "k"})["samples"] == [1, 3]  # keys come along
+    c.verified(6)
+
+
+def test_given_weights_come_along(cluster, daemons, tmp_path):
+    teacher = daemons.init(name="teacher.db")
+    convd("export", "--db", teacher, "--safetensors", tmp_path / "w.safetensors")
+    convd("init", "--db", tmp_path / "given.db", "--from", tmp_path / "w.safetensors")
+    c = cluster(tmp_path / "given.db")
+    a, b = c.node(c.first), c.node()
+    teach(b, 1)
+    c.verified(3)
+
+
+def test_without_the_log_predictions_go_on_and_training_is_refused_until_it_is_back(cluster, postgres):
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 1)
+    c.agree()
+    postgres.end(signal.SIGQUIT)
+    try:
+        refused = a.post("/train?label=a", images(3, 2).tobytes())
+        refused.problem(503, "log-unreachable")
+        assert refused.header("Retry-After") is not None
+        assert a.get("/readyz").status == 200
+        assert b.predict(images(1).tobytes())["revision"] == c.nodes[0].model()["revision"]
+        until(lambda: b.get("/cluster").ok()["reachable"] is False, "the other node notices")
+        b.kill()
+        b.start()  # also a new start answers
+        assert b.predict(images(1).tobytes())["revision"] >= 1
+    finally:
+        postgres.start()
+    until(lambda: a.post("/train?label=a", images(3, 2).tobytes()).status == 200, "it trains again")
+    c.verified()
+
+
+def test_a_log_that_hangs_is_not_waited_for_for_ever(cluster, postgres):
+    c = cluster()
+    a = c.node()
+    teach(a, 1)
+    frozen = threading.Thread(target=postgres.freeze, args=(15,))
+    frozen.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    answer = a.post("/train?label=a", images(3, 2).tobytes(), headers={"Idempotency-Key": "k"})
+    assert a.get("/healthz").status == 200 and a.predict(images(1).tobytes())["revision"] > 0
+    frozen.join()
+    if answer.status != 200:
+        answer.problem(503, "log-unreachable")
+        assert time.monotonic() - began > 5
+    until(lambda: a.post("/train?label=a", images(3, 2).tobytes(), headers={"Idempotency-Key": "k"}).status == 200, "it trains")
+    c.verified(6)
+
+
+def test_a_file_that_is_no_copy_of_the_log_is_refused(cluster, daemons):
+    c = cluster()
+    other = daemons.init("--seed", "7", name="other.db")
+    node = daemons.make(other, "--log", c.log, "--node", "x")
+    code, text = node.fails_to_start()
+    assert code == 3 and "no copy of the shared log" in text
+    alone = daemons.start(c.first)  # trained by itself, it is another log
+    teach(alone, 1)
+    alone.stop()
+    code, text = daemons.make(c.first, "--log", c.log, "--node", "x").fails_to_start()
+    assert code == 3 and "not in there" in text
+    assert "the log is shared" not in convd("cluster", "init", "--db", other, "--log", c.log, check=False).stdout.decode()
+
+
+def test_what_cannot_be_shared_yet_is_said(cluster, daemons):
+    c = cluster()
+    a = c.node()
+    teach(a, 1)
+    for answer in (a.request("DELETE", "/samples/1"), a.send_json("PATCH", "/samples/1", {"label": "b"}),
+                   a.send_json("PATCH", "/classes", {"delete": "b"})):
+        assert "cannot be edited yet" in answer.problem(409, "conflict")["detail"]
+    edited = daemons.init(name="edited.db")
+    node = daemons.start(edited)
+    teach(node, 1)
+    node.request("DELETE", "/samples/1").ok(202)
+    until(lambda: node.get("/samples/1").status == 410, "it is forgotten")
+    node.stop()
+    done = convd("cluster", "init", "--db", edited, "--log", c.postgres.database("edited"), check=False)
+    assert done.returncode == 1 and "cannot be shared yet" in done.stderr.decode()
+
+
+def test_a_revision_that_does_not_come_is_waited_for_and_then_refused(cluster):
+    c = cluster()
+    a = c.node()
+    began = time.monotonic()
+    answer = a.request("GET", "/model", headers={"Convd-Min-Revision": "99"})
+    assert "at revision 1" in answer.problem(503, "busy")["detail"] and answer.header("Retry-After")
+    assert time.monotonic() - began > 4
+    a.request("GET", "/model", headers={"Convd-Min-Revision": "1"}).ok()
+    for bad in ("x", "-1", "1.5", "", "99999999999999999"):
+        a.request("GET", "/model", headers={"Convd-Min-Revision": bad}).problem(422, "value")
+
+
+def test_a_node_joins_and_leaves_by_the_command_line(cluster, tmp_path):
+    c = cluster()
+    a = c.node()
+    teach(a, 1, 20)
+    model = a.model()
+    joined = convd_json("cluster", "join", "--db", tmp_path / "n.db", "--log", c.log, "--quiet")
+    assert (joined["revision"], joined["digest"]) == (model["revision"], model["digest"])
+    status = convd("cluster", "status", "--url", a.url).stdout.decode()
+    assert status.startswith(f"the log: revision {model['revision']}; PostgreSQL ") and "\na " in status
+    revision = teach(a, 2)["revision"]
+    left = convd_json("cluster", "leave", "--db", tmp_path / "n.db", "--log", c.log, "--node", "a", "--quiet")
+    assert left["revision"] == revision and left["digest"] == a.model()["digest"]
+    convd("verify", "--db", tmp_path / "n.db", "--quiet")
+
+
+def test_another_digest_of_the_same_revision_stops_the_node(cluster, postgres):
+    c = cluster()
+    a = c.node()
+    postgres.sql("INSERT INTO convd.digest (revision, digest) VALUES (256, decode(repeat('00', 32), 'hex'))", c.name)
+    with a.client() as client:
+        for i in range(256):
+            if client.post("/train?label=a", images(1, i).tobytes()).status != 200:
+                break
+    a.logged("training is off")
+    a.get("/readyz").problem(503, "log-diverged")
+    assert a.predict(images(1).tobytes())["revision"] > 200
+    a.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
+    a.kill()
