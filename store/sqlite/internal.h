@@ -78,7 +78,7 @@ const char *db_statement_text(enum statement which);
 /* ---- store/sqlite/schema_check.c ---- */
 
 /* db_check_schema - ERR_DB_FOREIGN: the file has a table, view, index or trigger that no convd makes, which is named; ERR_DB_CORRUPT: one
- * that convd makes is missing, or says something else. Costs 2 ms. */
+ * that convd makes is missing, or says something else. Costs some 20 us, and 2 ms where a comment or a gap differs. */
 int db_check_schema(struct db *db, int version, struct err *err);
 
 #endif

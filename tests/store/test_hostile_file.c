@@ -1,5 +1,7 @@
 /* test_hostile_file.c - a file that somebody made to do harm: what is written in its schema never runs, its numbers overflow nothing, and
  * its pages lead no query in circles. */
+#include <nettle/sha2.h>
+
 #include "tests/core/run.h"
 #include "tests/store/image.h"
 #include "tests/store/life.h"
@@ -78,6 +80,55 @@ START_TEST(a_comment_in_the_schema_may_differ)
     ck_assert_ptr_null(strstr(ask(&m, "SELECT sql FROM sqlite_schema WHERE name = 'event'"), "without gaps"));
     must(&m, store_open(&m.store, m.path, false, &m.err));
     (void)recovers(&m);
+    model_fini(&m);
+}
+END_TEST
+
+static unsigned n_connections;
+
+static int on_open(sqlite3 *db, const char **message, const struct sqlite3_api_routines *routines)
+{
+    (void)db, (void)message, (void)routines;
+    n_connections++;
+    return SQLITE_OK;
+}
+
+/* As store/sqlite/schema_check.c has it to have: after a change of schema/. */
+static const char *digest_wanted(struct model *m)
+{
+    static char text[6 * SHA256_DIGEST_SIZE + 1];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *rows = NULL;
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    ck_assert_int_eq(sqlite3_open(m->path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_prepare_v2(db, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name",
+                                        -1, &rows, NULL),
+                     SQLITE_OK);
+    while (sqlite3_step(rows) == SQLITE_ROW)
+        for (int i = 0; i < 4; i++) {
+            const char *one = (const char *)sqlite3_column_text(rows, i);
+            sha256_update(&sha, one != NULL ? strlen(one) + 1 : 1, (const uint8_t *)(one != NULL ? one : ""));
+        }
+    sha256_digest(&sha, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        (void)snprintf(text + 6 * i, 7, "0x%02x, ", digest[i]);
+    ck_assert_int_eq(sqlite3_finalize(rows), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+    return text;
+}
+
+START_TEST(a_usual_schema_is_known_without_being_made_again)
+{
+    struct model m;
+    model_trained(&m);
+    store_close(m.store);
+    m.store = NULL;
+    ck_assert_int_eq(sqlite3_auto_extension((void (*)(void))on_open), SQLITE_OK);
+    must(&m, store_open(&m.store, m.path, false, &m.err));
+    (void)sqlite3_cancel_auto_extension((void (*)(void))on_open);
+    ck_assert_msg(n_connections == 1, "the digest in store/sqlite/schema_check.c should be %s", digest_wanted(&m));
     model_fini(&m);
 }
 END_TEST
@@ -302,6 +353,7 @@ int main(void)
     TCase *tcase = tcase_create("a hostile file");
     tcase_add_loop_test(tcase, what_no_convd_makes_is_named_and_refused, 0, sizeof foreigns / sizeof *foreigns);
     tcase_add_loop_test(tcase, what_was_changed_is_named_and_refused, 0, sizeof changes / sizeof *changes);
+    tcase_add_test(tcase, a_usual_schema_is_known_without_being_made_again);
     tcase_add_test(tcase, a_comment_in_the_schema_may_differ);
     tcase_add_test(tcase, the_view_for_people_says_what_the_daemon_says);
     tcase_add_loop_test(tcase, no_number_of_the_file_overflows, 0, 3);
