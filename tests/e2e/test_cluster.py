@@ -84,6 +84,7 @@ def teach(node: Daemon, seed: int, n: int = 3, label: str = "a", **headers) -> d
     return node.post(f"/train?label={label}", images(n, seed).tobytes(), headers=headers).ok()
 
 
+@pytest.mark.core
 def test_what_one_node_learns_all_know_and_a_client_reads_its_own_writes(cluster):
     c = cluster()
     a, b = c.node(), c.node()
@@ -96,6 +97,7 @@ def test_what_one_node_learns_all_know_and_a_client_reads_its_own_writes(cluster
     c.verified(3 * FEW)
 
 
+@pytest.mark.core
 def test_nodes_that_append_at_once_take_turns_and_nothing_is_lost_or_doubled(cluster):
     c = cluster()
     nodes = [c.node() for _ in range(3)]
@@ -125,6 +127,7 @@ def test_a_retry_through_another_node_trains_once(cluster):
     c.verified(3)
 
 
+@pytest.mark.core
 def test_classes_settings_rehearsals_and_ways_back_are_events_that_any_node_takes(cluster):
     c = cluster()
     a, b = c.node(), c.node()
@@ -150,6 +153,7 @@ def test_classes_settings_rehearsals_and_ways_back_are_events_that_any_node_take
     c.verified()
 
 
+@pytest.mark.core
 def test_idle_rehearsals_are_one_node_s_at_a_time_and_everybody_s(cluster, daemons):
     c = cluster(daemons.init("--rehearsal-idle", "20", "--rehearsal", "2"))
     a, b = c.node(), c.node()
@@ -201,6 +205,7 @@ def test_given_weights_come_along(cluster, daemons, tmp_path):
     c.verified(3)
 
 
+@pytest.mark.core
 def test_without_the_log_predictions_go_on_and_training_is_refused_until_it_is_back(cluster, postgres):
     c = cluster()
     a, b = c.node(), c.node()
