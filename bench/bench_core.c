@@ -10,6 +10,8 @@
  *     forward NAME N     nanoseconds for each of N forward passes
  *     normalized NAME N  the same with images brought to mean 0 and one deviation (normalize: std)
  *     batch NAME N       nanoseconds for each image of N forward passes over all images, net_forward_batch()
+ *     known NAME N       nanoseconds for each of N times how near an image is to what its class was taught, 64 images of it: what
+ *                        `?known=1` adds to a forward pass
  *     step NAME N        nanoseconds for each of N steps of training: forward, backward, update
  *     fma NAME           peak rate, multiply-adds in a nanosecond, or "none" (bench/floor.h)
  *     read NAME          bytes in a nanosecond of w01, read again and again; likewise "update": read and written back
@@ -200,6 +202,43 @@ static double time_network(struct bench *b, bool train, const struct arith *arit
     return (cpu_ns() - start) / (double)n;
 }
 
+static struct learner *taught(const struct arith *arith, const struct bench *b, struct err *err)
+{
+    static const char labels[N_CLASSES][LABEL_BYTES_MAX + 1] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    struct event create = {.kind = EVENT_CREATE, .revision = 1};
+    create.as.create.shape = b->shape;
+    create.as.create.settings = settings_default();
+    create.as.create.n_classes = N_CLASSES;
+    create.as.create.labels = labels;
+    struct learner *l = learner_create(&create, arith, 0, err);
+    for (uint32_t i = 0; l != NULL && i < NOVELTY_IMAGES * N_CLASSES; i++) {
+        struct sample sample = {.label = i % N_CLASSES, .pixels = image(b, i / N_CLASSES)};
+        struct event train = {.kind = EVENT_TRAIN, .revision = i + 2, .as.train = {1, &sample}};
+        (void)learner_apply(l, &train, err);
+    }
+    return l;
+}
+
+/* Of each class in turn, so that what was taught comes from as far away as it does for a daemon. */
+static double time_known(const struct bench *b, const struct arith *arith, unsigned long n)
+{
+    struct err err;
+    struct learner *l = taught(arith, b, &err);
+    struct novelty *novelty = l == NULL ? NULL : novelty_create(l);
+    double spent = -1;
+    if (novelty != NULL) {
+        novelty_measure(novelty, l, l->ws);
+        net_forward(arith, &l->net, &l->settings, image(b, 0), l->ws);
+        const double start = cpu_ns();
+        for (unsigned long i = 0; i < n; i++)
+            (void)novelty_known(novelty, l, (uint32_t)(i % N_CLASSES), l->ws);
+        spent = (cpu_ns() - start) / (double)n;
+    }
+    novelty_free(novelty);
+    learner_free(l);
+    return spent;
+}
+
 /* Multiply-adds that the equations of core/net.h need, none of them padding. */
 static double count_fmas(const struct bench *b, bool train)
 {
@@ -251,6 +290,12 @@ static bool answer(struct bench *b, char *line)
     const struct arith *arith = words[1][0] != '\0' ? arith_choose(words[1]) : NULL;
     if (arith == NULL)
         return false;
+    if (strcmp(verb, "known") == 0) {
+        const unsigned long n = strtoul(words[2], NULL, 10);
+        if (n > 0)
+            (void)printf("%.3f\n", time_known(b, arith, n));
+        return n > 0;
+    }
     if (strcmp(verb, "forward") == 0 || strcmp(verb, "normalized") == 0 || strcmp(verb, "step") == 0 ||
         strcmp(verb, "batch") == 0) {
         unsigned long n = strtoul(words[2], NULL, 10);

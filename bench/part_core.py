@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from procs import HERE, BenchError, Worker
-from report import Report, at_least
+from report import Report, at_least, at_most
 
 SLICE_NS = 12e6  # of one measurement: short, so that most are undisturbed where others use the machine
 PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-torch belongs to
@@ -50,7 +50,7 @@ class Rounds:
             for verb in VERBS:
                 self.time(f"torch {verb}", self.torch, verb)
         for arith in self.core.ready:
-            for verb in (*VERBS, "normalized"):
+            for verb in (*VERBS, "normalized", "known"):
                 self.time(f"{arith} {verb}", self.core, verb, arith)
             for rate in RATES:
                 if (answer := self.core.ask(rate, arith)) != "none":
@@ -84,6 +84,8 @@ def rows(report: Report, rounds: Rounds) -> None:
         )
     plain, normalized = rounds.undisturbed(f"{best} forward"), rounds.undisturbed(f"{best} normalized")
     report.add("core-normalized", "  of an image that is normalized (std)", "us", normalized, "forward, plain", plain, plain / normalized)
+    report.add("core-known", "  how near it is to what was taught, ten classes of 64 images (?known=1)", "us", rounds.undisturbed(f"{best} known"),
+               goal=at_most(5))
     for verb in VERBS:
         for arith in rounds.core.ready:
             ours, floor = rounds.undisturbed(f"{arith} {verb}"), floor_us(rounds, arith, verb)

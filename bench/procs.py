@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CONVD_")}
 
 # One step a sample, of the image as it is, by one rate. What a row of speed or of many passes is about.
-PLAIN = {"normalize": "none", "rehearsal": 0, "rehearsal-first": 0, "rehearsal-idle": 0, "jitter": 0, "output-rate": 1, "imprint": 0}
+PLAIN = {"normalize": "none", "rehearsal": 0, "rehearsal-first": 0, "rehearsal-idle": 0, "jitter": 0, "rotation": 0,
+         "decay-steps": 60000, "output-rate": 1, "imprint": 0}
 INIT_PLAIN = tuple(str(word) for name, value in PLAIN.items() for word in (f"--{name}", value))
 
 

@@ -66,21 +66,27 @@ struct settings settings_default(void)
     };
 }
 
+static float two_digits(double value)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.2g", value);
+    return (float)strtod(text, NULL);
+}
+
 /* Square roots are exact, so a new model is the same on every machine. */
 static float rate_for(const struct shape *shape)
 {
     const double hidden = shape->n_1 > 128 ? sqrt(128.0 / shape->n_1) : 1.0;
     const double rate = 0.08 * hidden * sqrt(sqrt(576.0 / shape->n_0)) / shape->channels;
-    char text[32];
-    (void)snprintf(text, sizeof text, "%.2g", rate < 0.2 ? rate : 0.2);
-    return (float)strtod(text, NULL);
+    return two_digits(rate < 0.2 ? rate : 0.2);
 }
 
 struct settings settings_new(const struct shape *shape)
 {
+    const uint32_t side = shape->width > shape->height ? shape->width : shape->height;
     struct settings s = settings_default();
     s.rate = rate_for(shape);
-    s.decay_steps = 60000.0F;
+    s.decay_steps = 120000.0F;
     s.normalize = NORMALIZE_STD;
     s.fit = FIT_AUTO;
     s.mean = 0.0F;
@@ -88,6 +94,7 @@ struct settings settings_new(const struct shape *shape)
     s.rehearsal_first = 64;
     s.rehearsal_idle = 200;
     s.jitter = 1.0F;
+    s.rotation = two_digits(side > 28 ? 280.0 / side : 10.0); /* which moves no edge further than at 28 pixels */
     s.output_rate = 0.1F;
     s.imprint = 5;
     return s;

@@ -112,9 +112,10 @@ struct settings settings_default(void);
 /* settings_new - of a new model of that geometry (which has passed shape_check()); bench/defaults.md says how they were chosen:
  *
  *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
- *     decay_steps = 60000
+ *     decay_steps = 120000
  *     normalize = std, mean = 0
  *     rehearsal = 8, rehearsal_first = 64, rehearsal_idle = 200, jitter = 1
+ *     rotation = 10 min(1, 28 / max(width, height))                       to two digits
  *     output_rate = 0.1, imprint = 5
  *
  * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good

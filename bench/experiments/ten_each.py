@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 PYTHON_NEEDS = "python3-numpy and python3-sklearn"
-INIT = "--width 8 --height 8 --kernel-width 3 --kernel-height 3 --normalize none --mean 0.4 --rehearsal 0 --output-rate 1 --imprint 0".split()
+INIT = "--width 8 --height 8 --kernel-width 3 --kernel-height 3 --normalize none --mean 0.4 --decay-steps 60000 --rehearsal 0 --output-rate 1 --imprint 0".split()
 TRAIN = "--passes 300 --decay 0.99 --jitter 0.7 --rotation 15".split()
 
 

@@ -134,25 +134,32 @@ static void judge_takers(struct learner *l, const struct counts *counts, enum he
 
 /* ---- the outcomes ---- */
 
+/* One class for long, then another. */
+static bool is_sorted(const struct tally *t)
+{
+    const uint32_t n = tally_window(t);
+    uint32_t changes = 0;
+    for (uint64_t i = t->samples - n + 1; i < t->samples; i++)
+        changes += t->recent[i % TALLY_RECENT].label != t->recent[(i - 1) % TALLY_RECENT].label;
+    return changes < n / 25;
+}
+
 static void judge_outcomes(struct learner *l)
 {
     const struct tally *t = &l->tally;
     const uint32_t n = tally_window(t);
-    uint32_t labels[SHAPE_CLASSES_MAX] = {0}, commonest = 0, changes = 0;
+    uint32_t labels[SHAPE_CLASSES_MAX] = {0}, commonest = 0;
     uint64_t correct = 0;
     if (n < HEALTH_OUTCOMES)
         return;
-    uint16_t last = t->recent[(t->samples - n) % TALLY_RECENT].label;
     for (uint64_t i = t->samples - n; i < t->samples; i++) {
         const struct outcome *o = &t->recent[i % TALLY_RECENT];
         labels[o->label]++;
         commonest = labels[o->label] > labels[commonest] ? o->label : commonest;
         correct += o->label == o->predicted;
-        changes += o->label != last;
-        last = o->label;
     }
     const uint64_t most = labels[commonest];
-    if (changes >= n / 25 || correct * 10 > most * 9 + n)
+    if (!is_sorted(t) || correct * 10 > most * 9 + n)
         judge(l, HEALTH_COMMONEST, thousandths(correct, n), commonest, correct <= most, correct * 10 > most * 9 + n);
 }
 
@@ -191,6 +198,8 @@ const char *health_code(enum health_warning which)
     return (unsigned)which < HEALTH_N ? warnings[which].code : NULL;
 }
 
+#define MIX_CLASSES "train on the classes in mixed order"
+
 struct remedy {
     char text[64];
 };
@@ -202,6 +211,8 @@ static struct remedy remedy(const struct learner *l)
     const float rate = settings_new(&l->shape).rate;
     if (l->settings.rehearsal == 0)
         (void)snprintf(r.text, sizeof r.text, "set rehearsal to 8");
+    else if (is_sorted(&l->tally))
+        (void)snprintf(r.text, sizeof r.text, MIX_CLASSES);
     else if (l->settings.normalize == NORMALIZE_NONE)
         (void)snprintf(r.text, sizeof r.text, "create the model again with normalize std");
     else if (l->settings.rate < rate / 2.0F || l->settings.rate > rate * 2.0F)
@@ -211,10 +222,12 @@ static struct remedy remedy(const struct learner *l)
 
 static struct remedy remedy_again(const struct learner *l)
 {
-    struct remedy r = {"normalize std"};
+    struct remedy r = {"create the model again with normalize std"};
     const double rate = (double)settings_new(&l->shape).rate, now = (double)l->settings.rate;
-    if (l->settings.normalize != NORMALIZE_NONE)
-        (void)snprintf(r.text, sizeof r.text, "rate %.2g", now > rate ? rate : now / 2.0);
+    if (l->settings.normalize != NORMALIZE_NONE && is_sorted(&l->tally))
+        (void)snprintf(r.text, sizeof r.text, MIX_CLASSES);
+    else if (l->settings.normalize != NORMALIZE_NONE)
+        (void)snprintf(r.text, sizeof r.text, "create the model again with rate %.2g", now > rate ? rate : now / 2.0);
     return r;
 }
 
@@ -226,13 +239,12 @@ void health_text(char *text, size_t size, const struct learner *l, enum health_w
     case HEALTH_HIDDEN:
         (void)snprintf(text, size,
                        "hidden units: %u %% are saturated and the same for all images, so the model hardly learns: "
-                       "create it again with %s",
+                       "%s",
                        percent, remedy_again(l).text);
         break;
     case HEALTH_KERNELS:
         (void)snprintf(text, size,
-                       "kernels: %u of %u win nowhere, so they learn nothing: create the model again with %s or "
-                       "fewer kernels",
+                       "kernels: %u of %u win nowhere, so they learn nothing: %s, or create it with fewer kernels",
                        (share * l->shape.kernels + 500) / 1000, l->shape.kernels, remedy_again(l).text);
         break;
     case HEALTH_ONE_CLASS:

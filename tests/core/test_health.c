@@ -30,6 +30,13 @@ static void expect_text(const struct learner *l, enum health_warning which, cons
     ck_assert_str_eq(text, expected);
 }
 
+static void raise_by_hand(struct learner *l, enum health_warning which, uint32_t share)
+{
+    l->health.warnings[which].since = l->tally.samples;
+    l->health.warnings[which].share = share;
+    l->health.warnings[which].class_index = 0;
+}
+
 /* Images from 0 to 255, kernels and all: what enters is not negative. Steps do nothing, so that weights can be given. */
 static struct learner *still_model(void)
 {
@@ -100,14 +107,43 @@ START_TEST(units_that_are_saturated_alike_on_all_images_are_told_and_cleared)
     ck_assert(!raised(l, HEALTH_HIDDEN)); /* it takes two */
     health_look(l);
     expect_text(l, HEALTH_HIDDEN,
-                "hidden units: 100 % are saturated and the same for all images, so the model hardly learns: create it "
-                "again with normalize std");
+                "hidden units: 100 % are saturated and the same for all images, so the model hardly learns: create "
+                "the model again with normalize std");
     ck_assert_uint_eq(l->health.warnings[HEALTH_HIDDEN].since, 40);
     set_weights(l, 1.0F, before);
     health_look(l);
     ck_assert(raised(l, HEALTH_HIDDEN));
     health_look(l);
     ck_assert(!raised(l, HEALTH_HIDDEN));
+    learner_free(l);
+}
+END_TEST
+
+START_TEST(of_samples_that_are_sorted_by_class_the_order_is_told)
+{
+    struct model_options options = model_small();
+    options.normalize = NORMALIZE_STD;
+    struct learner *l = model_create(&options);
+    l->settings.rehearsal = 1;
+    l->settings.rate = 0.0F;
+    for (uint32_t i = 0; i < 60; i++) /* of the latter 40 some are of the first class */
+        train_one(l, i / 30);
+    l->settings.rate = 1.0F;
+    raise_by_hand(l, HEALTH_HIDDEN, 800);
+    expect_text(l, HEALTH_HIDDEN,
+                "hidden units: 80 % are saturated and the same for all images, so the model hardly learns: create the "
+                "model again with rate 0.2");
+    l->settings.rate = 0.0F;
+    for (uint32_t i = 0; i < 30; i++)
+        train_one(l, 1);
+    raise_by_hand(l, HEALTH_HIDDEN, 800);
+    expect_text(l, HEALTH_HIDDEN,
+                "hidden units: 80 % are saturated and the same for all images, so the model hardly learns: train on "
+                "the classes in mixed order");
+    raise_by_hand(l, HEALTH_ONE_CLASS, 800);
+    expect_text(l, HEALTH_ONE_CLASS,
+                "class \"0\": 80 % of the images of other classes are taken for it: train on the classes in mixed "
+                "order");
     learner_free(l);
 }
 END_TEST
@@ -139,8 +175,8 @@ START_TEST(kernels_that_never_win_are_told)
     health_look(l);
     health_look(l);
     expect_text(l, HEALTH_KERNELS,
-                "kernels: 3 of 4 win nowhere, so they learn nothing: create the model again with normalize std or "
-                "fewer kernels");
+                "kernels: 3 of 4 win nowhere, so they learn nothing: create the model again with normalize std, or "
+                "create it with fewer kernels");
     learner_free(l);
 }
 END_TEST
@@ -367,6 +403,7 @@ int main(void)
     TCase *tests = tcase_create("health");
     tcase_add_test(tests, a_model_that_learns_raises_none);
     tcase_add_test(tests, units_that_are_saturated_alike_on_all_images_are_told_and_cleared);
+    tcase_add_test(tests, of_samples_that_are_sorted_by_class_the_order_is_told);
     tcase_add_test(tests, units_that_are_saturated_but_tell_images_apart_are_not);
     tcase_add_test(tests, kernels_that_never_win_are_told);
     tcase_add_test(tests, a_class_that_takes_all_is_told_with_what_helps);

@@ -59,7 +59,7 @@ def convd(*args: str | Path, check: bool = True, env: dict[str, str] | None = No
 
 # One step a sample, of the image as it is, by one rate: what a test can count.
 PLAIN = {"--normalize": "none", "--rehearsal": "0", "--rehearsal-first": "0", "--rehearsal-idle": "0", "--jitter": "0",
-         "--output-rate": "1", "--imprint": "0"}
+         "--rotation": "0", "--decay-steps": "60000", "--output-rate": "1", "--imprint": "0"}
 
 
 def words(flags: dict[str, str]) -> list[str]:

@@ -149,10 +149,10 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
     made = convd_json("init", "--db", tmp_path / "a.db", *(
         "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
         "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --normalize std --mean 0 --seed 42 --rehearsal 8 --rehearsal-first 64 --rehearsal-idle 200 "
-        "--jitter 1 --output-rate 0.1 --imprint 5").split())
+        "--jitter 1 --rotation 10 --output-rate 0.1 --imprint 5").split())
     assert (made["rate"], made["decay_steps"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
     default = convd_json("init", "--db", tmp_path / "b.db")
-    assert (default["rate"], default["decay_steps"]) == (pytest.approx(0.08), 60000)
+    assert (default["rate"], default["decay_steps"]) == (pytest.approx(0.08), 120000)
     same = convd_json("init", "--db", tmp_path / "c.db", "--rate", "0.05")
     assert made["digest"] == same["digest"] != default["digest"]
     assert {**made, "db": "", "rate": 0, "decay_steps": 0, "digest": ""} == {**default, "db": "", "rate": 0, "decay_steps": 0, "digest": ""}
@@ -160,11 +160,11 @@ def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(da
 
 
 @pytest.mark.parametrize("flags, said", [
-    ((), "rate 0.08, half of it after 60000 steps; normalize std, mean 0"),
-    (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 60000 steps; normalize std, mean 0"),
-    (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 60000 steps; normalize std, mean 0"),
+    ((), "rate 0.08, half of it after 120000 steps; normalize std, mean 0"),
+    (("--width", "8", "--height", "8", "--kernel-width", "3", "--kernel-height", "3"), "rate 0.16, half of it after 120000 steps; normalize std, mean 0"),
+    (("--width", "24", "--height", "24", "--channels", "3"), "rate 0.029, half of it after 120000 steps; normalize std, mean 0"),
     (("--hidden", "512", "--decay-steps", "1000", "--mean", "0.2"), "rate 0.04, half of it after 1000 steps; normalize std, mean 0.2"),
-    (("--normalize", "none"), "rate 0.08, half of it after 60000 steps; normalize none, mean 0.13"),
+    (("--normalize", "none"), "rate 0.08, half of it after 120000 steps; normalize none, mean 0.13"),
     (("--channels", "3", "--normalize", "none", "--rate", "0.1"), "rate 0.1; normalize none, mean 0.45")], ids=["default", "tiny", "colour", "wide", "as they are", "by hand"])
 def test_init_tells_what_follows_from_the_geometry(tmp_path, flags, said):
     assert said in convd("init", "--db", tmp_path / "a.db", *flags).stdout.decode().splitlines()

@@ -247,8 +247,8 @@ static inline void write_idx(const char *prefix, uint32_t n, uint32_t seed)
 
 /* One step a sample, of the image as it is: what a test can count. */
 #define PLAIN                                                                                                          \
-    "--normalize", "none", "--rehearsal", "0", "--rehearsal-idle", "0", "--jitter", "0", "--output-rate", "1",         \
-        "--imprint", "0"
+    "--normalize", "none", "--rehearsal", "0", "--rehearsal-idle", "0", "--jitter", "0", "--rotation", "0",            \
+        "--decay-steps", "60000", "--output-rate", "1", "--imprint", "0"
 
 #define SMALL                                                                                                          \
     "--width", "8", "--height", "8", "--kernels", "4", "--kernel-width", "3", "--kernel-height", "3", "--hidden",      \
