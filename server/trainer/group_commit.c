@@ -327,8 +327,8 @@ static bool group_again(struct trainer *t, struct trainer_group *g)
         t->plan = old.plan;
         trainer_rehearsal_chunk(t, g, old.chunk_us);
     }
-    if (old.idle.kind == EVENT_IDLE)
-        trainer_group_idle(t, g);
+    if (!g->open) /* it was idle steps alone: they come again when their turn does */
+        t->journal->rollback(t->journal);
     return true;
 }
 
