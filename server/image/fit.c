@@ -301,7 +301,7 @@ static bool is_cut_out(const struct picture *picture, enum invert invert)
 {
     struct tone border = {0};
     each_border_pixel(picture, see_tone, &border);
-    if (2 * border.alpha < 255 * border.pixels)
+    if (border.alpha == 0 || 2 * border.alpha < 255 * border.pixels)
         return true; /* on a transparent ground */
     const bool inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, NULL));
     const uint64_t mean = border.grey / border.alpha;

@@ -53,8 +53,8 @@ START_TEST(a_text_is_one_line_whatever_it_quotes)
             "31m\xc2\xa0\xc2\xe2\x80\x9b\xc2"); /* CSI in one character; what only looks like it */
     ck_assert_str_eq(err.text, "?31m\xc2\xa0\xc2\xe2\x80\x9b\xc2");
     err_set(&err, ERR_LABEL_UNKNOWN, "%s",
-            "a\x9b\x33m\xe2\x80\xae gnp.exe\xd8\x9c\xe2\x81\xa6\xe2\x80\xa8\xf0\x9f\x90\xb1");
-    ck_assert_str_eq(err.text, "a?3m? gnp.exe???\xf0\x9f\x90\xb1"); /* CSI as a byte; what turns text round */
+            "a\x9b\x33m\xe2\x80\xae gnp.exe\xd8\x9c\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\xac\xe2\x80\xa8\xf0\x9f\x90\xb1");
+    ck_assert_str_eq(err.text, "a?3m? gnp.exe?????\xf0\x9f\x90\xb1"); /* CSI as a byte; what turns text round */
     err_wrap(&err, "%s", "b\nc");
     ck_assert_ptr_null(strpbrk(err.text, "\n\r\033\x7f"));
 }

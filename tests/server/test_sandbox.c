@@ -141,7 +141,7 @@ static int try_to_listen(struct sandbox *sandbox)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct err err;
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    tried(sandbox_files(sandbox, paths, 1, &err) == 0);
+    tried(fd >= 0 && sandbox_files(sandbox, paths, 1, &err) == 0);
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", in(outside, "socket"));
     tried(bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 && errno == EACCES);
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", in(folder, "socket"));
@@ -163,7 +163,7 @@ static int try_to_reach(struct sandbox *sandbox)
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    tried(close_files(sandbox) == 0);
+    tried(fd >= 0 && close_files(sandbox) == 0);
     tried(connect(fd, (const struct sockaddr *)&address, sizeof address) != 0);
     tried(sandbox->landlock < 4 ? errno == ECONNREFUSED : errno == EACCES);
     return 0;

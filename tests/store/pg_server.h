@@ -57,7 +57,8 @@ static inline void pg_server_port(void)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof address;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(fd, (struct sockaddr *)&address, n) != 0 || getsockname(fd, (struct sockaddr *)&address, &n) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, n) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         abort();
     (void)close(fd);
     (void)snprintf(pg_server.port, sizeof pg_server.port, "%u", ntohs(address.sin_port));

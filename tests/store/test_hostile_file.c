@@ -309,6 +309,7 @@ static void lead_in_circles(struct model *m, const char *table)
     (void)snprintf(sql, sizeof sql, "SELECT rootpage FROM sqlite_schema WHERE name = '%s'", table);
     const long root = strtol(ask(m, sql), NULL, 10);
     int fd = open(m->path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(pread(fd, header, sizeof header, 0), sizeof header);
     ck_assert_int_eq(pread(fd, page, PAGE, (root - 1) * PAGE), PAGE);
     ck_assert_msg(page[0] == 13, "table %s is more than one page", table);
