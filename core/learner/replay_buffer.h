@@ -20,7 +20,7 @@
  * largest. bench/defaults.md has the experiments.
  *
  * Bounds: share = min(REPLAY_BUFFER_CLASS_MAX, n_slots / p), p the smallest power of two that is not below the number of classes;
- * n_slots = REPLAY_BUFFER_BYTES / (n_input + REPLAY_BUFFER_SLOT_BYTES). For 28x28 and up to 16 classes that is 2,000 images of each, 16 MB of ten; no
+ * n_slots = REPLAY_BUFFER_BYTES / (n_input + REPLAY_BUFFER_SLOT_BYTES). For 28x28 and up to 16 classes that is 1,000 images of each, 8 MB of ten; no
  * model has more than REPLAY_BUFFER_BYTES of them (and 32 bytes a used slot beside). When there are no slots (few bytes, large images,
  * many classes), nothing is kept and nothing is drawn.
  *
@@ -46,9 +46,9 @@
 
 #include "core/err.h"
 
-#define REPLAY_BUFFER_BYTES      (32u << 20) /* all slots together */
+#define REPLAY_BUFFER_BYTES      (16u << 20) /* all slots together */
 #define REPLAY_BUFFER_SLOT_BYTES 16u         /* id and mark of a slot */
-#define REPLAY_BUFFER_CLASS_MAX  2000u       /* slots of a class */
+#define REPLAY_BUFFER_CLASS_MAX  1000u       /* slots of a class */
 #define REPLAY_BUFFER_SUM        4u          /* numbers of 64 bits */
 #define REPLAY_BUFFER_DRAWS      3u          /* slots, of which the most uncertain is rehearsed */
 #define UNCERTAINTY_UNKNOWN      255u        /* of what came while nothing was rehearsed */

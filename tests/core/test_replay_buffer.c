@@ -150,14 +150,14 @@ END_TEST
 
 START_TEST(a_class_that_comes_later_halves_the_others_only_where_room_is_short)
 {
-    /* 40000 bytes: 838 slots; of 1, 2, 4, 8, 16, 32 and 64 classes each has 838, 419, 209, 104, 52, 26, 13 */
+    /* 20000 bytes: 838 slots; of 1, 2, 4, 8, 16, 32 and 64 classes each has 838, 419, 209, 104, 52, 26, 13 */
     static struct reference r;
-    struct replay_buffer *buffer = replay_buffer_create(40000, CLASSES, true);
+    struct replay_buffer *buffer = replay_buffer_create(20000, CLASSES, true);
     ck_assert_ptr_nonnull(buffer);
     uint64_t number = 1;
     for (uint32_t n_classes = 1; n_classes <= CLASSES; n_classes++) {
         replay_buffer_classes(buffer, n_classes);
-        reference_classes(&r, 40000, n_classes);
+        reference_classes(&r, 20000, n_classes);
         expect_same(buffer, &r);
         for (uint32_t i = 0; i < 60; i++)
             add(buffer, &r, 5, i % n_classes, number++);
@@ -187,11 +187,11 @@ START_TEST(slots_of_all_classes_lie_apart_within_the_bounds)
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++) {
                     pixels[0] = (uint8_t)(c + slot);
-                    replay_buffer_add(buffer, 1, c, pixels, 0, (int64_t)c * 10000 + slot);
+                    replay_buffer_add(buffer, 1, c, pixels, 0, (int64_t)c * 1000 + slot);
                 }
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++)
-                    ck_assert_int_eq(replay_buffer_id(buffer, c, slot), (int64_t)c * 10000 + slot);
+                    ck_assert_int_eq(replay_buffer_id(buffer, c, slot), (int64_t)c * 1000 + slot);
             ck_assert(replay_buffer_check(buffer));
             replay_buffer_free(buffer);
             free(pixels);
@@ -201,7 +201,7 @@ END_TEST
 
 START_TEST(nothing_is_kept_of_images_that_are_too_large)
 {
-    const uint32_t n_input = 8000000; /* four of them fit, but there are five classes */
+    const uint32_t n_input = 4000000; /* four of them fit, but there are five classes */
     uint8_t *pixels = calloc(n_input, 1);
     struct replay_buffer *buffer = replay_buffer_create(n_input, 5, true);
     struct replay_buffer_drawn drawn;

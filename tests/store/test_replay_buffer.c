@@ -2,7 +2,7 @@
  * back; and what becomes of it when its images are damaged.
  *
  * The model of model/model.h rehearses 4 samples for each new one, shifted by 1 pixel and turned by 10 degrees. Its classes
- * have 2000 slots each, so that it takes more than 6000 samples until some are replaced. */
+ * have 1000 slots each, so that it takes more than 3000 samples until some are replaced. */
 #include "tests/store/model.h"
 
 /* n times 60 samples: 20 a class, nearly. */
@@ -18,7 +18,7 @@ static void train_much(struct model *m, uint32_t n, uint64_t seed)
 static void model_full(struct model *m)
 {
     model_init(m);
-    train_much(m, 120, 100);
+    train_much(m, 60, 100);
     ck_assert_uint_gt(m->learner->buffer->seen[0], REPLAY_BUFFER_CLASS_MAX);
     ck_assert_uint_gt(m->learner->buffer->seen[1], REPLAY_BUFFER_CLASS_MAX);
     ck_assert_uint_eq(m->learner->buffer->share, REPLAY_BUFFER_CLASS_MAX);
@@ -60,7 +60,7 @@ START_TEST(a_snapshot_writes_no_image_a_second_time)
     struct model m;
     model_full(&m);
     snapshot(&m);
-    size_t images = 6000 * MODEL_PIXELS, ids = 6000 * (sizeof(int64_t) + 1), rest = 16000; /* 12 of it outcomes */
+    size_t images = 3000 * MODEL_PIXELS, ids = 3000 * (sizeof(int64_t) + 1), rest = 16000; /* 12 of it outcomes */
     long long bytes = strtoll(ask(&m, "SELECT length(state) FROM snapshot WHERE id = 2"), NULL, 10);
     ck_assert_int_lt(bytes, (long long)(ids + rest));
     ck_assert_uint_gt(images, ids + rest);
