@@ -70,6 +70,8 @@ def fit(picture: Image.Image, width: int, height: int, channels: int = 1, fit: s
     h, w = planes.shape[:2]
     source_w, source_h, target_w, target_h = w, h, width, height
     wide = w * height > h * width
+    if fit in ("content", "auto"):  # photographed drawings are cut out by convd alone: give this the drawing
+        fit = "contain"
     if fit == "contain" and wide:
         target_h = scaled(h, width, w, height)
     elif fit == "contain":

@@ -297,13 +297,15 @@ static int fit_whole(uint8_t *input, const struct shape *shape, enum fit fit, en
 }
 
 /* FIT_AUTO: whether the ground is as dark as that of drawings, or will be: then nothing is to be cut out. */
-static bool is_cut_out(const struct picture *picture, enum invert invert)
+static bool is_cut_out(const struct picture *picture, const struct shape *shape, enum invert invert)
 {
-    struct tone border = {0};
+    struct planes laid = {.channels = 1};
+    const bool ink = shape->channels % 2 != 0 && is_ink(&laid.background, picture);
+    struct tone border = {.laid = ink ? &laid : NULL};
     each_border_pixel(picture, see_tone, &border);
-    if (border.alpha == 0 || 2 * border.alpha < 255 * border.pixels)
-        return true; /* on a transparent ground */
-    const bool inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, NULL));
+    if (2 * border.alpha < 255 * border.pixels)
+        return true; /* on a transparent ground, and laid over what will be black */
+    const bool inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, border.laid));
     const uint64_t mean = border.grey / border.alpha;
     return (inverted ? 255 - mean : mean) <= GROUND_MOST;
 }
@@ -314,7 +316,7 @@ int image_fit(uint8_t *input, const struct shape *shape, enum fit fit, enum inve
     struct picture content = {0};
     const bool automatic = fit == FIT_AUTO;
     if (automatic)
-        fit = is_cut_out(picture, invert) ? FIT_CONTAIN : FIT_CONTENT;
+        fit = is_cut_out(picture, shape, invert) ? FIT_CONTAIN : FIT_CONTENT;
     if (fit != FIT_CONTENT || (picture->width == shape->width && picture->height == shape->height))
         return fit_whole(input, shape, fit, invert, picture, err);
     if (picture_content(&content, shape, picture, err) != 0)

@@ -549,6 +549,7 @@ def test_a_model_elsewhere_answers_what_convd_answers(daemons, tmp_path, example
     if flags is not None:
         for label, path in zip("abc", DIGITS):
             daemon.train(label, path.read_bytes(), "image/png").ok()
+    daemon.send_json("PATCH", "/model", {"fit": "contain"}).ok()  # what auto cuts out, convd alone does
     model = write(tmp_path / f"model.{suffix}", daemon.get(f"/model.{suffix}").body)
     pictures = pictures_of_many_kinds(tmp_path)
     answers = [json.loads(line) for line in run(None, example, model, *pictures).stdout.splitlines()]
