@@ -1,6 +1,9 @@
 """Several daemons on one log in PostgreSQL: every node comes to the same bits, whoever was asked."""
+import shutil
 import signal
+import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .daemon import PATIENCE_S, SANITIZED, Daemon, convd, convd_json, until
+from .daemon import PATIENCE_S, ROOT, SANITIZED, Client, Daemon, convd, convd_json, lasting_port, until
 from .pictures import png
 from .postgres import Postgres
 
@@ -317,3 +320,46 @@ def test_another_digest_of_the_same_revision_stops_the_node(cluster, postgres):
     assert a.predict(images(1).tobytes())["revision"] > 200
     a.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
     a.kill()
+
+
+def opens(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_behind_haproxy_no_prediction_fails_while_nodes_die(cluster, tmp_path):
+    if shutil.which("haproxy") is None:
+        pytest.skip("haproxy is not installed (apt-get install haproxy)")
+    c = cluster()
+    nodes = [c.node() for _ in range(3)]
+    teach(nodes[0], 1)
+    c.agree()
+    port = lasting_port()
+    text = (ROOT / "examples" / "cluster" / "haproxy.cfg").read_text().replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+    for place, node in zip(("8081", "8082", "8083"), nodes):
+        text = text.replace(f"127.0.0.1:{place}", f"127.0.0.1:{node.port}")
+    (tmp_path / "haproxy.cfg").write_text(text)
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", tmp_path / "haproxy.cfg"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    failed, answered, stop = [], [], threading.Event()
+
+    def predict() -> None:
+        while not stop.is_set():
+            with Client(port) as client:
+                answer = client.request("POST", "/predict", images(1).tobytes(), {"Content-Type": "application/octet-stream"})
+            (answered if answer.status == 200 else failed).append(answer)
+    try:
+        until(lambda: opens(port), "HAProxy listens")
+        threads = [threading.Thread(target=predict) for _ in range(3)]
+        [t.start() for t in threads]
+        for node in nodes[1:]:
+            before = len(answered)
+            node.kill()
+            until(lambda: len(answered) > before + 100, "predictions go on")
+            node.start() if node is nodes[1] else None
+        stop.set()
+        [t.join(PATIENCE_S) for t in threads]
+    finally:
+        stop.set()
+        proxy.terminate()
+        proxy.wait(PATIENCE_S)
+    assert not failed, failed[:3]

@@ -84,6 +84,14 @@ def test_exposure_is_at_most_half_a_point(unit_dir):
     assert float(re.search(r"exposure level for \S+ ([\d.]+)", text)[1]) <= 0.5
 
 
+def test_a_node_that_follows_a_shared_log_is_exposed_a_little_more(unit_dir, tmp_path):
+    """systemd-analyze reads no drop-ins offline: the lines go where they would count."""
+    node = tmp_path / "convd@.service"
+    node.write_text((unit_dir / "convd@.service").read_text() + (ROOT / "examples" / "cluster" / "log.conf").read_text())
+    done = run("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=15", str(node))
+    assert done.returncode == 0, done.stdout[-300:]
+
+
 def test_exposure_check_would_notice_a_lost_line(unit_dir, tmp_path):
     text = (unit_dir / "convd@.service").read_text()
     weaker = tmp_path / "convd@.service"
