@@ -16,17 +16,9 @@ from pathlib import Path
 import numpy as np
 
 sys.dont_write_bytecode = True
-from pictures import ENVIRONMENT, Set, write  # noqa: E402
+from pictures import ENVIRONMENT, Set, scaled, write  # noqa: E402
 
 ABOVE = 5.0
-
-
-def scaled(images: np.ndarray, side: int) -> np.ndarray:
-    """Each new pixel is the mean of a patch, or the nearest one where pictures grow."""
-    n = images.shape[-1]
-    at = [np.unique(np.linspace(i * n / side, max((i + 1) * n / side - 1e-9, i * n / side), 8).astype(int)) for i in range(side)]
-    rows = np.stack([images[..., k, :].mean(axis=-2) for k in at], axis=-2)
-    return np.stack([rows[..., k].mean(axis=-1) for k in at], axis=-1).round().astype(np.uint8)
 
 
 def run(convd: str, s: Set, side: int, kernels: str, hidden: int, seed: int, n: int) -> float:

@@ -56,6 +56,31 @@ class Set:
         return ["--width", str(self.shape[-1]), "--height", str(self.shape[-2]), "--channels", str(channels), "--seed", str(seed), *Set.flags]
 
 
+class Digits(Set):
+    """MNIST, of which `n` images are learned from."""
+
+    def __init__(self, folder: Path, n: int):
+        self.name, self.classes = "MNIST", list(range(10))
+        self.x, self.y, self.t, self.u = (idx(folder / f"{a}-ubyte.gz") for a in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"))
+        self.x, self.y, self.shape = self.x[:n], self.y[:n], self.x.shape[1:]
+
+
+def scaled(images: np.ndarray, side: int) -> np.ndarray:
+    """Each new pixel is the mean of a patch, or the nearest one where pictures grow."""
+    n = images.shape[-1]
+    at = [np.unique(np.linspace(i * n / side, max((i + 1) * n / side - 1e-9, i * n / side), 8).astype(int)) for i in range(side)]
+    rows = np.stack([images[..., k, :].mean(axis=-2) for k in at], axis=-2)
+    return np.stack([rows[..., k].mean(axis=-1) for k in at], axis=-1).round().astype(np.uint8)
+
+
+def fitted(images: np.ndarray, shape: tuple) -> np.ndarray:
+    """Scaled to that shape; grey in colour, colour in grey."""
+    images = scaled(images, shape[-1])
+    if images.ndim == 4 and len(shape) == 2:
+        return images.mean(axis=1).round().astype(np.uint8)
+    return np.repeat(images[:, None], 3, axis=1) if images.ndim == 3 and len(shape) == 3 else images
+
+
 class Model:
     """A new model in a folder of its own, and a daemon that has it."""
 
@@ -135,7 +160,7 @@ def calibration(program: Path, s: Set, seed: int, _: list[Set]) -> dict[str, flo
 def unknown(program: Path, s: Set, seed: int, sets: list[Set]) -> dict[str, float]:
     random = np.random.default_rng(seed)
     strange = {"noise": random.integers(0, 256, (200, *s.shape), dtype=np.uint8)}
-    strange |= {o.name: o.t[:300] for o in sets if o.name != s.name and o.shape == s.shape}
+    strange |= {o.name: fitted(o.t[:300], s.shape) for o in sets if o.name != s.name}
     with Model(program, s.init(seed), s.classes, s.x, s.y) as model:
         def known(images):
             return [p["known"] for p in model.predict(images, "?known=1&top=1")]
@@ -190,6 +215,8 @@ def main() -> None:
     arguments.add_argument("--held", action="store_true")
     arguments.add_argument("--seeds", default="42,43,44,45,46")
     arguments.add_argument("--sets", default="")
+    arguments.add_argument("--mnist", type=Path, help="folder of MNIST's files, one more set")
+    arguments.add_argument("--mnist-images", type=int, default=60000, help="of it, to learn from")
     arguments.add_argument("--init", default="", help="more flags for convd init")
     arguments.add_argument("tables", nargs="*", choices=[*TABLES, []])
     args = arguments.parse_args()
@@ -198,6 +225,8 @@ def main() -> None:
     if not names:
         sys.exit(f"pictures.py: no sets in {args.data}: --data DIR")
     sets = [Set(args.data, name, args.held) for name in names]
+    if args.mnist:
+        sets.append(Digits(args.mnist, args.mnist_images))
     for table in args.tables or TABLES:
         print(f"\n{table}\n")
         for s in sets:

@@ -13,29 +13,59 @@ static int unproved(struct err *err)
     return err_set(err, ERR_DB_CORRUPT, "the images of the replay buffer are not those of table sample");
 }
 
-static int read_images(struct learner *learner, struct store *store, uint8_t *pixels, struct err *err)
+struct place {
+    int64_t id;
+    uint32_t class_index, slot;
+};
+
+static int by_id(const void *a, const void *b)
 {
-    struct replay_buffer *buffer = learner->buffer;
-    for (uint32_t c = 0; c < learner->n_classes; c++)
-        for (uint32_t slot = 0; slot < replay_buffer_used(buffer, c); slot++) {
-            uint32_t label;
-            const int64_t id = replay_buffer_id(buffer, c, slot);
-            int found = store_sample(store, id, &label, pixels, learner->shape.n_input, err);
-            if (found < 0)
-                return -1;
-            if (found == 0)
-                return err_set(err, ERR_DB_CORRUPT, "sample %lld of the replay buffer is missing", (long long)id);
-            replay_buffer_fill(buffer, c, slot, id, pixels);
-        }
-    return replay_buffer_check(buffer) ? 0 : unproved(err);
+    const int64_t x = ((const struct place *)a)->id, y = ((const struct place *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static size_t count_used(const struct replay_buffer *buffer)
+{
+    size_t n = 0;
+    for (uint32_t c = 0; c < buffer->n_classes; c++)
+        n += replay_buffer_used(buffer, c);
+    return n;
+}
+
+/* In the order of the table: a page has many images, and the slots of a class are in no order. */
+static void list_places(struct place *places, const struct replay_buffer *buffer)
+{
+    size_t n = 0;
+    for (uint32_t c = 0; c < buffer->n_classes; c++)
+        for (uint32_t slot = 0; slot < replay_buffer_used(buffer, c); slot++)
+            places[n++] = (struct place){replay_buffer_id(buffer, c, slot), c, slot};
+    qsort(places, n, sizeof *places, by_id);
+}
+
+static int read_image(struct replay_buffer *buffer, const struct place *place, struct store *store, uint8_t *pixels,
+                      struct err *err)
+{
+    uint32_t label;
+    int found = store_sample(store, place->id, &label, pixels, buffer->n_input, err);
+    if (found == 0)
+        return err_set(err, ERR_DB_CORRUPT, "sample %lld of the replay buffer is missing", (long long)place->id);
+    if (found > 0)
+        replay_buffer_fill(buffer, place->class_index, place->slot, place->id, pixels);
+    return found > 0 ? 0 : -1;
 }
 
 int replay_buffer_read(struct learner *learner, struct store *store, struct err *err)
 {
-    uint8_t *pixels = malloc(learner->shape.n_input);
-    if (pixels == NULL)
-        return err_memory(err, "an image");
-    int status = read_images(learner, store, pixels, err);
+    struct replay_buffer *buffer = learner->buffer;
+    const size_t n = count_used(buffer);
+    struct place *places = malloc((n + 1) * sizeof *places);
+    uint8_t *pixels = malloc(buffer->n_input);
+    int status = places == NULL || pixels == NULL ? err_memory(err, "the images of the replay buffer") : 0;
+    if (status == 0)
+        list_places(places, buffer);
+    for (size_t i = 0; i < n && status == 0; i++)
+        status = read_image(buffer, &places[i], store, pixels, err);
+    free(places);
     free(pixels);
-    return status;
+    return status != 0 || replay_buffer_check(buffer) ? status : unproved(err);
 }
