@@ -54,18 +54,29 @@ static int read_image(struct replay_buffer *buffer, const struct place *place, s
     return found > 0 ? 0 : -1;
 }
 
+static int read_images(struct replay_buffer *buffer, const struct place *places, size_t n, struct store *store,
+                       uint8_t *pixels, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (read_image(buffer, &places[i], store, pixels, err) != 0)
+            return -1;
+    return replay_buffer_check(buffer) ? 0 : unproved(err);
+}
+
 int replay_buffer_read(struct learner *learner, struct store *store, struct err *err)
 {
     struct replay_buffer *buffer = learner->buffer;
     const size_t n = count_used(buffer);
     struct place *places = malloc((n + 1) * sizeof *places);
     uint8_t *pixels = malloc(buffer->n_input);
-    int status = places == NULL || pixels == NULL ? err_memory(err, "the images of the replay buffer") : 0;
-    if (status == 0)
+    int status = -1;
+    if (places != NULL && pixels != NULL) {
         list_places(places, buffer);
-    for (size_t i = 0; i < n && status == 0; i++)
-        status = read_image(buffer, &places[i], store, pixels, err);
+        status = read_images(buffer, places, n, store, pixels, err);
+    } else {
+        err_memory(err, "the images of the replay buffer");
+    }
     free(places);
     free(pixels);
-    return status != 0 || replay_buffer_check(buffer) ? status : unproved(err);
+    return status;
 }
