@@ -50,7 +50,7 @@ def test_every_flag_of_a_verb_is_offered(verb):
 
 @pytest.mark.parametrize("flag, words", [
     ("--gradient", ["diagonal", "jacobian"]),
-    ("--fit", ["contain", "cover", "stretch", "content"]),
+    ("--fit", ["auto", "contain", "cover", "stretch", "content"]),
     ("--invert", ["never", "always", "auto"]),
 ])
 def test_a_flag_that_takes_one_of_a_few_words_offers_those_that_convd_takes(flag, words, tmp_path):
