@@ -303,7 +303,7 @@ static bool is_cut_out(const struct picture *picture, const struct shape *shape,
     const bool ink = shape->channels % 2 != 0 && is_ink(&laid.background, picture);
     struct tone border = {.laid = ink ? &laid : NULL};
     each_border_pixel(picture, see_tone, &border);
-    if (2 * border.alpha < 255 * border.pixels)
+    if (border.alpha == 0 || 2 * border.alpha < 255 * border.pixels)
         return true; /* on a transparent ground, and laid over what will be black */
     const bool inverted = invert == INVERT_ALWAYS || (invert == INVERT_AUTO && is_dark_on_light(picture, border.laid));
     const uint64_t mean = border.grey / border.alpha;
