@@ -94,7 +94,7 @@ struct settings settings_new(const struct shape *shape)
     s.rehearsal_first = 64;
     s.rehearsal_idle = 200;
     s.jitter = 1.0F;
-    s.rotation = two_digits(side > 28 ? 280.0 / side : 10.0); /* which moves no edge further than at 28 pixels */
+    s.rotation = side > 28 ? 0.0F : 10.0F; /* larger pictures are photographs as a rule: bench/defaults.md */
     s.output_rate = 0.1F;
     s.imprint = 5;
     return s;
