@@ -298,7 +298,8 @@ START_TEST(writers_that_race_leave_no_gap_and_no_double)
     struct log_row *rows;
     size_t n, of[2] = {0, 0};
     const pid_t a = writer(0, 500), b = writer(1, 500);
-    ck_assert(pg_ended_well(a) & pg_ended_well(b));
+    const bool a_well = pg_ended_well(a), b_well = pg_ended_well(b); /* both are waited for */
+    ck_assert(a_well && b_well);
     must(postgres_read(&rows, &n, pg, 0, 1 << 30, &err));
     ck_assert_uint_eq(n, 1000);
     for (size_t i = 0; i < n; i++) {
