@@ -584,6 +584,7 @@ START_TEST(what_is_not_confirmed_in_time_is_neither_success_nor_failure)
     postgres_limit(pg, 500);
     must_fail(ERR_LOG, append_row(pg, 1, 1));
     ck_assert_int_eq(err.detail, 1);
+    postgres_limit(pg, 4000); /* the server gives up a second before we do */
     must_fail(ERR_LOG, postgres_append(pg, &before, &again, 1, &err));
     ck_assert_msg(err.detail == 0, "%s", err.text); /* it waited for the first one's row, and never had it */
     want_no_standby();
