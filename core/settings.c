@@ -66,19 +66,14 @@ struct settings settings_default(void)
     };
 }
 
-static float two_digits(double value)
-{
-    char text[32];
-    (void)snprintf(text, sizeof text, "%.2g", value);
-    return (float)strtod(text, NULL);
-}
-
 /* Square roots are exact, so a new model is the same on every machine. */
 static float rate_for(const struct shape *shape)
 {
     const double hidden = shape->n_1 > 128 ? sqrt(128.0 / shape->n_1) : 1.0;
     const double rate = 0.08 * hidden * sqrt(sqrt(576.0 / shape->n_0)) / shape->channels;
-    return two_digits(rate < 0.2 ? rate : 0.2);
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.2g", rate < 0.2 ? rate : 0.2);
+    return (float)strtod(text, NULL);
 }
 
 struct settings settings_new(const struct shape *shape)

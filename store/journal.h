@@ -43,7 +43,7 @@ struct journal {
      * ERR_CONFLICT: the key is there already. */
     int (*append)(struct journal *journal, struct event *event, const struct store_key *key, struct err *err);
 
-    /* commit - 0: the group is ordered and durable. rollback - it never was; harmless where there is none. */
+    /* commit - 0: the group is ordered and durable. Errors: as begin(). rollback - it never was; harmless where there is none. */
     int (*commit)(struct journal *journal, struct err *err);
     void (*rollback)(struct journal *journal);
 };

@@ -67,17 +67,17 @@ static int begin(struct journal *journal, uint64_t after, struct err *err)
     return reach(s, err) == 0 ? store_begin(s->store, err) : -1;
 }
 
+/* Numbers, rows and keys are the file's. */
 static void next(struct journal *journal, struct event *event)
 {
-    store_next(shared_of(journal)->store, event);
+    struct journal *own = store_journal(shared_of(journal)->store);
+    own->next(own, event);
 }
 
 static int append(struct journal *journal, struct event *event, const struct store_key *key, struct err *err)
 {
-    struct store *store = shared_of(journal)->store;
-    if (store_append(store, event, err) != 0)
-        return -1;
-    return key != NULL ? store_put_key(store, key, err) : 0;
+    struct journal *own = store_journal(shared_of(journal)->store);
+    return own->append(own, event, key, err);
 }
 
 static void rollback(struct journal *journal)

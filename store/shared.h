@@ -4,8 +4,8 @@
  *     follow     rows that others appended are copied into the file, each link of the chain checked, and applied by the fold
  *
  * A row has the same bytes in both, so revision and chain are those of the shared log on every node, and all else of the file (outcomes,
- * snapshots) follows from them. Nothing that was acknowledged depends on the file: it may lose its end in a power cut (it is synced at
- * checkpoints only), or be lost altogether, and follows again.
+ * snapshots) follows from them. Nothing that was acknowledged depends on the file: it may lose its end, or be lost
+ * altogether, and follows again.
  *
  * A group is appended behind the file's end, and is refused (ERR_BUSY) where others were first. Then its writer holds the log, follows, and
  * begins anew.

@@ -356,3 +356,9 @@ uint64_t learner_order(uint64_t seed, uint64_t n, uint64_t i)
     } while (i >= n);
     return i;
 }
+
+enum fit learner_fit(const struct learner *learner)
+{
+    const enum fit fit = learner->settings.fit;
+    return fit == FIT_AUTO && !replay_buffer_drawings(learner->buffer) ? FIT_CONTAIN : fit;
+}

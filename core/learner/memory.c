@@ -157,12 +157,6 @@ static void copy_state(struct learner *dst, const struct learner *src)
     }
 }
 
-enum fit learner_fit(const struct learner *learner)
-{
-    const enum fit fit = learner->settings.fit;
-    return fit == FIT_AUTO && !replay_buffer_drawings(learner->buffer) ? FIT_CONTAIN : fit;
-}
-
 int learner_copy(struct learner *dst, const struct learner *src, struct err *err)
 {
     if (learner_reserve(dst, src->n_classes, err) != 0)

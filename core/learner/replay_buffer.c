@@ -273,8 +273,6 @@ uint8_t replay_buffer_uncertainty(float p)
     return (uint8_t)(steps < UNCERTAINTY_UNKNOWN ? steps : UNCERTAINTY_UNKNOWN - 1);
 }
 
-/* ---- copies ---- */
-
 bool replay_buffer_drawings(const struct replay_buffer *buffer)
 {
     if (buffer->slots == NULL)
@@ -289,6 +287,8 @@ bool replay_buffer_drawings(const struct replay_buffer *buffer)
     }
     return seen > 0 && 2 * zeros >= seen;
 }
+
+/* ---- copies ---- */
 
 static void copy_counters(struct replay_buffer *dst, const struct replay_buffer *src)
 {

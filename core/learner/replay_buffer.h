@@ -96,7 +96,7 @@ struct replay_buffer_drawn {
 bool replay_buffer_draw(const struct replay_buffer *buffer, uint64_t draw, struct replay_buffer_drawn *drawn);
 
 /* replay_buffer_drawings - whether its images are drawings, light on a ground of 0: of the first one of each class, up to 16, half of the pixels are
- * 0, of up to 256 spread over each. False where there are no images. Costs 1 us. */
+ * 0, of up to 256 spread over each. False where there are no images. */
 bool replay_buffer_drawings(const struct replay_buffer *buffer);
 
 /* replay_buffer_saw - the uncertainty of a sample that was rehearsed just now. */

@@ -172,13 +172,21 @@ static void close_calls(struct daemon *daemon)
     logger_line(LOG_LINE_INFO, "sandbox: %s", text);
 }
 
+static int join_log(struct daemon *daemon, struct err *err)
+{
+    const struct daemon_config *config = daemon->config;
+    if (shared_join(&daemon->store, &daemon->learner, config->db, config->log, daemon->arith, err) != 0)
+        return -1;
+    logger_line(LOG_LINE_NOTICE, "%s is new, and follows the shared log from its beginning", config->db);
+    return 0;
+}
+
 static int open_model(struct daemon *daemon, struct err *err)
 {
     const char *db = daemon->config->db;
     const char *log = daemon->config->log;
     if (access(db, F_OK) != 0 && errno == ENOENT)
-        return log == NULL ? make_default_model(daemon, err)
-                           : shared_join(&daemon->store, &daemon->learner, db, log, daemon->arith, err);
+        return log == NULL ? make_default_model(daemon, err) : join_log(daemon, err);
     struct store_recovery report = {0};
     int status = store_open(&daemon->store, db, false, err);
     if (status == 0)

@@ -95,7 +95,7 @@ void postgres_listener_close(struct postgres_listener *listener);
  * removed, the newest thousand stay. */
 int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
 
-/* A state as others may begin from it: store/replay/snapshots.c has the bytes. */
+/* A state: that of revision 1, where its weights were given (store/shared.c); others may begin from later ones some day. */
 struct log_snapshot {
     uint64_t revision;
     uint8_t digest[DIGEST_BYTES], chain[CHAIN_BYTES];

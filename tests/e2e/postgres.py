@@ -34,11 +34,11 @@ class Postgres:
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self, *settings: str) -> None:
+    def start(self) -> None:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.as_nobody, str(self.bin / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port),
-                 "-k", "", "-c", "listen_addresses=127.0.0.1", *(word for s in settings for word in ("-c", s))],
+                 "-k", "", "-c", "listen_addresses=127.0.0.1"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         until(self.ready, "PostgreSQL answers")
 

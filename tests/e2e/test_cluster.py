@@ -1,4 +1,5 @@
 """Several daemons on one log in PostgreSQL: every node comes to the same bits, whoever was asked."""
+import itertools
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from .pictures import png
 from .postgres import Postgres
 
 FEW = 5 if SANITIZED else 30
+NUMBERS = itertools.count()  # of databases
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +71,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(daemons, postgres, request):
-    made = []
-
-    def make(db: Path | None = None) -> Cluster:
-        name = f"t{abs(hash(request.node.name)) % 10**9}_{len(made)}"
-        made.append(Cluster(daemons, postgres, name, db or daemons.init()))
-        return made[-1]
-    return make
+def cluster(daemons, postgres):
+    return lambda db=None: Cluster(daemons, postgres, f"log{next(NUMBERS)}", db or daemons.init())
 
 
 def images(n: int, seed: int = 0) -> np.ndarray:
