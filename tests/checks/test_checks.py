@@ -453,6 +453,12 @@ def test_all_stages_run_after_one_has_failed_and_show_the_end_of_their_logs(stag
     assert lines.count("      | 90%: Checks: 10, Failures: 1, Errors: 0") == 3
 
 
+def test_a_failed_c_test_is_shown_however_long_the_log(stages):
+    failed = "tests/core/test_x.c:12:E:case:test_y:0: (after this point) Test timeout expired"
+    _, lines = stages("\n".join([failed, *["said"] * 200]), 2, "asan")
+    assert f"      | {failed}" in lines
+
+
 def test_what_the_caller_told_make_does_not_reach_the_stages(stages):
     _, lines = stages("", 2, "build", MAKEFLAGS="n", VARIANT="asan")
     assert "      | told: , --no-print-directory test-build" in lines
