@@ -180,14 +180,13 @@ START_TEST(predictions_go_on_while_a_rehearsal_runs_and_see_it_progress)
     run_well(train_job(SAMPLES, 1));
     int64_t id = rehearse(FOREVER);
     uint64_t step = look(before), seen = 0;
-    for (int i = 0; i < 2000 && seen < 5; i++) {
+    while (seen < 5) {
         uint64_t now = look(after);
         ck_assert_uint_ge(now, step);
         seen += now > step;
         step = now;
         pause_ms(1);
     }
-    ck_assert_uint_eq(seen, 5);
     ck_assert(status_of(id).state == JOB_STATE_RUNNING);
     stop_and_verify();
 }
@@ -240,7 +239,7 @@ START_TEST(the_past_is_edited_while_a_rehearsal_runs_and_each_comes_to_its_end)
     start(64);
     for (unsigned i = 0; i < 4; i++)
         run_well(train_job(SAMPLES, i));
-    const int64_t id = rehearse(is_long ? 1000 : 50);
+    const int64_t id = rehearse(is_long ? FOREVER : 50);
     await_steps(id, 1);
     const int64_t forget = edit((struct edit_request){.ids = ids, .n = 2, .forget = true});
     ck_assert(await_end(forget).state == JOB_STATE_DONE);
