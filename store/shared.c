@@ -117,10 +117,11 @@ struct journal *shared_journal(struct shared *shared)
     return &shared->journal;
 }
 
+/* A log that ends before the file does (after a failover that lost its end) has nothing to follow, and would be found too short for ever. */
 int shared_hold(struct shared *shared, struct err *err)
 {
     struct log_head head;
-    return reach(shared, err) == 0 ? postgres_lock(&head, shared->postgres, err) : -1;
+    return reach(shared, err) == 0 && postgres_lock(&head, shared->postgres, err) == 0 ? check_prefix(shared, err) : -1;
 }
 
 int shared_open(struct shared **out, struct store *store, const char *conninfo, const char *name, struct err *err)

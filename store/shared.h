@@ -42,7 +42,7 @@ void shared_close(struct shared *shared);
 
 /* shared_journal - what the trainer appends to. commit: ERR_BUSY where others were first; ERR_LOG where the shared log cannot be reached, or did
  * not say in time whether the group is in it: then it is not in the file, and following will show.
- * shared_hold - nobody else appends until the next commit or rollback: for who was too late. */
+ * shared_hold - nobody else appends until the next commit or rollback: for who was too late. ERR_DIVERGED: the log has not what the file has. */
 struct journal *shared_journal(struct shared *shared);
 int shared_hold(struct shared *shared, struct err *err);
 

@@ -318,6 +318,22 @@ def test_another_digest_of_the_same_revision_stops_the_node(cluster, postgres):
     a.kill()
 
 
+@pytest.mark.parametrize("what", ["train", "activate"])
+def test_a_log_that_lost_its_end_is_said_to_be_another_by_the_next_append(cluster, postgres, what):
+    """As after a failover to a standby that had not all of it, and before the node looks by itself."""
+    c = cluster()
+    a = c.node()
+    for i in range(3):
+        teach(a, i)
+    snapshot = a.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    postgres.sql("DELETE FROM convd.event WHERE revision > 2; UPDATE convd.head SET revision = 2, chain = "
+                 "(SELECT chain FROM convd.event WHERE revision = 2)", c.name)
+    answer = a.post("/train?label=a", images(1).tobytes()) if what == "train" else a.post(f"/snapshots/{snapshot}/activate")
+    answer.problem(503, "log-diverged")
+    assert a.predict(images(1).tobytes())["revision"] == 4
+    a.stop()
+
+
 def opens(port: int) -> bool:
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
