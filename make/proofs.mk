@@ -28,6 +28,11 @@ fuzz: ## every parser under libFuzzer, each for SECONDS=600 (FUZZ="json body": o
 	$(PYTHON) tests/fuzz/run --seconds $(SECONDS) $(FUZZ)
 crash-test: all ## kill -9 under random load over HTTP, compared with what was acknowledged (N=1000)
 	CONVD=$(BUILD)/convd $(PYTHON) tests/crash/crash.py --kills $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
+.PHONY: cluster-test
+cluster-test: all ## nodes and PostgreSQL killed, stopped, cut off and filled under load, N=1000 schedules; and a control that must be caught losing
+	-@scripts/deps neighbours
+	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --control
+	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --schedules $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
 SEED    ?= 1
 MINUTES ?= 30
 soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency

@@ -121,7 +121,7 @@ class Log:
             self.events.append((revision, kind, None))
         elif kind == "edit":
             self.edited.append((revision, body["from"]))
-        elif kind != "create":
+        elif kind not in ("create", "idle"):
             self.change(revision, event_of(kind, body), body)
 
     def edits(self, connection: sqlite3.Connection) -> None:

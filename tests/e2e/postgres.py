@@ -5,9 +5,9 @@ import signal
 import subprocess
 import tempfile
 import time
+import unittest
 from pathlib import Path
-
-import pytest
+from urllib.parse import quote
 
 from .daemon import lasting_port, until
 
@@ -18,16 +18,23 @@ UNPRIVILEGED = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"
 class Postgres:
     def __init__(self):
         if not PLACES:
-            pytest.skip("no PostgreSQL server is installed (apt-get install postgresql)")
+            raise unittest.SkipTest("no PostgreSQL server is installed (apt-get install postgresql)")
         self.bin = PLACES[-1]
-        self.directory = directory = Path(tempfile.mkdtemp(prefix="convd-postgres-"))  # pytest's own folders are root's alone
-        self.as_nobody = UNPRIVILEGED if os.getuid() == 0 else []
+        self.directory = Path(tempfile.mkdtemp(prefix="convd-postgres-"))  # pytest's own folders are root's alone
+        self.own()
         self.process: subprocess.Popen | None = None
-        self.port = lasting_port()
-        if self.as_nobody:
-            shutil.chown(directory, "nobody", "nogroup")
-        self.run("initdb", "-D", directory / "data", "-U", "convd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.host, self.port = "127.0.0.1", lasting_port()
+        self.settings = {"listen_addresses": self.host, "unix_socket_directories": ""}
+        self.create()
         self.start()
+
+    def own(self) -> None:
+        self.as_nobody = UNPRIVILEGED if os.getuid() == 0 else []
+        if self.as_nobody:
+            shutil.chown(self.directory, "nobody", "nogroup")
+
+    def create(self, *flags: str) -> None:
+        self.run("initdb", "-D", self.directory / "data", "-U", "convd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", *flags)
 
     def run(self, program: str, *args: str | Path) -> str:
         done = subprocess.run([*self.as_nobody, str(self.bin / program), *map(str, args)], capture_output=True, text=True, cwd="/")
@@ -38,13 +45,13 @@ class Postgres:
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.as_nobody, str(self.bin / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port),
-                 "-k", "", "-c", "listen_addresses=127.0.0.1"],
+                 *(word for name, value in self.settings.items() for word in ("-c", f"{name}={value}"))],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         until(self.ready, "PostgreSQL answers")
 
     def ready(self) -> bool:
         assert self.process.poll() is None, (self.directory / "log").read_text()
-        return subprocess.run([self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0
+        return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.host, "-p", str(self.port)]).returncode == 0
 
     def end(self, number: int = signal.SIGINT) -> None:
         """SIGINT: a fast stop; SIGQUIT: as if the power had gone."""
@@ -64,7 +71,7 @@ class Postgres:
         return self.url(name)
 
     def url(self, name: str) -> str:
-        return f"postgresql://convd@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://convd@{quote(self.host, safe='')}:{self.port}/{name}"
 
     def sql(self, text: str, name: str) -> str:
         done = subprocess.run([self.bin / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(name), "-c", text],
@@ -72,11 +79,17 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def signal_all(self, number: int) -> None:
+        """To all of its processes, the one that starts others first."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout
+        for pid in [self.process.pid, *map(int, children.split())]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:  # a child that ended meanwhile
+                pass
+
     def freeze(self, seconds: float) -> None:
-        """All of its processes."""
-        group = [self.process.pid, *map(int, subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split())]
-        for pid in group:
-            os.kill(pid, signal.SIGSTOP)
+        self.signal_all(signal.SIGSTOP)
         time.sleep(seconds)
-        for pid in group:
-            os.kill(pid, signal.SIGCONT)
+        self.signal_all(signal.SIGCONT)
