@@ -13,6 +13,14 @@ bench: all $(BUILD)/bench/bench_core $(BUILD)/bench/bare ## measure against PyTo
 	-@scripts/deps bench
 	@MNIST=$(MNIST) bench/run --build $(BUILD) --out $(BUILD)/bench $(BENCH_FLAGS)
 
+$(BUILD)/bench/insert.o: ALL_CFLAGS += $(PKG_CFLAGS)
+$(BUILD)/bench/insert: $(BUILD)/bench/insert.o
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG) --libs libpq)
+.PHONY: cluster-bench
+cluster-bench: all $(BUILD)/bench/insert ## the figures of docs/cluster.md: several nodes on one log in PostgreSQL
+	-@scripts/deps bench neighbours
+	@bench/run --build $(BUILD) --out $(BUILD)/bench/cluster --only cluster $(BENCH_FLAGS)
+
 .PHONY: experiments
 experiments: all ## how well it learns, by its own commands, each figure beside its goal: five minutes of one core (MNIST=DIR)
 	-@scripts/deps experiments
