@@ -49,6 +49,8 @@ const struct setting_info setting_table[SETTING_N] = {
                              true, 0, 100, NULL},
     [SETTING_REHEARSAL_IDLE] = {"rehearsal_idle", "steps on past samples for each new one, made when idle",
                                 AT(rehearsal_idle), SETTING_U32, true, 0, 1000, NULL},
+    [SETTING_REHEARSAL_BUFFER] = {"rehearsal_buffer", "images of each class kept to be rehearsed; fixed at creation",
+                                  AT(rehearsal_buffer), SETTING_U32, false, 1, 10000, NULL},
 };
 
 #define DECAYS_MOST 9.0 /* a tenth is left */
@@ -60,6 +62,7 @@ struct settings settings_default(void)
         .mean = 0.13F,
         .seed = 42,
         .output_rate = 1.0F,
+        .rehearsal_buffer = 1000,
         .gradient = GRADIENT_DIAGONAL,
         .fit = FIT_CONTAIN,
         .invert = INVERT_NEVER,
@@ -88,6 +91,7 @@ struct settings settings_new(const struct shape *shape)
     s.rehearsal = 8;
     s.rehearsal_first = 64;
     s.rehearsal_idle = 200;
+    s.rehearsal_buffer = 2000;
     s.jitter = 1.0F;
     s.rotation = side > 28 ? 0.0F : 10.0F; /* larger pictures are photographs as a rule: bench/defaults.md */
     s.output_rate = 0.1F;
@@ -157,6 +161,12 @@ double settings_get(const struct settings *s, enum setting which)
     }
     memcpy(&u32, at, sizeof u32);
     return u32;
+}
+
+bool settings_named(const struct settings *s, enum setting which)
+{
+    const struct settings unnamed = settings_default();
+    return which < SETTING_LATER || settings_get(s, which) != settings_get(&unnamed, which);
 }
 
 const char *settings_word(const struct settings *s, enum setting which)

@@ -2,8 +2,11 @@
  *
  * A setting is a number or one of a few words. Some are fixed when the model is made (they decide what a pixel or an initial
  * weight is), the others can be tuned while it lives, each change an event. To add one: a member and a name here, a row in the
- * table of settings.c; the routes, events, snapshots, the digest and exported files then have it. What is left is the code that
+ * table of settings.c, each the last; the routes, events, snapshots, the digest and exported files then have it. What is left is the code that
  * reads it, its name among the flags of server/verbs/init.c, and its line in the OpenAPI document: tests ask for both.
+ *
+ * Formats are kept: an event or a state that does not name a setting from SETTING_LATER on has it as settings_default(), and that is how it is
+ * written then, so what was made before there was such a setting has the same bytes and digest.
  *
  * The step size decays while the model learns, slowly and not to nothing, so that it can follow what changes:
  *
@@ -59,15 +62,16 @@ struct settings {
     enum gradient gradient;
     enum fit fit;
     enum invert invert;
-    uint32_t rehearsal;       /* steps on past samples of the replay buffer for each new one                    */
-    uint32_t rehearsal_first; /* so many after the first samples of a class, falling to `rehearsal` */
-    uint32_t rehearsal_idle;  /* so many more for each new one while nothing is asked for */
-    float output_rate;        /* factor on the rate for w12 */
-    uint32_t imprint;         /* samples of a class that comes later which are imprinted: learner_apply()  */
-    float jitter;             /* pixels: how far a rehearsed sample is shifted, at most                 */
-    float rotation;           /* degrees: how far it is turned, at most                                 */
-    float decay_steps;        /* steps after which the step size has halved; 0: it stays                */
-    float clip;               /* largest norm of a step's gradient: core/descent.h; 0: no limit           */
+    uint32_t rehearsal;        /* steps on past samples of the replay buffer for each new one           */
+    uint32_t rehearsal_first;  /* so many after the first samples of a class, falling to `rehearsal`     */
+    uint32_t rehearsal_idle;   /* so many more for each new one while nothing is asked for               */
+    uint32_t rehearsal_buffer; /* images of each class in the replay buffer, at most; fixed              */
+    float output_rate;         /* factor on the rate for w12                                             */
+    uint32_t imprint;          /* samples of a class that comes later which are imprinted: learner_apply() */
+    float jitter;              /* pixels: how far a rehearsed sample is shifted, at most                 */
+    float rotation;            /* degrees: how far it is turned, at most                                 */
+    float decay_steps;         /* steps after which the step size has halved; 0: it stays                */
+    float clip;                /* largest norm of a step's gradient: core/descent.h; 0: no limit         */
 };
 
 enum setting {
@@ -87,8 +91,10 @@ enum setting {
     SETTING_REHEARSAL_FIRST,
     SETTING_OUTPUT_RATE,
     SETTING_REHEARSAL_IDLE,
+    SETTING_REHEARSAL_BUFFER,
     SETTING_N
 };
+#define SETTING_LATER SETTING_REHEARSAL_BUFFER /* the first that not all events and states name */
 
 enum setting_type { SETTING_FLOAT, SETTING_U32, SETTING_U64, SETTING_WORD };
 
@@ -114,8 +120,8 @@ struct settings settings_default(void);
  *     rate = 0.08 min(1, (128 / n^1)^1/2) (576 / n^0)^1/4 / channels      at most 0.2, to two digits
  *     decay_steps = 120000
  *     normalize = std, mean = 0
- *     rehearsal = 8, rehearsal_first = 64, rehearsal_idle = 200, jitter = 1
- *     rotation = 10 min(1, 28 / max(width, height))                       to two digits
+ *     rehearsal = 8, rehearsal_first = 64, rehearsal_idle = 200, rehearsal_buffer = 2000, jitter = 1
+ *     rotation = 10; 0 where width or height is above 28
  *     output_rate = 0.1, imprint = 5
  *
  * Many hidden units, or many positions that all see something bright, drive the net to where its gradients vanish, at rates that are good
@@ -137,6 +143,9 @@ void settings_given(struct settings *settings, const struct shape *shape, const 
  * By class and not over all, so that one that comes late is learned as fast as the first. */
 #define REHEARSAL_FIRST 20u
 uint32_t settings_rehearsals(const struct settings *settings, uint64_t seen);
+
+/* settings_named - whether events and states name that setting: a later one only where it is not as settings_default(). */
+bool settings_named(const struct settings *settings, enum setting which);
 
 /* settings_find - the setting with that name, or SETTING_N; "decay-steps", as a flag is spelled, is decay_steps. */
 enum setting settings_find(const char *name);

@@ -4,7 +4,7 @@
  *
  *     u32  1, the form of these bytes
  *     u32  width, height, channels, kernels, kernel_width, kernel_height, stride, hidden
- *     u32  number of settings, then for each: u8 length of its name, the name, f64 value (words by index)
+ *     u32  number of settings that it names (settings_named()), then for each: u8 length of its name, the name, f64 value (words by index)
  *     u64  step, u64 steps that were refused
  *     u32  number of classes, then for each: u8 length of its label, the label
  *     u64  samples, u64 correct, f64 sum of losses
@@ -114,6 +114,19 @@ static void put_replay_buffer(struct sink *sink, const struct learner *l)
         put(sink, replay_buffer_uncertainties(l->buffer, c), replay_buffer_used(l->buffer, c));
 }
 
+static void put_settings(struct sink *sink, const struct settings *settings)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < SETTING_N; i++)
+        n += settings_named(settings, (enum setting)i);
+    put_u32(sink, n);
+    for (int i = 0; i < SETTING_N; i++)
+        if (settings_named(settings, (enum setting)i)) {
+            put_text(sink, setting_table[i].name);
+            put_f64(sink, settings_get(settings, (enum setting)i));
+        }
+}
+
 /* What the digest covers beside the tensors. */
 static void put_rest(struct sink *sink, const struct learner *l)
 {
@@ -122,11 +135,7 @@ static void put_rest(struct sink *sink, const struct learner *l)
     const uint32_t sides[] = {s->width,        s->height,        s->channels, s->kernels,
                               s->kernel_width, s->kernel_height, s->stride,   s->hidden};
     put(sink, sides, sizeof sides);
-    put_u32(sink, SETTING_N);
-    for (int i = 0; i < SETTING_N; i++) {
-        put_text(sink, setting_table[i].name);
-        put_f64(sink, settings_get(&l->settings, (enum setting)i));
-    }
+    put_settings(sink, &l->settings);
     put_u64(sink, l->step);
     put_u64(sink, l->refused);
     put_u32(sink, l->n_classes);
@@ -236,20 +245,25 @@ static void get_text(struct source *source, char *text, size_t size)
 
 static int get_settings(struct source *source, struct settings *settings, struct err *err)
 {
-    if (get_u32(source) != SETTING_N)
-        source->bad = true;
-    for (int i = 0; i < SETTING_N && !source->bad; i++) {
+    int i = 0; /* the next that can come */
+    *settings = settings_default();
+    for (uint32_t n = get_u32(source); n > 0 && !source->bad; n--, i++) {
         char name[64];
         get_text(source, name, sizeof name);
         double value = get_f64(source);
         if (source->bad)
             break;
-        if (strcmp(name, setting_table[i].name) != 0)
-            return err_set(err, ERR_DB_CORRUPT, "the state has a setting \"%s\" where \"%s\" belongs", name,
-                           setting_table[i].name);
+        while (i >= SETTING_LATER && i < SETTING_N && strcmp(name, setting_table[i].name) != 0)
+            i++;
+        if (i == SETTING_N || strcmp(name, setting_table[i].name) != 0)
+            return err_set(err, ERR_DB_CORRUPT, "the state has a setting \"%s\" where it does not belong", name);
         if (settings_set(settings, (enum setting)i, value, err) != 0)
             return -1;
+        if (!settings_named(settings, (enum setting)i))
+            source->bad = true;
     }
+    if (i < SETTING_LATER)
+        source->bad = true;
     return 0;
 }
 

@@ -46,10 +46,9 @@ struct learner *learner_create(const struct event *event, const struct arith *ar
     if (shape_check(&with_room, capacity, err) != 0)
         return NULL;
 
-    struct learner *l = learner_empty_create(&shape, arith, n, capacity, true, err);
+    struct learner *l = learner_empty_create(&shape, &event->as.create.settings, arith, n, capacity, true, err);
     if (l == NULL)
         return NULL;
-    l->settings = event->as.create.settings;
     if (n > 0)
         memcpy(l->labels, event->as.create.labels, n * sizeof *l->labels);
     if (event->as.create.w01 != NULL) {

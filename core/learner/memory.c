@@ -62,8 +62,9 @@ static void buffers_use(struct learner *l, const struct buffers *b, uint32_t cap
     l->net = net_view(&l->shape, l->n_classes, l->params);
 }
 
-struct learner *learner_empty_create(const struct shape *shape, const struct arith *arith, uint32_t n_classes,
-                                     uint32_t capacity, bool with_workspace, struct err *err)
+struct learner *learner_empty_create(const struct shape *shape, const struct settings *settings,
+                                     const struct arith *arith, uint32_t n_classes, uint32_t capacity,
+                                     bool with_workspace, struct err *err)
 {
     struct learner *l = calloc(1, sizeof *l);
     struct buffers b = {0};
@@ -75,7 +76,7 @@ struct learner *learner_empty_create(const struct shape *shape, const struct ari
         free(l);
         return NULL;
     }
-    l->buffer = replay_buffer_create(shape->n_input, capacity, with_workspace);
+    l->buffer = replay_buffer_create(shape->n_input, settings->rehearsal_buffer, capacity, with_workspace);
     if (l->buffer == NULL) {
         err_memory(err, "past samples");
         buffers_free(&b);
@@ -85,6 +86,7 @@ struct learner *learner_empty_create(const struct shape *shape, const struct ari
     replay_buffer_classes(l->buffer, n_classes);
     l->arith = arith != NULL ? arith : arith_choose(NULL);
     l->shape = *shape;
+    l->settings = *settings;
     l->n_classes = n_classes;
     buffers_use(l, &b, capacity);
     return l;
@@ -168,8 +170,8 @@ int learner_copy(struct learner *dst, const struct learner *src, struct err *err
 
 struct learner *learner_dup(const struct learner *src, bool with_workspace, struct err *err)
 {
-    struct learner *l =
-        learner_empty_create(&src->shape, src->arith, src->n_classes, src->capacity, with_workspace, err);
+    struct learner *l = learner_empty_create(&src->shape, &src->settings, src->arith, src->n_classes, src->capacity,
+                                             with_workspace, err);
     if (l != NULL) {
         copy_state(l, src);
         replay_buffer_copy(l->buffer, src->buffer);

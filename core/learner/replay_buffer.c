@@ -21,7 +21,7 @@ struct print {
 struct replay_buffer_slots {
     uint8_t *pixels;      /* [n_slots][n_input] */
     int64_t *ids;         /* [n_slots]          */
-    struct print *prints; /* [n_slots]; beside REPLAY_BUFFER_BYTES */
+    struct print *prints; /* [n_slots]; beside REPLAY_BUFFER_BYTES() */
 };
 
 /* ---- memory ---- */
@@ -53,14 +53,15 @@ static struct replay_buffer_slots *slots_create(uint32_t n_slots, uint32_t n_inp
     return slots;
 }
 
-struct replay_buffer *replay_buffer_create(uint32_t n_input, uint32_t capacity, bool with_slots)
+struct replay_buffer *replay_buffer_create(uint32_t n_input, uint32_t size, uint32_t capacity, bool with_slots)
 {
-    assert(n_input > 0 && capacity > 0);
+    assert(n_input > 0 && size > 0 && capacity > 0);
     struct replay_buffer *buffer = calloc(1, sizeof *buffer);
     if (buffer == NULL)
         return NULL;
     buffer->n_input = n_input;
-    buffer->n_slots = REPLAY_BUFFER_BYTES / (n_input + REPLAY_BUFFER_SLOT_BYTES);
+    buffer->size = size;
+    buffer->n_slots = REPLAY_BUFFER_BYTES(size) / (n_input + REPLAY_BUFFER_SLOT_BYTES);
     buffer->seen = calloc(capacity, sizeof *buffer->seen);
     buffer->present = calloc(capacity, sizeof *buffer->present);
     buffer->uncertainties = calloc(buffer->n_slots > 0 ? buffer->n_slots : 1, sizeof *buffer->uncertainties);
@@ -126,7 +127,7 @@ static uint32_t share_of(const struct replay_buffer *buffer, uint32_t n_classes)
     while (1u << bits < n_classes)
         bits++;
     const uint32_t share = buffer->n_slots >> bits;
-    return share < REPLAY_BUFFER_CLASS_MAX ? share : REPLAY_BUFFER_CLASS_MAX;
+    return share < buffer->size ? share : buffer->size;
 }
 
 /* ---- the sum ---- */
@@ -292,7 +293,7 @@ bool replay_buffer_drawings(const struct replay_buffer *buffer)
 
 static void copy_counters(struct replay_buffer *dst, const struct replay_buffer *src)
 {
-    assert(dst->n_input == src->n_input);
+    assert(dst->n_input == src->n_input && dst->size == src->size);
     for (uint32_t c = 0; c < src->n_classes; c++)
         memcpy(replay_buffer_uncertainties(dst, c), replay_buffer_uncertainties(src, c), replay_buffer_used(src, c));
     memcpy(dst->seen, src->seen, src->n_classes * sizeof *dst->seen);

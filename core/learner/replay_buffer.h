@@ -19,9 +19,13 @@
  * labels are not sought out, as they would be by the loss. A sample that came while nothing was rehearsed is of unknown uncertainty, the
  * largest. bench/defaults.md has the experiments.
  *
- * Bounds: share = min(REPLAY_BUFFER_CLASS_MAX, n_slots / p), p the smallest power of two that is not below the number of classes;
- * n_slots = REPLAY_BUFFER_BYTES / (n_input + REPLAY_BUFFER_SLOT_BYTES). For 28x28 and up to 16 classes that is 1,000 images of each, 8 MB of ten; no
- * model has more than REPLAY_BUFFER_BYTES of them (and 32 bytes a used slot beside). When there are no slots (few bytes, large images,
+ * Bounds, of the setting `rehearsal_buffer` = size, which is fixed when the model is made:
+ *
+ *     n_slots = floor(floor(16 MiB size / 1000) / (n_input + REPLAY_BUFFER_SLOT_BYTES))
+ *     share   = min(size, floor(n_slots / p))         p the smallest power of two that is not below the number of classes
+ *
+ * For 28x28 and up to 16 classes that is `size` images of each; of larger images or more classes fewer, by one measure: a size of 1,000 never
+ * has more than 16 MiB, one of 2,000 never more than 32 (and 32 bytes a used slot beside). When there are no slots (few bytes, large images,
  * many classes), nothing is kept and nothing is drawn.
  *
  * A class that comes later: while p stays, it finds its slots unused. When p doubles, class c - p gives the upper half of its
@@ -46,17 +50,19 @@
 
 #include "core/err.h"
 
-#define REPLAY_BUFFER_BYTES      (16u << 20) /* all slots together */
-#define REPLAY_BUFFER_SLOT_BYTES 16u         /* id and mark of a slot */
-#define REPLAY_BUFFER_CLASS_MAX  1000u       /* slots of a class */
-#define REPLAY_BUFFER_SUM        4u          /* numbers of 64 bits */
-#define REPLAY_BUFFER_DRAWS      3u          /* slots, of which the most uncertain is rehearsed */
-#define UNCERTAINTY_UNKNOWN      255u        /* of what came while nothing was rehearsed */
+/* All slots together, at most. */
+#define REPLAY_BUFFER_BYTES(size) ((uint32_t)((uint64_t)(size) * (16u << 20) / 1000u))
+
+#define REPLAY_BUFFER_SLOT_BYTES 16u  /* id and mark of a slot */
+#define REPLAY_BUFFER_SUM        4u   /* numbers of 64 bits */
+#define REPLAY_BUFFER_DRAWS      3u   /* slots, of which the most uncertain is rehearsed */
+#define UNCERTAINTY_UNKNOWN      255u /* of what came while nothing was rehearsed */
 
 struct replay_buffer_slots; /* the images and their ids */
 
 struct replay_buffer {
     uint32_t n_input;                  /* bytes of an image */
+    uint32_t size;                     /* slots of a class, at most */
     uint32_t n_slots;                  /* of all classes together */
     uint32_t n_classes;                /* set by replay_buffer_classes() */
     uint32_t share;                    /* slots of each class */
@@ -69,9 +75,9 @@ struct replay_buffer {
     bool drawings;                     /* in such a copy: replay_buffer_drawings() of what it was copied from */
 };
 
-/* replay_buffer_create - empty, for that many bytes an image and at most `capacity` classes. NULL: out of memory.
+/* replay_buffer_create - empty, of that size, for that many bytes an image and at most `capacity` classes. NULL: out of memory.
  * Owns: the caller; replay_buffer_free() (NULL is fine). Slots are memory that is touched only when they are used. */
-struct replay_buffer *replay_buffer_create(uint32_t n_input, uint32_t capacity, bool with_slots);
+struct replay_buffer *replay_buffer_create(uint32_t n_input, uint32_t size, uint32_t capacity, bool with_slots);
 void replay_buffer_free(struct replay_buffer *buffer);
 
 /* replay_buffer_reserve - room for more classes. -1: out of memory, as before. */
@@ -102,7 +108,7 @@ bool replay_buffer_drawings(const struct replay_buffer *buffer);
 /* replay_buffer_saw - the uncertainty of a sample that was rehearsed just now. */
 void replay_buffer_saw(struct replay_buffer *buffer, const struct replay_buffer_drawn *drawn, uint8_t uncertainty);
 
-/* replay_buffer_copy - makes dst (of the same n_input, with room for src's classes) equal to src, as far as both have images. Where only
+/* replay_buffer_copy - makes dst (of the same n_input and size, with room for src's classes) equal to src, as far as both have images. Where only
  * dst has them, they must be equal already. */
 void replay_buffer_copy(struct replay_buffer *dst, const struct replay_buffer *src);
 

@@ -83,7 +83,7 @@ static int read_settings(struct settings *settings, const struct json *model, st
     for (int i = 0; i < SETTING_N; i++) {
         const struct json *member = json_get(members, setting_table[i].name);
         const char *word = json_string(member);
-        int status = -1;
+        int status = member == NULL && i >= SETTING_LATER ? 0 : -1;
         if (member != NULL && word != NULL)
             status = settings_set_text(settings, (enum setting)i, word, NULL);
         else if (member != NULL && json_type(member) == JSON_NUMBER)

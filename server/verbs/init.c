@@ -53,6 +53,7 @@ static const struct cli_flag flags[] = {
     SETTING("imprint"),
     SETTING("rehearsal-first"),
     SETTING("rehearsal-idle"),
+    SETTING("rehearsal-buffer"),
     SETTING("output-rate"),
     CLI_FLAG_JSON,
     CLI_FLAG_END,

@@ -79,6 +79,14 @@ static bool is_next(const struct body *b, char byte)
     return !b->failed && b->at < b->end && *b->at == byte;
 }
 
+/* Only where it reads: whether a member of that name follows another. */
+static bool is_member_next(const struct body *b, const char *name)
+{
+    const size_t n = strlen(name);
+    return !b->failed && (size_t)(b->end - b->at) > n + 2 && memcmp(b->at, ",\"", 2) == 0 &&
+           memcmp(b->at + 2, name, n) == 0 && b->at[2 + n] == '"';
+}
+
 /* Whatever is asked for by name begins so; without one, it is an element of an array. */
 static void member(struct body *b, const char *name)
 {
@@ -276,10 +284,18 @@ static void setting(struct body *b, struct settings *settings, enum setting whic
 
 static void all_settings(struct body *b, struct settings *settings)
 {
+    if (!b->writes)
+        *settings = settings_default(); /* what is not named */
     member(b, "settings");
     begin(b, "{");
-    for (int i = 0; i < SETTING_N; i++)
+    for (int i = 0; i < SETTING_N; i++) {
+        if (b->writes ? !settings_named(settings, (enum setting)i)
+                      : i >= SETTING_LATER && !is_member_next(b, setting_table[i].name))
+            continue;
         setting(b, settings, (enum setting)i);
+        if (!settings_named(settings, (enum setting)i))
+            refuse(b);
+    }
     end(b, "}");
 }
 

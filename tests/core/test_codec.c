@@ -271,6 +271,59 @@ START_TEST(a_setting_out_of_range_is_a_damaged_database)
 }
 END_TEST
 
+START_TEST(a_later_setting_is_named_only_where_it_is_not_what_an_earlier_version_had)
+{
+    struct event event;
+    static char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
+    struct err err;
+    model_labels(labels, models[0].n_classes);
+    event = model_event(&models[0], labels);
+    for (uint32_t size = 999; size <= 1001; size++) {
+        event.as.create.settings.rehearsal_buffer = size;
+        struct learner *l = learner_create(&event, NULL, 0, &err);
+        ck_assert_msg(l != NULL, "%s", err.text);
+        ck_assert_uint_eq(l->buffer->size, size);
+        model_train_random(l, 30, 7);
+        size_t n;
+        uint8_t *bytes = encoded(l, &n);
+        uint32_t named;
+        memcpy(&named, bytes + AT_SETTINGS, sizeof named);
+        ck_assert_uint_eq(named, size == 1000 ? SETTING_LATER : SETTING_N);
+        struct learner *back = through_bytes(l);
+        ck_assert_uint_eq(back->settings.rehearsal_buffer, size);
+        ck_assert_uint_eq(back->buffer->size, size);
+        free(bytes);
+        learner_free(back);
+        learner_free(l);
+    }
+}
+END_TEST
+
+/* Of two ways to write a state, one is none. */
+START_TEST(a_later_setting_that_is_named_though_it_is_as_before_is_refused)
+{
+    static char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
+    struct err err;
+    model_labels(labels, models[0].n_classes);
+    struct event event = model_event(&models[0], labels);
+    event.as.create.settings.rehearsal_buffer = 2000;
+    struct learner *l = learner_create(&event, NULL, 0, &err);
+    ck_assert_msg(l != NULL, "%s", err.text);
+    size_t n;
+    uint8_t *bytes = encoded(l, &n);
+    static const char name[] = "rehearsal_buffer";
+    uint8_t *at = memmem(bytes, n, name, strlen(name));
+    ck_assert_ptr_nonnull(at);
+    static const double wrong[] = {1000, 0, 10001, 1999.5};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memcpy(at + strlen(name), &wrong[i], sizeof wrong[i]);
+        expect_corrupt(bytes, n, "");
+    }
+    free(bytes);
+    learner_free(l);
+}
+END_TEST
+
 START_TEST(an_unknown_setting_is_named)
 {
     struct learner *l = small();
@@ -449,6 +502,8 @@ int main(void)
     tcase_add_test(tcase, bytes_that_mean_nothing_are_refused);
     tcase_add_test(tcase, another_form_of_the_bytes_is_refused);
     tcase_add_test(tcase, a_setting_out_of_range_is_a_damaged_database);
+    tcase_add_test(tcase, a_later_setting_is_named_only_where_it_is_not_what_an_earlier_version_had);
+    tcase_add_test(tcase, a_later_setting_that_is_named_though_it_is_as_before_is_refused);
     tcase_add_test(tcase, an_unknown_setting_is_named);
     tcase_add_test(tcase, a_shape_over_a_limit_is_a_damaged_database);
     tcase_add_test(tcase, an_outcome_of_a_class_that_is_not_there_is_refused);

@@ -406,7 +406,8 @@ END_TEST
 START_TEST(every_setting_counts_in_the_digest)
 {
     static const double other[SETTING_N] = {
-        0.5, -0.25, 43, NORMALIZE_STD, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5, 10, 100, 0.5, 5, 64, 0.3, 30};
+        0.5, -0.25, 43, NORMALIZE_STD, GRADIENT_JACOBIAN, FIT_COVER, INVERT_AUTO, 4, 1.5, 10, 100, 0.5, 5,
+        64,  0.3,   30, 2000};
     struct learner *l = small();
     struct hex before = model_digest(l);
     struct settings settings = l->settings;

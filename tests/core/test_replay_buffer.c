@@ -11,23 +11,25 @@
 #include "tests/core/run.h"
 
 #define CLASSES 40
+#define SIZE    1000 /* images of a class, where nothing else is said */
+#define LARGER  2500
 
 /* ---- the reference: for each class the list of its slots, each with the number of its sample ---- */
 
 struct reference {
     uint32_t share, n_classes;
     uint64_t seen[CLASSES];
-    uint64_t slots[CLASSES][REPLAY_BUFFER_CLASS_MAX];
-    uint8_t uncertainties[CLASSES][REPLAY_BUFFER_CLASS_MAX];
+    uint64_t slots[CLASSES][LARGER];
+    uint8_t uncertainties[CLASSES][LARGER];
 };
 
-static void reference_classes(struct reference *r, uint32_t n_input, uint32_t n_classes)
+static void reference_classes(struct reference *r, uint32_t n_input, uint32_t size, uint32_t n_classes)
 {
     uint32_t p = 1;
     while (p < n_classes)
         p *= 2;
-    const uint32_t fit = REPLAY_BUFFER_BYTES / (n_input + REPLAY_BUFFER_SLOT_BYTES) / p;
-    r->share = fit < REPLAY_BUFFER_CLASS_MAX ? fit : REPLAY_BUFFER_CLASS_MAX;
+    const uint32_t fit = (uint32_t)(16777216.0 * size / 1000) / (n_input + 16) / p;
+    r->share = fit < size ? fit : size;
     r->n_classes = n_classes;
 }
 
@@ -119,18 +121,19 @@ static void see_some(struct replay_buffer *buffer, struct reference *r, uint32_t
 /* ---- the rule ---- */
 
 static const struct {
-    uint32_t n_input, n_classes;
-} sizes[] = {{784, 10}, {100, 3}, {4097, 17}, {30011, 5}, {200000, 10}, {8, 1}};
+    uint32_t n_input, size, n_classes;
+} sizes[] = {{784, 1000, 10}, {100, 1000, 3},   {4097, 1000, 17}, {30011, 1000, 5}, {200000, 1000, 10}, {8, 1000, 1},
+             {784, 2000, 10}, {4097, 2500, 17}, {30011, 2500, 5}, {784, 7, 3},      {3000, 1, 2}};
 
 START_TEST(the_buffer_has_what_its_rule_says)
 {
-    const uint32_t n_input = sizes[_i].n_input, n_classes = sizes[_i].n_classes;
+    const uint32_t n_input = sizes[_i].n_input, size = sizes[_i].size, n_classes = sizes[_i].n_classes;
     static struct reference r;
-    struct replay_buffer *buffer = replay_buffer_create(n_input, n_classes, true);
+    struct replay_buffer *buffer = replay_buffer_create(n_input, size, n_classes, true);
     struct chance chance = {.state = 1 + (uint64_t)_i};
     ck_assert_ptr_nonnull(buffer);
     replay_buffer_classes(buffer, n_classes);
-    reference_classes(&r, n_input, n_classes);
+    reference_classes(&r, n_input, size, n_classes);
     const uint64_t n = (uint64_t)r.share * n_classes * 3;
     for (uint64_t number = 1; number <= n; number++) {
         /* class 0 comes as often as all others together */
@@ -152,12 +155,12 @@ START_TEST(a_class_that_comes_later_halves_the_others_only_where_room_is_short)
 {
     /* 20000 bytes: 838 slots; of 1, 2, 4, 8, 16, 32 and 64 classes each has 838, 419, 209, 104, 52, 26, 13 */
     static struct reference r;
-    struct replay_buffer *buffer = replay_buffer_create(20000, CLASSES, true);
+    struct replay_buffer *buffer = replay_buffer_create(20000, SIZE, CLASSES, true);
     ck_assert_ptr_nonnull(buffer);
     uint64_t number = 1;
     for (uint32_t n_classes = 1; n_classes <= CLASSES; n_classes++) {
         replay_buffer_classes(buffer, n_classes);
-        reference_classes(&r, 20000, n_classes);
+        reference_classes(&r, 20000, SIZE, n_classes);
         expect_same(buffer, &r);
         for (uint32_t i = 0; i < 60; i++)
             add(buffer, &r, 5, i % n_classes, number++);
@@ -176,13 +179,14 @@ START_TEST(slots_of_all_classes_lie_apart_within_the_bounds)
     static const uint32_t inputs[] = {1, 64, 784, 3000, 12288};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         for (uint32_t n_classes = 1; n_classes <= 1024; n_classes = n_classes * 3 / 2 + 1) {
-            struct replay_buffer *buffer = replay_buffer_create(inputs[i], n_classes, true);
+            struct replay_buffer *buffer = replay_buffer_create(inputs[i], SIZE, n_classes, true);
             uint8_t *pixels = calloc(inputs[i], 1);
             ck_assert(buffer != NULL && pixels != NULL);
             replay_buffer_classes(buffer, n_classes);
-            ck_assert_uint_le((uint64_t)buffer->n_slots * (inputs[i] + REPLAY_BUFFER_SLOT_BYTES), REPLAY_BUFFER_BYTES);
+            ck_assert_uint_le((uint64_t)buffer->n_slots * (inputs[i] + REPLAY_BUFFER_SLOT_BYTES),
+                              REPLAY_BUFFER_BYTES(SIZE));
             ck_assert_uint_le((uint64_t)buffer->share * n_classes, buffer->n_slots);
-            ck_assert_uint_le(buffer->share, REPLAY_BUFFER_CLASS_MAX);
+            ck_assert_uint_le(buffer->share, SIZE);
             const uint32_t share = COARSE && buffer->share > 5 ? 5 : buffer->share;
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++) {
@@ -203,7 +207,7 @@ START_TEST(nothing_is_kept_of_images_that_are_too_large)
 {
     const uint32_t n_input = 4000000; /* four of them fit, but there are five classes */
     uint8_t *pixels = calloc(n_input, 1);
-    struct replay_buffer *buffer = replay_buffer_create(n_input, 5, true);
+    struct replay_buffer *buffer = replay_buffer_create(n_input, SIZE, 5, true);
     struct replay_buffer_drawn drawn;
     ck_assert(buffer != NULL && pixels != NULL);
     replay_buffer_classes(buffer, 5);
@@ -219,7 +223,7 @@ END_TEST
 
 START_TEST(nothing_is_drawn_from_an_empty_buffer)
 {
-    struct replay_buffer *buffer = replay_buffer_create(784, 10, true);
+    struct replay_buffer *buffer = replay_buffer_create(784, SIZE, 10, true);
     struct replay_buffer_drawn drawn;
     ck_assert_ptr_nonnull(buffer);
     replay_buffer_classes(buffer, 10);
@@ -233,11 +237,11 @@ END_TEST
 START_TEST(a_new_sample_always_enters_and_the_chance_to_stay_falls_with_what_comes_after)
 {
     /* 4 share samples of one class: of those that k came after, (1 - 1/share)^k stay; the first `share` are alike */
-    enum { SHARE = REPLAY_BUFFER_CLASS_MAX, SEEDS = 40, PARTS = 8, PART = 4 * SHARE / PARTS };
+    enum { SHARE = SIZE, SEEDS = 40, PARTS = 8, PART = 4 * SHARE / PARTS };
     unsigned parts[PARTS] = {0};
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         const uint8_t pixels[16] = {0};
-        struct replay_buffer *buffer = replay_buffer_create(16, 1, true);
+        struct replay_buffer *buffer = replay_buffer_create(16, SIZE, 1, true);
         ck_assert_ptr_nonnull(buffer);
         replay_buffer_classes(buffer, 1);
         ck_assert_uint_eq(buffer->share, SHARE);
@@ -293,7 +297,7 @@ END_TEST
 START_TEST(classes_are_drawn_alike_however_they_came)
 {
     /* 3000 samples of class 0, 30 of class 1, 1 of class 3, none of class 2 */
-    struct replay_buffer *buffer = replay_buffer_create(16, 4, true);
+    struct replay_buffer *buffer = replay_buffer_create(16, SIZE, 4, true);
     const uint8_t pixels[16] = {0};
     unsigned counts[4] = {0};
     ck_assert_ptr_nonnull(buffer);
@@ -321,10 +325,10 @@ START_TEST(any_change_of_any_image_is_noticed)
 {
     static struct reference r;
     uint8_t pixels[67];
-    struct replay_buffer *buffer = replay_buffer_create(67, 2, true);
+    struct replay_buffer *buffer = replay_buffer_create(67, SIZE, 2, true);
     ck_assert_ptr_nonnull(buffer);
     replay_buffer_classes(buffer, 2);
-    reference_classes(&r, 67, 2);
+    reference_classes(&r, 67, SIZE, 2);
     for (uint64_t i = 1; i <= 20; i++)
         add(buffer, &r, 9, (uint32_t)(i % 2), i);
     for (uint32_t bit = 0; bit < 8 * 67; bit++) {
@@ -350,11 +354,11 @@ END_TEST
 /* A replay buffer of small room, filled past its reservoirs. */
 static struct replay_buffer *filled(struct reference *r, uint32_t n_classes, uint64_t n)
 {
-    struct replay_buffer *buffer = replay_buffer_create(40000, CLASSES, true);
+    struct replay_buffer *buffer = replay_buffer_create(40000, SIZE, CLASSES, true);
     ck_assert_ptr_nonnull(buffer);
     memset(r, 0, sizeof *r);
     replay_buffer_classes(buffer, n_classes);
-    reference_classes(r, 40000, n_classes);
+    reference_classes(r, 40000, SIZE, n_classes);
     for (uint64_t i = 1; i <= n; i++)
         add(buffer, r, 3, (uint32_t)draw_below(draw_bits(4, i), n_classes), i);
     return buffer;
@@ -375,7 +379,7 @@ START_TEST(a_copy_is_equal_and_independent)
     see_some(b, &other, 50, 3);
     expect_same(b, &other);
     expect_same(a, &r);
-    struct replay_buffer *light = replay_buffer_create(40000, 20, false);
+    struct replay_buffer *light = replay_buffer_create(40000, SIZE, 20, false);
     ck_assert_ptr_nonnull(light);
     replay_buffer_copy(light, a);
     ck_assert_mem_eq(light->sum, a->sum, sizeof a->sum);
@@ -605,8 +609,8 @@ START_TEST(drawings_are_told_from_photographs)
         bool drawings;
     } cases[] = {{784, 3, 4, true}, {784, 1, 4, false}, {20000, 3, 4, true}, {20000, 1, 4, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct replay_buffer *buffer = replay_buffer_create(cases[i].n_input, CLASSES, true);
-        struct replay_buffer *copy = replay_buffer_create(cases[i].n_input, CLASSES, false);
+        struct replay_buffer *buffer = replay_buffer_create(cases[i].n_input, SIZE, CLASSES, true);
+        struct replay_buffer *copy = replay_buffer_create(cases[i].n_input, SIZE, CLASSES, false);
         uint8_t *pixels = malloc(cases[i].n_input);
         ck_assert(buffer != NULL && copy != NULL && pixels != NULL);
         replay_buffer_classes(buffer, CLASSES);

@@ -230,9 +230,10 @@ START_TEST(what_a_pixel_and_an_initial_weight_are_cannot_be_tuned)
 }
 END_TEST
 
-START_TEST(a_setting_that_old_logs_do_not_name_was_0_there)
+START_TEST(a_setting_that_old_logs_do_not_name_was_off_there)
 {
-    static const double first_version[SETTING_N] = {(double)0.05F, (double)0.13F, 42, [SETTING_OUTPUT_RATE] = 1};
+    static const double first_version[SETTING_N] = {(double)0.05F, (double)0.13F,
+                                                    42, [SETTING_OUTPUT_RATE] = 1, [SETTING_REHEARSAL_BUFFER] = 1000};
     struct settings s = settings_default();
     for (int i = 0; i < SETTING_N; i++)
         ck_assert_double_eq(settings_get(&s, (enum setting)i), first_version[i]);
@@ -418,7 +419,7 @@ int main(void)
     tcase_add_test(tcase, text_that_is_not_a_decimal_number_is_refused);
     tcase_add_test(tcase, a_refused_text_of_any_length_fits_the_error);
     tcase_add_test(tcase, what_a_pixel_and_an_initial_weight_are_cannot_be_tuned);
-    tcase_add_test(tcase, a_setting_that_old_logs_do_not_name_was_0_there);
+    tcase_add_test(tcase, a_setting_that_old_logs_do_not_name_was_off_there);
     tcase_add_test(tcase, a_class_is_rehearsed_most_after_its_first_samples);
     tcase_add_test(tcase, a_rate_without_a_fall_stays);
     tcase_add_test(tcase, a_rate_falls_by_its_equation_down_to_a_tenth);

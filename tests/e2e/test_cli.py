@@ -47,7 +47,7 @@ NAMED = {
     "serve": "db listen arith body-bytes queue-samples snapshot-samples idle-seconds request-seconds connections "
              "threads",
     "init": "db from width height channels kernels kernel-width kernel-height stride hidden classes gradient rate mean "
-            "seed normalize fit invert rehearsal jitter rotation decay-steps clip imprint rehearsal-first output-rate json",
+            "seed normalize fit invert rehearsal jitter rotation decay-steps clip imprint rehearsal-first rehearsal-buffer output-rate json",
     "train": "db url passes rate decay limit batch json quiet", "predict": "db url top strict json", "evaluate": "db url strict json",
     "export": "db url safetensors kernels force", "snapshots": "db url json",
     "samples": "db url label predicted wrong limit before image scale force drop-pinned json quiet", "verify": "db json", "backup": "db url json",
@@ -148,7 +148,7 @@ def test_the_url_can_come_from_the_environment_and_db_wins(daemons, tmp_path):
 def test_init_by_the_documented_line_makes_the_default_model_but_for_its_rate(daemons, tmp_path):
     made = convd_json("init", "--db", tmp_path / "a.db", *(
         "--width 28 --height 28 --channels 1 --kernels 16 --kernel-width 5 --kernel-height 5 --stride 1 --hidden 128 "
-        "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --normalize std --mean 0 --seed 42 --rehearsal 8 --rehearsal-first 64 --rehearsal-idle 200 "
+        "--classes 0,1,2,3,4,5,6,7,8,9 --gradient diagonal --rate 0.05 --normalize std --mean 0 --seed 42 --rehearsal 8 --rehearsal-first 64 --rehearsal-idle 200 --rehearsal-buffer 2000 "
         "--jitter 1 --rotation 10 --output-rate 0.1 --imprint 5").split())
     assert (made["rate"], made["decay_steps"]) == (pytest.approx(0.05), 0)  # a rate that is given stays
     default = convd_json("init", "--db", tmp_path / "b.db")

@@ -117,7 +117,7 @@ def test_a_reader_that_knows_only_the_format_finds_what_convd_finds(daemons):
 
 
 @pytest.mark.parametrize("flags", [("--kernels", "0"), ("--width", "5", "--height", "3", "--channels", "4"),
-                                   ("--classes", ",".join(map(str, range(40))))])
+                                   ("--classes", ",".join(map(str, range(40)))), ("--rehearsal-buffer", "7")])
 def test_it_reads_models_of_every_shape(daemons, flags):
     daemon = daemons.start(daemons.init(*FLAGS, *flags))
     shape = daemon.model()

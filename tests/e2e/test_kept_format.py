@@ -24,7 +24,8 @@ def test_a_file_of_version_1_is_proved_to_the_bit(tmp_path):
 
 def test_a_file_of_version_1_goes_on(daemons, tmp_path):
     daemon = daemons.start(kept(tmp_path))
-    assert daemon.model()["digest"] == DIGEST and daemon.get("/readyz").status == 200
+    model = daemon.model()
+    assert (model["digest"], model["settings"]["rehearsal_buffer"]) == (DIGEST, 1000) and daemon.get("/readyz").status == 200
     daemon.post("/train?label=c", np.eye(4, dtype=np.uint8).tobytes()).ok()
     daemon.stop()
     assert convd_json("verify", "--db", daemon.db, "--quiet")["samples"] == 2431

@@ -70,7 +70,7 @@ def test_a_rate_of_zero_learns_nothing(daemon: Daemon, digits):
 
 
 @pytest.mark.parametrize("change, name", [
-    ({"mean": 0.5}, "mean"), ({"normalize": "none"}, "normalize"), ({"seed": 7}, "seed"), ({"width": 14}, "width"), ({"kernels": 3}, "kernels"),
+    ({"mean": 0.5}, "mean"), ({"normalize": "none"}, "normalize"), ({"seed": 7}, "seed"), ({"rehearsal_buffer": 2000}, "rehearsal_buffer"), ({"width": 14}, "width"), ({"kernels": 3}, "kernels"),
     ({"learning_rate": 0.1}, "learning_rate"), ({"rate": "fast"}, "rate"), ({"rate": -0.1}, "rate"),
     ({"rate": 1e6}, "rate"),
     ({"rate": None}, "rate"), ({"rate": [0.1]}, "rate"), ({"gradient": "exact"}, "gradient"),

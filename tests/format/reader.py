@@ -127,7 +127,8 @@ def read_state(data: bytes) -> SimpleNamespace:
     state.warnings = [s.get("QII") for _ in range(5)]  # since, share, class
     # The replay buffer: each class has `share` slots, the first of them used.
     state.n_input = state.shape["channels"] * state.shape["height"] * state.shape["width"]
-    share = min(1000, (16 << 20) // (state.n_input + 16) >> (n - 1).bit_length())
+    size = int(state.settings.get("rehearsal_buffer", 1000))
+    share = min(size, size * (16 << 20) // 1000 // (state.n_input + 16) >> (n - 1).bit_length())
     used = [min(int(seen), share) for seen in s.array("<u8", n)]
     state.slots = [(c, slot) for c in range(n) for slot in range(used[c])]
     state.sum = s.array("<u8", 4)

@@ -10,11 +10,12 @@
 #define SHAPE                                                                                                          \
     "{\"width\":28,\"height\":28,\"channels\":1,\"kernels\":16,\"kernel_width\":5,\"kernel_height\":5,\"stride\":1,"   \
     "\"hidden\":128}"
-#define SETTINGS_AT(rate, seed)                                                                                        \
+#define SETTINGS_AT(rate, seed) SETTINGS_AND(rate, seed, "")
+#define SETTINGS_AND(rate, seed, later)                                                                                \
     "{\"rate\":" rate ",\"mean\":0.13,\"seed\":" seed                                                                  \
     ",\"normalize\":\"none\",\"gradient\":\"diagonal\",\"fit\":\"contain\","                                           \
     "\"invert\":\"never\",\"rehearsal\":0.0,\"jitter\":0.0,\"rotation\":0.0,\"decay_steps\":0.0,\"clip\":0.0,"         \
-    "\"imprint\":0.0,\"rehearsal_first\":0.0,\"output_rate\":1.0,\"rehearsal_idle\":0.0}"
+    "\"imprint\":0.0,\"rehearsal_first\":0.0,\"output_rate\":1.0,\"rehearsal_idle\":0.0" later "}"
 #define SETTINGS SETTINGS_AT("0.05", "42")
 #define CREATE(shape, settings, classes, rest)                                                                         \
     "{\"shape\":" shape ",\"settings\":" settings ",\"classes\":" classes ",\"arithmetic\":" rest "}"
@@ -213,12 +214,13 @@ START_TEST(a_tune_event_comes_back_as_it_was)
     s->rehearsal_first = 64;
     s->output_rate = 0.3F;
     s->rehearsal_idle = 300;
+    s->rehearsal_buffer = 2000;
     static const char body[] =
         "{\"settings\":{\"rate\":0.3,\"mean\":-0.5,\"seed\":9007199254740991,\"normalize\":\"std\",\"gradient\":"
         "\"jacobian\","
         "\"fit\":\"stretch\",\"invert\":\"auto\",\"rehearsal\":4.0,\"jitter\":1.5,\"rotation\":10.0,"
         "\"decay_steps\":1000000000.0,\"clip\":1.0e-05,\"imprint\":5.0,\"rehearsal_first\":64.0,\"output_rate\":0.3,"
-        "\"rehearsal_idle\":300.0}}";
+        "\"rehearsal_idle\":300.0,\"rehearsal_buffer\":2000.0}}";
     is_written_as(&event, body);
     struct event back = read_back(EVENT_TUNE, body);
     ck_assert_mem_eq(&back.as.tune.settings, s, sizeof *s);
@@ -403,6 +405,15 @@ static const struct {
     {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AT("0.05", "42.0") "}"},
     {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AT("0.05", "9007199254740992") "}"},
     {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AT("0.05", "42,\"seed\":42") "}"},
+    {EVENT_TUNE, true, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":999.0") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":1000.0") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":999") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":999.5") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":0.0") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\"") "}"},
+    {EVENT_TUNE, false, "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffers\":999.0") "}"},
+    {EVENT_TUNE, false,
+     "{\"settings\":" SETTINGS_AND("0.05", "42", ",\"rehearsal_buffer\":999.0,\"rehearsal_buffer\":999.0") "}"},
     {EVENT_TUNE, false, "{\"settings\":{}}"},
     {EVENT_TUNE, false, "{\"settings\":3}"},
 

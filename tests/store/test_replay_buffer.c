@@ -19,9 +19,9 @@ static void model_full(struct model *m)
 {
     model_init(m);
     train_much(m, 60, 100);
-    ck_assert_uint_gt(m->learner->buffer->seen[0], REPLAY_BUFFER_CLASS_MAX);
-    ck_assert_uint_gt(m->learner->buffer->seen[1], REPLAY_BUFFER_CLASS_MAX);
-    ck_assert_uint_eq(m->learner->buffer->share, REPLAY_BUFFER_CLASS_MAX);
+    ck_assert_uint_gt(m->learner->buffer->seen[0], m->learner->settings.rehearsal_buffer);
+    ck_assert_uint_gt(m->learner->buffer->seen[1], m->learner->settings.rehearsal_buffer);
+    ck_assert_uint_eq(m->learner->buffer->share, m->learner->settings.rehearsal_buffer);
 }
 
 /* Both go on alike: what they rehearse is the same. */
