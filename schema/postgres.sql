@@ -7,7 +7,8 @@
 -- `convd cluster init` makes them, in schema convd, as the role that it connects as. To look, with psql for instance:
 --   SELECT revision, kind, to_timestamp(created_us / 1e6), body FROM convd.event ORDER BY revision DESC LIMIT 20;
 --   SELECT name, revision, now() - told AS since FROM convd.node;
--- Do not change rows: each event's chain is a hash over it and all before it, and every convd that follows checks it.
+-- Do not change rows: each event's chain is a hash over it and all before it, and every convd that follows checks it. Of an event whose samples were
+-- forgotten, it is what the newest edit of it says (docs/file-format.md) that must match.
 --
 -- ASCII only, since the text is embedded into the program.
 
@@ -34,11 +35,15 @@ CREATE TABLE convd.event (
     chain       bytea  NOT NULL CHECK (octet_length(chain) = 32),
     key         text   UNIQUE,                                -- Idempotency-Key of the request that it was; a second one is refused
     fingerprint bytea  CHECK (octet_length(fingerprint) = 32), -- of that request
-    labels      bytea  NOT NULL,                              -- for each sample the number of its class: 4 bytes, little-endian
-    images      bytea  NOT NULL,                              -- for each sample its picture, as the network saw it, all of one size
+    labels      bytea  NOT NULL,                              -- for each sample the number of its class: 4 bytes, little-endian; forgotten: all ones
+    images      bytea  NOT NULL,                              -- for each sample its picture, as the network saw it, all of one size; forgotten: zeros.
+                                                              -- Of kind edit: its rows in edit, edited, class_removed, as the hash takes them
     CHECK ((key IS NULL) = (fingerprint IS NULL))
 );
 ALTER TABLE convd.event ALTER body SET STORAGE EXTERNAL, ALTER labels SET STORAGE EXTERNAL, ALTER images SET STORAGE EXTERNAL;
+
+-- Edits, for whoever comes to samples that are forgotten by now.
+CREATE INDEX event_edit ON convd.event (revision) WHERE kind = 'edit';
 
 -- What the state was at a revision, as the first said who got there; anybody who comes to another has diverged. The newest thousand.
 CREATE TABLE convd.digest (
@@ -65,11 +70,13 @@ CREATE TABLE convd.node (
 
 INSERT INTO convd.head (format, revision, chain, fence) VALUES (1, 0, decode(repeat('00', 32), 'hex'), 0);
 
--- A role that a convd may run as, which can append and read but neither change nor remove an event:
+-- A role that a convd may run as, which can append, read and empty samples, but neither remove an event nor change another column of it. Without the
+-- right to UPDATE nothing can be forgotten through it.
 --   CREATE ROLE convd LOGIN PASSWORD '..';
 --   GRANT USAGE ON SCHEMA convd TO convd;
 --   GRANT SELECT, UPDATE ON convd.head TO convd;
 --   GRANT SELECT, INSERT ON convd.event TO convd;
+--   GRANT UPDATE (labels, images, fingerprint) ON convd.event TO convd;
 --   GRANT SELECT, INSERT, DELETE ON convd.digest, convd.snapshot TO convd;
 --   GRANT SELECT, INSERT, UPDATE, DELETE ON convd.node TO convd;
 --   GRANT pg_read_all_stats TO convd; -- to be told how many standbys are synchronous

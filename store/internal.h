@@ -103,6 +103,11 @@ struct store {
     struct edit_span *spans;        /* of every edit event, in their order                              */
     size_t n_spans;
     struct columns columns;
+    struct columns *columns_at_begin; /* of a group that has an edit event: those, and n_spans, before; else NULL */
+    size_t n_spans_at_begin;
+    size_t n_folded;             /* edits that the state which follows the log has: all but in a shared log  */
+    bool classes_due;            /* table class may not have what an edit has brought into it                   */
+    uint32_t n_ahead;            /* edits whose rows are there before their events, in the open group         */
     uint64_t class_changes;      /* events of classes, and ways back, that were written                      */
     const struct edits *overlay; /* of a replay at work: edits that are not in the log yet, or NULL  */
     struct yield *yield;         /* store_yield()                                               */
@@ -223,6 +228,11 @@ int columns_read(struct store *store, struct err *err);
 /* columns_remove - one more. */
 void columns_remove(struct store *store, uint32_t id);
 
+/* edits_begin - before an edit event of the open group changes store->spans and columns: a rollback brings back what they were. Room for one span more.
+ * edits_end - the group is over. */
+int edits_begin(struct store *store, struct err *err);
+void edits_end(struct store *store, bool committed);
+
 /* columns_create - the state of the create event without removed classes; weights drawn. columns_strip - takes the column of
  * the class that is about to be removed out of given first weights. Errors: ERR_MEMORY. */
 struct learner *columns_create(struct store *store, const struct arith *arith, struct err *err);
@@ -289,6 +299,24 @@ void edit_proof_init(struct edit_proof *proof, const struct event *event);
 int edit_proof_find(struct edit_proof *proof, struct store *store, uint64_t revision, struct err *err);
 int edit_proof_step(struct edit_proof *proof, struct store *store, size_t n, struct err *err);
 
+/* ---- store/log/row_edits.c: an edit's rows as one run of bytes, struct log_row ---- */
+
+/* edit_pack - the rows of that edit event, which are in the tables; *pack is the caller's, edit_pack_fini(), also after failure. edit_pack_edit,
+ * edit_pack_edited - one more, in their order; a class is sample -1. edit_pack_hash - as the body has it; -1: so long are no rows. edit_unpack - into
+ * the tables. Errors: ERR_DIVERGED (they are not what the body says), .. */
+struct edit_pack {
+    uint8_t *bytes;
+    size_t n, room;
+    int64_t *events, *samples; /* [n_erase] */
+    size_t n_erase, events_room, samples_room;
+};
+int edit_pack(struct edit_pack *pack, struct store *store, const struct event *event, struct err *err);
+int edit_pack_edit(struct edit_pack *pack, int64_t sample, uint32_t was, uint32_t label, struct err *err);
+int edit_pack_edited(struct edit_pack *pack, uint64_t revision, const uint8_t hash[CHAIN_BYTES], struct err *err);
+int edit_pack_hash(uint8_t out[CHAIN_BYTES], const uint8_t *bytes, size_t n, uint32_t n_edits);
+void edit_pack_fini(struct edit_pack *pack);
+int edit_unpack(struct store *store, const struct event *event, const uint8_t *bytes, size_t n, struct err *err);
+
 /* ---- store/log/keys.c ---- */
 
 /* keys_open - the clock of the keys goes on. keys_forget - of the keys of that event, of which an image was forgotten, the fingerprints
@@ -352,6 +380,18 @@ struct edit_stage {
     struct edit_hash hash; /* over them                                       */
 };
 struct edit_stage *replayer_stage(struct store_replayer *replayer);
+
+/* ---- store/replay/edits.c: parts of the one transaction ---- */
+
+/* edits_write_origin - the first state without the class that the edit removes, where it was in it. edits_let_go - snapshots that saw are none from
+ * then on, pinned or not. */
+int edits_write_origin(struct store *store, const struct edits *edits, const struct arith *arith, struct err *err);
+int edits_let_go(struct store *store, const struct edits *edits, struct err *err);
+
+/* ---- store/replay/edits_stage.c ---- */
+
+/* edits_gather - the samples of the class that is removed, among the next n, into the list. 1: there are more; 0; -1. */
+int edits_gather(struct store *store, struct edits *edits, int64_t n, struct err *err);
 
 /* ---- store/replay/replay.c ---- */
 

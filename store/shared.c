@@ -39,6 +39,17 @@ static int check_prefix(struct shared *s, struct err *err)
                    (unsigned long long)end->revision, found == 1 ? "another there" : "not in there");
 }
 
+/* What a daemon on this file alone has begun, it ends. */
+static int check_edits(struct store *store, struct err *err)
+{
+    bool undone;
+    if (store_edits_undone(store, &undone, err) != 0)
+        return -1;
+    return !undone ? 0
+                   : err_set(err, ERR_CONFLICT,
+                             "an edit of this file is not through: serve it without --log until its job is done");
+}
+
 /* The first connection; later ones the engine makes by itself. */
 static int reach(struct shared *s, struct err *err)
 {
@@ -135,6 +146,10 @@ int shared_open(struct shared **out, struct store *store, const char *conninfo, 
     s->store = store;
     s->conninfo = conninfo;
     s->name = name;
+    if (check_edits(store, err) != 0) {
+        shared_close(s);
+        return -1;
+    }
     if (reach(s, err) != 0 && err->code != ERR_LOG) {
         shared_close(s);
         return -1;
@@ -153,6 +168,81 @@ void shared_close(struct shared *shared)
 
 /* ---- following ---- */
 
+/* Whether something of these rows was forgotten since: the edits that did that are behind them. */
+static bool any_forgotten(const struct log_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < rows[i].n_samples; k++)
+            if (rows[i].labels[k] == EDIT_FORGET)
+                return true;
+    return false;
+}
+
+/* In the open group. */
+static int write_rows(struct store *store, const struct log_row *rows, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row_follow(store, &rows[i], err) != 0)
+            return -1;
+    return 0;
+}
+
+/* In the open group: the next rows, until the last of these edits is among them. */
+static int write_upto(struct shared *s, uint64_t last, struct err *err)
+{
+    while (s->store->end.revision < last) {
+        struct log_row *rows = NULL;
+        size_t n = 0;
+        int status = postgres_read(&rows, &n, s->postgres, s->store->end.revision, COPY_BYTES, err);
+        for (size_t i = 0; i < n; i++)
+            if (rows[i].revision == last) /* what is behind it may be edited by now by others */
+                n = i + 1;
+        if (status == 0 && n == 0)
+            status = err_set(err, ERR_DIVERGED, "the shared log ends before an edit that it had");
+        if (status == 0)
+            status = write_rows(s->store, rows, n, err);
+        free(rows);
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The rows up to the last edit, in one transaction: without the edit they cannot be proved, and a file that has them without it is no log. */
+static int leap(struct shared *s, const struct log_row *edits, size_t n, struct err *err)
+{
+    struct store *store = s->store;
+    int status = store_begin(store, err);
+    for (size_t i = 0; status == 0 && i < n; i++)
+        status = row_ahead(store, &edits[i], err);
+    if (status == 0)
+        status = write_upto(s, edits[n - 1].revision, err);
+    if (status == 0)
+        status = store_commit(store, err);
+    store_rollback(store);
+    return status;
+}
+
+/* Edits that come meanwhile empty more of the rows: then from the beginning, with them. */
+static int copy_edited(struct shared *s, struct err *err)
+{
+    uint64_t known = 0;
+    for (;;) {
+        struct log_row *edits = NULL;
+        size_t n = 0;
+        if (postgres_edits(&edits, &n, s->postgres, s->store->end.revision, err) != 0)
+            return -1;
+        const uint64_t last = n > 0 ? edits[n - 1].revision : 0;
+        int status = last > known ? leap(s, edits, n, err) : -1;
+        if (n == 0)
+            status = err_set(err, ERR_DIVERGED, "samples are missing from the shared log, and no edit removed them");
+        free(edits);
+        if (status == 0 || last <= known || err->code != ERR_DIVERGED)
+            return status;
+        known = last;
+    }
+}
+
 int shared_copy(struct shared *shared, struct err *err)
 {
     struct store *store = shared->store;
@@ -161,11 +251,16 @@ int shared_copy(struct shared *shared, struct err *err)
     if (reach(shared, err) != 0 ||
         postgres_read(&rows, &n, shared->postgres, store->end.revision, COPY_BYTES, err) != 0)
         return -1;
-    int status = n > 0 ? store_begin(store, err) : 0;
-    for (size_t i = 0; status == 0 && i < n; i++)
-        status = row_write(store, &rows[i], err);
-    if (status == 0 && n > 0)
-        status = store_commit(store, err);
+    int status = 0;
+    if (any_forgotten(rows, n)) {
+        status = copy_edited(shared, err);
+    } else if (n > 0) {
+        status = store_begin(store, err);
+        if (status == 0)
+            status = write_rows(store, rows, n, err);
+        if (status == 0)
+            status = store_commit(store, err);
+    }
     free(rows);
     return status != 0 ? -1 : n > 0;
 }
@@ -189,6 +284,19 @@ int shared_tell(struct shared *shared, uint64_t revision, struct err *err)
                : -1;
 }
 
+int shared_all_at(struct shared *shared, uint64_t revision, struct err *err)
+{
+    struct log_node *nodes = NULL;
+    size_t n = 0;
+    if (reach(shared, err) != 0 || postgres_nodes(&nodes, &n, shared->postgres, err) != 0)
+        return -1;
+    int all = 1;
+    for (size_t i = 0; i < n; i++)
+        all = all && (nodes[i].age_s > SHARED_ALIVE_S || nodes[i].revision >= revision);
+    free(nodes);
+    return all;
+}
+
 int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
 {
     return reach(shared, err) == 0 ? postgres_digest(shared->postgres, revision, digest, err) : -1;
@@ -209,6 +317,11 @@ int shared_leave(const char *conninfo, const char *name, struct err *err)
     const int status = postgres_node_forget(pg, name, err);
     postgres_close(pg);
     return status;
+}
+
+int shared_vacuum(const char *conninfo, struct err *err)
+{
+    return postgres_vacuum(conninfo, err);
 }
 
 /* ---- from one file to many, and to a new one ---- */
@@ -275,9 +388,11 @@ static int share_all(struct postgres *pg, struct store *store, store_progress *p
 int shared_init(struct store *store, const char *conninfo, store_progress *progress, void *context, struct err *err)
 {
     struct postgres *pg = NULL;
-    if (store_edits_any(store))
+    if (check_edits(store, err) != 0)
+        return -1;
+    if (store->origin.given && store->columns.n_removed > 0)
         return err_set(err, ERR_CONFLICT,
-                       "samples were forgotten or relabelled in this file: such a log cannot be shared yet");
+                       "the first weights of this file were given, and a class was removed: it cannot be shared");
     if (store->baseline.revision > 1)
         return err_set(err, ERR_CONFLICT,
                        "the log of this file was begun with another arithmetic: it cannot be shared");

@@ -7,6 +7,9 @@
  * snapshots) follows from them. Nothing that was acknowledged depends on the file: it may lose its end, or be lost
  * altogether, and follows again.
  *
+ * An edit (forget, relabel, a class removed) is an event at one place of the log, and all that it takes is in the row. The transaction that has it
+ * empties what it forgets, in PostgreSQL as in each file; the model is made again then (store/replay/edits_shared.c).
+ *
  * A group is appended behind the file's end, and is refused (ERR_BUSY) where others were first. Then its writer holds the log, follows, and
  * begins anew.
  *
@@ -26,7 +29,7 @@
 struct shared;
 
 /* shared_init - begins a shared log in an empty database: all of the file's log goes there. The file is this node's copy from then on. Errors:
- * ERR_CONFLICT (there is a log already; or samples were forgotten or relabelled in the file's, which cannot be shared yet), those of
+ * ERR_CONFLICT (there is a log already; an edit of the file is not through; a class was removed of weights that were given), those of
  * postgres_create() and of reading. A failure leaves a log that is not whole: it says so, and what removes it. */
 int shared_init(struct store *store, const char *conninfo, store_progress *progress, void *context, struct err *err);
 
@@ -36,7 +39,7 @@ int shared_join(struct store **out, struct learner **learner, const char *path, 
                 const struct arith *arith, struct err *err);
 
 /* shared_open - the store follows that log from now on, also where it cannot be reached yet. Errors: those of postgres_open() but ERR_LOG;
- * ERR_DIVERGED where the file holds what the log does not. Owns: the caller; shared_close() before store_close(), NULL is fine. `name`: of this node; borrowed. */
+ * ERR_DIVERGED where the file holds what the log does not; ERR_CONFLICT where an edit of it is not through. Owns: the caller; shared_close() before store_close(), NULL is fine. `name`: of this node; borrowed. */
 int shared_open(struct shared **out, struct store *store, const char *conninfo, const char *name, struct err *err);
 void shared_close(struct shared *shared);
 
@@ -47,7 +50,8 @@ struct journal *shared_journal(struct shared *shared);
 int shared_hold(struct shared *shared, struct err *err);
 
 /* shared_copy - the next rows of the log, some MB at most, into the file. 1: some came; 0: there are none; -1: ERR_LOG, ERR_DIVERGED, those of
- * store_append(). Not in a group. They are applied by store_follow(). */
+ * store_append(). Not in a group. They are applied by store_follow(), or, where there is an edit among them (store_edit_ahead()), by
+ * store_rebuild(). Where something of them was forgotten since, all rows up to that edit come in one transaction, however many they are. */
 int shared_copy(struct shared *shared, struct err *err);
 
 /* What a node knows of the log and the others. */
@@ -64,8 +68,15 @@ int shared_status(struct shared *shared, struct shared_status *out, struct err *
 int shared_tell(struct shared *shared, uint64_t revision, struct err *err);
 int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
 
+/* shared_all_at - whether all nodes that have told something of themselves lately are at that revision: 1, 0, -1. */
+#define SHARED_ALIVE_S 10.0
+int shared_all_at(struct shared *shared, uint64_t revision, struct err *err);
+
 /* shared_leave - the node of that name follows no more. */
 int shared_leave(const char *conninfo, const char *name, struct err *err);
+
+/* shared_vacuum - what was forgotten goes from the files of the shared log's table: postgres_vacuum(). */
+int shared_vacuum(const char *conninfo, struct err *err);
 
 /* shared_idle - whether this node is the one that rehearses when nobody asks for anything: 1, 0, -1. wanted false: not any more. */
 int shared_idle(struct shared *shared, bool wanted, struct err *err);

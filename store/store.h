@@ -209,7 +209,7 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
                   struct learner **out, struct store_recovery *report, struct err *err);
 
 /* store_follow - applies the event behind learner->revision, which came into the log from elsewhere (store/shared.h); *event is it, until the
- * next call. 1; 0: there is none; -1: the errors of store_recover(), and then the learner is not to be used. */
+ * next call. Not where an edit is behind it: store_rebuild(). 1; 0: there is none; -1: the errors of store_recover(), and then the learner is not to be used. */
 int store_follow(struct store *store, struct learner *learner, const struct event **event, struct err *err);
 
 /* store_salvage - for a file that store_open() or store_recover() refused with ERR_DB_CORRUPT: opens it for reading only, and

@@ -129,9 +129,9 @@ void trainer_group_open(struct trainer *t, struct trainer_group *g)
 {
     if (g->open || g->failed)
         return;
-    if (trainer_log_away(t)) {
+    if (t->off.code != ERR_NONE || trainer_log_away(t)) {
         g->failed = true;
-        g->err = t->log_err;
+        g->err = t->off.code != ERR_NONE ? t->off : t->log_err;
         return;
     }
     g->failed = t->journal->begin(t->journal, t->work->revision, &g->err) != 0;

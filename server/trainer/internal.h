@@ -98,7 +98,7 @@ struct trainer {
     struct idle idle;
     struct err log_err;    /* why the shared log cannot be reached; code ERR_NONE: it can */
     uint64_t log_retry_us; /* monotonic: not before then again */
-    uint64_t followed_us, told_us;
+    uint64_t followed_us, told_us, asked_us;
     uint64_t went_back; /* to that revision, by another node; 0: no more to be done */
     struct mark marks[TRAINER_MARKS];
     size_t n_marks;
@@ -107,6 +107,12 @@ struct trainer {
     int listen_fd;                     /* ends it */
     int64_t rehearse_job, rebuild_job; /* running; rebuild_job 0: none is */
     struct rebuild rebuild;
+    uint64_t
+        edit_revision; /* of a shared log: of the last edit that this node has appended, which is to be made everywhere     */
+    uint64_t
+        edit_place; /* .. up to where all is done, while an edit is not: the model made again, and what is forgotten erased */
+    bool
+        edit_at_work; /* .. `work` is on its way to an edit                                                                */
     struct err stop_err;
     int stop_status;
 };
@@ -149,6 +155,11 @@ int trainer_long_work_check(struct trainer *t, struct err *err);
 
 void *trainer_thread(void *trainer);
 
+/* ---- trainer/reads.c ---- */
+
+/* trainer_run_reads - what only reads and waits, for some time. */
+void trainer_run_reads(struct trainer *t);
+
 /* ---- trainer/group_commit.c ---- */
 
 void trainer_group_init(struct trainer_group *g);
@@ -176,13 +187,27 @@ int trainer_follow_held(struct trainer *t, struct err *err);
 void trainer_follow_turn(struct trainer *t, bool hinted);
 uint64_t trainer_follow_wait_us(const struct trainer *t);
 
-/* trainer_log_error - the shared log could not be reached, or is not what this file holds; of any other error, nothing. trainer_log_away - it
- * could not a moment ago, and t->log_err says why. */
+/* trainer_edits_wait - this node has appended edits that are not applied. trainer_apply_edits - they are. */
+bool trainer_edits_wait(const struct trainer *t);
+void trainer_apply_edits(struct trainer *t);
+
+/* ---- trainer/log_reach.c ---- */
+
+/* trainer_log_error - the shared log could not be reached, or is not what this file holds; of any other error, nothing. trainer_log_reached - it
+ * could. trainer_log_away - it could not a moment ago, and t->log_err says why. */
 void trainer_log_error(struct trainer *t, const struct err *err);
+void trainer_log_reached(struct trainer *t);
 bool trainer_log_away(const struct trainer *t);
 
-/* trainer_mark - `work` is at another revision: where all nodes compare it, its digest is kept for that. */
+/* trainer_log_halt - convd is stopping, and `work` has not come to the end of the file: nothing is done with it any more. */
+void trainer_log_halt(struct trainer *t);
+bool trainer_log_halted(const struct trainer *t);
+
+/* trainer_mark - `work` is at another revision: where all nodes compare it, its digest is kept for that. trainer_tell - those digests, and up to where
+ * all is done here. trainer_edits_done - it is, edits with all that belongs to them. */
+bool trainer_edits_done(const struct trainer *t);
 void trainer_mark(struct trainer *t);
+int trainer_tell(struct trainer *t, struct err *err);
 
 /* trainer_listen_start, trainer_listen_stop - the thread that waits for hints. Nothing where no log is shared. */
 int trainer_listen_start(struct trainer *t, struct err *err);
@@ -219,7 +244,7 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
 /* trainer_snapshot_taken - one of `work` is in the store: remembered, counted, told. */
 void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken);
 
-/* trainer_snapshot_request, trainer_snapshot_update, trainer_snapshot_activate - COMMAND_SNAPSHOT, COMMAND_UPDATE, COMMAND_ACTIVATE. */
+/* trainer_snapshot_request, trainer_snapshot_update - COMMAND_SNAPSHOT, COMMAND_UPDATE. activate.c: trainer_snapshot_activate - COMMAND_ACTIVATE. */
 int trainer_snapshot_request(struct trainer *t, struct command *command, struct err *err);
 int trainer_snapshot_update(struct trainer *t, struct command *command, struct err *err);
 int trainer_snapshot_activate(struct trainer *t, struct command *command, struct err *err);
@@ -270,8 +295,23 @@ void trainer_edit_empty_wal(struct trainer *t);
 /* trainer_edit_again - the model went back: what is at work, if anything is, begins anew. */
 void trainer_edit_again(struct trainer *t);
 
+/* trainer_edit_end - its job ends; err: why, or NULL. */
+void trainer_edit_end(struct trainer *t, enum job_state state, const struct err *err);
+
 /* trainer_edit_stop - what is at work rests until the next start. trainer_edit_cancel - it is not wanted any more. */
 void trainer_edit_stop(struct trainer *t, const struct err *why);
 int trainer_edit_cancel(struct trainer *t, struct err *err);
+
+/* trainer_edit_everywhere - in a turn of the loop: ends the job of edits of a shared log once all nodes that live have made them. */
+void trainer_edit_everywhere(struct trainer *t);
+
+/* ---- trainer/unlearning_shared.c ---- */
+
+/* trainer_edit_make - where the file has edits that `work` has not: the way to them begins anew, and what is followed from then on is of the edited
+ * log; nothing is published before trainer_edit_made(), at the end. false: there are none; or convd is stopping. trainer_edit_pause - now and then
+ * meanwhile: whether to stop. */
+bool trainer_edit_make(struct trainer *t, struct store_edited *edited);
+void trainer_edit_made(struct trainer *t, const struct store_edited *edited);
+int trainer_edit_pause(struct trainer *t);
 
 #endif

@@ -27,102 +27,44 @@ static int cancel(struct trainer *t, struct command *command, struct err *err)
     return 0;
 }
 
-static void run_alone(struct trainer *t, struct command *command)
+static int run_command(struct trainer *t, struct command *command, struct err *err)
 {
-    struct err err = {0};
-    int status = -1;
     command->revision = t->work->revision;
     command->step = t->work->step;
     switch (command->kind) {
     case COMMAND_SNAPSHOT:
-        status = trainer_snapshot_request(t, command, &err);
-        break;
+        return trainer_snapshot_request(t, command, err);
     case COMMAND_ACTIVATE:
-        status = trainer_snapshot_activate(t, command, &err);
-        break;
+        return trainer_snapshot_activate(t, command, err);
     case COMMAND_DROP:
-        status = store_snapshot_drop(t->store, command->snapshot_id, &err);
-        break;
+        return store_snapshot_drop(t->store, command->snapshot_id, err);
     case COMMAND_UPDATE:
-        status = trainer_snapshot_update(t, command, &err);
-        break;
+        return trainer_snapshot_update(t, command, err);
     case COMMAND_REHEARSE:
-        status = trainer_rehearsal_begin(t, command, &err);
-        break;
+        return trainer_rehearsal_begin(t, command, err);
     case COMMAND_EDIT:
-        status = trainer_edit_begin(t, command, &err);
-        break;
+        return trainer_edit_begin(t, command, err);
     case COMMAND_CANCEL:
-        status = cancel(t, command, &err);
-        break;
+        return cancel(t, command, err);
     case COMMAND_TRAIN:
     case COMMAND_CLASS:
     case COMMAND_TUNE:
     case COMMAND_SNAPSHOTS:
     case COMMAND_PUBLISH:
     case COMMAND_READ:
-        err_set(&err, ERR_INTERNAL, "a job for the log, or one that only reads");
         break;
     }
-    if (status != 0) {
+    return err_set(err, ERR_INTERNAL, "a job for the log, or one that only reads");
+}
+
+static void run_alone(struct trainer *t, struct command *command)
+{
+    struct err err = t->off;
+    if (t->off.code != ERR_NONE || run_command(t, command, &err) != 0) {
         trainer_storage_error(t, &err);
         trainer_fail(command, &err);
     }
     trainer_queue_done(t, command);
-}
-
-/* Behind the round's group: what is published is `work`. */
-static void publish_again(struct trainer *t)
-{
-    struct revision *revision = model_acquire(t->model);
-    const bool has_novelty = revision->novelty != NULL;
-    model_release(t->model, revision);
-    if (!has_novelty)
-        trainer_publish(t);
-}
-
-static int read_of(struct trainer *t, struct command *command, struct err *err)
-{
-    if (command->kind == COMMAND_SNAPSHOTS)
-        return store_snapshots(t->store, &command->list, &command->n_list, err);
-    if (command->kind == COMMAND_READ) {
-        command->shared = t->shared;
-        command->log_err = trainer_log_away(t) ? &t->log_err : NULL;
-        return command->read(command, t->store, err);
-    }
-    publish_again(t);
-    return 0;
-}
-
-static void run_read(struct trainer *t, struct command *command)
-{
-    struct err err = {0};
-    command->revision = t->work->revision;
-    command->step = t->work->step;
-    const int status = read_of(t, command, &err);
-    if (store_sync_failed(t->store)) /* what it reads may have to be written first */
-        trainer_storage_error(t, &err);
-    if (status > 0) {
-        trainer_queue_again(t, command);
-        return;
-    }
-    if (status < 0)
-        trainer_fail(command, &err);
-    trainer_queue_done(t, command);
-}
-
-/* What only reads comes last in a round, so that it neither cuts a group in two nor keeps one waiting: each that waits once, until their
- * time is over; who is left is first in the next round. */
-static void run_reads(struct trainer *t)
-{
-    const uint64_t begin = clock_us();
-    uint64_t n = trainer_queue_reads(t);
-    struct command *command;
-    while (n-- > 0 && (command = trainer_queue_take_read(t)) != NULL) {
-        run_read(t, command);
-        if (clock_us() - begin >= READS_US)
-            break;
-    }
 }
 
 static bool goes_into_log(const struct command *command)
@@ -130,35 +72,18 @@ static bool goes_into_log(const struct command *command)
     return command->kind == COMMAND_CLASS || command->kind == COMMAND_TUNE;
 }
 
-/* Into the group, or done at once. */
-static void sort_in(struct trainer *t, struct trainer_group *g, struct command *commands)
-{
-    for (struct command *command = commands, *next; command != NULL; command = next) {
-        next = command->next;
-        if (command->kind == COMMAND_TRAIN) {
-            trainer_group_add(t, g, command);
-            continue;
-        }
-        trainer_group_finish(t, g);
-        if (goes_into_log(command)) {
-            trainer_group_add(t, g, command);
-            trainer_group_finish(t, g);
-        } else {
-            run_alone(t, command);
-        }
-    }
-}
-
 /* Off until the next start. What is asked for from then on is refused at once. */
 static void turn_off(struct trainer *t, const struct err *why)
 {
-    logger_line(LOG_LINE_ERROR,
-                "training is off: %s; predictions go on, and convd backup --url copies all that was learned until now",
-                why->text);
+    if (why->code != ERR_STOPPING)
+        logger_line(LOG_LINE_ERROR,
+                    "training is off: %s; predictions go on, and convd backup --url copies all that was learned until "
+                    "now",
+                    why->text);
     if (t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
     trainer_idle_end(t, JOB_STATE_FAILED, why);
-    if (rebuild_active(&t->rebuild))
+    if (rebuild_active(&t->rebuild) || t->rebuild_job != 0)
         trainer_edit_stop(t, why);
     (void)pthread_mutex_lock(&t->lock);
     t->off = *why;
@@ -170,7 +95,7 @@ static void turn_off(struct trainer *t, const struct err *why)
 /* What others have appended may be more than new events. */
 static void mind_followed(struct trainer *t)
 {
-    if (t->log_err.code == ERR_DIVERGED && t->off.code == ERR_NONE)
+    if ((t->log_err.code == ERR_DIVERGED || trainer_log_halted(t)) && t->off.code == ERR_NONE)
         turn_off(t, &t->log_err);
     if (t->went_back == 0)
         return;
@@ -180,6 +105,40 @@ static void mind_followed(struct trainer *t)
     if (t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_CANCELLED, &gone);
     trainer_idle_end(t, JOB_STATE_CANCELLED, &gone);
+}
+
+/* Those of a shared log that this node has appended. */
+static void apply_edits(struct trainer *t)
+{
+    if (!trainer_edits_wait(t))
+        return;
+    trainer_apply_edits(t);
+    mind_followed(t);
+}
+
+/* Into the group, or done at once. Edits of a shared log that wait together are made together; but a class that is gone has no name any more. */
+static void sort_in(struct trainer *t, struct trainer_group *g, struct command *commands)
+{
+    for (struct command *command = commands, *next; command != NULL; command = next) {
+        next = command->next;
+        if (command->kind != COMMAND_EDIT)
+            apply_edits(t);
+        if (command->kind == COMMAND_TRAIN) {
+            trainer_group_add(t, g, command);
+            continue;
+        }
+        trainer_group_finish(t, g);
+        if (goes_into_log(command)) {
+            trainer_group_add(t, g, command);
+            trainer_group_finish(t, g);
+        } else {
+            const bool removes = command->kind == COMMAND_EDIT && command->edit.removes;
+            run_alone(t, command);
+            if (removes)
+                apply_edits(t);
+        }
+    }
+    apply_edits(t);
 }
 
 static void run_round(struct trainer *t, struct command *commands)
@@ -197,7 +156,7 @@ static void run_round(struct trainer *t, struct command *commands)
         trainer_group_idle(t, &group);
     trainer_group_finish(t, &group);
     t->idle.busy_us = busy ? clock_us() : t->idle.busy_us;
-    run_reads(t);
+    trainer_run_reads(t);
     if (rebuild_wait_us(&t->rebuild) == 0)
         trainer_edit_work(t, busy, clock_us() - begin);
     if (revision_cache_active(t->revision_cache, NULL))
@@ -310,7 +269,7 @@ void *trainer_thread(void *trainer)
             err_set(&why, ERR_STOPPING, "convd is stopping");
             trainer_idle_end(t, JOB_STATE_CANCELLED, &why);
         }
-        if (turn.quiesced && rebuild_active(&t->rebuild)) {
+        if (turn.quiesced && (rebuild_active(&t->rebuild) || t->rebuild_job != 0)) {
             err_set(&why, ERR_STOPPING, "convd is stopping; the next start resumes it");
             trainer_edit_stop(t, &why);
         }
@@ -318,6 +277,7 @@ void *trainer_thread(void *trainer)
             break;
         trainer_follow_turn(t, turn.hinted);
         mind_followed(t);
+        trainer_edit_everywhere(t);
         if (turn.commands != NULL || turn.reads || work_due_us(t) == 0)
             run_round(t, turn.commands);
         upkeep(t, turn.idle);

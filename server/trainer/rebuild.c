@@ -369,23 +369,39 @@ static int accept(struct rebuild *r, struct store *store, struct edits *all, con
     return 0;
 }
 
-static int accept_removal(struct rebuild *r, struct store *store, const struct learner *work,
-                          const struct edit_request *request, struct err *err)
+static int find_removal(uint32_t *removed, uint32_t *into, struct store *store, const struct learner *work,
+                        const struct edit_request *request, struct err *err)
 {
-    struct edits edits = {.drop_pinned = request->drop_pinned};
-    uint32_t removed = EDIT_FORGET, into = EDIT_FORGET;
-    if (find_class(&removed, store, work, request->from, request->forget ? "delete" : "from", err) != 0 ||
-        (!request->forget && find_class(&into, store, work, request->label, "into", err) != 0))
+    *into = EDIT_FORGET;
+    if (find_class(removed, store, work, request->from, request->forget ? "delete" : "from", err) != 0)
         return -1;
-    const bool same = r->edits.removes && r->edits.removed == removed && r->edits.into == into;
-    if (rebuild_pending(r) && !(r->given_up && same))
-        return err_set(err, ERR_CONFLICT, "an edit is running: merge or delete a class when its job has ended");
+    return request->forget ? 0 : find_class(into, store, work, request->label, "into", err);
+}
+
+static int want_removal(struct edits *edits, struct store *store, const struct learner *work,
+                        const struct edit_request *request, uint32_t removed, uint32_t into, struct err *err)
+{
+    *edits = (struct edits){.drop_pinned = request->drop_pinned};
     if (removed == into) {
         err_set(err, ERR_VALUE, "a class cannot be merged into itself");
         return err_at(err, "/into");
     }
-    if (store_edits_remove(store, work, &edits, removed, into, err) != 0 ||
-        check_pinned(&edits, store, request->drop_pinned, err) != 0)
+    return store_edits_remove(store, work, edits, removed, into, err) == 0
+               ? check_pinned(edits, store, request->drop_pinned, err)
+               : -1;
+}
+
+static int accept_removal(struct rebuild *r, struct store *store, const struct learner *work,
+                          const struct edit_request *request, struct err *err)
+{
+    struct edits edits;
+    uint32_t removed, into;
+    if (find_removal(&removed, &into, store, work, request, err) != 0)
+        return -1;
+    const bool same = r->edits.removes && r->edits.removed == removed && r->edits.into == into;
+    if (rebuild_pending(r) && !(r->given_up && same))
+        return err_set(err, ERR_CONFLICT, "an edit is running: merge or delete a class when its job has ended");
+    if (want_removal(&edits, store, work, request, removed, into, err) != 0)
         return -1;
     const struct edits fresh = edits;
     const int status = accept(r, store, &edits, &fresh, true, err);
@@ -441,6 +457,36 @@ out:
     edits_fini(&again);
     edits_fini(&all);
     return status;
+}
+
+int rebuild_wanted(struct edits *edits, size_t *changed, struct store *store, const struct learner *work,
+                   const struct edit_request *request, struct err *err)
+{
+    const struct rebuild none = {0};
+    struct edits again = {0};
+    size_t n_same = 0;
+    uint32_t label = EDIT_FORGET, removed;
+    *edits = (struct edits){0};
+    *changed = request->removes;
+    if (request->removes)
+        return find_removal(&removed, &label, store, work, request, err) == 0
+                   ? want_removal(edits, store, work, request, removed, label, err)
+                   : -1;
+    if (!request->forget && find_class(&label, store, work, request->label, "label", err) != 0)
+        return -1;
+    int64_t *ids = sorted_ids(request, err);
+    int status = -1;
+    if (ids != NULL && sort_out(edits, &again, &n_same, &none, request, ids, label, err) == 0)
+        status = check(edits, store, work, request, err);
+    free(ids);
+    *changed = edits->n;
+    return status;
+}
+
+void rebuild_sweep(struct rebuild *r)
+{
+    r->sweep = true;
+    r->given_up = false;
 }
 
 /* ---- working ---- */

@@ -100,6 +100,12 @@ uint64_t rebuild_wait_us(const struct rebuild *rebuild);
 int rebuild_accept(struct rebuild *rebuild, struct store *store, const struct learner *work,
                    const struct edit_request *request, size_t *changed, struct err *err);
 
+/* rebuild_wanted - the edits that are asked for, where nothing is accepted and not made: checked as by rebuild_accept(), and nothing is begun; *edits
+ * is the caller's, edits_fini(), also after failure. rebuild_sweep - an edit was made elsewhere: what it has left to be deleted is the next chunk's. */
+int rebuild_wanted(struct edits *edits, size_t *changed, struct store *store, const struct learner *work,
+                   const struct edit_request *request, struct err *err);
+void rebuild_sweep(struct rebuild *rebuild);
+
 /* rebuild_resume - begins what was accepted by an earlier process. Relabels that became impossible since are left out, and the log says so. */
 enum rebuild_state rebuild_resume(struct rebuild *rebuild, struct store *store, const struct learner *work,
                                   struct err *err);

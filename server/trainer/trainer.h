@@ -25,16 +25,20 @@
  *   internal.h            what the files of the trainer share
  *   queue.c               commands wait, are taken, are completed: all that other threads touch, under the lock
  *   loop.c                the rounds, and between them the upkeep
- *   follow.c              a log that other machines append to, too
+ *   reads.c               what only reads, after a round or between the steps of a long one
+ *   log_reach.c           a log that other machines append to, too: whether it can be reached, what they are told
+ *   follow.c              what they have appended, applied here
  *   group_commit.c        what goes into the log: commands that share one transaction
  *   publish.c             what has been committed and applied is shown, and notices of it
- *   snapshots.c           snapshots taken, updated, gone back to
+ *   snapshots.c           snapshots taken, updated
+ *   activate.c            an earlier state is the live one again
  *   jobs.{h,c}            long work, and what is told of it
  *   rehearsal_plan.{h,c}  a rehearsal as a plan: passes cut into chunks
  *   rehearsal.c           the long work that goes into the groups, chunk by chunk
  *   idle.c                steps on the replay buffer while nobody asks for anything
  *   rebuild.{h,c}         edits of the past: a replay in chunks, and its end
  *   unlearning.c          the long work on the past, chunk by chunk after the rounds
+ *   unlearning_shared.c   the same where the log is shared: the model made again on every node that comes to the event
  *   throttle.{h,c}        predictions go first
  */
 #ifndef CONVD_SERVER_TRAINER_TRAINER_H

@@ -8,9 +8,9 @@
 #include "server/trainer/internal.h"
 
 #define CHUNK_BUSY_MAX_US 250000 /* of a rebuild, which must be quicker than what it runs after */
+#define ASK_US            200000 /* between two looks whether all nodes have made an edit         */
 
-/* The job of the rebuild ends. */
-static void edit_end(struct trainer *t, enum job_state state, const struct err *err)
+void trainer_edit_end(struct trainer *t, enum job_state state, const struct err *err)
 {
     const int64_t command = t->rebuild_job;
     if (err != NULL)
@@ -31,14 +31,75 @@ static void edit_progress(struct trainer *t)
     jobs_progress(t->jobs, t->rebuild_job, done, 1, t->work->revision);
 }
 
+/* ---- a shared log: the edit is an event, which any node appends ---- */
+
+/* Neither is changed after an error. */
+static int append_edit(struct trainer *t, struct edits *edits, struct err *err)
+{
+    if (t->journal->begin(t->journal, store_revision(t->store), err) != 0)
+        return -1;
+    if (store_edits_append(t->store, edits, err) == 0)
+        return t->journal->commit(t->journal, err);
+    t->journal->rollback(t->journal);
+    return -1;
+}
+
+/* What is asked for is looked up in the state that it is appended behind. */
+static int try_edit(struct trainer *t, struct command *command, struct err *err)
+{
+    struct edits edits = {0};
+    if (trainer_log_away(t)) {
+        *err = t->log_err;
+        return -1;
+    }
+    int status = rebuild_wanted(&edits, &command->changed, t->store, t->work, &command->edit, err);
+    if (status == 0 && command->changed > 0)
+        status = append_edit(t, &edits, err);
+    edits_fini(&edits);
+    return status;
+}
+
+static int share(struct trainer *t, struct command *command, struct err *err)
+{
+    int status;
+    while ((status = try_edit(t, command, err)) != 0 && err->code == ERR_BUSY && trainer_follow_held(t, err) == 0)
+        ;
+    if (status != 0 || command->changed == 0)
+        t->journal->rollback(t->journal); /* lets go of the log */
+    if (status != 0)
+        trainer_log_error(t, err);
+    if (status != 0 || command->changed == 0)
+        return status;
+    command->revision = t->edit_revision = store_revision(t->store);
+    if (t->rebuild_job == 0)
+        t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->edit_revision, err);
+    assert(t->rebuild_job > 0 && "one of its kind at a time, and none ran");
+    (void)jobs_find(t->jobs, t->rebuild_job, &command->job_status);
+    return 0;
+}
+
+void trainer_edit_everywhere(struct trainer *t)
+{
+    struct err err;
+    const uint64_t now = clock_us();
+    if (t->shared == NULL || t->rebuild_job == 0 || trainer_log_away(t) || now - t->asked_us < ASK_US)
+        return;
+    t->asked_us = now;
+    const int all = shared_all_at(t->shared, t->edit_revision, &err);
+    if (all < 0)
+        trainer_log_error(t, &err);
+    if (all == 1)
+        trainer_edit_end(t, JOB_STATE_DONE, NULL);
+}
+
+/* ---- the job ---- */
+
 int trainer_edit_begin(struct trainer *t, struct command *command, struct err *err)
 {
     if (trainer_long_work_check(t, err) != 0)
         return -1;
     if (t->shared != NULL)
-        return err_set(err, ERR_CONFLICT,
-                       "a log that several machines share cannot be edited yet: samples are neither forgotten nor "
-                       "relabelled, classes neither merged nor deleted");
+        return share(t, command, err);
     if (rebuild_accept(&t->rebuild, t->store, t->work, &command->edit, &command->changed, err) != 0)
         return -1;
     if (!rebuild_active(&t->rebuild))
@@ -93,11 +154,14 @@ static void edit_made(struct trainer *t, const struct learner *state, const stru
     jobs_progress(t->jobs, t->rebuild_job, job.steps_total, 1, t->work->revision);
 }
 
-/* All that was accepted is in the log, and what was forgotten is in no row. */
+/* All that was accepted is in the log, and what was forgotten is in no row. Where others have the log, too, they are asked when they are told. */
 static void edit_done(struct trainer *t)
 {
     trainer_edit_empty_wal(t);
-    edit_end(t, JOB_STATE_DONE, NULL);
+    if (t->shared == NULL)
+        trainer_edit_end(t, JOB_STATE_DONE, NULL);
+    else
+        t->told_us = 0;
 }
 
 /* What an attempt came to, but that it is done. */
@@ -123,7 +187,7 @@ static void edit_report(struct trainer *t, enum rebuild_state state, struct err 
                      store_sync_failed(t->store)
                          ? "the edit stays accepted: the next start tries it again"
                          : "the edit stays accepted: the next start or the next request for it tries again");
-    edit_end(t, JOB_STATE_FAILED, err);
+    trainer_edit_end(t, JOB_STATE_FAILED, err);
 }
 
 void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us)
@@ -150,12 +214,18 @@ void trainer_edit_take_up(struct trainer *t)
     struct err err = {0};
     if (t->off.code != ERR_NONE)
         return;
+    /* After a crash on the way from an edit of a shared log to its end. */
+    if (t->shared != NULL && store_edits_any(t->store) &&
+        (store_begin(t->store, &err) != 0 || store_classes(t->store, t->work, &err) != 0 ||
+         store_commit(t->store, &err) != 0))
+        trainer_upkeep_error(t, "writing the classes", &err);
     /* After a crash between an edit and its checkpoint, old pages with what was forgotten still stand in the WAL. */
     if (store_edits_any(t->store) && store_wal_bytes(t->store) > 0)
         trainer_edit_empty_wal(t);
     const enum rebuild_state state = rebuild_resume(&t->rebuild, t->store, t->work, &err);
     if (state == REBUILD_DONE)
         return;
+    t->edit_place = t->work->revision - 1;
     logger_line(LOG_LINE_NOTICE, "resuming edits that were accepted before the last stop");
     t->rebuild_job = jobs_begin(t->jobs, "rebuild", 0, 1, t->work->revision, &err);
     edit_report(t, state, &err);
@@ -172,7 +242,7 @@ void trainer_edit_again(struct trainer *t)
 void trainer_edit_stop(struct trainer *t, const struct err *why)
 {
     rebuild_halt(&t->rebuild);
-    edit_end(t, JOB_STATE_CANCELLED, why);
+    trainer_edit_end(t, JOB_STATE_CANCELLED, why);
 }
 
 int trainer_edit_cancel(struct trainer *t, struct err *err)
@@ -184,6 +254,6 @@ int trainer_edit_cancel(struct trainer *t, struct err *err)
     if (rebuild_drop(&t->rebuild, t->store, err) != 0)
         return -1; /* it goes on */
     atomic_fetch_add(&t->rewrites, 1);
-    edit_end(t, JOB_STATE_CANCELLED, NULL);
+    trainer_edit_end(t, JOB_STATE_CANCELLED, NULL);
     return 0;
 }

@@ -9,12 +9,13 @@
 #include "server/cli/progress.h"
 #include "server/cli/remote.h"
 #include "server/verbs/verbs.h"
+#include "store/replay/edits.h"
 #include "store/shared.h"
 
 static const struct cli_flag flags[] = {
     CLI_FLAG_DB,
     CLI_FLAG_URL,
-    {FLAG_TEXT("log", "URL", NULL, "init, join, leave: the log in PostgreSQL, postgresql://HOST,HOST/NAME")},
+    {FLAG_TEXT("log", "URL", NULL, "all but status: the log in PostgreSQL, postgresql://HOST,HOST/NAME")},
     {FLAG_TEXT("node", "NAME", NULL, "leave: the node, as GET /cluster lists it")},
     CLI_FLAG_ARITH,
     CLI_FLAG_JSON,
@@ -58,19 +59,32 @@ static int init(const struct cli_args *args, const char *log, struct err *err)
 
 /* ---- join, and leave with all that is there ---- */
 
+/* What an edit on the way has left to be deleted. */
+static int sweep(struct store *store, struct err *err)
+{
+    int more;
+    while ((more = store_edits_sweep(store, 1000, err)) == 1)
+        ;
+    return more == 0 ? store_checkpoint(store, true, err) : -1;
+}
+
 /* The file comes to where the log is. */
 static int catch_up(struct store *store, struct learner *learner, const char *log, bool quiet, struct err *err)
 {
     struct shared *shared = NULL;
     struct progress progress;
     const struct event *event;
+    struct store_edited edited;
     int more = 1, status;
     if (shared_open(&shared, store, log, "", err) != 0)
         return -1;
     progress_start(&progress, "following", 0, quiet);
     while (more == 1 && (more = shared_copy(shared, err)) == 1) {
-        while ((status = store_follow(store, learner, &event, err)) == 1)
+        status = store_edit_ahead(store) ? store_rebuild(store, learner, cli_show_or_stop, &progress, &edited, err) : 0;
+        while (status == 0 && (status = store_follow(store, learner, &event, err)) == 1) {
             progress_update(&progress, learner->revision, NULL);
+            status = 0;
+        }
         if (status < 0)
             more = -1;
         else if (cli_stop())
@@ -79,7 +93,7 @@ static int catch_up(struct store *store, struct learner *learner, const char *lo
     }
     progress_finish(&progress);
     shared_close(shared);
-    return more == 0 ? store_snapshot(store, learner, "request", "", false, NULL, err) : -1;
+    return more == 0 && store_snapshot(store, learner, "request", "", false, NULL, err) == 0 ? sweep(store, err) : -1;
 }
 
 static int join(const struct cli_args *args, const char *log, struct err *err)
@@ -121,6 +135,17 @@ static int leave(const struct cli_args *args, const char *log, struct err *err)
     store_close(store);
     learner_free(learner);
     return status;
+}
+
+/* ---- vacuum ---- */
+
+static int vacuum(const struct cli_args *args, const char *log, struct err *err)
+{
+    if (shared_vacuum(log, err) != 0)
+        return -1;
+    if (!cli_quiet(args))
+        cli_say(stdout, "the log's table is written anew; what archives and backups have of it stays\n");
+    return 0;
 }
 
 /* ---- status ---- */
@@ -177,9 +202,12 @@ static int run(const struct cli_args *args, struct err *err)
     cli_stop_watch();
     if (strcmp(what, "status") == 0)
         return status_of(args, url, err);
+    if (strcmp(what, "vacuum") == 0 && log != NULL)
+        return vacuum(args, log, err);
     const bool is_init = strcmp(what, "init") == 0, is_join = strcmp(what, "join") == 0;
     if (!is_init && !is_join && strcmp(what, "leave") != 0)
-        return err_set(err, ERR_USAGE, "what to do is \"%.40s\"; it is init, status, join or leave", what);
+        return err_set(err, ERR_USAGE,
+                       "what to do is \"%.40s\"; it is init, status, join, leave or, with --log, vacuum", what);
     if (log == NULL || url != NULL)
         return err_set(err, ERR_USAGE, "%s needs a database, --db, and the log, --log postgresql://HOST/NAME", what);
     return is_init ? init(args, log, err) : is_join ? join(args, log, err) : leave(args, log, err);
@@ -188,14 +216,16 @@ static int run(const struct cli_args *args, struct err *err)
 const struct cli_verb cli_cluster = {
     .name = "cluster",
     .purpose = "share a model's log among several machines",
-    .operands = "init | status | join | leave",
+    .operands = "init | status | join | leave | vacuum",
     .operands_max = 1,
-    .details = "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
-               "copy, and\n"
-               "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
-               "file is\n"
-               "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
-               "same digest.\n",
+    .details =
+        "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
+        "copy, and\n"
+        "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
+        "file is\n"
+        "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
+        "same digest. vacuum has PostgreSQL write the log's table anew, so that no file of it has what was forgotten;\n"
+        "nobody can append meanwhile.\n",
     .examples = "  convd cluster init --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd serve --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd cluster status --url http://127.0.0.1:8080\n"

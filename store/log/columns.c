@@ -73,6 +73,34 @@ void columns_remove(struct store *store, uint32_t id)
         c->above[column] = below;
 }
 
+int edits_begin(struct store *store, struct err *err)
+{
+    struct edit_span *more = realloc(store->spans, (store->n_spans + 1) * sizeof *more);
+    if (more == NULL)
+        return err_memory(err, "an edit");
+    store->spans = more;
+    if (store->columns_at_begin != NULL)
+        return 0;
+    if ((store->columns_at_begin = malloc(sizeof *store->columns_at_begin)) == NULL)
+        return err_memory(err, "an edit");
+    *store->columns_at_begin = store->columns;
+    store->n_spans_at_begin = store->n_spans;
+    return 0;
+}
+
+void edits_end(struct store *store, bool committed)
+{
+    store->n_ahead = 0;
+    if (store->columns_at_begin == NULL)
+        return;
+    if (!committed) {
+        store->columns = *store->columns_at_begin;
+        store->n_spans = store->n_spans_at_begin;
+    }
+    free(store->columns_at_begin);
+    store->columns_at_begin = NULL;
+}
+
 int columns_read(struct store *store, struct err *err)
 {
     struct db *db = store->db;

@@ -100,6 +100,7 @@ int edit_spans_read(struct store *store, struct err *err)
         store->spans[store->n_spans++] = (struct edit_span){.from = from, .event = event.revision};
     }
     rare_events_end(store);
+    store->n_folded = store->n_spans;
     return status == 0 ? columns_read(store, err) : status;
 }
 

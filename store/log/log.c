@@ -37,6 +37,7 @@ int log_abandon(struct store *store)
     outcomes_rollback(store);
     if (store->in_group)
         store->end = store->end_at_begin;
+    edits_end(store, false);
     store->in_group = false;
     return -1;
 }
@@ -61,6 +62,7 @@ int store_commit(struct store *store, struct err *err)
     if (db_run(store->db, SQL_COMMIT, err) != 0)
         return log_abandon(store);
     outcomes_committed(store);
+    edits_end(store, true);
     store->in_group = false;
     return 0;
 }

@@ -7,6 +7,7 @@
  *   log.c            begin, append, commit: one group of events, all on the disk or none
  *   reader.c         the log back from the disk, each link checked
  *   row.h            an event as another engine holds it
+ *   row_edits.c      the rows of an edit event as one run of bytes
  *   rows.c           those out of the file, and into it
  *   keys.c           idempotency keys
  *   classes.c        table class, kept as the log says

@@ -95,7 +95,7 @@ static int take_outcome(struct log_reader *reader, uint32_t i, int64_t id, struc
     row->known = !db_is_null(db, SQL_SAMPLES_FROM, 4);
     reader->n_outcomes += row->known;
     if (!row->known) {
-        if (reader->lacking == 0) {
+        if (reader->lacking == 0 && row->label != EDIT_FORGET) { /* what came forgotten was never learned here */
             reader->lacking = id;
             reader->lacking_at = reader->event.revision;
         }

@@ -20,9 +20,11 @@ int store_trained(struct store *store, uint64_t revision, struct store_trained *
     while ((status = db_step(db, SQL_OUTCOMES_OF_EVENT, err)) == 1) {
         out->last_id = db_int(db, SQL_OUTCOMES_OF_EVENT, 0);
         out->first_id = out->n++ == 0 ? out->last_id : out->first_id;
-        lacks = lacks || db_is_null(db, SQL_OUTCOMES_OF_EVENT, 2);
-        out->step = (uint64_t)db_int(db, SQL_OUTCOMES_OF_EVENT, 2);
         const int64_t label = db_int(db, SQL_OUTCOMES_OF_EVENT, 1);
+        const bool known = !db_is_null(db, SQL_OUTCOMES_OF_EVENT, 2);
+        lacks = lacks || (!known && label >= 0);
+        if (known)
+            out->step = (uint64_t)db_int(db, SQL_OUTCOMES_OF_EVENT, 2);
         if (label < 0)
             continue;
         n_left++;

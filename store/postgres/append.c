@@ -5,6 +5,8 @@
 
 #include "store/postgres/internal.h"
 
+#define ERASE_MS 10000 /* more than the limit of a call, and a millisecond for each sample */
+
 /* ---- rows as one array for each column, as PostgreSQL's array_recv() takes it ---- */
 
 enum column { REVISION, CREATED_US, FIRST, KIND, BODY, CHAIN, KEY, FINGERPRINT, LABELS, IMAGES, COLUMNS };
@@ -55,6 +57,8 @@ static struct cell cell_of(const struct log_row *row, enum column column, uint8_
     case LABELS:
         return (struct cell){row->n_samples > 0 ? (const void *)row->labels : "", sizeof(uint32_t) * row->n_samples};
     case IMAGES:
+        if (row->edit != NULL)
+            return (struct cell){row->edit, row->n_edit};
         return (struct cell){row->n_samples > 0 ? (const void *)row->images : "",
                              (size_t)row->n_samples * row->n_image};
     case COLUMNS:
@@ -120,6 +124,26 @@ static uint8_t *arrays_create(struct values *values, const struct log_row *rows,
     }
     if (block == NULL)
         err_memory(err, "%zu rows of the shared log", n);
+    return block;
+}
+
+/* Numbers, likewise; the caller's: free(). */
+static uint8_t *numbers_create(struct values *values, const int64_t *numbers, size_t n, struct err *err)
+{
+    const size_t n_bytes = 20 + 12 * n;
+    uint8_t *block = malloc(n_bytes), *at = block;
+    if (block == NULL) {
+        err_memory(err, "%zu rows of the shared log", n);
+        return NULL;
+    }
+    const uint32_t head[5] = {1, 0, TYPE_INT8, (uint32_t)n, 1};
+    for (int i = 0; i < 5; i++)
+        at = put_u32(at, head[i]);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t number[8];
+        at = put_cell(at, cell_of_number(number, numbers[i]));
+    }
+    values_add(values, block, n_bytes);
     return block;
 }
 
@@ -194,6 +218,27 @@ static int append(struct postgres *pg, const struct log_head *after, const struc
     }
 }
 
+/* ---- erasing ---- */
+
+/* What the edit forgets goes in the transaction of its event, which orders it: behind the head's row. */
+static int erase(struct postgres *pg, const struct log_head *after, const struct log_row *edit, struct err *err)
+{
+    struct log_head end;
+    struct values values = {0};
+    if (postgres_lock(&end, pg, err) != 0)
+        return -1;
+    if (end.revision != after->revision || memcmp(end.chain, after->chain, CHAIN_BYTES) != 0)
+        return err_set(err, ERR_BUSY, "the shared log ends at revision %llu, not at %llu",
+                       (unsigned long long)end.revision, (unsigned long long)after->revision);
+    uint8_t *events = numbers_create(&values, edit->erase_events, edit->n_erase, err);
+    uint8_t *samples = events != NULL ? numbers_create(&values, edit->erase_samples, edit->n_erase, err) : NULL;
+    pg->until_ms += ERASE_MS + edit->n_erase;
+    const int status = samples != NULL ? postgres_do(pg, SQL_ERASE, &values, err) : -1;
+    free(events);
+    free(samples);
+    return status;
+}
+
 int postgres_append(struct postgres *pg, const struct log_head *after, const struct log_row *rows, size_t n,
                     struct err *err)
 {
@@ -203,6 +248,8 @@ int postgres_append(struct postgres *pg, const struct log_head *after, const str
     memcpy(last.chain, rows[n - 1].chain, CHAIN_BYTES);
     uint8_t *block = arrays_create(&arrays, rows, n, err);
     int status = block != NULL ? postgres_ready(pg, err) : -1;
+    if (status == 0 && n == 1 && rows[0].n_erase > 0)
+        status = erase(pg, after, &rows[0], err);
     if (status == 0) {
         pg->until_ms += way_ms(&arrays);
         status = append(pg, after, &last, &arrays, err);

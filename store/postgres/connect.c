@@ -9,6 +9,7 @@
 #include "store/postgres/schema.h"
 
 #define LIMIT_MS       10000 /* of a call                                             */
+#define VACUUM_MS      (24u * 3600 * 1000)
 #define SETTINGS_BYTES 1024
 
 /* Where the connection string does not say it. A host that does not answer is given up after two seconds, and the next one is tried. */
@@ -236,6 +237,43 @@ int postgres_create(const char *conninfo, struct err *err)
     int status = postgres_ready(pg, err);
     if (status == 0)
         status = postgres_script(pg, (const char *)postgres_schema, err);
+    postgres_close(pg);
+    return status;
+}
+
+/* A transaction that was open before keeps what it may still look at. */
+static int wait_for_others(struct postgres *pg, struct err *err)
+{
+    const uint64_t begin = postgres_now_ms();
+    for (;;) {
+        PGresult *result;
+        struct values values = {0};
+        const uint64_t ms = postgres_now_ms() - begin;
+        values_add_number(&values, (int64_t)ms);
+        if (postgres_ready(pg, err) != 0 || postgres_run(&result, pg, SQL_OLDER, &values, err) != 0)
+            return -1;
+        const int64_t older = result_number(result, 0, 0);
+        PQclear(result);
+        if (older == 0)
+            return 0;
+        if (ms > LIMIT_MS)
+            return err_set(err, ERR_CONFLICT, "%lld transactions of before are still open in that database",
+                           (long long)older);
+        (void)poll(NULL, 0, 20);
+    }
+}
+
+int postgres_vacuum(const char *conninfo, struct err *err)
+{
+    struct postgres *pg = NULL;
+    if (postgres_open(&pg, conninfo, err) != 0)
+        return -1;
+    postgres_limit(pg, VACUUM_MS);
+    int status = wait_for_others(pg, err);
+    if (status == 0)
+        status = postgres_script(pg, "VACUUM (FULL) convd.event", err);
+    if (status == 0 && postgres_script(pg, "CHECKPOINT", err) != 0)
+        status = err_wrap(err, "the table is new, but its old file and the WAL wait for the server's next checkpoint");
     postgres_close(pg);
     return status;
 }

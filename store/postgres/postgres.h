@@ -45,6 +45,11 @@ struct postgres;
  * those of postgres_open(). */
 int postgres_create(const char *conninfo, struct err *err);
 
+/* postgres_vacuum - what was erased goes from the files of the table: it is written anew, and the server makes a checkpoint. Nobody appends or
+ * follows meanwhile. For the table's owner; the checkpoint is for a superuser, or from PostgreSQL 15 on a member of pg_checkpoint. Errors: those of
+ * postgres_open(), ERR_CONFLICT (the role may not; a transaction of before stays open for ten seconds). */
+int postgres_vacuum(const char *conninfo, struct err *err);
+
 /* postgres_open - connects to the first host of conninfo (a libpq URL or keywords) that can write, checks the version of the tables. It connects
  * anew by itself when the connection was lost, at the next call. Errors: ERR_DB_FOREIGN (no convd log in there), ERR_DB_NEWER, ERR_LOG (cannot
  * be reached, refused; the text says which host and why, never a password), ERR_USAGE (the string cannot be read; built without libpq),
@@ -60,7 +65,7 @@ void postgres_limit(struct postgres *pg, unsigned ms);
 int postgres_head(struct log_head *head, struct postgres *pg, struct err *err);
 
 /* postgres_lock - begins a transaction that holds the head's row, so that the next postgres_append() cannot lose a race; *head is the end
- * then. Between them only postgres_head(), postgres_read() and postgres_chain(). Whatever the append comes to, the lock is over; so it is when
+ * then. Between them only postgres_head(), postgres_read(), postgres_edits() and postgres_chain(). Whatever the append comes to, the lock is over; so it is when
  * the connection is lost, or after the time of a call, which the server measures. postgres_unlock - without an append; harmless where nothing is
  * held. ERR_LOG also where another's append holds the row until the call's time is over. */
 int postgres_lock(struct log_head *head, struct postgres *pg, struct err *err);
@@ -74,10 +79,17 @@ void postgres_unlock(struct postgres *pg);
 int postgres_append(struct postgres *pg, const struct log_head *after, const struct log_row *rows, size_t n,
                     struct err *err);
 
+/* An edit's row, alone in its call, has its samples erased in the same transaction: labels all ones, images zeros, the fingerprints of their requests'
+ * keys zeros. So no log has the edit and what it forgets. Their chains stay; who copies them knows them by the edit's rows (row_ahead()). Others'
+ * appends wait meanwhile: 10 us a sample, and writing anew each event that has one. ERR_CONFLICT: the role may not. */
+
 /* postgres_read - rows after a revision in their order, as many as fit into about max_bytes, at least one where there is one. *rows is one block
  * with all that it points to; the caller's, free(). *n 0: there are none yet. Errors: ERR_DB_CORRUPT (a row is missing or damaged), ERR_LOG, ERR_MEMORY. */
 int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes,
                   struct err *err);
+
+/* postgres_edits - all edit events after a revision, as postgres_read() gives rows. */
+int postgres_edits(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, struct err *err);
 
 /* postgres_chain - of that revision: 1 found, 0 not, -1. */
 int postgres_chain(uint8_t chain[CHAIN_BYTES], struct postgres *pg, uint64_t revision, struct err *err);

@@ -44,12 +44,17 @@ static bool take_row(struct log_row *row, uint8_t **labels, uint8_t **bytes, con
     row->body = take(bytes, result, i, BODY, 1);
     row->key = PQgetisnull(result, i, KEY) ? NULL : take(bytes, result, i, KEY, 1);
     row->images = take(bytes, result, i, IMAGES, 0);
+    if (strcmp(row->kind, "edit") == 0) {
+        row->edit = row->images;
+        row->n_edit = n_images;
+    }
     return result_bytes(row->chain, CHAIN_BYTES, result, i, CHAIN) && n_labels % sizeof *row->labels == 0 &&
-           n_images == (size_t)row->n_samples * row->n_image &&
+           (row->edit != NULL || n_images == (size_t)row->n_samples * row->n_image) &&
            (row->key == NULL || result_bytes(row->fingerprint, sizeof row->fingerprint, result, i, FINGERPRINT));
 }
 
-static struct log_row *rows_create(const PGresult *result, uint64_t after, struct err *err)
+/* next: of the first row, where they follow each other; 0: they may have any numbers. */
+static struct log_row *rows_create(const PGresult *result, uint64_t next, struct err *err)
 {
     const int n = PQntuples(result);
     struct log_row *rows = calloc(1, block_bytes(result));
@@ -61,31 +66,44 @@ static struct log_row *rows_create(const PGresult *result, uint64_t after, struc
     for (int i = 0; i < n; i++)
         bytes += length(result, i, LABELS);
     for (int i = 0; i < n; i++)
-        if (!take_row(&rows[i], &labels, &bytes, result, i) || rows[i].revision != after + (uint64_t)i + 1) {
+        if (!take_row(&rows[i], &labels, &bytes, result, i) || (next > 0 && rows[i].revision != next + (uint64_t)i)) {
             err_set(err, ERR_DB_CORRUPT, "row %llu of the shared log is missing or damaged",
-                    (unsigned long long)after + (unsigned long long)i + 1);
+                    (unsigned long long)(next > 0 ? next + (uint64_t)i : rows[i].revision));
             free(rows);
             return NULL;
         }
     return rows;
 }
 
-int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes,
-                  struct err *err)
+static int read_rows(struct log_row **rows, size_t *n, struct postgres *pg, enum statement which,
+                     const struct values *values, uint64_t next, struct err *err)
 {
     PGresult *result;
-    struct values values = {0};
     *rows = NULL;
     *n = 0;
-    values_add_number(&values, (int64_t)after);
-    values_add_number(&values, max_bytes > 0 ? (int64_t)max_bytes : 1);
-    if (postgres_ready(pg, err) != 0 || postgres_run(&result, pg, SQL_READ, &values, err) != 0)
+    if (postgres_ready(pg, err) != 0 || postgres_run(&result, pg, which, values, err) != 0)
         return -1;
     *n = (size_t)PQntuples(result);
     if (*n > 0)
-        *rows = rows_create(result, after, err);
+        *rows = rows_create(result, next, err);
     PQclear(result);
     return *n == 0 || *rows != NULL ? 0 : -1;
+}
+
+int postgres_read(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, size_t max_bytes,
+                  struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)after);
+    values_add_number(&values, max_bytes > 0 ? (int64_t)max_bytes : 1);
+    return read_rows(rows, n, pg, SQL_READ, &values, after + 1, err);
+}
+
+int postgres_edits(struct log_row **rows, size_t *n, struct postgres *pg, uint64_t after, struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)after);
+    return read_rows(rows, n, pg, SQL_EDITS, &values, 0, err);
 }
 
 int postgres_chain(uint8_t chain[CHAIN_BYTES], struct postgres *pg, uint64_t revision, struct err *err)

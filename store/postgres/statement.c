@@ -67,6 +67,11 @@ static int refused(struct postgres *pg, const PGresult *result, struct err *err)
         return taken(result, err);
     if (is(result, "42P01") || is(result, "3F000"))
         return err_set(err, ERR_DB_FOREIGN, "database \"%s\" has no shared log of convd", PQdb(pg->conn));
+    if (is(result, "42501"))
+        return err_set(
+            err, ERR_CONFLICT,
+            "the role that this convd has in PostgreSQL may not do that (%s): schema/postgres.sql has its rights",
+            postgres_line(line, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)));
     if (is(result, "55P03"))
         return err_set(err, ERR_LOG, "the end of the shared log is held by an append that was not confirmed in time");
     err_set(err, ERR_LOG, "the shared log: %s",

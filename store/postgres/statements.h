@@ -47,7 +47,24 @@
                      " FROM (SELECT *, 200 + octet_length(body) + octet_length(labels)::bigint + octet_length(images) AS size" \
                      " FROM convd.event WHERE revision > $1 ORDER BY revision LIMIT 4096) AS next) AS next"            \
                      " WHERE before < $2::bigint ORDER BY revision")                                                   \
+    X(EDITS,         "SELECT revision, created_us, first, kind, body, chain, key, fingerprint, labels, images"         \
+                     " FROM convd.event WHERE kind = 'edit' AND revision > $1 ORDER BY revision")                      \
+    /* Of each event, its samples as they are, or all ones for a label and zeros for an image; a key that names an image tells it no more. */ \
+    X(ERASE,         "UPDATE convd.event AS e SET labels = (SELECT string_agg("                                        \
+                     "CASE WHEN s IS NULL THEN substring(e.labels FROM 4 * i + 1 FOR 4) ELSE '\\xffffffff'::bytea END,"    \
+                     " ''::bytea ORDER BY i) FROM generate_series(0, octet_length(e.labels) / 4 - 1) AS i"             \
+                     " LEFT JOIN unnest(gone.samples) AS s ON s = e.first + i),"                                       \
+                     " images = (SELECT string_agg("                                                                   \
+                     "CASE WHEN s IS NULL THEN substring(e.images FROM n * i + 1 FOR n) ELSE decode(repeat('00', n), 'hex') END," \
+                     " ''::bytea ORDER BY i) FROM generate_series(0, octet_length(e.labels) / 4 - 1) AS i"             \
+                     " CROSS JOIN (SELECT octet_length(e.images) / (octet_length(e.labels) / 4)) AS of (n)"            \
+                     " LEFT JOIN unnest(gone.samples) AS s ON s = e.first + i),"                                       \
+                     " fingerprint = CASE WHEN ascii(e.key) >= 32 THEN decode(repeat('00', 32), 'hex') ELSE e.fingerprint END" \
+                     " FROM (SELECT revision, array_agg(sample) AS samples FROM unnest($1::bigint[], $2::bigint[])"    \
+                     " AS one (revision, sample) GROUP BY revision) AS gone WHERE e.revision = gone.revision")         \
     X(CHAIN,         "SELECT chain FROM convd.event WHERE revision = $1")                                              \
+    X(OLDER,         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()" \
+                     " AND xact_start <= now() - $1::bigint * interval '1 millisecond'")                               \
     X(LISTEN,        "LISTEN convd")                                                                                   \
     X(DIGEST_PUT,    "INSERT INTO convd.digest (revision, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")             \
     X(DIGEST,        "SELECT digest FROM convd.digest WHERE revision = $1")                                            \

@@ -74,9 +74,11 @@ int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n
 /* ---- taking over ---- */
 
 /* The first state without the class, in place of that which had it. */
-static int write_origin(struct store *store, const struct arith *arith, struct err *err)
+int edits_write_origin(struct store *store, const struct edits *edits, const struct arith *arith, struct err *err)
 {
     struct learner *origin = NULL;
+    if (!edits->removes || edits->removed >= store->origin.event.as.create.n_classes)
+        return 0;
     const struct log_end end = store->end;
     int status = replay_origin(&origin, store, arith, err);
     if (status == 0)
@@ -91,7 +93,7 @@ static int write_origin(struct store *store, const struct arith *arith, struct e
     return status;
 }
 
-/* They are none from now on; their rows go later. */
+/* Their rows go later. */
 static int let_go(struct store *store, const struct store_snapshot *list, size_t n, struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
@@ -100,6 +102,17 @@ static int let_go(struct store *store, const struct store_snapshot *list, size_t
             return -1;
     }
     return 0;
+}
+
+int edits_let_go(struct store *store, const struct edits *edits, struct err *err)
+{
+    struct store_snapshot *list = NULL;
+    size_t n;
+    int status = seers(&list, &n, store, edits, err);
+    if (status == 0)
+        status = let_go(store, list, n, err);
+    free(list);
+    return status;
 }
 
 static int write_removed(struct store *store, uint64_t event, const struct edits *edits, const struct arith *arith,
@@ -112,7 +125,7 @@ static int write_removed(struct store *store, uint64_t event, const struct edits
     edit_bind_into(db, SQL_REMOVED_INSERT, 3, edits->into);
     if (db_run(db, SQL_REMOVED_INSERT, err) != 0)
         return -1;
-    return edits->removed < store->origin.event.as.create.n_classes ? write_origin(store, arith, err) : 0;
+    return edits_write_origin(store, edits, arith, err);
 }
 
 /* The rows that were staged are those of this event. */
@@ -185,6 +198,7 @@ int store_edits_take_over(struct store *store, struct store_replayer *replayer, 
     if (edits->removes)
         columns_remove(store, edits->removed);
     store->spans[store->n_spans++] = (struct edit_span){.from = edits_first(edits), .event = store->end.revision};
+    store->n_folded = store->n_spans;
     rehearsal_reset(store->rehearsal); /* pictures of what is gone, labels of before */
     *learner = state;
     return 0;

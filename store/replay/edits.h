@@ -19,6 +19,11 @@
  * counted with the forgotten ones, which are skipped when their turn comes. A relabelled sample whose new class did not exist
  * yet at its place brings the class along (and those of lower index), with the label that it was added with later.
  *
+ * In a log that several machines share (store/shared.h) the event comes first, and every machine makes the model again when it gets there:
+ *
+ *     store_edits_append()     in a group: the event, and all that follows from it but the model; others get the row (row_follow())
+ *     store_rebuild()          .. and then store_follow() goes on, in the log as it is edited now
+ *
  * One thread, that of the store.
  */
 #ifndef CONVD_STORE_REPLAY_EDITS_H
@@ -125,5 +130,33 @@ int store_edits_take_over(struct store *store, struct store_replayer *replayer, 
  * their outcomes and the fingerprints of their keys; so are rows deleted that were staged and not made: not while a replayer is at that.
  * 1: there is more; 0: nothing is left, but old pages in the WAL: store_checkpoint(truncate) is the caller's next step. */
 int store_edits_sweep(struct store *store, size_t n, struct err *err);
+
+/* ---- where the log is shared: store/replay/edits_shared.c ---- */
+
+/* store_edits_append - the edits, which are checked, as the next event, in the open group: what they forget is emptied in the file, and snapshots that
+ * saw it are none, pinned or not, when it is committed. The samples of a class that is removed come into the list by it. The model
+ * is store_rebuild()'s then, before anything else is appended or applied. Costs 10 us a sample, and reading each event of which one is forgotten. */
+int store_edits_append(struct store *store, struct edits *edits, struct err *err);
+
+/* store_edits_undone - something is accepted and not made, or made and not emptied: such a file cannot follow a shared log. */
+int store_edits_undone(struct store *store, bool *undone, struct err *err);
+
+/* store_edit_ahead - the log has edits that the state which follows it (store_follow()) has not.
+ * store_rebuild - the learner, which follows it, becomes the state of its revision in the log as it is edited now, by a replay from the newest
+ * snapshot that did not see what was edited; so store_follow() goes on from there, and the learner is for nobody until it has come to the edits. *out
+ * says what they were, from before the first step on. Between two steps progress() may use the store to read. After an error
+ * the learner is what it was, and of no use behind that log. Errors: those of store_recover().
+ * store_edit_touches - what the fold is at that revision is not what it was when it was the log's end. */
+struct store_edited {
+    uint64_t n_edits;
+    uint64_t forgotten, relabelled; /* samples                                                           */
+    uint32_t n_removed;             /* classes; where it is one:                                         */
+    char removed_label[LABEL_BYTES_MAX + 1];
+    char into_label[LABEL_BYTES_MAX + 1]; /* "": it was deleted                                           */
+};
+bool store_edit_ahead(const struct store *store);
+bool store_edit_touches(const struct store *store, uint64_t revision);
+int store_rebuild(struct store *store, struct learner *learner, store_progress *progress, void *context,
+                  struct store_edited *out, struct err *err);
 
 #endif

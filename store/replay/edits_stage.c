@@ -2,9 +2,8 @@
 #include "store/internal.h"
 #include "store/replay/replayer.h"
 
-/* The samples of the class that is removed, on whatever line, into the list: those among the next n, 1 us each, of any class. 1: there are
- * more; 0: all are in it, until others come; -1. */
-static int gather(struct store *store, struct edits *edits, int64_t n, struct err *err)
+/* On whatever line; 1 us for each of the n, of any class. 0: all are in the list, until others come. */
+int edits_gather(struct store *store, struct edits *edits, int64_t n, struct err *err)
 {
     struct db *db = store->db;
     const int64_t end = store->end.next_sample, first = edits->gathered;
@@ -73,7 +72,7 @@ int store_edits_stage(struct store *store, struct store_replayer *replayer, stru
     const struct edited *edited = replayer_edited(replayer, &n_edited);
     if (stage->number == 0)
         return begin(stage, store, n, err);
-    const int more = gather(store, edits, (int64_t)n, err);
+    const int more = edits_gather(store, edits, (int64_t)n, err);
     if (more < 0 || (stage->n == edits->n && stage->n_edited == n_edited))
         return more;
     int status = store_begin(store, err);

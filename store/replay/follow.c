@@ -1,4 +1,6 @@
 /* follow.c - the fold goes on with what came into the log from elsewhere, one event at a time. */
+#include <assert.h>
+
 #include "store/internal.h"
 
 /* The state of an earlier revision is the live one again. */
@@ -10,7 +12,19 @@ static int go_back(struct store *store, struct learner *learner, uint64_t revisi
     if (status == 0)
         status = learner_copy(learner, state, err);
     learner_free(state);
+    store->classes_due = store_edits_any(store);
     return status;
+}
+
+/* At the log's end: an edit may have brought classes along that no event of the lineage adds. */
+static int write_classes(struct store *store, const struct learner *learner, struct err *err)
+{
+    if (!store->classes_due)
+        return 0;
+    if (store_begin(store, err) != 0 || store_classes(store, learner, err) != 0 || store_commit(store, err) != 0)
+        return -1;
+    store->classes_due = false;
+    return 0;
 }
 
 static int open_at(struct log_reader *reader, struct store *store, uint64_t after, struct err *err)
@@ -28,6 +42,7 @@ static int open_at(struct log_reader *reader, struct store *store, uint64_t afte
 int store_follow(struct store *store, struct learner *learner, const struct event **event, struct err *err)
 {
     struct log_reader *reader = &store->follower;
+    assert(!store_edit_ahead(store));
     if (open_at(reader, store, learner->revision, err) != 0)
         return -1;
     log_read_resume(reader);
@@ -42,6 +57,8 @@ int store_follow(struct store *store, struct learner *learner, const struct even
     }
     if (status != 1)
         log_read_close(reader);
+    if (status == 0)
+        status = write_classes(store, learner, err);
     *event = status == 1 ? &reader->event : NULL;
     return status;
 }

@@ -15,5 +15,6 @@
  *   edits_sweep.c    what an edit has left to be done: what it forgot goes from the file
  *   edits_stage.c    its rows, written down before it is made
  *   edits.c          the one transaction in which the edited model takes over
+ *   edits_shared.c   an edit as an event of a shared log: the log is edited first, and the model made again then
  *   verify.c         everything against everything
  */

@@ -50,6 +50,7 @@
     X(USER_VERSION,      "PRAGMA user_version")                                                                        \
     X(PAGE_COUNT,        "PRAGMA page_count")                                                                          \
     X(INTEGRITY,         "PRAGMA integrity_check(1)")                                                                  \
+    X(FOREIGN_KEYS_LATE, "PRAGMA defer_foreign_keys = ON")                                                             \
     X(FOREIGN_KEY_CHECK, "PRAGMA foreign_key_check")                                                                   \
     X(SCHEMA_ROWS,       "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")                    \
     X(NUMBERS,           "SELECT 'revision', max(revision) FROM event UNION ALL SELECT 'revision', min(revision) FROM event" \
@@ -136,11 +137,15 @@
     X(EDIT_WORK_END,     "DELETE FROM edit_work WHERE number = ?1")                                                    \
     X(SWEEP_SEES,        "SELECT 1 FROM edit JOIN edit_work USING (number) WHERE edit.sample = ?1 AND edit.label = -1" \
                          " AND event IS NOT NULL AND next <= ?1")                                                      \
-    X(SAMPLE_FORGET,     "UPDATE sample SET label = -1, image = zeroblob(max(length(image), 1) - 1) WHERE id = ?1")    \
+    X(SAMPLE_FORGET,     "UPDATE sample SET label = -1, image = zeroblob(max(length(image), 1) - 1)"                   \
+                         " WHERE id = ?1 AND label >= 0")                                                              \
     X(OUTCOME_FORGET,    "UPDATE outcome SET predicted = 0, loss = NULL, refused = 0 WHERE sample = ?1")               \
     X(PENDING_PUT,       "INSERT INTO edit_pending (sample, label, drop_pinned) VALUES (?1, ?2, ?3)"                   \
                          " ON CONFLICT (sample) DO UPDATE SET label = excluded.label, drop_pinned = excluded.drop_pinned") \
     X(PENDING_LIST,      "SELECT sample, label, drop_pinned FROM edit_pending ORDER BY sample")                        \
+    X(EDITS_UNDONE,      "SELECT (SELECT count(*) FROM edit_pending) + (SELECT count(*) FROM class_pending)"           \
+                         " + (SELECT count(*) FROM edit_work)")                                                        \
+    X(EDITS_COUNT,       "SELECT total(label = -1), total(label >= 0) FROM edit WHERE number > ?1 AND" MADE)          \
     X(PENDING_CLEAR,     "DELETE FROM edit_pending")                                                                   \
     X(REMOVED_LIST,      "SELECT id FROM class_removed ORDER BY id")                                                   \
     X(REMOVED_INSERT,    "INSERT INTO class_removed (id, event, merged_into) VALUES (?1, ?2, ?3)")                     \
@@ -163,6 +168,7 @@
     /* ---- the classes as they are: store/log/classes.c ---- */                                                       \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \
+    X(CLASS_DELETE,      "DELETE FROM class WHERE id = ?1")                                                            \
     X(CLASS_CLEAR,       "DELETE FROM class")                                                                          \
     X(CLASS_LIST,        "SELECT id, label FROM class ORDER BY id")                                                    \
     /* ---- idempotency keys: store/log/keys.c ---- */                                                                 \

@@ -8,14 +8,19 @@ of a sanitizer) or the test that started it fails.
 """
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from .cluster import Cluster
 from .daemon import CONVD, PLAIN, SANITIZED, Daemon, convd, words
 from .pictures import EXAMPLES, read_idx
+from .postgres import Postgres
+
+DATABASES = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -162,3 +167,16 @@ def reader(module_daemon: Daemon) -> Daemon:
 @pytest.fixture
 def noise() -> np.random.Generator:
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def cluster(daemons, postgres):
+    """Of a database, or of a new model's: a log in PostgreSQL that nodes may share."""
+    return lambda db=None: Cluster(daemons, postgres, f"log{next(DATABASES)}", db or daemons.init())

@@ -1,86 +1,17 @@
 """Several daemons on one log in PostgreSQL: every node comes to the same bits, whoever was asked."""
-import itertools
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import threading
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from .daemon import PATIENCE_S, ROOT, SANITIZED, Client, Daemon, convd, convd_json, lasting_port, until
-from .pictures import png
-from .postgres import Postgres
+from .cluster import images, teach
+from .daemon import PATIENCE_S, ROOT, SANITIZED, Client, convd, convd_json, lasting_port, until
 
 FEW = 5 if SANITIZED else 30
-NUMBERS = itertools.count()  # of databases
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
-
-
-class Cluster:
-    """A model whose log is shared, and its nodes."""
-
-    def __init__(self, daemons, postgres: Postgres, name: str, db: Path):
-        self.daemons, self.postgres, self.name = daemons, postgres, name
-        self.log = postgres.database(name)
-        self.first = db
-        convd("cluster", "init", "--db", db, "--log", self.log, "--quiet")
-        self.nodes: list[Daemon] = []
-
-    def node(self, db: Path | None = None) -> Daemon:
-        """One more: on that file, or one that joins."""
-        letter = "abcdef"[len(self.nodes)]
-        node = self.daemons.start(db or self.first.parent / f"{letter}.db", "--log", self.log, "--node", letter)
-        self.nodes.append(node)
-        return node
-
-    def agree(self) -> dict:
-        """All nodes have all of the log; what they say of the model."""
-        head = int(self.postgres.sql("SELECT revision FROM convd.head", self.name))
-
-        def all_of_it() -> bool:
-            return all(node.model()["revision"] >= head for node in self.nodes)
-        until(all_of_it, "all nodes are where the log is")
-        models = [{k: node.model()[k] for k in ("revision", "step", "digest", "classes")} for node in self.nodes]
-        assert all(model == models[0] for model in models), models
-        return models[0]
-
-    def verified(self, samples: int | None = None) -> None:
-        """Each file is what was learned, bit for bit, and none differs from the others."""
-        self.agree()
-        logs = set()
-        for node in self.nodes:
-            node.stop()
-            convd("verify", "--db", node.db, "--quiet")
-            with sqlite3.connect(node.db) as db:
-                ids = [row[0] for row in db.execute("SELECT id FROM sample ORDER BY id")]
-                assert ids == list(range(1, len(ids) + 1))
-                assert samples is None or len(ids) == samples
-                logs.add(db.execute("SELECT revision, chain FROM event ORDER BY revision DESC LIMIT 1").fetchone())
-        assert len(logs) == 1
-
-
-@pytest.fixture
-def cluster(daemons, postgres):
-    return lambda db=None: Cluster(daemons, postgres, f"log{next(NUMBERS)}", db or daemons.init())
-
-
-def images(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (n, 8, 8), np.uint8)
-
-
-def teach(node: Daemon, seed: int, n: int = 3, label: str = "a", **headers) -> dict:
-    return node.post(f"/train?label={label}", images(n, seed).tobytes(), headers=headers).ok()
 
 
 @pytest.mark.core
@@ -257,23 +188,6 @@ def test_a_file_that_is_no_copy_of_the_log_is_refused(cluster, daemons):
     code, text = daemons.make(c.first, "--log", c.log, "--node", "x").fails_to_start()
     assert code == 3 and "not in there" in text
     assert "the log is shared" not in convd("cluster", "init", "--db", other, "--log", c.log, check=False).stdout.decode()
-
-
-def test_what_cannot_be_shared_yet_is_said(cluster, daemons):
-    c = cluster()
-    a = c.node()
-    teach(a, 1)
-    for answer in (a.request("DELETE", "/samples/1"), a.send_json("PATCH", "/samples/1", {"label": "b"}),
-                   a.send_json("PATCH", "/classes", {"delete": "b"})):
-        assert "cannot be edited yet" in answer.problem(409, "conflict")["detail"]
-    edited = daemons.init(name="edited.db")
-    node = daemons.start(edited)
-    teach(node, 1)
-    node.request("DELETE", "/samples/1").ok(202)
-    until(lambda: node.get("/samples/1").status == 410, "it is forgotten")
-    node.stop()
-    done = convd("cluster", "init", "--db", edited, "--log", c.postgres.database("edited"), check=False)
-    assert done.returncode == 1 and "cannot be shared yet" in done.stderr.decode()
 
 
 def test_a_revision_that_does_not_come_is_waited_for_and_then_refused(cluster):

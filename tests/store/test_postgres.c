@@ -225,6 +225,93 @@ START_TEST(who_is_behind_appends_nothing)
 }
 END_TEST
 
+/* ---- edits ---- */
+
+static const uint8_t edit_bytes[] = "what an edit says";
+
+static struct log_row edit_at(uint64_t revision, const int64_t *events, const int64_t *samples, size_t n)
+{
+    struct log_row row = row_at(revision, 9, 0);
+    row.kind = "edit";
+    row.edit = edit_bytes;
+    row.n_edit = sizeof edit_bytes;
+    row.erase_events = events;
+    row.erase_samples = samples;
+    row.n_erase = n;
+    return row;
+}
+
+/* As the log has it then. */
+static void forget(struct log_row *row, uint32_t *own_labels, uint8_t *own_images, const uint32_t *places, size_t n)
+{
+    memcpy(own_labels, row->labels, row->n_samples * sizeof *own_labels);
+    memcpy(own_images, row->images, (size_t)row->n_samples * IMAGE_BYTES);
+    for (size_t i = 0; i < n; i++) {
+        own_labels[places[i]] = UINT32_MAX;
+        memset(own_images + (size_t)places[i] * IMAGE_BYTES, 0, IMAGE_BYTES);
+    }
+    row->labels = own_labels;
+    row->images = own_images;
+}
+
+START_TEST(an_edit_takes_what_it_forgets_with_it_and_no_other)
+{
+    static uint32_t own_labels[3][ROWS_MAX];
+    static uint8_t own_images[3][ROWS_MAX * IMAGE_BYTES];
+    static const int64_t events[] = {1, 2, 2, 3}, samples[] = {100, 200, 200 + ROWS_MAX - 1, 301};
+    const struct log_head empty = head;
+    struct log_row rows[5] = {row_at(1, 1, 1), row_at(2, 1, ROWS_MAX), row_at(3, 1, 2), edit_at(4, events, samples, 4),
+                              row_at(5, 1, 1)};
+    struct log_row *edits;
+    size_t n;
+    rows[0].key = "of a request";
+    rows[2].key = "\x02of a prediction";
+    memset(rows[0].fingerprint, 0xab, sizeof rows[0].fingerprint);
+    memset(rows[2].fingerprint, 0xab, sizeof rows[2].fingerprint);
+    must(postgres_append(pg, &empty, rows, 3, &err));
+    const struct log_row late = edit_at(1, events, samples, 4); /* others were first */
+    must_fail(ERR_BUSY, postgres_append(pg, &empty, &late, 1, &err));
+    log_is(rows, 3);
+    const struct log_head before = head_after(&rows[2]), after = head_after(&rows[3]);
+    if (_i == 1)
+        must(postgres_lock(&head, pg, &err));
+    must(postgres_append(pg, &before, &rows[3], 1, &err));
+    must(postgres_append(pg, &after, &rows[4], 1, &err)); /* no lock is left */
+    forget(&rows[0], own_labels[0], own_images[0], (const uint32_t[]){0}, 1);
+    forget(&rows[1], own_labels[1], own_images[1], (const uint32_t[]){0, ROWS_MAX - 1}, 2);
+    forget(&rows[2], own_labels[2], own_images[2], (const uint32_t[]){1}, 1);
+    memset(rows[0].fingerprint, 0, sizeof rows[0].fingerprint);
+    log_is(rows, 5);
+    must(postgres_edits(&edits, &n, pg, 0, &err));
+    ck_assert_uint_eq(n, 1);
+    same_row(edits, &rows[3]);
+    ck_assert(edits->n_edit == sizeof edit_bytes && memcmp(edits->edit, edit_bytes, sizeof edit_bytes) == 0);
+    free(edits);
+    must(postgres_edits(&edits, &n, pg, 4, &err));
+    ck_assert(n == 0 && edits == NULL);
+}
+END_TEST
+
+START_TEST(an_edit_whose_connection_ends_is_there_with_what_it_took_or_not_at_all)
+{
+    static const int64_t events[] = {1}, samples[] = {100};
+    must(append_row(pg, 1, 1));
+    const struct log_row edit = edit_at(2, events, samples, 1);
+    must(postgres_lock(&head, pg, &err));
+    (void)pg_sql(
+        database,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s' AND pid <> pg_backend_pid()",
+        database);
+    const int status = postgres_append(pg, &head, &edit, 1, &err);
+    struct log_row *rows;
+    size_t n;
+    must(postgres_read(&rows, &n, pg, 0, 1 << 30, &err));
+    ck_assert_uint_eq(n, status == 0 ? 2 : 1);
+    ck_assert_uint_eq(rows[0].labels[0], status == 0 ? UINT32_MAX : labels[0]);
+    free(rows);
+}
+END_TEST
+
 START_TEST(a_key_is_there_once)
 {
     struct log_row rows[2] = {row_at(1, 1, 1), row_at(2, 1, 1)};
@@ -873,6 +960,8 @@ int main(void)
     tcase_add_test(t, rows_come_back_byte_for_byte);
     tcase_add_test(t, reading_goes_on_after_a_revision_in_pieces_of_the_size_that_is_asked);
     tcase_add_test(t, who_is_behind_appends_nothing);
+    tcase_add_loop_test(t, an_edit_takes_what_it_forgets_with_it_and_no_other, 0, 2);
+    tcase_add_test(t, an_edit_whose_connection_ends_is_there_with_what_it_took_or_not_at_all);
     tcase_add_test(t, a_key_is_there_once);
     tcase_add_test(t, the_chain_of_a_revision_is_found);
     tcase_add_test(t, more_than_a_server_takes_is_refused);
