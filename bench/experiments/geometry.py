@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""geometry.py [--convd PROGRAM] [--data DIR] [--seeds 42,43,..] [--sizes 16,28,..] [--hidden 32,..] [--kernels 4x3,16x5,..] [--train N] - whether a new model
+"""geometry.py [--convd PROGRAM] [--data DIR] [--seeds 42,43,..] [--sizes 16,28,..] [--hidden 32,..] [--kernels 4x3,16x5,..] [--train N] [--sets NAME,..] - whether a new model
 of any geometry learns more than the commonest class.
 
 Sets of grey and of colour pictures (fashion-28, clothes-colour-32), scaled to each size, one pass of `convd train` over at most N training images, `convd evaluate` on
@@ -44,9 +44,10 @@ def main() -> int:
     for name, default in (("seeds", "42,43,44,45,46"), ("sizes", "16,28,48,128"), ("hidden", "32,128,512"), ("kernels", "4x3,16x5,64x7")):
         parser.add_argument(f"--{name}", default=default)
     parser.add_argument("--train", type=int, default=600)
+    parser.add_argument("--sets", default="fashion-28,clothes-colour-32")
     a = parser.parse_args()
     bad = []
-    for name in ("fashion-28", "clothes-colour-32"):
+    for name in a.sets.split(","):
         s = Set(a.data, name, False)
         commonest = 100 * np.bincount(s.u).max() / len(s.u)
         for side in map(int, a.sizes.split(",")):
