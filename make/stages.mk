@@ -22,8 +22,8 @@ built   = mkdir -p build/test && flock build/test/$(1).lock make -j2 VARIANT=$(1
 c_tests = $(call built,$(1),tests$(2)) && TMPDIR=$(MEMORY) make -j2 -k --output-sync=target VARIANT=$(1) check$(2)
 # $(call pytest,VARIANT,ARGUMENTS)
 pytest  = CONVD=$(call build_of,$(1))/convd $(PYTEST) --durations=5 $(2)
-# Two files at a time: each test has daemons, folders and ports of its own, and mostly waits for them.
-e2e     = TMPDIR=$(MEMORY) $(call pytest,$(1),-n 2 --dist loadfile $(2))
+# Three files at a time: each test has daemons, folders and ports of its own, and mostly waits for them.
+e2e     = TMPDIR=$(MEMORY) $(call pytest,$(1),-n 3 --dist loadfile $(2))
 
 # ---- stages that are a target anyway ----
 CHECKS := test-layers test-banned test-doors test-docs test-promises test-web

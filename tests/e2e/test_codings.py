@@ -83,8 +83,7 @@ def test_a_compressed_body_may_come_in_chunks(reader: Daemon, seven):
     assert answer.ok() == reader.predict(png(seven))
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "deflate alone"])
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("coding, threads", [("gzip", "1"), ("gzip", "2"), ("deflate", "1"), ("deflate alone", "2")])
 def test_many_images_in_a_small_body_are_read_by_a_thread_of_the_pool(daemons, digits, coding, threads):
     daemon = daemons.start(daemons.copy(), "--threads", threads)
     many = np.repeat(digits.test_images[:4], 500, axis=0)
@@ -153,7 +152,7 @@ def test_a_crowd_of_bombs_leaves_memory_and_others_alone(daemons, seven):
     daemon.post("/predict", bomb, "application/json", headers=headers)
     before, expected = daemon.rss_bytes(), daemon.predict(png(seven))
     with ThreadPoolExecutor(16) as pool:
-        crowd = [pool.submit(daemon.post, "/predict", bomb, "application/json", headers=headers) for _ in range(48)]
+        crowd = [pool.submit(daemon.post, "/predict", bomb, "application/json", headers=headers) for _ in range(16 if SANITIZED else 48)]
         n = 0
         while not all(one.done() for one in crowd):
             assert daemon.predict(png(seven)) == expected
