@@ -75,7 +75,7 @@ static int begin(struct journal *journal, uint64_t after, struct err *err)
     struct shared *s = shared_of(journal);
     assert(after == s->store->end.revision);
     (void)after;
-    return reach(s, err) == 0 ? store_begin(s->store, err) : -1;
+    return reach(s, err) == 0 ? store_begin_unsynced(s->store, err) : -1;
 }
 
 /* Numbers, rows and keys are the file's. */
@@ -255,7 +255,7 @@ int shared_copy(struct shared *shared, struct err *err)
     if (any_forgotten(rows, n)) {
         status = copy_edited(shared, err);
     } else if (n > 0) {
-        status = store_begin(store, err);
+        status = store_begin_unsynced(store, err);
         if (status == 0)
             status = write_rows(store, rows, n, err);
         if (status == 0)

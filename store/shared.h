@@ -5,7 +5,7 @@
  *
  * A row has the same bytes in both, so revision and chain are those of the shared log on every node, and all else of the file (outcomes,
  * snapshots) follows from them. Nothing that was acknowledged depends on the file: it may lose its end, or be lost
- * altogether, and follows again.
+ * altogether, and follows again. So its commits do not wait for the disk.
  *
  * An edit (forget, relabel, a class removed) is an event at one place of the log, and all that it takes is in the row. The transaction that has it
  * empties what it forgets, in PostgreSQL as in each file; the model is made again then (store/replay/edits_shared.c).

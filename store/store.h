@@ -74,6 +74,8 @@ void store_close(struct store *store);
  * Errors of all: ERR_STORAGE_FULL, ERR_STORAGE (detail: SQLite's extended code), ERR_DB_READONLY. After an error the
  * group is gone (rolled back); store_rollback() is then harmless. */
 int store_begin(struct store *store, struct err *err);
+/* store_begin_unsynced - of what another engine holds: its commit does not wait for the disk, and a power cut may take it. */
+int store_begin_unsynced(struct store *store, struct err *err);
 
 /* store_next - gives an event what it will have in the log: revision, time (where it is 0), and the ids of a train event's
  * samples. Before learner_apply(), since the state remembers ids. Promises nothing: an event that is not appended leaves them

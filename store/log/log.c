@@ -42,7 +42,7 @@ int log_abandon(struct store *store)
     return -1;
 }
 
-int store_begin(struct store *store, struct err *err)
+static int begin(struct store *store, bool synced, struct err *err)
 {
     assert(!store->in_group);
     if (log_writable(store, err) != 0)
@@ -50,10 +50,20 @@ int store_begin(struct store *store, struct err *err)
     store->end_at_begin = store->end;
     store->outcomes.n_before = store->outcomes.n;
     store->in_group = true;
-    if (db_run(store->db, SQL_BEGIN, err) != 0 ||
+    if (db_sync_commits(store->db, synced, err) != 0 || db_run(store->db, SQL_BEGIN, err) != 0 ||
         (store->outcomes.n >= OUTCOMES_MANY && outcomes_write(store, err) != 0))
         return log_abandon(store);
     return 0;
+}
+
+int store_begin(struct store *store, struct err *err)
+{
+    return begin(store, true, err);
+}
+
+int store_begin_unsynced(struct store *store, struct err *err)
+{
+    return begin(store, false, err);
 }
 
 int store_commit(struct store *store, struct err *err)

@@ -88,6 +88,20 @@ void db_take(struct db *db)
     db->thread = pthread_self();
 }
 
+/* Not by a prepared statement: SQLite does what this one says when it is prepared. */
+int db_sync_commits(struct db *db, bool on, struct err *err)
+{
+    if (db->unsynced == !on)
+        return 0;
+    errno = 0;
+    const int rc = sqlite3_exec(db_handle(db), db_statement_text(on ? SQL_SYNCHRONOUS_FULL : SQL_SYNCHRONOUS_NORMAL),
+                                NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return db_fail(db, rc, errno, err);
+    db->unsynced = !on;
+    return 0;
+}
+
 bool db_sync_failed(const struct db *db)
 {
     return db->sync_failed;

@@ -49,6 +49,10 @@ void db_close(struct db *db);
 void db_take(struct db *db);
 
 bool db_sync_failed(const struct db *db);
+
+/* db_sync_commits - whether a commit waits for the disk, as it does at first. Without, a power cut may take the last commits, in their order. Not
+ * in a transaction. */
+int db_sync_commits(struct db *db, bool on, struct err *err);
 bool db_read_only(const struct db *db);
 const char *db_path(const struct db *db);
 

@@ -23,7 +23,7 @@ struct db {
     sqlite3 *handle;
     sqlite3_stmt *statements[SQL_N];
     int bind_status; /* first failure of a bind since the last step */
-    bool sync_failed, read_only;
+    bool sync_failed, read_only, unsynced;
     bool rollback_due; /* there was no memory for it: a transaction is open that nobody wants any more */
     enum statement running;
     uint64_t work[SQL_N]; /* steps of SQLite's machine that a statement made since it began */

@@ -34,6 +34,7 @@
     X(LOCKING_EXCLUSIVE, "PRAGMA locking_mode = EXCLUSIVE")                                                            \
     X(JOURNAL_WAL,       "PRAGMA journal_mode = WAL")                                                                  \
     X(SYNCHRONOUS_FULL,  "PRAGMA synchronous = FULL")                                                                  \
+    X(SYNCHRONOUS_NORMAL, "PRAGMA synchronous = NORMAL")                                                               \
     X(SYNCHRONOUS,       "PRAGMA synchronous")                                                                         \
     X(NO_AUTOCHECKPOINT, "PRAGMA wal_autocheckpoint = 0")                                                              \
     X(WAL_KEEPS,         "PRAGMA journal_size_limit = 33554432")                                                       \

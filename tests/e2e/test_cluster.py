@@ -9,7 +9,7 @@ import time
 import pytest
 
 from .cluster import images, teach
-from .daemon import PATIENCE_S, ROOT, SANITIZED, Client, convd, convd_json, lasting_port, until
+from .daemon import CONVD, PATIENCE_S, ROOT, SANITIZED, Client, convd, convd_json, lasting_port, until
 
 FEW = 5 if SANITIZED else 30
 
@@ -123,6 +123,42 @@ def test_a_node_whose_file_is_lost_joins_anew(cluster):
     c.agree()
     assert teach(b, 1, **{"Idempotency-Key": "k"})["samples"] == [1, 3]  # keys come along
     c.verified(6)
+
+
+def test_a_node_whose_file_lost_its_end_follows_again(cluster):
+    """What is durable in the shared log is not waited for on the node's own disk, so a power cut may take it from there."""
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 0)
+    for _ in range(2):
+        for i in range(FEW):
+            teach(b, i)
+        c.agree()
+        for node in c.nodes:
+            node.kill()
+            wal = node.db.with_name(node.db.name + "-wal")
+            with wal.open("r+b") as file:
+                file.truncate(wal.stat().st_size // 3)
+            node.start()
+    c.verified(3 + 6 * FEW)
+
+
+def test_a_training_does_not_wait_for_the_node_s_own_disk(cluster, daemons, tmp_path):
+    if SANITIZED or shutil.which("strace") is None:
+        pytest.skip("strace is not there, or a sanitizer is")
+    c = cluster()
+    trace = tmp_path / "trace"
+    node = daemons.start(tmp_path / "n.db", "--log", c.log, "--node", "n", "--snapshot-samples", "0",
+                         command=["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=fdatasync,fsync", str(CONVD)])
+    before = trace.read_text().count("sync(")
+    for i in range(FEW):
+        teach(node, i)
+    assert trace.read_text().count("sync(") < before + FEW // 2  # a checkpoint's may be among them
+    node.send_json("POST", "/snapshots", {}).ok(201)  # which is the node's own, and so is synced
+    assert trace.read_text().count("sync(") > before
+    subprocess.run(["pkill", "-TERM", "-P", str(node.process.pid)], check=True)  # strace passes no signal on
+    assert node.process.wait(PATIENCE_S) == 0
+    node.process = None
 
 
 def test_given_weights_come_along(cluster, daemons, tmp_path):
