@@ -74,7 +74,8 @@ struct trainer {
     pthread_cond_t wake;
     struct command *first, **last;
     struct command *first_read, **last_read; /* what only reads */
-    bool stopping, quiesced, hinted;
+    bool stopping, quiesced;
+    uint64_t hint; /* what the shared log may have grown to */
     struct trainer_stats stats;
     struct err
         off; /* code ERR_NONE: training is on; else why not, until the next start. Only the thread itself turns it off */
@@ -127,7 +128,7 @@ struct trainer_turn {
     struct command *commands; /* NULL: none                      */
     bool reads;               /* some wait that only read        */
     bool idle;                /* nothing came for a whole tick   */
-    bool hinted;              /* the shared log may have grown   */
+    bool hinted;              /* the shared log has grown, to what is not here yet, or may have */
     bool stop;                /* the last turn                   */
     bool quiesced;            /* no long work any more           */
 };
@@ -145,8 +146,8 @@ uint64_t trainer_queue_reads(struct trainer *t);
 struct command *trainer_queue_take_read(struct trainer *t);
 void trainer_queue_again(struct trainer *t, struct command *command);
 
-/* trainer_queue_hint - the shared log may have grown. Any thread. */
-void trainer_queue_hint(struct trainer *t);
+/* trainer_queue_hint - the shared log may have grown, to that revision. Any thread. */
+void trainer_queue_hint(struct trainer *t, uint64_t revision);
 
 /* trainer_long_work_check - whether long work may begin. Errors: ERR_STOPPING. */
 int trainer_long_work_check(struct trainer *t, struct err *err);

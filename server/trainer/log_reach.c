@@ -99,16 +99,17 @@ static void *listen_thread(void *trainer)
     struct postgres_listener *listener = NULL;
     uint64_t stop = 0;
     while (read(t->listen_fd, &stop, sizeof stop) != (ssize_t)sizeof stop) {
+        uint64_t revision = 0;
         int hint = -1;
         if (listener != NULL || postgres_listener_open(&listener, t->config.log, NULL) == 0)
-            hint = postgres_listen(listener, LISTEN_MS, t->listen_fd, NULL);
+            hint = postgres_listen(listener, LISTEN_MS, t->listen_fd, &revision, NULL);
         if (hint < 0) {
             postgres_listener_close(listener);
             listener = NULL;
             (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
         }
         if (hint == 1)
-            trainer_queue_hint(t);
+            trainer_queue_hint(t, revision);
     }
     postgres_listener_close(listener);
     return NULL;

@@ -99,7 +99,8 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
     const long tick_ns = work_us < (uint64_t)TICK_NS / 1000 ? (long)work_us * 1000 : TICK_NS;
     struct trainer_turn turn = {0};
     (void)pthread_mutex_lock(&t->lock);
-    while (t->first == NULL && t->first_read == NULL && !t->stopping && !t->hinted && !turn.idle && work_us > 0) {
+    while (t->first == NULL && t->first_read == NULL && !t->stopping && t->hint <= t->work->revision && !turn.idle &&
+           work_us > 0) {
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += tick_ns;
@@ -108,8 +109,8 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
         turn.idle = pthread_cond_timedwait(&t->wake, &t->lock, &until) != 0;
     }
     turn.commands = queue_take(t);
-    turn.hinted = t->hinted;
-    t->hinted = false;
+    turn.hinted = t->hint > t->work->revision; /* not of what this node appended itself */
+    t->hint = 0;
     turn.reads = t->first_read != NULL;
     turn.stop = t->stopping && turn.commands == NULL && !turn.reads;
     turn.quiesced = t->quiesced || t->stopping;
@@ -117,10 +118,10 @@ struct trainer_turn trainer_queue_wait(struct trainer *t, uint64_t work_us)
     return turn;
 }
 
-void trainer_queue_hint(struct trainer *t)
+void trainer_queue_hint(struct trainer *t, uint64_t revision)
 {
     (void)pthread_mutex_lock(&t->lock);
-    t->hinted = true;
+    t->hint = revision > t->hint ? revision : t->hint;
     (void)pthread_cond_signal(&t->wake);
     (void)pthread_mutex_unlock(&t->lock);
 }

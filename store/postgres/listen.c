@@ -30,12 +30,22 @@ void postgres_listener_close(struct postgres_listener *listener)
     free(listener);
 }
 
+static uint64_t revision_of(const PGnotify *notify)
+{
+    char *end;
+    const uint64_t revision = strtoull(notify->extra, &end, 10);
+    return end != notify->extra && *end == '\0' ? revision : UINT64_MAX;
+}
+
 /* Whether there was a hint; however many there were, they are taken. */
-static bool hinted(struct postgres *pg)
+static bool hinted(struct postgres *pg, uint64_t *revision)
 {
     PGnotify *notify;
     bool found = false;
+    *revision = 0;
     while ((notify = PQnotifies(pg->conn)) != NULL) {
+        const uint64_t told = revision_of(notify);
+        *revision = told > *revision ? told : *revision;
         PQfreemem(notify);
         found = true;
     }
@@ -54,8 +64,9 @@ static bool waits(const struct postgres *pg, int fd, uint64_t until_ms)
 }
 
 /* A new connection: what was said before is lost, so that it is made is a hint. */
-static int listen_anew(struct postgres *pg, int fd, uint64_t until_ms, struct err *err)
+static int listen_anew(struct postgres *pg, int fd, uint64_t until_ms, uint64_t *revision, struct err *err)
 {
+    *revision = UINT64_MAX;
     if (postgres_ready(pg, err) == 0 && postgres_do(pg, SQL_LISTEN, NULL, err) == 0)
         return 1;
     postgres_drop(pg);
@@ -63,19 +74,20 @@ static int listen_anew(struct postgres *pg, int fd, uint64_t until_ms, struct er
     return -1;
 }
 
-int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, struct err *err)
+int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, uint64_t *revision,
+                    struct err *err)
 {
     struct postgres *pg = listener->pg;
     const uint64_t until_ms = postgres_now_ms() + timeout_ms;
     if (pg->conn == NULL)
-        return listen_anew(pg, fd, until_ms, err);
-    while (!hinted(pg)) {
+        return listen_anew(pg, fd, until_ms, revision, err);
+    while (!hinted(pg, revision)) {
         if (!waits(pg, fd, until_ms))
             return 0;
         if (PQconsumeInput(pg->conn))
             continue;
         postgres_drop(pg);
-        return listen_anew(pg, fd, until_ms, err);
+        return listen_anew(pg, fd, until_ms, revision, err);
     }
     return 1;
 }

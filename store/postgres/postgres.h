@@ -94,13 +94,15 @@ int postgres_edits(struct log_row **rows, size_t *n, struct postgres *pg, uint64
 /* postgres_chain - of that revision: 1 found, 0 not, -1. */
 int postgres_chain(uint8_t chain[CHAIN_BYTES], struct postgres *pg, uint64_t revision, struct err *err);
 
-/* postgres_listen - waits for a hint that the log has grown, for at most that long: 1: there was one, or the connection is new; 0: none; -1:
+/* postgres_listen - waits for a hint that the log has grown, for at most that long: 1: there was one, to *revision, or the connection is new
+ * (UINT64_MAX: who knows); 0: none; -1:
  * ERR_LOG, after that time, so that calling it again is no busy loop. Uses a connection of its own, made at the first call and whenever it was
  * lost, by another thread than the rest. A hint may be lost: who follows looks by itself now and then. fd: becomes readable to end the wait
  * early (-1: none). postgres_listener_open - does not connect: ERR_MEMORY. */
 struct postgres_listener;
 int postgres_listener_open(struct postgres_listener **out, const char *conninfo, struct err *err);
-int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, struct err *err);
+int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, uint64_t *revision,
+                    struct err *err);
 void postgres_listener_close(struct postgres_listener *listener);
 
 /* postgres_digest - this node's state of that revision has that digest: the first one is kept, a different one is ERR_DIVERGED. Old ones are

@@ -36,12 +36,12 @@
     X(HEAD_LOCK,     "SELECT revision, chain, fence FROM convd.head FOR UPDATE")                                       \
     X(FENCE,         "UPDATE convd.head SET fence = fence + 1 RETURNING fence")                                        \
     X(APPEND,        "WITH head AS (UPDATE convd.head SET revision = $4, chain = $5"                                   \
-                     " WHERE revision = $1 AND chain = $2 AND fence = $3 RETURNING one),"                              \
+                     " WHERE revision = $1 AND chain = $2 AND fence = $3 RETURNING revision),"                         \
                      " rows AS (INSERT INTO convd.event"                                                               \
                      " (revision, created_us, first, kind, body, chain, key, fingerprint, labels, images)"             \
                      " SELECT row.* FROM head, unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[]," \
                      " $11::bytea[], $12::text[], $13::bytea[], $14::bytea[], $15::bytea[]) AS row)"                   \
-                     " SELECT pg_notify('convd', '') FROM head")                                                       \
+                     " SELECT pg_notify('convd', revision::text) FROM head")                                           \
     X(READ,          "SELECT revision, created_us, first, kind, body, chain, key, fingerprint, labels, images"         \
                      " FROM (SELECT *, sum(size) OVER (ORDER BY revision) - size AS before"                            \
                      " FROM (SELECT *, 200 + octet_length(body) + octet_length(labels)::bigint + octet_length(images) AS size" \

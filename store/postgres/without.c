@@ -78,7 +78,8 @@ int postgres_listener_open(struct postgres_listener **out, const char *conninfo,
     return without(err);
 }
 
-int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, struct err *err)
+int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int fd, uint64_t *revision,
+                    struct err *err)
 {
     return without(err);
 }

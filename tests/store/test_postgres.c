@@ -791,14 +791,21 @@ END_TEST
 START_TEST(a_listener_is_told_of_every_append)
 {
     struct postgres_listener *listener;
+    uint64_t told;
     must(postgres_listener_open(&listener, pg_conninfo(database, ""), &err));
-    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &err), 1); /* the connection is new */
-    ck_assert_int_eq(postgres_listen(listener, 0, -1, &err), 0);
+    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1); /* the connection is new */
+    ck_assert_uint_eq(told, UINT64_MAX);
+    ck_assert_int_eq(postgres_listen(listener, 0, -1, &told, &err), 0);
     for (int i = 0; i < 3; i++) {
         must(append_row(pg, 1, 1));
-        ck_assert_int_eq(postgres_listen(listener, 5000, -1, &err), 1);
+        ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1);
+        must(postgres_head(&head, pg, &err));
+        ck_assert_uint_eq(told, head.revision);
     }
-    ck_assert_int_eq(postgres_listen(listener, 20, -1, &err), 0);
+    (void)pg_sql(database, "NOTIFY convd"); /* of whom we know nothing */
+    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1);
+    ck_assert_uint_eq(told, UINT64_MAX);
+    ck_assert_int_eq(postgres_listen(listener, 20, -1, &told, &err), 0);
     postgres_listener_close(listener);
 }
 END_TEST
@@ -806,18 +813,20 @@ END_TEST
 START_TEST(a_listener_is_woken_by_a_descriptor_and_connects_again)
 {
     struct postgres_listener *listener;
+    uint64_t told;
     int ends[2];
     ck_assert(pipe2(ends, O_CLOEXEC) == 0 && write(ends[1], "", 1) == 1);
     must(postgres_listener_open(&listener, pg_conninfo(database, ""), &err));
-    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &err), 1);
-    ck_assert_int_eq(postgres_listen(listener, 60000, ends[0], &err), 0);
+    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1);
+    ck_assert_int_eq(postgres_listen(listener, 60000, ends[0], &told, &err), 0);
     (void)pg_sql(database, "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE " OURS);
-    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &err), 1);
+    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1);
     must(append_row(pg, 1, 1));
-    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &err), 1);
+    ck_assert_int_eq(postgres_listen(listener, 5000, -1, &told, &err), 1);
     (void)pg_sql("postgres", "DROP DATABASE %s (FORCE)", database);
-    must_fail(ERR_LOG, postgres_listen(listener, 50, -1, &err));
-    must_fail(ERR_LOG, postgres_listen(listener, 60000, ends[0], &err)); /* no longer than the descriptor lets it */
+    must_fail(ERR_LOG, postgres_listen(listener, 50, -1, &told, &err));
+    must_fail(ERR_LOG,
+              postgres_listen(listener, 60000, ends[0], &told, &err)); /* no longer than the descriptor lets it */
     postgres_listener_close(listener);
     (void)close(ends[0]);
     (void)close(ends[1]);
