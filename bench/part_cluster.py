@@ -41,7 +41,7 @@ class Nodes:
         self.build, self.folder, self.log, self.list = build, folder, pair.url("bench"), []
         first = folder / "first.db"
         subprocess.run([build / "convd", "init", "--db", first, *INIT_PLAIN], check=True, capture_output=True, env=ENVIRONMENT)
-        pair.sql("CREATE DATABASE bench", "postgres")
+        pair.create("bench")
         subprocess.run([build / "convd", "cluster", "init", "--db", first, "--log", self.log], check=True, capture_output=True, env=ENVIRONMENT)
 
     def add(self) -> Server:

@@ -89,7 +89,7 @@ class Schedule:
         self.chance, self.ledger, self.name = random.Random(seed), Ledger(seed), f"log{seed}"
         db = folder / "first.db"
         convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS), "--rehearsal-idle", str(self.chance.choice([0, 0, 20])))
-        pair.sql(f"CREATE DATABASE {self.name}", "postgres")
+        pair.create(self.name)
         self.log = pair.url(self.name)
         convd_at(places[0], "cluster", "init", "--db", db, "--log", self.log)
         often = str(self.chance.choice([0, 40, 400]))

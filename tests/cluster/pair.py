@@ -71,6 +71,11 @@ class Pair:
     def sql(self, text: str, name: str) -> str:
         return self.primary.sql(text, name)
 
+    def create(self, name: str) -> None:
+        """A database, until the standby has it, too: libpq tries no other host where the first says that there is none."""
+        self.sql(f"CREATE DATABASE {name}", "postgres")
+        until(lambda: self.standby.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{name}'", "postgres") == "1", name)
+
     def promote(self) -> None:
         """The standby becomes the primary. The old one is let be: dead, stopped or cut off."""
         until(self.standby.answers, "the standby answers")
