@@ -243,6 +243,16 @@ static int copy_edited(struct shared *s, struct err *err)
     }
 }
 
+/* How many of these rows go into one transaction: a way back begins another, since what it leaves behind no recovery replays, so the outcomes of
+ * that must be known, and are written with it. */
+static size_t upto_way_back(const struct log_row *rows, size_t n)
+{
+    size_t i = n > 0;
+    while (i < n && event_kind_parse(rows[i].kind) != EVENT_ACTIVATE)
+        i++;
+    return i;
+}
+
 int shared_copy(struct shared *shared, struct err *err)
 {
     struct store *store = shared->store;
@@ -257,7 +267,7 @@ int shared_copy(struct shared *shared, struct err *err)
     } else if (n > 0) {
         status = store_begin_unsynced(store, err);
         if (status == 0)
-            status = write_rows(store, rows, n, err);
+            status = write_rows(store, rows, upto_way_back(rows, n), err);
         if (status == 0)
             status = store_commit(store, err);
     }

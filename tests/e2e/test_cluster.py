@@ -161,6 +161,22 @@ def test_a_training_does_not_wait_for_the_node_s_own_disk(cluster, daemons, tmp_
     node.process = None
 
 
+def test_a_node_that_is_killed_after_it_followed_a_way_back_lacks_no_outcome(cluster):
+    """Its recovery does not replay what was left behind: what that came to must be in the file before the way back is."""
+    c = cluster()
+    a = c.node()
+    teach(a, 1)
+    snapshot = a.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    teach(a, 2)
+    a.post(f"/snapshots/{snapshot}/activate").ok()
+    teach(a, 3)
+    b = c.node()  # which copies all of that at once
+    c.agree()
+    b.kill()
+    b.start()
+    c.verified(9)
+
+
 def test_given_weights_come_along(cluster, daemons, tmp_path):
     teacher = daemons.init(name="teacher.db")
     convd("export", "--db", teacher, "--safetensors", tmp_path / "w.safetensors")
