@@ -30,7 +30,7 @@ OCTETS = "application/octet-stream"
 BATCH = 256
 SINGLES = 64
 PROBES = 600
-PACED = 16  # connections that make 1,000 samples a second together
+PACED = 32, 26  # connections that make 1,000 samples a second together, and for how many ms each rests
 ROW = "decode(repeat('ab', 32), 'hex'), NULL, NULL"  # chain, key, fingerprint
 
 
@@ -102,6 +102,8 @@ def train(report: Report, out: Path, folder: Path, pair: Pair, node: Server, n_r
                    f"samples; {group:.1f} rows of {images} in a transaction, on both sides; by one writer, as the log has one")
         report.add(f"cluster-{kind}-rate", "  samples a second", "/s", rate, goal=at_least(10000, "value"))
         report.raw["cluster"] |= {kind: ours, f"{kind}_pgbench": theirs, f"{kind}_groups": groups}
+        pair.sql("TRUNCATE rows", "bench")
+        pair.sql("CHECKPOINT", "bench")
 
 
 def one(report: Report, build: Path, out: Path, pair: Pair, node: Server, n_rounds: int) -> None:
@@ -125,8 +127,8 @@ class Paced:
     def __init__(self, out: Path, writer: Server):
         path, script = out / "body.one", out / "paced.lua"
         path.write_bytes(digit())
-        script.write_text((HERE / "load.lua").read_text() + "\nfunction delay() return 14 end\n")
-        self.process = subprocess.Popen(["wrk", "-t1", f"-c{PACED}", "-d120s", "-s", script, writer.url + "/train?label=7"], stdout=subprocess.DEVNULL,
+        script.write_text((HERE / "load.lua").read_text() + f"\nfunction delay() return {PACED[1]} end\n")
+        self.process = subprocess.Popen(["wrk", "-t1", f"-c{PACED[0]}", "-d120s", "-s", script, writer.url + "/train?label=7"], stdout=subprocess.DEVNULL,
                                         env=ENVIRONMENT | {"BENCH_BODY": str(path)})
 
     def __enter__(self):
@@ -246,7 +248,7 @@ def scaling(report: Report, out: Path, folder: Path, nodes: list[Server], n_roun
         for n in rounds:
             proxy = Proxy(nodes[:n], folder)
             try:
-                rounds[n].append(load(proxy, "/predict", path, 2, CONNECTIONS))
+                rounds[n].append(load(proxy, "/predict", path, 2, n * CONNECTIONS))
             finally:
                 proxy.close()
     for n, those in rounds.items():

@@ -3,7 +3,7 @@
 
 A PostgreSQL primary with a synchronous standby, three convd nodes (the third with the portable arithmetic), each in a network namespace and
 on a small disk of its own (as root; else what needs that is left out, which the last line says). Clients train through all of them, an
-operator changes what there is to change, readers send the revision that was told last. Meanwhile, from a seed: nodes are killed, stopped, cut
+operator changes what there is to change, forgets and relabels, readers send the revision that was told last. Meanwhile, from a seed: nodes are killed, stopped, cut
 off, lose their file, have a full disk; the primary is killed, stopped, cut off, filled, replaced by its standby, and comes back as
 a zombie; so is the standby. Each schedule has a new model.
 
@@ -60,6 +60,7 @@ class Tally:
     requests: int = 0
     samples: int = 0
     changes: int = 0
+    edits: int = 0
     sent_again: int = 0
     predictions: int = 0
     reads: int = 0
@@ -70,7 +71,7 @@ class Tally:
     def text(self) -> str:
         f = self.findings
         return (f"cluster: {self.schedules} schedules of {sum(self.faults.values())} faults, {self.failovers} failovers; acknowledged: {self.requests} "
-                f"trainings of {self.samples} samples, {self.changes} changes, {self.predictions} predictions, {self.reads} reads of what was told; "
+                f"trainings of {self.samples} samples, {self.changes} changes, {self.edits} samples forgotten or relabelled, {self.predictions} predictions, {self.reads} reads of what was told; "
                 f"put off {self.later} times, {self.broken} without an answer, {self.sent_again} trainings sent again; {self.events} events "
                 f"in each node's file; lost {f.lost}, doubled {f.doubled}; {f.digests} digests compared; {len(f.wrong)} wrong")
 
@@ -170,19 +171,25 @@ class Schedule:
             node.start()
         return said == ""
 
-    def agree(self) -> dict:
-        """All have all of the log, and say the same of the model."""
-        head = int(self.pair.sql("SELECT revision FROM convd.head", self.name))
+    def models(self) -> list[dict]:
+        return [{name: node.model()[name] for name in ("revision", "step", "digest", "classes")} for node in self.nodes]
+
+    def agree(self) -> None:
+        """All have all of the log, what they rehearse when nobody asks at its end, and say the same of the model."""
+        said: list[dict] = []
+
+        def all_are_there() -> bool:
+            said[:] = self.models()
+            head = int(self.pair.sql("SELECT revision FROM convd.head", self.name))
+            return all(model["revision"] == head for model in said)
         try:
-            until(lambda: all(node.model()["revision"] >= head for node in self.nodes), "all nodes are where the log is")
+            until(all_are_there, "all nodes are where the log is")
         except AssertionError as error:
             self.findings.check(False, str(error))
-        models = [{name: node.model()[name] for name in ("revision", "step", "digest", "classes")} for node in self.nodes]
-        self.findings.digests += len(models)
-        for node, model in zip(self.nodes, models):
-            self.findings.check(model == models[0], f"node {node.name} says {model}, and node a {models[0]}")
+        self.findings.digests += len(said)
+        for node, model in zip(self.nodes, said):
+            self.findings.check(model == said[0], f"node {node.name} says {model}, and node a {said[0]}")
         self.findings.check(self.nodes[-1].model()["instruction_set"] == "portable", "node c is not on the portable arithmetic")
-        return models[0]
 
     def compare(self) -> None:
         """A file made of the log alone, with what was acknowledged; the nodes' files with that."""
@@ -201,6 +208,10 @@ class Schedule:
             findings.digests += 1 + verdict["snapshots"]
             findings.check(verdict["digest"] == joined["digest"], f"{file} has digest {verdict['digest']}, the log {joined['digest']}")
             findings.check(log_rows(file) == rows, f"{file} has other events than the log")
+            files = b"".join(path.read_bytes() for path in file.parent.glob(file.name + "*"))
+            for number in log.forgotten:
+                training, at = ledger.samples[number]
+                findings.check(training.images[at].tobytes() not in files, f"sample {number}, which was forgotten, stands in {file}")
         self.tally.events += len(rows)
 
     def end(self, settled_s: float) -> None:
@@ -218,6 +229,7 @@ class Schedule:
         tally.requests += len(answered)
         tally.samples += sum(len(t.labels) for t in answered)
         tally.changes += sum(c.answer is not None for c in ledger.changes)
+        tally.edits += sum(edit.accepted for edit in ledger.edits.values())
         tally.sent_again += ledger.sent_again
         tally.predictions += ledger.predictions
         tally.reads, tally.later, tally.broken = tally.reads + load.reads, tally.later + load.later, tally.broken + load.broken

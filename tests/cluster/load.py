@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from tests.cluster.node import Node
-from tests.crash.ledger import N_INPUT, Change, Ledger, Training
+from tests.crash.ledger import BASE_LABELS, N_INPUT, Change, Edit, Ledger, Training
 from tests.crash.load import BROKEN, REFUSED, Load, labelled
 from tests.e2e.daemon import Answer, Client
 
@@ -128,7 +128,7 @@ class Clients(Load):
     # ---- the operator ----
 
     def operator(self, connection: Client, chance: np.random.Generator) -> None:
-        acts = [self.tune, self.add_class, self.rename_class, self.activate, self.start_rehearsal, self.cancel_rehearsal, self.look]
+        acts = [self.tune, self.add_class, self.rename_class, self.activate, self.start_rehearsal, self.cancel_rehearsal, self.look, self.edit]
         acts[chance.integers(len(acts))](connection, chance)
         self.killed.wait(float(chance.exponential(0.05)))
 
@@ -145,7 +145,8 @@ class Clients(Load):
             if answer.status in LATER:
                 self.put_off(answer)
                 return
-            answer.ok(201)
+            if answer.status != 409:  # the past is being edited
+                answer.ok(201)
         snapshots = connection.get("/snapshots").ok()["snapshots"]
         if not snapshots or chance.random() < 0.5:
             return
@@ -164,6 +165,30 @@ class Clients(Load):
             self.put_off(answer)
         elif answer.status not in (200, 202, 409):  # over already; begun; nothing to rehearse, or one is running
             raise AssertionError(f"/rehearse: {answer}")
+
+    def edit(self, connection: Client, chance: np.random.Generator) -> None:
+        """Forgets a sample, or gives it another label, and waits for that. What has no answer, or is not done by then, may come about."""
+        with self.ledger.lock:
+            known = [i for i, (training, at) in self.ledger.samples.items()
+                     if training.labels[at] in BASE_LABELS and i not in self.ledger.edits]
+            if not known:
+                return
+            number = known[chance.integers(len(known))]
+            training, at = self.ledger.samples[number]
+            label = None if chance.random() < 0.5 else BASE_LABELS[(BASE_LABELS.index(training.labels[at]) + 1) % 3]
+            edit = self.ledger.edits[number] = Edit(label)
+        headers = {"Content-Type": "application/json", "Prefer": "wait=25", "Convd-Min-Revision": str(self.revision())}
+        path = f"/samples/{number}?drop_pinned=1"
+        answer = connection.request("DELETE", path, headers=headers) if label is None else \
+            connection.request("PATCH", path, json.dumps({"label": label}).encode(), headers)
+        if answer.status in LATER:
+            self.put_off(answer)
+        elif answer.status in (409, 410, 422):  # something else is at work; it is on a line that was left behind
+            edit.refused = True
+        elif answer.status == 200:
+            edit.accepted = True
+        elif answer.status != 202:
+            raise AssertionError(f"edit of sample {number}: {answer}")
 
     def look(self, connection: Client, chance: np.random.Generator) -> None:
         for path in ("/stats", "/classes", "/snapshots", "/metrics", "/cluster", "/readyz"):

@@ -67,11 +67,13 @@ class Node(Daemon):
 
     def freeze(self) -> None:
         self.disturb()
-        self.process.send_signal(signal.SIGSTOP)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.well = True
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.well = True
 
     def disturb(self) -> None:
         self.well = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 from tests.cluster.places import NETWORK, Place
 from tests.e2e.daemon import until
