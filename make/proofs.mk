@@ -33,6 +33,10 @@ cluster-test: all ## nodes and PostgreSQL killed, stopped, cut off and filled un
 	-@scripts/deps neighbours
 	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --control
 	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --schedules $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
+.PHONY: cluster-demo
+cluster-demo: all ## three PostgreSQL under Patroni with etcd, three nodes and HAProxy on loopback: fed, some of it killed, and shown
+	-@scripts/deps cluster
+	examples/cluster/demo --convd $(BUILD)/convd $(if $(KEEP),--keep)
 SEED    ?= 1
 MINUTES ?= 30
 soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency
