@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define INSERTS_MAX 100000
+#define IMAGE_MAX   65536 /* bytes */
 #define COLUMNS     8
 
 static double now_us(void)
@@ -67,16 +68,16 @@ static int by_size(const void *a, const void *b)
 int main(int argc, char **argv)
 {
     static double us[INSERTS_MAX];
+    static char image[IMAGE_MAX];
     char line[32];
     uint64_t revision = 0;
     const int n_bytes = argc == 3 ? (int)strtol(argv[2], NULL, 10) : 0;
-    if (n_bytes < 1) {
+    if (n_bytes < 1 || n_bytes > IMAGE_MAX) {
         (void)fputs("usage: insert CONNINFO N_BYTES\n", stderr);
         return 2;
     }
-    char *image = calloc(1, (size_t)n_bytes);
     PGconn *conn = PQconnectdb(argv[1]);
-    if (image == NULL || PQstatus(conn) != CONNECTION_OK) {
+    if (PQstatus(conn) != CONNECTION_OK) {
         (void)fprintf(stderr, "insert: %s", PQerrorMessage(conn));
         return 1;
     }
@@ -94,6 +95,5 @@ int main(int argc, char **argv)
         (void)fflush(stdout);
     }
     PQfinish(conn);
-    free(image);
     return 0;
 }
