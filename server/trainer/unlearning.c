@@ -61,9 +61,10 @@ static int try_edit(struct trainer *t, struct command *command, struct err *err)
 
 static int share(struct trainer *t, struct command *command, struct err *err)
 {
-    int status;
-    while ((status = try_edit(t, command, err)) != 0 && err->code == ERR_BUSY && trainer_follow_held(t, err) == 0)
-        ;
+    int status = trainer_log_away(t) ? 0 : trainer_follow(t, err); /* a sample that was told elsewhere is known here then */
+    if (status == 0)
+        while ((status = try_edit(t, command, err)) != 0 && err->code == ERR_BUSY && trainer_follow_held(t, err) == 0)
+            ;
     if (status != 0 || command->changed == 0)
         t->journal->rollback(t->journal); /* lets go of the log */
     if (status != 0)

@@ -16,15 +16,12 @@ static int go_back(struct store *store, struct learner *learner, uint64_t revisi
     return status;
 }
 
-/* At the log's end: an edit may have brought classes along that no event of the lineage adds. */
-static int write_classes(struct store *store, const struct learner *learner, struct err *err)
+/* At the log's end: an edit may have brought classes along that no event of the lineage adds. Where the disk is full, the next time. */
+static void write_classes(struct store *store, const struct learner *learner)
 {
-    if (!store->classes_due)
-        return 0;
-    if (store_begin(store, err) != 0 || store_classes(store, learner, err) != 0 || store_commit(store, err) != 0)
-        return -1;
-    store->classes_due = false;
-    return 0;
+    if (store->classes_due && store_begin(store, NULL) == 0 && store_classes(store, learner, NULL) == 0 &&
+        store_commit(store, NULL) == 0)
+        store->classes_due = false;
 }
 
 static int open_at(struct log_reader *reader, struct store *store, uint64_t after, struct err *err)
@@ -58,7 +55,7 @@ int store_follow(struct store *store, struct learner *learner, const struct even
     if (status != 1)
         log_read_close(reader);
     if (status == 0)
-        status = write_classes(store, learner, err);
+        write_classes(store, learner);
     *event = status == 1 ? &reader->event : NULL;
     return status;
 }

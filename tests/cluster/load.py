@@ -22,6 +22,7 @@ LATER = (503, 507)  # the log or the disk is away, or a revision is not there ye
 
 class Clients(Load):
     """Runs from its making until stop()."""
+    OPEN = LATER
 
     def __init__(self, nodes: list[Node], ledger: Ledger, seed: int):
         self.nodes, self.ledger, self.rehearse = nodes, ledger, True
@@ -128,7 +129,8 @@ class Clients(Load):
     # ---- the operator ----
 
     def operator(self, connection: Client, chance: np.random.Generator) -> None:
-        acts = [self.tune, self.add_class, self.rename_class, self.activate, self.start_rehearsal, self.cancel_rehearsal, self.look, self.edit]
+        acts = [self.tune, self.add_class, self.rename_class, self.remove_class, self.activate, self.start_rehearsal, self.cancel_rehearsal,
+                self.look, self.edit, self.edit]
         acts[chance.integers(len(acts))](connection, chance)
         self.killed.wait(float(chance.exponential(0.05)))
 
@@ -186,7 +188,8 @@ class Clients(Load):
         elif answer.status in (409, 410, 422):  # something else is at work; it is on a line that was left behind
             edit.refused = True
         elif answer.status == 200:
-            edit.accepted = True
+            edit.refused = "changed" in answer.json()  # it was so already, by its class
+            edit.accepted = not edit.refused
         elif answer.status != 202:
             raise AssertionError(f"edit of sample {number}: {answer}")
 
