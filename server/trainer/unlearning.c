@@ -61,7 +61,8 @@ static int try_edit(struct trainer *t, struct command *command, struct err *err)
 
 static int share(struct trainer *t, struct command *command, struct err *err)
 {
-    int status = trainer_log_away(t) ? 0 : trainer_follow(t, err); /* a sample that was told elsewhere is known here then */
+    int status =
+        trainer_log_away(t) ? 0 : trainer_follow(t, err); /* a sample that was told elsewhere is known here then */
     if (status == 0)
         while ((status = try_edit(t, command, err)) != 0 && err->code == ERR_BUSY && trainer_follow_held(t, err) == 0)
             ;

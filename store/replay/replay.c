@@ -314,29 +314,3 @@ int replay_check_end(struct store *store, struct err *err)
     }
     return 0;
 }
-
-int store_recover(struct store *store, const struct arith *arith, store_progress *progress, void *context,
-                  struct learner **out, struct store_recovery *report, struct err *err)
-{
-    struct store_recovery ignored;
-    report = report != NULL ? report : &ignored;
-    *out = NULL;
-    store->recovering = log_writable(store, NULL) == 0;
-    store->outcomes.n = 0; /* the replay gives them again */
-    int status = replay_check_end(store, err);
-    if (status == 0)
-        status = replay_state_at(out, store, store->end.revision, arith, progress, context, report, err);
-    store->recovering = false;
-    if (status != 0) {
-        store->outcomes.n = 0; /* nothing is written to what is damaged */
-        return -1;
-    }
-    if (baseline_is_ours(store))
-        return 0;
-    memcpy(report->before, store->baseline.arithmetic, sizeof report->before);
-    if (log_writable(store, NULL) != 0 || baseline_take(store, *out, report->snapshot_revision, err) == 0)
-        return 0;
-    learner_free(*out);
-    *out = NULL;
-    return -1;
-}

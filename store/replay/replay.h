@@ -9,6 +9,7 @@
  *   replay.c         where a state is made again from, and what an event does
  *   replayer.{h,c}   from the one over the others, in steps
  *   follow.c         the fold goes on with what came into the log from elsewhere
+ *   recover.c        the state of the log's end, when a file is opened
  *   edits.h          the past is changed
  *   edits_check.c    what is to be edited: looked up, and refused where it cannot be
  *   edits_pending.c  edits that were accepted and are not in the log yet

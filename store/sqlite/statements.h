@@ -99,6 +99,7 @@
     X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \
                          " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
     X(OUTCOME_INSERT,    "INSERT INTO outcome (sample, step, predicted, loss, refused) VALUES (?1, ?2, ?3, ?4, ?5)")   \
+    X(OUTCOME_LAST,      "SELECT max(sample) FROM outcome")                                                            \
     X(OUTCOME_COUNT,     "SELECT count(sample) FROM outcome")                                                          \
     X(OUTCOMES_OF_EVENT, "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM " SAMPLE_NOW " AS now WHERE now.id = sample.id)"  \
                          " THEN label ELSE -1 END, step, predicted, loss, refused FROM sample INDEXED BY sample_revision" \

@@ -64,11 +64,9 @@ static bool is_edit(const struct log_row *row)
 }
 
 /* All that the other does not have, in one group, as store/shared.c has it where rows are emptied. */
-static void copy(struct model *to, struct model *from)
+static void copy_rows(struct model *to, struct model *from)
 {
     struct rows rows;
-    const struct event *event;
-    int status;
     must(from, rows_read(&rows, from->store, store_revision(to->store), SIZE_MAX, &from->err));
     must(to, store_begin(to->store, &to->err));
     for (size_t i = 0; i < rows.n; i++)
@@ -78,6 +76,13 @@ static void copy(struct model *to, struct model *from)
         must(to, row_follow(to->store, &rows.list[i], &to->err));
     must(to, store_commit(to->store, &to->err));
     rows_free(&rows);
+}
+
+static void copy(struct model *to, struct model *from)
+{
+    const struct event *event;
+    int status;
+    copy_rows(to, from);
     if (store_edit_ahead(to->store))
         rebuild(to);
     while ((status = store_follow(to->store, to->learner, &event, &to->err)) == 1)
@@ -92,10 +97,18 @@ static void same_in_both(struct model *to, struct model *from)
     verifies(to);
 }
 
-/* A third, which has nothing yet. */
+/* A third, which has nothing yet; and a fourth, which is killed before it has applied what it has. */
 static void same_for_who_joins(struct model *from)
 {
     struct model joiner;
+    struct store_recovery report;
+    model_init(&joiner);
+    copy_rows(&joiner, from);
+    model_reopen(&joiner);
+    learner_free(joiner.learner);
+    must(&joiner, store_recover(joiner.store, NULL, NULL, NULL, &joiner.learner, &report, &joiner.err));
+    same_in_both(&joiner, from);
+    model_fini(&joiner);
     model_init(&joiner);
     copy(&joiner, from);
     same_in_both(&joiner, from);
