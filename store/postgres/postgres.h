@@ -81,7 +81,7 @@ int postgres_append(struct postgres *pg, const struct log_head *after, const str
 
 /* An edit's row, alone in its call, has its samples erased in the same transaction: labels all ones, images zeros, the fingerprints of their requests'
  * keys zeros. So no log has the edit and what it forgets. Their chains stay; who copies them knows them by the edit's rows (row_ahead()). Others'
- * appends wait meanwhile: 10 us a sample, and writing anew each event that has one. ERR_CONFLICT: the role may not. */
+ * appends wait meanwhile: 40 us a sample, and writing anew each event that has one. ERR_CONFLICT: the role may not. */
 
 /* postgres_read - rows after a revision in their order, as many as fit into about max_bytes, at least one where there is one. *rows is one block
  * with all that it points to; the caller's, free(). *n 0: there are none yet. Errors: ERR_DB_CORRUPT (a row is missing or damaged), ERR_LOG, ERR_MEMORY. */

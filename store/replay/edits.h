@@ -135,7 +135,7 @@ int store_edits_sweep(struct store *store, size_t n, struct err *err);
 
 /* store_edits_append - the edits, which are checked, as the next event, in the open group: what they forget is emptied in the file, and snapshots that
  * saw it are none, pinned or not, when it is committed. The samples of a class that is removed come into the list by it. The model
- * is store_rebuild()'s then, before anything else is appended or applied. Costs 10 us a sample, and reading each event of which one is forgotten. */
+ * is store_rebuild()'s then, before anything else is appended or applied. Costs some 10 us a sample, and reading each event of which one is forgotten. */
 int store_edits_append(struct store *store, struct edits *edits, struct err *err);
 
 /* store_edits_undone - something is accepted and not made, or made and not emptied: such a file cannot follow a shared log. */
