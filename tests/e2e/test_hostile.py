@@ -28,6 +28,7 @@ LONG = "HOSTILE_SECONDS" in os.environ
 IDLE = int(os.environ.get("HOSTILE_IDLE", "300" if SANITIZED else "1000"))
 CROWD = 40
 REQUEST_SECONDS = 20 if SANITIZED else 12  # what a good client's request may take, too
+STALL_SECONDS = 1  # server/http/connections.c: who stands still for as long may be displaced
 BODY_LIMIT = 200_001  # no whole number of images: taken, and then refused by its length
 HEAD = b"POST /train?label=b HTTP/1.1\r\nHost: localhost\r\n"
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -283,7 +284,8 @@ KEYS = itertools.count()
 
 
 def ask_well(daemon: Daemon, client: Client, make) -> tuple[Client, Answer]:
-    """Where the machine is so busy that the request was not done at its deadline, it is cut off, then and not before, and asked again."""
+    """Where the machine is so busy that the request was not done at its deadline, or that it stood still for a second while the flood had taken
+    all 20,000 places, it is cut off, then and not before, and asked again."""
     key = {"Idempotency-Key": f"good-{next(KEYS)}"}
     while True:
         started = time.monotonic()
