@@ -14,7 +14,7 @@ $(STORE_TESTS): $(BUILD)/tests/store/%: $(BUILD)/tests/store/%.o $(BUILD)/libsto
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libstore.a $(BUILD)/libcore.a $(STORE_LIBS) $(CHECK_LIBS) -lm
 $(BUILD)/tests/store/test_power: $(BUILD)/tests/store/power_disk.o
 $(BUILD)/tests/store/test_event_codec: STORE_LIBS = $(CORE_LIBS)
-$(BUILD)/tests/store/test_faults $(BUILD)/tests/store/test_edit_faults $(BUILD)/tests/server/test_rebuild: $(BUILD)/tests/store/fault_disk.o
+$(BUILD)/tests/store/test_faults $(BUILD)/tests/store/test_edit_faults $(BUILD)/tests/store/test_edits_shared $(BUILD)/tests/server/test_rebuild: $(BUILD)/tests/store/fault_disk.o
 # Memory that runs out. Sanitizers own malloc: there the calls of our own objects are redirected by the linker.
 OOM_TESTS := $(BUILD)/tests/store/test_memory $(BUILD)/tests/server/test_memory
 comma     := ,

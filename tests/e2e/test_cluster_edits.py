@@ -95,6 +95,7 @@ def test_a_retry_of_what_was_forgotten_teaches_nothing_at_any_node(cluster, daem
     e = Edited(cluster, daemons)
     a, b = e.nodes
     first = teach(a, 1, **{"Idempotency-Key": "k"})
+    e.c.agree()  # b has it, too
     edit(b, "DELETE", f"/samples/{first['samples'][1]}").ok()
     e.c.node()
     e.c.agree()

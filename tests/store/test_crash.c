@@ -157,8 +157,7 @@ static uint64_t run_and_kill(struct model *m, uint64_t before, unsigned microsec
     ck_assert_int_eq(pipe(acknowledge), 0);
     (void)fflush(NULL);
     pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0) {
+    if (child == 0) { /* which asserts nothing: libcheck's messages of two processes would get mixed up */
         (void)close(acknowledge[0]);
         struct model own = *m;
         child_run(&own, acknowledge[1]);

@@ -1,22 +1,31 @@
 /* test_edits_shared.c - an edit as an event of a shared log: whoever appends it, whoever follows it, whoever comes later and finds the rows emptied
  * has, bit for bit, the model of the edited log. */
+#include <errno.h>
+
 #include "store/log/row.h"
+#include "tests/store/fault_disk.h"
 #include "tests/store/life.h"
 
 /* ---- who appends ---- */
 
-static void rebuild(struct model *m)
+static void follow_to_the_end(struct model *m)
 {
-    struct store_edited edited;
     const struct event *event;
     int status;
-    ck_assert(store_edit_ahead(m->store));
-    must(m, store_rebuild(m->store, m->learner, NULL, NULL, &edited, &m->err));
-    ck_assert(!store_edit_ahead(m->store));
     while ((status = store_follow(m->store, m->learner, &event, &m->err)) == 1)
         ;
     ck_assert_msg(status == 0, "%s", m->err.text);
     ck_assert_uint_eq(m->learner->revision, store_revision(m->store));
+}
+
+static void rebuild(struct model *m)
+{
+    struct store_edited edited;
+    int status;
+    ck_assert(store_edit_ahead(m->store));
+    must(m, store_rebuild(m->store, m->learner, NULL, NULL, &edited, &m->err));
+    ck_assert(!store_edit_ahead(m->store));
+    follow_to_the_end(m);
     must(m, store_snapshot(m->store, m->learner, "edit", "", false, NULL, &m->err));
     while ((status = store_edits_sweep(m->store, 10, &m->err)) == 1)
         ;
@@ -202,6 +211,26 @@ START_TEST(a_crash_before_the_model_is_made_again_costs_nothing)
 }
 END_TEST
 
+/* The classes that the edit has left are written the next time that it is at the end. */
+START_TEST(a_disk_that_is_full_at_the_logs_end_ends_nothing)
+{
+    static struct life l;
+    struct edits edits = {0};
+    struct store_edited edited;
+    live(&l, true);
+    must(&l.m, store_edits_remove(l.m.store, l.m.learner, &edits, 1, 2, &l.m.err));
+    append(&l, &edits);
+    must(&l.m, store_rebuild(l.m.store, l.m.learner, NULL, NULL, &edited, &l.m.err));
+    fault_arm(&(struct fault_plan){.kind = FAULT_WRITE, .error = ENOSPC, .for_good = true}, 1);
+    follow_to_the_end(&l.m);
+    ck_assert_uint_gt(fault_hits(), 0);
+    fault_disarm();
+    follow_to_the_end(&l.m);
+    verifies(&l.m);
+    life_fini(&l);
+}
+END_TEST
+
 START_TEST(an_edit_that_is_rolled_back_never_was)
 {
     static struct life l;
@@ -316,6 +345,7 @@ int main(void)
     tcase_add_loop_test(t, forgotten_and_relabelled_everywhere, 0, 2);
     tcase_add_loop_test(t, a_class_that_is_removed_never_was_for_anybody, 0, 8);
     tcase_add_test(t, a_crash_before_the_model_is_made_again_costs_nothing);
+    tcase_add_test(t, a_disk_that_is_full_at_the_logs_end_ends_nothing);
     tcase_add_test(t, an_edit_that_is_rolled_back_never_was);
     tcase_add_loop_test(t, rows_that_no_edit_has_left_are_refused, 0, 7);
     suite_add_tcase(suite, t);
