@@ -13,7 +13,8 @@ static int last_told(uint64_t *revision, struct store *store, struct err *err)
     *revision = store->end.revision;
     if (db_number(&told, db, SQL_OUTCOME_LAST, err) != 0)
         return -1;
-    db_bind_int(db, SQL_SAMPLE_FROM, 1, told + 1);
+    db_bind_int(db, SQL_SAMPLE_FROM, 1,
+                told < STORE_NUMBER_MAX ? told + 1 : told); /* a larger one is no sample of ours */
     if (db_number(&untold, db, SQL_SAMPLE_FROM, err) != 0 || lineage_turn(&turn, db, store->end.revision, err) != 0)
         return -1;
     if (untold > 1 && turn > (uint64_t)untold && (uint64_t)untold > store->baseline.revision)
