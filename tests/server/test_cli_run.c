@@ -355,8 +355,7 @@ static pid_t start_long_rehearsal(void)
     write_idx("", 600, 1);
     WORKS("train", "--db", "m.db", "images.idx", "labels.idx");
     pid_t pid = start(ARGUMENTS("train", "--db", "m.db", "--passes", "10000", "--decay", "0.9999", "--json"));
-    for (off_t begin = 0, i = 0; i < 3; i++, begin = length_of("m.db-wal"))
-        AWAIT(length_of("m.db-wal") > begin); /* the third time, a commit is behind it: ten chunks */
+    AWAIT(length_of("m.db-wal") > 0); /* the first commit: a chunk */
     return pid;
 }
 
@@ -378,6 +377,7 @@ END_TEST
 START_TEST(a_kill_in_a_rehearsal_leaves_whole_chunks_that_verify)
 {
     pid_t pid = start_long_rehearsal();
+    (void)usleep(300000);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     ck_assert_int_eq(finish(pid), 128 + SIGKILL);
     WORKS("verify", "--db", "m.db", "--json", "--quiet");
