@@ -65,7 +65,7 @@ static inline void pg_server_port(void)
 }
 
 /* In a child: as whom, where to, until when; then the program. */
-static inline void pg_server_exec(char *const arguments[])
+static inline void pg_server_exec(char *arguments[])
 {
     char path[192];
     const struct passwd *nobody = getpwnam("nobody");
@@ -78,6 +78,7 @@ static inline void pg_server_exec(char *const arguments[])
         _exit(126);
     (void)prctl(PR_SET_PDEATHSIG, SIGQUIT);
     (void)unsetenv("LD_PRELOAD");
+    arguments[0] = path; /* by which the initdb of PostgreSQL 17 finds its neighbours */
     execv(path, arguments);
     _exit(127);
 }
