@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 from tests.cluster.node import Node
-from tests.crash.ledger import BASE_LABELS, N_INPUT, Change, Edit, Ledger, Training
+from tests.crash.ledger import N_INPUT, Change, Ledger, Training
 from tests.crash.load import BROKEN, REFUSED, Load, labelled
 from tests.e2e.daemon import Answer, Client
 
@@ -170,15 +170,10 @@ class Clients(Load):
 
     def edit(self, connection: Client, chance: np.random.Generator) -> None:
         """Forgets a sample, or gives it another label, and waits for that. What has no answer, or is not done by then, may come about."""
-        with self.ledger.lock:
-            known = [i for i, (training, at) in self.ledger.samples.items()
-                     if training.labels[at] in BASE_LABELS and i not in self.ledger.edits]
-            if not known:
-                return
-            number = known[chance.integers(len(known))]
-            training, at = self.ledger.samples[number]
-            label = None if chance.random() < 0.5 else BASE_LABELS[(BASE_LABELS.index(training.labels[at]) + 1) % 3]
-            edit = self.ledger.edits[number] = Edit(label)
+        if (chosen := self.ledger.new_edit(chance)) is None:
+            return
+        number, edit = chosen
+        label = edit.label
         headers = {"Content-Type": "application/json", "Prefer": "wait=25", "Convd-Min-Revision": str(self.revision())}
         path = f"/samples/{number}?drop_pinned=1"
         answer = connection.request("DELETE", path, headers=headers) if label is None else \

@@ -92,6 +92,18 @@ class Ledger:
     sent_again: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def new_edit(self, chance: np.random.Generator) -> tuple[int, Edit] | None:
+        """Of a sample that has had none, with its id; None: there is no such sample."""
+        with self.lock:
+            known = [i for i, (training, at) in self.samples.items() if training.labels[at] in BASE_LABELS and i not in self.edits]
+            if not known:
+                return None
+            number = known[chance.integers(len(known))]
+            training, at = self.samples[number]
+            label = None if chance.random() < 0.5 else BASE_LABELS[(BASE_LABELS.index(training.labels[at]) + 1) % 3]
+            self.edits[number] = Edit(label)
+            return number, self.edits[number]
+
     def new_training(self, chance: np.random.Generator) -> Training:
         n = int(chance.choice([1, 1, 1, 1, 1, 2, 5, 20]))
         images = chance.integers(0, 256, (n, N_INPUT), np.uint8)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from tests.crash.ledger import BASE_LABELS, Change, Copy, Edit, Ledger, Removal, Training
+from tests.crash.ledger import BASE_LABELS, Change, Copy, Ledger, Removal, Training
 from tests.e2e.daemon import Answer, Client, Daemon
 
 TRAINERS = 3
@@ -225,15 +225,10 @@ class Load:
 
     def edit(self, connection: Client, chance: np.random.Generator) -> None:
         """Forgets a sample, or gives it another label; pinned snapshots that saw it may go."""
-        with self.ledger.lock:
-            known = [i for i, (training, at) in self.ledger.samples.items()
-                     if training.labels[at] in BASE_LABELS and i not in self.ledger.edits]
-            if not known:
-                return
-            number = known[chance.integers(len(known))]
-            training, at = self.ledger.samples[number]
-            label = None if chance.random() < 0.5 else BASE_LABELS[(BASE_LABELS.index(training.labels[at]) + 1) % 3]
-            edit = self.ledger.edits[number] = Edit(label)
+        if (chosen := self.ledger.new_edit(chance)) is None:
+            return
+        number, edit = chosen
+        label = edit.label
         path = f"/samples/{number}?drop_pinned=1"
         answer = connection.request("DELETE", path) if label is None else \
             connection.send_json("PATCH", path, {"label": label})
