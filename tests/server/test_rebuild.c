@@ -195,7 +195,7 @@ static const struct fault_plan plans[] = {
 /* One edit with a fault at that call: whether it was met. */
 static bool run_with_fault(const struct ask *ask, const struct fault_plan *plan, unsigned at,
                            const uint8_t before[DIGEST_BYTES], const uint8_t after[DIGEST_BYTES],
-                           unsigned *n_tried_again)
+                           unsigned *n_went_on)
 {
     uint8_t digest[DIGEST_BYTES];
     int64_t id;
@@ -215,9 +215,10 @@ static bool run_with_fault(const struct ask *ask, const struct fault_plan *plan,
                                                                 : ERR_STORAGE_FULL;
             ck_assert_msg(job.err.code == told || job.err.code == ERR_STORAGE, "%s", job.err.text);
             ck_assert_ptr_nonnull(job.then);
-            ++*n_tried_again;
         }
+        /* It had been accepted, so the call was one of its own; who looks late does not see the error any more. */
         const bool met = fault_hits() > 0, given_up = plan->kind == FAULT_READ && plan->for_good && met && !made;
+        *n_went_on += met;
         if (given_up && job.err.code != ERR_NONE) { /* then somebody must ask again */
             ck_assert_int_eq(end_of(trainer, id).state, JOB_STATE_FAILED);
             fault_disarm();
@@ -248,7 +249,7 @@ static bool run_with_fault(const struct ask *ask, const struct fault_plan *plan,
     trainer = start();
     if ((id = last_job(trainer)) != 0)
         must_be_done(trainer, id, ask->name, at);
-    *n_tried_again += id != 0;
+    *n_went_on += id != 0;
     digest_of(trainer, digest);
     ck_assert_msg(memcmp(digest, after, DIGEST_BYTES) == 0 || (!accepted && memcmp(digest, before, DIGEST_BYTES) == 0),
                   "%s, call %u: it was accepted and is not there", ask->name, at);
@@ -264,17 +265,17 @@ START_TEST(an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails)
     const struct fault_plan *plan = &plans[_i % N_PLANS];
     const unsigned step = run_exhaustive() || plan->kind != FAULT_WRITE ? 1 : COARSE ? 23 : 5;
     uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
-    unsigned n = 0, n_tried_again = 0;
+    unsigned n = 0, n_went_on = 0;
     without_faults(before, after, ask);
     for (unsigned at = 1 + (unsigned)_i % step;
-         run_with_fault(ask, plan, at, before, after, &n_tried_again) || at < step; at += step)
+         run_with_fault(ask, plan, at, before, after, &n_went_on) || at < step; at += step)
         n++;
-    (void)printf("rebuild: %s, %s fails%s: at %u calls; tried again %u times\n", ask->name,
+    (void)printf("rebuild: %s, %s fails%s: at %u calls; %u of them after it was accepted\n", ask->name,
                  plan->kind == FAULT_WRITE  ? "a write"
                  : plan->kind == FAULT_READ ? "a read"
                                             : "a sync",
-                 plan->for_good ? ", and all after it" : "", n, n_tried_again);
-    ck_assert_uint_gt(plan->kind == FAULT_SYNC ? n : n_tried_again, 1);
+                 plan->for_good ? ", and all after it" : "", n, n_went_on);
+    ck_assert_uint_gt(plan->kind == FAULT_SYNC ? n : n_went_on, 1);
 }
 END_TEST
 
