@@ -1,13 +1,14 @@
 // app.js - the page from its start: what the daemon can do, which part is shown (by the address's #), the theme, notices, and
 // the line that says how the daemon is.
 
-import { onToken, Problem } from './api.js';
+import { get, onToken, Problem } from './api.js';
 import { button, count, el, percent } from './dom.js';
 import { can, learnContract, learned, on, refresh, state, tell } from './state.js';
 import { follow } from './live.js';
 import { History } from './history.js';
 import { Look } from './look.js';
 import { Labelling } from './labelling.js';
+import { Nodes } from './nodes.js';
 import { Samples } from './samples.js';
 import { Stats } from './stats.js';
 import { Try } from './try.js';
@@ -167,10 +168,11 @@ theme.addEventListener('click', () => {
 // ---- start ----
 
 async function start() {
+  let shared = false; // with other nodes, by a log in PostgreSQL
   showTheme();
   while (!state.model) {
     try {
-      await Promise.all([learnContract(), refresh()]);
+      [{ shared }] = await Promise.all([get('/cluster'), learnContract(), refresh()]);
     } catch (problem) {
       tell('problem', problem);
       await new Promise((resolve) => setTimeout(resolve, 2000));
@@ -185,6 +187,7 @@ async function start() {
   add('samples', Samples, can('GET', '/samples'));
   add('labelling', Labelling, can('GET', '/predictions'));
   add('history', History, true);
+  add('nodes', Nodes, shared);
   window.addEventListener('hashchange', show);
   show();
   follow();

@@ -20,6 +20,9 @@ export const svg = (tag, properties, ...children) => fill(document.createElement
 
 export const button = (text, click, properties) => el('button', { type: 'button', on: { click }, ...properties }, text);
 
+export const figure = (title, value, note) => el('div', { class: 'card figure' },
+  el('p', { class: 'small soft' }, title), el('p', { class: 'number' }, value), el('p', { class: 'small soft' }, note));
+
 // Paints anew what is in node, without taking the focus from who works there: what was called the same has it afterwards.
 export function repaint(node, paint) {
   const nameOf = (e) => e.getAttribute('aria-label') ?? e.getAttribute('href') ?? e.id;

@@ -1,7 +1,7 @@
 // stats.js - Statistics: each sample is predicted before it is learned from, so training is the test.
 
 import { get } from './api.js';
-import { button, count, decimal, el, percent, plural, repaint, roughly } from './dom.js';
+import { button, count, decimal, el, figure, percent, plural, repaint, roughly } from './dom.js';
 import { can, on, tell } from './state.js';
 import { Chart } from './chart.js';
 import { openClass } from './classes.js';
@@ -27,10 +27,6 @@ const share = (part, all) => (all === 0 ? null : part / all);
 const VALUES = { // of a class, by the heading of their column
   Class: (c) => c.label, Samples: (c) => c.seen, Recall: (c) => share(c.correct, c.seen), Precision: (c) => share(c.correct, c.predicted),
 };
-
-function figure(title, value, note) {
-  return el('div', { class: 'card figure' }, el('p', { class: 'small soft' }, title), el('p', { class: 'number' }, value), el('p', { class: 'small soft' }, note));
-}
 
 export class Stats {
   constructor() {

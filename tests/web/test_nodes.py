@@ -1,0 +1,41 @@
+"""The nodes of a shared log."""
+from e2e.cluster import Cluster
+
+from .page import Page, until
+
+
+def rows(page: Page) -> list[list[str]]:
+    return page.run("return [...document.querySelectorAll('[aria-label=Nodes] tbody tr')].map((r) => [...r.children].map((c) => c.innerText))")
+
+
+def test_a_model_of_its_own_has_no_part_for_nodes(page: Page):
+    assert not page.all(".places a[href='#nodes']")
+
+
+def test_all_nodes_are_seen_from_any_of_them(open_page, daemons, cluster, digits):
+    shared: Cluster = cluster(daemons.copy())
+    first, second = shared.node(), shared.node()
+    page: Page = open_page(second)
+    page.go("Nodes")
+    first.train("7", digits.one(7).tobytes()).ok()
+    revision = f"{first.model()['revision']:,}"
+    until(lambda: rows(page) == [["a", revision, "0", "now"], ["b (this one)", revision, "0", "now"]], "both are where the log is")
+    page.says(".figures", f"This node b at revision {revision}")
+    page.says(".figures", "Behind the log not at all")
+    page.says(".figures", "primary")
+    page.picture("nodes", whole=True)
+    page.size(390, 844, mobile=True)
+    page.picture("nodes-telephone", whole=True)
+
+
+def test_a_log_that_cannot_be_reached_is_told(open_page, daemons, cluster, postgres):
+    shared: Cluster = cluster(daemons.copy())
+    page: Page = open_page(shared.node())
+    page.go("Nodes")
+    until(lambda: len(rows(page)) == 1, "the node is seen")
+    postgres.end()
+    try:
+        page.says(".warnings", "Predictions go on, but nothing is learned: the shared log cannot be reached")
+        page.picture("nodes-unreachable", whole=True)
+    finally:
+        postgres.start()
