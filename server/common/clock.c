@@ -15,6 +15,13 @@ uint64_t clock_us(void)
     return clock_ns() / 1000;
 }
 
+uint64_t thread_us(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000u + (uint64_t)used.tv_nsec / 1000;
+}
+
 int64_t now_ms(void)
 {
     return (int64_t)(clock_ns() / 1000000);

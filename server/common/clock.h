@@ -8,6 +8,9 @@ uint64_t clock_ns(void);
 uint64_t clock_us(void);
 int64_t now_ms(void);
 
+/* thread_us - processor time of the calling thread: what else the machine does is not in it. */
+uint64_t thread_us(void);
+
 /* coarse_ms - now_ms(), some milliseconds late at most, for a fifth of its price. */
 int64_t coarse_ms(void);
 

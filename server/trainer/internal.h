@@ -286,7 +286,7 @@ int trainer_edit_begin(struct trainer *t, struct command *command, struct err *e
 /* trainer_edit_take_up - what was accepted before the last stop or crash; before the thread is there. */
 void trainer_edit_take_up(struct trainer *t);
 
-/* trainer_edit_work - a chunk of it, after a round that took so long. */
+/* trainer_edit_work - a chunk of it, after a round that took so much processor time. */
 void trainer_edit_work(struct trainer *t, bool busy, uint64_t round_us);
 
 /* trainer_edit_empty_wal - what was forgotten still stands in old pages of the WAL, until this; where it fails, wal_holds says that it

@@ -143,7 +143,7 @@ static void sort_in(struct trainer *t, struct trainer_group *g, struct command *
 
 static void run_round(struct trainer *t, struct command *commands)
 {
-    const uint64_t begin = clock_us();
+    const uint64_t begin = clock_us(), begin_thread = thread_us();
     const bool busy = commands != NULL;
     struct trainer_group group;
     throttle_begin();
@@ -158,7 +158,7 @@ static void run_round(struct trainer *t, struct command *commands)
     t->idle.busy_us = busy ? clock_us() : t->idle.busy_us;
     trainer_run_reads(t);
     if (rebuild_wait_us(&t->rebuild) == 0)
-        trainer_edit_work(t, busy, clock_us() - begin);
+        trainer_edit_work(t, busy, thread_us() - begin_thread);
     if (revision_cache_active(t->revision_cache, NULL))
         revision_cache_work(t->revision_cache, CHUNK_US);
     trainer_notify_warnings(t);

@@ -132,7 +132,7 @@ static int look_again(struct rebuild *r, struct store *store, const struct learn
     }
     while (status == 1) {
         status = store_edits_look_step(r->look, STEP_SAMPLES, &n_void, err);
-        if (status == 1 && clock_us() >= end_us)
+        if (status == 1 && thread_us() >= end_us)
             return 1;
     }
     look_anew(r);
@@ -223,7 +223,7 @@ static enum rebuild_state sweep(struct rebuild *r, struct store *store, uint64_t
 {
     int status;
     while ((status = store_edits_sweep(store, SWEEP_SAMPLES, err)) == 1)
-        if (clock_us() >= end_us)
+        if (thread_us() >= end_us)
             return REBUILD_MORE;
     if (status < 0)
         return not_swept(r, store);
@@ -265,7 +265,7 @@ enum rebuild_state rebuild_resume(struct rebuild *r, struct store *store, const 
 {
     rebuild_fini(r);
     r->unread = r->sweep = true;
-    return resume(r, store, work, clock_us(), err);
+    return resume(r, store, work, thread_us(), err);
 }
 
 void rebuild_again(struct rebuild *r)
@@ -516,7 +516,7 @@ static enum rebuild_state take_over(struct rebuild *r, struct store *store, cons
         return REBUILD_MORE;
     }
     while ((status = store_edits_stage(store, r->replayer, &r->edits, STAGE_ROWS, err)) == 1)
-        if (clock_us() >= end_us)
+        if (thread_us() >= end_us)
             return REBUILD_MORE;
     if (status < 0)
         return failed(r, store, err);
@@ -541,7 +541,7 @@ enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const s
                                  struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,
                                  struct err *err)
 {
-    const uint64_t end = clock_us() + us;
+    const uint64_t end = thread_us() + us;
     assert(rebuild_wait_us(r) == 0);
     *state = NULL;
     if (r->replayer == NULL)
@@ -554,7 +554,7 @@ enum rebuild_state rebuild_chunk(struct rebuild *r, struct store *store, const s
             return take_over(r, store, work, end, state, snapshot, made, err);
         if (status < 0)
             return failed(r, store, err);
-        if (clock_us() >= end)
+        if (thread_us() >= end)
             return REBUILD_MORE;
     }
 }

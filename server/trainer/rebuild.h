@@ -113,8 +113,8 @@ enum rebuild_state rebuild_resume(struct rebuild *rebuild, struct store *store, 
 /* rebuild_again - the model went back: with its next chunk it begins anew, on the lineage that is live then; relabels as above. */
 void rebuild_again(struct rebuild *rebuild);
 
-/* rebuild_chunk - of what is due: as much as so many microseconds hold, and a sample at least. REBUILD_MADE: taken over: *state (to
- * be freed) is the model now, *snapshot was taken of it, *made is what was done. In all other cases the model is what it was. REBUILD_DONE:
+/* rebuild_chunk - of what is due: as much as so many microseconds of processor time hold, and a sample at least. REBUILD_MADE: taken
+ * over: *state (to be freed) is the model now, *snapshot was taken of it, *made is what was done. In all other cases the model is what it was. REBUILD_DONE:
  * the caller empties the WAL. */
 enum rebuild_state rebuild_chunk(struct rebuild *rebuild, struct store *store, const struct learner *work, uint64_t us,
                                  struct learner **state, struct store_snapshot *snapshot, struct rebuild_made *made,

@@ -3,10 +3,10 @@
 
 #include <assert.h>
 #include <math.h>
-#include <time.h>
 
 #include "core/draw.h"
 #include "core/jitter.h"
+#include "server/common/clock.h"
 
 #define STEPS_MAX  8192u   /* of one event: a replay stops only between events                    */
 #define SEED_BITS  53      /* JSON holds them                                                     */
@@ -128,19 +128,11 @@ void rehearse_next(struct event *event, struct rehearse_plan *plan, const struct
     }
 }
 
-/* Of this thread alone: what else the machine does is none of a step's cost. */
-static double clock_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
 int rehearse_apply(struct rehearse_plan *plan, struct learner *learner, const struct event *event,
                    const struct rehearse_pictures *pictures, struct err *err)
 {
-    const double begin_us = clock_us();
+    const uint64_t begin_us = thread_us();
     const int status = store_rehearse_apply(learner, event, pictures, err);
-    plan->step_us = (clock_us() - begin_us) / (double)(event->as.rehearse.end - event->as.rehearse.begin);
+    plan->step_us = (double)(thread_us() - begin_us) / (double)(event->as.rehearse.end - event->as.rehearse.begin);
     return status;
 }
