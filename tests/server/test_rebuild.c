@@ -194,8 +194,7 @@ static const struct fault_plan plans[] = {
 
 /* One edit with a fault at that call: whether it was met. */
 static bool run_with_fault(const struct ask *ask, const struct fault_plan *plan, unsigned at,
-                           const uint8_t before[DIGEST_BYTES], const uint8_t after[DIGEST_BYTES],
-                           unsigned *n_went_on)
+                           const uint8_t before[DIGEST_BYTES], const uint8_t after[DIGEST_BYTES], unsigned *n_went_on)
 {
     uint8_t digest[DIGEST_BYTES];
     int64_t id;
@@ -267,8 +266,8 @@ START_TEST(an_edit_that_was_accepted_is_done_whatever_call_of_the_disk_fails)
     uint8_t before[DIGEST_BYTES], after[DIGEST_BYTES];
     unsigned n = 0, n_went_on = 0;
     without_faults(before, after, ask);
-    for (unsigned at = 1 + (unsigned)_i % step;
-         run_with_fault(ask, plan, at, before, after, &n_went_on) || at < step; at += step)
+    for (unsigned at = 1 + (unsigned)_i % step; run_with_fault(ask, plan, at, before, after, &n_went_on) || at < step;
+         at += step)
         n++;
     (void)printf("rebuild: %s, %s fails%s: at %u calls; %u of them after it was accepted\n", ask->name,
                  plan->kind == FAULT_WRITE  ? "a write"
