@@ -19,6 +19,9 @@ CONVD = Path(os.environ.get("CONVD", ROOT / "build" / "convd")).resolve()
 # So long that nothing ends by them while a test waits.
 FOREVER = ("--idle-seconds", "3600", "--request-seconds", "3600")
 
+# Nor does a request end by its time, if no test says so: how quick convd is, on what machine and beside what, is not their subject.
+PATIENT = {"CONVD_REQUEST_SECONDS": "300"}
+
 # What a sanitizer or an assertion of ours writes to stderr before the process ends, or instead of it.
 REPORTS = ("Sanitizer", "runtime error:", "Assertion", "stack smashing", "double free", "corrupted")
 
@@ -180,7 +183,7 @@ class Daemon(Requests):
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*self.command, "serve", "--db", str(self.db), "--listen", "127.0.0.1:0", *self.flags],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_environment(self.env), **self.popen)
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_environment(PATIENT | (self.env or {})), **self.popen)
 
     def listening(self, on: str = r"http://127\.0\.0\.1:(\d+)") -> re.Match:
         """Its line of that address, once it is there."""

@@ -283,36 +283,35 @@ class Attack:
 KEYS = itertools.count()
 
 
-def ask_well(daemon: Daemon, client: Client, make) -> tuple[Client, Answer]:
-    """Where the machine is so busy that the request was not done at its deadline, or that it stood still for a second while the flood had taken
-    all 20,000 places, it is cut off, then and not before, and asked again."""
+def ask_well(daemon: Daemon, client: Client, make, since: float) -> tuple[Client, Answer]:
+    """Where the machine is so busy that the request was not done at its deadline, or that its connection stood still for a second, since
+    that time or before the request, while the flood had taken all 20,000 places, it is cut off, then and not before, and asked again."""
     key = {"Idempotency-Key": f"good-{next(KEYS)}"}
     while True:
-        started = time.monotonic()
         try:
             return client, make(client, key)
         except (http.client.RemoteDisconnected, ConnectionResetError):
-            took = time.monotonic() - started
+            took = time.monotonic() - since
             assert took >= STALL_SECONDS, f"cut off after {took:.1f} s"
             client.close()
-            client = daemon.client()
+            client, since = daemon.client(), time.monotonic()
 
 
 def serve_good_clients(daemon: Daemon, seconds: float) -> tuple[list[float], int]:
     """Kept and new connections in turn; every request must be answered well. Latencies in seconds, and samples trained."""
     latencies, trained = [], 0
     end = time.monotonic() + seconds
-    kept = daemon.client()
+    kept, answered = daemon.client(), time.monotonic()
     while time.monotonic() < end or len(latencies) < 12:
         for make in (lambda c, key: c.post("/predict", bytes(63) + b"\1"),
                      lambda c, key: c.train("a", bytes(63) + b"\1", headers=key), lambda c, key: c.get("/model")):
             for keep in (True, False):
                 started = time.monotonic()
-                client, answer = ask_well(daemon, kept if keep else daemon.client(), make)
+                client, answer = ask_well(daemon, kept if keep else daemon.client(), make, answered if keep else started)
                 latencies.append(time.monotonic() - started)
                 trained += answer.ok().get("accepted", 0)
                 if keep:
-                    kept = client
+                    kept, answered = client, time.monotonic()
                 else:
                     client.close()
     kept.close()
