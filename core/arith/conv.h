@@ -50,6 +50,13 @@ LANES_INLINE void planes_row(float *to, const float *from, size_t n)
         lanes8_store(to + x, lanes8_load(from + x));
 }
 
+/* Every second pixel, what most strides are: a constant makes vectors of it. */
+LANES_INLINE void planes_row_2(float *restrict to, const float *restrict from, size_t n)
+{
+    for (size_t x = 0; x < n; x++)
+        to[x] = from[x * 2];
+}
+
 /* The planes of one image, or a part of them; see the head of this file. Whole vectors are copied: what runs over a row's end is
  * overwritten by the next row. The last row of a part is copied as it is, since what follows may be another thread's. */
 static void planes_part(void *context, unsigned part, unsigned n)
@@ -65,7 +72,9 @@ static void planes_part(void *context, unsigned part, unsigned n)
         for (uint32_t phase = 0; phase < s->stride && phase < s->height; phase++)
             for (uint32_t y = phase; y < s->height; y += s->stride, plane += out_w) {
                 const float *row = image + (size_t)y * s->width;
-                if (s->stride > 1)
+                if (s->stride == 2)
+                    planes_row_2(plane, row, out_w);
+                else if (s->stride > 2)
                     for (size_t x = 0; x < out_w; x++)
                         plane[x] = row[x * s->stride];
                 else if (plane == last)
