@@ -13,6 +13,9 @@ struct revision_private {
     struct learner *learner;
     unsigned holders;
     struct revision_private *next_free;
+    pthread_mutex_t calibration_lock; /* held by who fits */
+    atomic_bool calibrated;
+    struct calibration calibration;
     pthread_mutex_t digest_lock;
     bool digest_known;
     uint8_t digest[DIGEST_BYTES];
@@ -43,7 +46,7 @@ static struct revision_private *slot_create(const struct learner *from, struct e
         return NULL;
     }
     slot->revision = (struct revision){.learner = slot->learner, .private_ = slot};
-    calibration_fit(&slot->revision.calibration, &slot->learner->tally);
+    (void)pthread_mutex_init(&slot->calibration_lock, NULL);
     (void)pthread_mutex_init(&slot->digest_lock, NULL);
     (void)pthread_mutex_init(&slot->novelty_lock, NULL);
     return slot;
@@ -53,6 +56,7 @@ static void slot_free(struct revision_private *slot)
 {
     if (slot == NULL)
         return;
+    (void)pthread_mutex_destroy(&slot->calibration_lock);
     (void)pthread_mutex_destroy(&slot->digest_lock);
     (void)pthread_mutex_destroy(&slot->novelty_lock);
     novelty_free(slot->revision.novelty);
@@ -171,7 +175,7 @@ int model_publish(struct model *model, const struct learner *learner, uint64_t c
     slot->holders = 1;
     struct novelty *old_novelty = NULL;
     if (status == 0) {
-        calibration_fit(&slot->revision.calibration, &slot->learner->tally);
+        atomic_store(&slot->calibrated, false);
         slot->revision.novelty = wanted_novelty(model, learner);
         atomic_store(&slot->measured, false);
     }
@@ -191,6 +195,19 @@ int model_publish(struct model *model, const struct learner *learner, uint64_t c
     if (published != NULL)
         published(context, learner->revision);
     return status;
+}
+
+const struct calibration *model_calibration(const struct revision *revision)
+{
+    struct revision_private *slot = revision->private_;
+    if (!atomic_load(&slot->calibrated)) {
+        (void)pthread_mutex_lock(&slot->calibration_lock);
+        if (!atomic_load(&slot->calibrated))
+            calibration_fit(&slot->calibration, &slot->learner->tally);
+        atomic_store(&slot->calibrated, true);
+        (void)pthread_mutex_unlock(&slot->calibration_lock);
+    }
+    return &slot->calibration;
 }
 
 void model_want_novelty(struct model *model)

@@ -26,8 +26,7 @@ struct model;
 struct revision {
     const struct learner *learner; /* immutable while held */
     uint64_t columns;
-    struct calibration calibration; /* of its tally */
-    struct novelty *novelty;        /* for model_novelty(); NULL: nobody wanted it */
+    struct novelty *novelty; /* for model_novelty(); NULL: nobody wanted it */
     struct revision_private *private_;
 };
 
@@ -62,6 +61,10 @@ int model_publish(struct model *model, const struct learner *learner, uint64_t c
 
 /* model_watch - called after each publication with its revision, in the thread that publishes, which it may not keep. One, for good. */
 void model_watch(struct model *model, void (*published)(void *context, uint64_t revision), void *context);
+
+/* model_calibration - of a held revision's tally, valid while it is held; the first caller fits it (11 us), so that training does not wait
+ * for what nobody may ask. Any thread. */
+const struct calibration *model_calibration(const struct revision *revision);
 
 /* model_digest - digest of a held revision; the first caller computes it (0.3 ms), later ones read it. Any thread. */
 void model_digest(struct revision *revision, uint8_t digest[DIGEST_BYTES]);

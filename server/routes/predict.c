@@ -373,7 +373,7 @@ void route_predict(const struct call *call)
     struct revision *revision = model_acquire(call->routes->model);
     enum offload_length length;
     options.columns = revision->columns;
-    options.calibration = &revision->calibration;
+    options.calibration = model_calibration(revision);
     const bool current = options.revision == 0 || options.revision == revision->learner->revision;
     if (options.known > 0)
         options.novelty = call_novelty(call, revision, route_predict);
