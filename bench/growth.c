@@ -8,8 +8,8 @@
  *     us            time of one sample, on one core
  *     ns/fma        that time over the multiply-adds of the equations (none of them padding)
  *     x best        over the best ns/fma of the column
- *     x floor       over multiply-adds at peak rate plus one read (forward), or one read and write (step), of w01 at the
- *                   rate measured on that very block: what a row of large w01 can at best do (floor.h)
+ *     x floor       over multiply-adds at peak rate plus one read (forward), or one read and write (step), of w01 and w12
+ *                   at the rate measured on w01: what a row of large weights can at best do (floor.h)
  *
  * The second-level cache holds a w01 of 1 MB or so; beyond it a single sample's forward pass is bound by the memory, and "x floor" tells
  * that from bad code. Prints Markdown; --json writes the same as an array of objects. Time is processor time of one thread.
@@ -22,36 +22,64 @@
 #include "bench/floor.h"
 #include "core/core.h"
 
-#define N_CLASSES  10u
 #define N_IMAGES   8u
 #define SLICE_NS   4e6 /* of one measurement */
 #define ROUNDS_MAX 1000
 
 struct geometry {
     const char *factor; /* what is varied here: the table's first column */
-    uint32_t side, channels, kernels, kernel_side, hidden;
+    uint32_t side, channels, kernels, kernel_side, hidden, stride, classes;
 };
 
 static const struct geometry table[] = {
-    {"default", 28, 1, 16, 5, 128},         {"image side", 16, 1, 16, 5, 128},
-    {"image side", 20, 1, 16, 5, 128},      {"image side", 24, 1, 16, 5, 128},
-    {"image side", 32, 1, 16, 5, 128},      {"image side", 48, 1, 16, 5, 128},
-    {"image side", 64, 1, 16, 5, 128},      {"image side", 96, 1, 16, 5, 128},
-    {"image side", 128, 1, 16, 5, 128},     {"kernels", 28, 1, 8, 5, 128},
-    {"kernels", 28, 1, 12, 5, 128},         {"kernels", 28, 1, 20, 5, 128},
-    {"kernels", 28, 1, 32, 5, 128},         {"kernels", 28, 1, 64, 5, 128},
-    {"kernels", 28, 1, 128, 5, 128},        {"kernel side", 28, 1, 16, 3, 128},
-    {"kernel side", 28, 1, 16, 4, 128},     {"kernel side", 28, 1, 16, 7, 128},
-    {"kernel side", 28, 1, 16, 9, 128},     {"kernel side", 28, 1, 16, 11, 128},
-    {"hidden", 28, 1, 16, 5, 32},           {"hidden", 28, 1, 16, 5, 64},
-    {"hidden", 28, 1, 16, 5, 100},          {"hidden", 28, 1, 16, 5, 256},
-    {"hidden", 28, 1, 16, 5, 512},          {"hidden", 28, 1, 16, 5, 1024},
-    {"channels", 28, 3, 16, 5, 128},        {"colour, side", 32, 3, 16, 5, 128},
-    {"colour, side", 64, 3, 16, 5, 128},    {"colour, side", 128, 3, 16, 5, 128},
-    {"corner, all small", 16, 1, 8, 3, 32}, {"corner", 16, 1, 128, 11, 32},
-    {"corner", 16, 3, 128, 11, 1024},       {"corner", 16, 1, 8, 3, 1024},
-    {"corner", 128, 1, 8, 3, 32},           {"corner", 128, 1, 8, 3, 1024},
-    {"corner", 128, 1, 128, 3, 32},         {"corner, all large", 128, 3, 128, 11, 1024},
+    {"default", 28, 1, 16, 5, 128, 1, 10},
+    {"image side", 16, 1, 16, 5, 128, 1, 10},
+    {"image side", 20, 1, 16, 5, 128, 1, 10},
+    {"image side", 24, 1, 16, 5, 128, 1, 10},
+    {"image side", 32, 1, 16, 5, 128, 1, 10},
+    {"image side", 48, 1, 16, 5, 128, 1, 10},
+    {"image side", 64, 1, 16, 5, 128, 1, 10},
+    {"image side", 96, 1, 16, 5, 128, 1, 10},
+    {"image side", 128, 1, 16, 5, 128, 1, 10},
+    {"kernels", 28, 1, 8, 5, 128, 1, 10},
+    {"kernels", 28, 1, 12, 5, 128, 1, 10},
+    {"kernels", 28, 1, 20, 5, 128, 1, 10},
+    {"kernels", 28, 1, 32, 5, 128, 1, 10},
+    {"kernels", 28, 1, 64, 5, 128, 1, 10},
+    {"kernels", 28, 1, 128, 5, 128, 1, 10},
+    {"kernel side", 28, 1, 16, 3, 128, 1, 10},
+    {"kernel side", 28, 1, 16, 4, 128, 1, 10},
+    {"kernel side", 28, 1, 16, 7, 128, 1, 10},
+    {"kernel side", 28, 1, 16, 9, 128, 1, 10},
+    {"kernel side", 28, 1, 16, 11, 128, 1, 10},
+    {"hidden", 28, 1, 16, 5, 32, 1, 10},
+    {"hidden", 28, 1, 16, 5, 64, 1, 10},
+    {"hidden", 28, 1, 16, 5, 100, 1, 10},
+    {"hidden", 28, 1, 16, 5, 256, 1, 10},
+    {"hidden", 28, 1, 16, 5, 512, 1, 10},
+    {"hidden", 28, 1, 16, 5, 1024, 1, 10},
+    {"channels", 28, 3, 16, 5, 128, 1, 10},
+    {"colour, side", 32, 3, 16, 5, 128, 1, 10},
+    {"colour, side", 64, 3, 16, 5, 128, 1, 10},
+    {"colour, side", 128, 3, 16, 5, 128, 1, 10},
+    {"colour, kernels", 64, 3, 32, 5, 128, 1, 10},
+    {"colour, kernels", 64, 3, 64, 5, 128, 1, 10},
+    {"colour, kernels", 64, 3, 128, 5, 128, 1, 10},
+    {"colour, stride", 64, 3, 16, 5, 128, 2, 10},
+    {"colour, stride", 64, 3, 32, 5, 128, 2, 10},
+    {"colour, stride", 64, 3, 64, 5, 128, 2, 10},
+    {"colour, stride", 64, 3, 128, 5, 128, 2, 10},
+    {"classes", 28, 1, 16, 5, 128, 1, 100},
+    {"classes", 28, 1, 16, 5, 128, 1, 1000},
+    {"classes", 64, 3, 64, 5, 128, 2, 1000},
+    {"corner, all small", 16, 1, 8, 3, 32, 1, 10},
+    {"corner", 16, 1, 128, 11, 32, 1, 10},
+    {"corner", 16, 3, 128, 11, 1024, 1, 10},
+    {"corner", 16, 1, 8, 3, 1024, 1, 10},
+    {"corner", 128, 1, 8, 3, 32, 1, 10},
+    {"corner", 128, 1, 8, 3, 1024, 1, 10},
+    {"corner", 128, 1, 128, 3, 32, 1, 10},
+    {"corner, all large", 128, 3, 128, 11, 1024, 1, 10},
 };
 #define N_ROWS (sizeof table / sizeof *table)
 
@@ -96,16 +124,16 @@ static int subject_init(struct subject *b, const struct geometry *g, const struc
                               .kernels = g->kernels,
                               .kernel_width = g->kernel_side,
                               .kernel_height = g->kernel_side,
-                              .stride = 1,
+                              .stride = g->stride,
                               .hidden = g->hidden};
-    if (shape_check(&b->shape, N_CLASSES, err) != 0)
+    if (shape_check(&b->shape, g->classes, err) != 0)
         return -1;
-    b->block = aligned_alloc(64, (net_floats(&b->shape, N_CLASSES) * sizeof *b->block + 63) / 64 * 64);
-    b->ws = workspace_create(&b->shape, N_CLASSES);
+    b->block = aligned_alloc(64, (net_floats(&b->shape, g->classes) * sizeof *b->block + 63) / 64 * 64);
+    b->ws = workspace_create(&b->shape, g->classes);
     b->pixels = malloc((size_t)N_IMAGES * b->shape.n_input);
     if (b->block == NULL || b->ws == NULL || b->pixels == NULL)
         return err_memory(err, "the network");
-    b->net = net_view(&b->shape, N_CLASSES, b->block);
+    b->net = net_view(&b->shape, g->classes, b->block);
     net_init(&b->net, b->settings.seed);
     for (uint32_t i = 0; i < N_IMAGES; i++)
         paint(b->pixels + (size_t)i * b->shape.n_input, &b->shape, i);
@@ -125,10 +153,11 @@ static double w01_bytes(const struct subject *b)
 }
 
 /* As in bench_core.c: the equations' own, without padding. */
-static double count_fmas(const struct shape *s, bool train)
+static double count_fmas(const struct net *net, bool train)
 {
+    const struct shape *s = &net->shape;
     const double conv = (double)s->n_0 * s->n_k * s->kernels, w01 = (double)s->n_0 * s->n_1;
-    const double w12 = (double)s->n_1 * N_CLASSES;
+    const double w12 = (double)s->n_1 * net->n_2;
     return conv + w01 + w12 + (train ? 2 * w12 + 2 * w01 + (double)s->n_0 * s->n_k : 0);
 }
 
@@ -138,7 +167,7 @@ static double pass_ns(struct subject *b, bool train, unsigned long n)
     for (unsigned long i = 0; i < n; i++) {
         net_forward(b->arith, &b->net, &b->settings, b->pixels + i % N_IMAGES * b->shape.n_input, b->ws);
         if (train)
-            net_step(b->arith, &b->net, &b->settings, (uint32_t)(i % N_CLASSES), b->ws);
+            net_step(b->arith, &b->net, &b->settings, (uint32_t)(i % b->net.n_2), b->ws);
     }
     return (cpu_ns() - start) / (double)n;
 }
@@ -161,7 +190,8 @@ static struct cost measure(struct subject *b, bool train, int rounds)
     double taken[ROUNDS_MAX], floors[ROUNDS_MAX];
     const char *name = arith_name(b->arith);
     const size_t bytes = (size_t)w01_bytes(b) / 512 * 512;
-    const double fmas = count_fmas(&b->shape, train);
+    const double w12_bytes = (double)b->shape.n_1 * (double)b->net.ld_2 * sizeof(float);
+    const double fmas = count_fmas(&b->net, train);
     const double guess = pass_ns(b, train, 2);
     const unsigned long n = guess < SLICE_NS ? (unsigned long)(SLICE_NS / guess) + 1 : 1;
     for (int i = 0; i < rounds; i++)
@@ -172,7 +202,7 @@ static struct cost measure(struct subject *b, bool train, int rounds)
         const int few = rounds < 5 ? rounds : 5;
         for (int i = 0; i < few; i++) {
             const double rate = train ? floor_update(name, b->net.w01, bytes) : floor_read(name, b->net.w01, bytes);
-            floors[i] = fmas / floor_fma(name) + (double)bytes / rate;
+            floors[i] = fmas / floor_fma(name) + ((double)bytes + w12_bytes) / rate;
         }
         cost.floor_us = undisturbed(floors, few) / 1e3;
     }
@@ -204,13 +234,15 @@ static void print_table(const struct row *rows, const char *name)
 {
     const double forward = best(rows, false), step = best(rows, true);
     (void)printf("Arithmetic: %s.\n\n", name);
-    (void)puts("| varied | image | kernels | hidden | w01, KB | forward, us | ns/fma | x best | x floor | step, us | "
+    (void)puts("| varied | image | kernels | hidden | classes | w01, KB | forward, us | ns/fma | x best | x floor | "
+               "step, us | "
                "ns/fma | x best | x floor |");
-    (void)puts("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    (void)puts("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (size_t i = 0; i < N_ROWS; i++) {
         const struct geometry *g = &table[i];
-        (void)printf("| %s | %ux%ux%u | %u of %ux%u | %u | %.0f |", g->factor, g->side, g->side, g->channels,
-                     g->kernels, g->kernel_side, g->kernel_side, g->hidden, rows[i].w01_bytes / 1e3);
+        (void)printf("| %s | %ux%ux%u | %u of %ux%u%s | %u | %u | %.0f |", g->factor, g->side, g->side, g->channels,
+                     g->kernels, g->kernel_side, g->kernel_side, g->stride == 2 ? ", stride 2" : "", g->hidden,
+                     g->classes, rows[i].w01_bytes / 1e3);
         print_cost(&rows[i].forward, forward);
         print_cost(&rows[i].step, step);
         (void)puts("");
@@ -228,14 +260,14 @@ static int write_json(const char *path, const struct row *rows, const char *name
         ok =
             fprintf(file,
                     "%s{\"arith\": \"%s\", \"varied\": \"%s\", \"side\": %u, \"channels\": %u, \"kernels\": %u, "
-                    "\"kernel_side\": %u, \"hidden\": %u, \"w01_bytes\": %.0f, "
+                    "\"kernel_side\": %u, \"stride\": %u, \"hidden\": %u, \"classes\": %u, \"w01_bytes\": %.0f, "
                     "\"forward_us\": %.3f, \"forward_ns_per_fma\": %.6f, \"forward_x_best\": %.3f, "
                     "\"forward_floor_us\": %.3f, "
                     "\"step_us\": %.3f, \"step_ns_per_fma\": %.6f, \"step_x_best\": %.3f, \"step_floor_us\": %.3f}%s\n",
-                    i == 0 ? "[" : " ", name, g->factor, g->side, g->channels, g->kernels, g->kernel_side, g->hidden,
-                    r->w01_bytes, r->forward.us, r->forward.ns_per_fma, r->forward.ns_per_fma / forward,
-                    r->forward.floor_us, r->step.us, r->step.ns_per_fma, r->step.ns_per_fma / step, r->step.floor_us,
-                    i + 1 < N_ROWS ? "," : "]") > 0;
+                    i == 0 ? "[" : " ", name, g->factor, g->side, g->channels, g->kernels, g->kernel_side, g->stride,
+                    g->hidden, g->classes, r->w01_bytes, r->forward.us, r->forward.ns_per_fma,
+                    r->forward.ns_per_fma / forward, r->forward.floor_us, r->step.us, r->step.ns_per_fma,
+                    r->step.ns_per_fma / step, r->step.floor_us, i + 1 < N_ROWS ? "," : "]") > 0;
     }
     if (file != NULL && fclose(file) != 0)
         ok = false;
