@@ -61,6 +61,16 @@ CREATE TABLE convd.snapshot (
 );
 ALTER TABLE convd.snapshot ALTER state SET STORAGE EXTERNAL, ALTER tensors SET STORAGE EXTERNAL;
 
+-- What the states made of each sample when they learned it, in the order of the samples: who begins from a snapshot has no other way to know.
+-- Of a sample: its step 8 bytes, predicted 4, loss 4 (a float), flags 4 (1: refused; 2: it was forgotten before), little-endian.
+CREATE TABLE convd.outcome (
+    first    bigint PRIMARY KEY,                              -- id of the first sample of these
+    n        bigint NOT NULL,                                 -- how many
+    revision bigint NOT NULL,                                 -- where the node was that wrote them
+    rows     bytea  NOT NULL CHECK (octet_length(rows) = 20 * n)
+);
+ALTER TABLE convd.outcome ALTER rows SET STORAGE EXTERNAL;
+
 -- Who follows the log, as they told last.
 CREATE TABLE convd.node (
     name     text        PRIMARY KEY,
@@ -77,7 +87,7 @@ INSERT INTO convd.head (format, revision, chain, fence) VALUES (1, 0, decode(rep
 --   GRANT SELECT, UPDATE ON convd.head TO convd;
 --   GRANT SELECT, INSERT ON convd.event TO convd;
 --   GRANT UPDATE (labels, images, fingerprint) ON convd.event TO convd;
---   GRANT SELECT, INSERT, DELETE ON convd.digest, convd.snapshot TO convd;
+--   GRANT SELECT, INSERT, DELETE ON convd.digest, convd.snapshot, convd.outcome TO convd;
 --   GRANT SELECT, INSERT, UPDATE, DELETE ON convd.node TO convd;
 --   GRANT pg_read_all_stats TO convd; -- to be told how many standbys are synchronous
 -- And one that only looks:

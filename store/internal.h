@@ -164,6 +164,11 @@ void outcomes_committed(struct store *store);
 void outcomes_rollback(struct store *store);
 int outcomes_show(struct store *store, struct err *err);
 int outcomes_lack(struct store *store, const struct event *event, struct err *err);
+/* outcomes_pack - those of samples first .. first + n - 1 in the table, OUTCOME_BYTES each; without an outcome: as forgotten. outcomes_unpack - into
+ * the table, in the open group, but for samples that are forgotten. Errors: ERR_DIVERGED (they are none), ERR_STORAGE. */
+#define OUTCOME_BYTES 20u
+int outcomes_pack(uint8_t *rows, struct store *store, int64_t first, uint32_t n, struct err *err);
+int outcomes_unpack(struct store *store, const uint8_t *rows, int64_t first, uint32_t n, struct err *err);
 
 /* ---- journal.c ---- */
 
@@ -347,7 +352,7 @@ void rehearsal_free(struct rehearsal *rehearsal);
 
 /* ---- store/replay/snapshots.c ---- */
 
-/* snapshot_write - in the open transaction. */
+/* snapshot_write - in the open transaction; of the log's last revision, or of an earlier one that another machine has made it of. */
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err);
 /* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. The images of

@@ -14,6 +14,7 @@ struct shared {
     struct store *store;
     struct postgres *postgres;
     const char *conninfo, *name;
+    size_t n_cleaned; /* edits before which no state is left in the log, as far as this node knows */
 };
 
 static struct shared *shared_of(struct journal *journal)
@@ -60,6 +61,13 @@ static int reach(struct shared *s, struct err *err)
     postgres_close(s->postgres);
     s->postgres = NULL;
     return -1;
+}
+
+int shared_engine(struct postgres **out, struct shared *shared, struct err *err)
+{
+    const int status = reach(shared, err);
+    *out = shared->postgres;
+    return status;
 }
 
 static void let_go(struct shared *s)
@@ -312,6 +320,24 @@ int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[D
     return reach(shared, err) == 0 ? postgres_digest(shared->postgres, revision, digest, err) : -1;
 }
 
+int shared_clean(struct shared *shared, struct err *err)
+{
+    const struct store *store = shared->store;
+    if (reach(shared, err) != 0)
+        return -1;
+    for (; shared->n_cleaned < store->n_spans; shared->n_cleaned++) {
+        const struct edit_span *span = &store->spans[shared->n_cleaned];
+        struct err why = {0};
+        if (postgres_states_drop(shared->postgres, span->from, span->event, &why) == 0 ||
+            why.code == ERR_DB_FOREIGN || why.code == ERR_CONFLICT) /* there are none that this node could have put */
+            continue;
+        if (err != NULL)
+            *err = why;
+        return -1;
+    }
+    return 0;
+}
+
 int shared_idle(struct shared *shared, bool wanted, struct err *err)
 {
     if (reach(shared, err) != 0)
@@ -340,36 +366,11 @@ int shared_vacuum(const char *conninfo, struct err *err)
 static int share_first_weights(struct postgres *pg, struct store *store, struct err *err)
 {
     struct learner *first = NULL;
-    struct log_snapshot snapshot = {.revision = 1};
-    uint8_t *state = NULL;
     if (!store->origin.given)
         return 0;
-    if (replay_origin(&first, store, NULL, err) != 0 || log_chain_at(store, 1, snapshot.chain, err) != 0) {
-        learner_free(first);
-        return -1;
-    }
-    const struct net *net = &first->net;
-    const size_t n_floats = net_floats(&first->shape, first->n_classes);
-    float *tensors = malloc(n_floats * sizeof *tensors);
-    snapshot.n_state = learner_encode_rest(first, NULL, 0);
-    state = malloc(snapshot.n_state);
-    int status = -1;
-    if (tensors == NULL || state == NULL) {
-        err_memory(err, "the first weights");
-        goto out;
-    }
-    (void)learner_encode_rest(first, state, snapshot.n_state);
-    learner_digest(first, snapshot.digest);
-    const size_t n_kernels = (size_t)first->shape.kernels * first->shape.n_k;
-    const size_t n_01 = (size_t)first->shape.n_0 * first->shape.n_1;
-    net_export(net, tensors, tensors + n_kernels, tensors + n_kernels + n_01);
-    snapshot.state = state;
-    snapshot.tensors = (const uint8_t *)tensors;
-    snapshot.n_tensors = (n_kernels + n_01 + (size_t)first->shape.n_1 * first->n_classes) * sizeof *tensors;
-    status = postgres_snapshot_put(pg, &snapshot, err);
-out:
-    free(tensors);
-    free(state);
+    int status = replay_origin(&first, store, NULL, err);
+    if (status == 0)
+        status = shared_put_state(pg, store, first, err);
     learner_free(first);
     return status;
 }
@@ -417,7 +418,7 @@ int shared_init(struct store *store, const char *conninfo, store_progress *progr
     return status == 0 ? 0 : err_wrap(err, "the shared log is not whole: drop its schema convd before the next try");
 }
 
-/* The first weights in the order of share_first_weights(). */
+/* The first weights in the order of shared_put_state(). */
 static void given_weights(struct event *create, const struct log_snapshot *snapshot)
 {
     const struct shape *shape = &create->as.create.shape;
@@ -428,9 +429,8 @@ static void given_weights(struct event *create, const struct log_snapshot *snaps
     create->as.create.w12 = create->as.create.w01 + (size_t)shape->n_0 * shape->n_1;
 }
 
-static int make_file(struct store **out, struct learner **learner, const char *path, const struct log_row *row,
-                     struct origin *origin, const struct log_snapshot *snapshot, const struct arith *arith,
-                     struct err *err)
+static int make_file(struct store **out, const char *path, const struct log_row *row, struct origin *origin,
+                     const struct log_snapshot *snapshot, const struct arith *arith, struct err *err)
 {
     struct event *create = &origin->event;
     uint8_t digest[DIGEST_BYTES];
@@ -441,21 +441,20 @@ static int make_file(struct store **out, struct learner **learner, const char *p
         return -1;
     if (snapshot != NULL)
         given_weights(create, snapshot);
-    *learner = learner_create(create, arith, 0, err);
-    if (*learner == NULL)
+    struct learner *learner = learner_create(create, arith, 0, err);
+    if (learner == NULL)
         return -1;
-    learner_digest(*learner, digest);
-    if (memcmp(digest, origin->digest, DIGEST_BYTES) != 0)
-        return err_set(err, ERR_DIVERGED, "the first weights are not those of the shared log");
-    if (store_create(out, path, create, *learner, err) != 0)
-        return -1;
-    if (memcmp((*out)->end.chain, row->chain, CHAIN_BYTES) == 0)
-        return 0;
-    return err_set(err, ERR_DIVERGED, "the create event is written in another form in the shared log");
+    learner_digest(learner, digest);
+    int status = memcmp(digest, origin->digest, DIGEST_BYTES) == 0
+                     ? store_create(out, path, create, learner, err)
+                     : err_set(err, ERR_DIVERGED, "the first weights are not those of the shared log");
+    learner_free(learner);
+    if (status == 0 && memcmp((*out)->end.chain, row->chain, CHAIN_BYTES) != 0)
+        status = err_set(err, ERR_DIVERGED, "the create event is written in another form in the shared log");
+    return status;
 }
 
-int shared_join(struct store **out, struct learner **learner, const char *path, const char *conninfo,
-                const struct arith *arith, struct err *err)
+int shared_join(struct store **out, const char *path, const char *conninfo, const struct arith *arith, struct err *err)
 {
     struct postgres *pg = NULL;
     struct log_row *rows = NULL;
@@ -463,7 +462,6 @@ int shared_join(struct store **out, struct learner **learner, const char *path, 
     struct origin origin = {0};
     size_t n = 0;
     *out = NULL;
-    *learner = NULL;
     int status = postgres_open(&pg, conninfo, err);
     if (status == 0)
         status = postgres_read(&rows, &n, pg, 0, 1, err);
@@ -478,11 +476,9 @@ int shared_join(struct store **out, struct learner **learner, const char *path, 
     if (status == 0 && origin.given && (status = postgres_snapshot_get(&snapshot, pg, 1, err)) >= 0)
         status = status == 1 ? 0 : err_set(err, ERR_DIVERGED, "the shared log has not the first weights");
     if (status == 0)
-        status = make_file(out, learner, path, &rows[0], &origin, snapshot, arith, err);
+        status = make_file(out, path, &rows[0], &origin, snapshot, arith, err);
     if (status != 0) {
-        learner_free(*learner);
         store_close(*out);
-        *learner = NULL;
         *out = NULL;
     }
     free(snapshot);

@@ -33,10 +33,16 @@ struct shared;
  * postgres_create() and of reading. A failure leaves a log that is not whole: it says so, and what removes it. */
 int shared_init(struct store *store, const char *conninfo, store_progress *progress, void *context, struct err *err);
 
-/* shared_join - makes the file of a new node from the shared log: its create event, and given weights where it has some; what comes after, it
- * follows. Errors: those of store_create() and postgres_open(); ERR_DIVERGED (its first event is not one of this convd's arithmetic). */
-int shared_join(struct store **out, struct learner **learner, const char *path, const char *conninfo,
-                const struct arith *arith, struct err *err);
+/* shared_join - makes the file of a new node from the shared log: its create event, and given weights where it has some. shared_begin() comes next, and
+ * store_recover(). Errors: those of store_create() and postgres_open(); ERR_DIVERGED (its first event is not one of this convd's arithmetic). */
+int shared_join(struct store **out, const char *path, const char *conninfo, const struct arith *arith, struct err *err);
+
+/* shared_begin - a file that has no snapshot but its first gets the rows up to the newest shared one that no edit behind it touches, the outcomes of their
+ * samples, and that snapshot: store_recover() goes on from there. 1; 0: there is none; or it is no state of this log, and *err says so: all is made by
+ * the fold. Stopped or failed in the middle, the file is a part of the log as any other, and this may be tried again. Errors: those of
+ * shared_open() and shared_copy(), ERR_STOPPING. err: not NULL. */
+int shared_begin(struct store *store, const char *conninfo, const struct arith *arith, store_progress *progress,
+                 void *context, struct err *err);
 
 /* shared_open - the store follows that log from now on, also where it cannot be reached yet. Errors: those of postgres_open() but ERR_LOG;
  * ERR_DIVERGED where the file holds what the log does not; ERR_CONFLICT where an edit of it is not through. Owns: the caller; shared_close() before store_close(), NULL is fine. `name`: of this node; borrowed. */
@@ -67,6 +73,17 @@ int shared_status(struct shared *shared, struct shared_status *out, struct err *
  * shared_mark - the digest of a revision, which must be the same on every node: ERR_DIVERGED. */
 int shared_tell(struct shared *shared, uint64_t revision, struct err *err);
 int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+
+/* shared_offer - the state of the log's last revision, which the file has a snapshot of, and the outcomes until then, for who begins; unless the log has a
+ * newer one than revision `since`, or shares none (docs/cluster.md). 1: many outcomes are to be put first, by more calls; 0; -1: ERR_DIVERGED (it has
+ * another state of that revision), ERR_LOG. shared_clean - those that edits of this file have come behind, by whomever they were put, are deleted. */
+int shared_offer(struct shared *shared, struct store *store, const struct learner *learner, uint64_t since,
+                 struct err *err);
+int shared_clean(struct shared *shared, struct err *err);
+
+/* For store/shared_snapshots.c: the connection, borrowed; and a state as it is, of any revision. */
+int shared_engine(struct postgres **out, struct shared *shared, struct err *err);
+int shared_put_state(struct postgres *pg, struct store *store, const struct learner *learner, struct err *err);
 
 /* shared_all_at - whether all nodes that have told something of themselves lately are at that revision: 1, 0, -1. */
 #define SHARED_ALIVE_S 10.0

@@ -21,6 +21,7 @@
  *   journal.{h,c}  the seam: what the log is for whoever appends to it
  *   store.c     create, open, close
  *   shared.{h,c}  the log of several machines: this file is one copy of it
+ *   shared_snapshots.c  .. and states in it, to begin from
  *   libc.h      what of the C library is glibc's own
  *   internal.h  what the files below store/ share; schema/0001.sql has the tables
  *   backup.c    a copy of the database, while it is used

@@ -172,12 +172,30 @@ static void close_calls(struct daemon *daemon)
     logger_line(LOG_LINE_INFO, "sandbox: %s", text);
 }
 
+/* A new file, made of the shared log. */
 static int join_log(struct daemon *daemon, struct err *err)
 {
     const struct daemon_config *config = daemon->config;
-    if (shared_join(&daemon->store, &daemon->learner, config->db, config->log, daemon->arith, err) != 0)
+    if (shared_join(&daemon->store, config->db, config->log, daemon->arith, err) != 0)
         return -1;
-    logger_line(LOG_LINE_NOTICE, "%s is new, and follows the shared log from its beginning", config->db);
+    logger_line(LOG_LINE_NOTICE, "%s is new, and a copy of the shared log from now on", config->db);
+    return 0;
+}
+
+/* What cannot be begun with is made by the fold. */
+static int begin_from_log(struct daemon *daemon, struct err *err)
+{
+    struct err why;
+    const int status =
+        shared_begin(daemon->store, daemon->config->log, daemon->arith, recovering, daemon, &why);
+    if (status == 1)
+        logger_line(LOG_LINE_NOTICE, "begun from a snapshot of the shared log");
+    if (status < 0 && why.code == ERR_STOPPING) {
+        *err = why;
+        return -1;
+    }
+    if (status <= 0 && why.code != ERR_NONE && why.code != ERR_LOG)
+        logger_line(LOG_LINE_WARNING, "not begun from a snapshot of the shared log: %s", why.text);
     return 0;
 }
 
@@ -185,10 +203,13 @@ static int open_model(struct daemon *daemon, struct err *err)
 {
     const char *db = daemon->config->db;
     const char *log = daemon->config->log;
-    if (access(db, F_OK) != 0 && errno == ENOENT)
-        return log == NULL ? make_default_model(daemon, err) : join_log(daemon, err);
+    const bool is_new = access(db, F_OK) != 0 && errno == ENOENT;
+    if (is_new && log == NULL)
+        return make_default_model(daemon, err);
     struct store_recovery report = {0};
-    int status = store_open(&daemon->store, db, false, err);
+    int status = is_new ? join_log(daemon, err) : store_open(&daemon->store, db, false, err);
+    if (status == 0 && log != NULL)
+        status = begin_from_log(daemon, err);
     if (status == 0)
         status = store_recover(daemon->store, daemon->arith, recovering, daemon, &daemon->learner, &report, err);
     if (status != 0 && err->code == ERR_DB_CORRUPT)

@@ -88,6 +88,8 @@ int trainer_tell(struct trainer *t, struct err *err)
     for (; t->n_marks > 0; t->n_marks--)
         if (shared_mark(t->shared, t->marks[t->n_marks - 1].revision, t->marks[t->n_marks - 1].digest, err) != 0)
             return -1;
+    if (trainer_edits_done(t) && shared_clean(t->shared, err) != 0)
+        return -1;
     return shared_tell(t->shared, trainer_edits_done(t) ? t->work->revision : t->edit_place, err);
 }
 

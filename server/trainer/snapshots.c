@@ -14,6 +14,18 @@ void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *take
     trainer_notify(t, &(struct notice){.kind = NOTICE_SNAPSHOT, .snapshot = taken});
 }
 
+/* For nodes that join, and to be compared. */
+static void offer(struct trainer *t, uint64_t since)
+{
+    struct err err;
+    if (t->shared == NULL || trainer_log_away(t) || shared_offer(t->shared, t->store, t->work, since, &err) >= 0)
+        return;
+    if (err.code == ERR_LOG || err.code == ERR_DIVERGED)
+        trainer_log_error(t, &err);
+    else
+        trainer_upkeep_error(t, "a snapshot for other nodes", &err);
+}
+
 int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bool pinned, struct store_snapshot *out,
                      struct err *err)
 {
@@ -21,11 +33,13 @@ int trainer_snapshot(struct trainer *t, const char *reason, const char *note, bo
     t->samples_since_snapshot = 0;
     struct store_snapshot taken;
     struct err why;
+    const uint64_t since = t->snapshot_revision;
     if (store_snapshot(t->store, t->work, reason, note, pinned, &taken, err) != 0)
         return -1;
     if (out != NULL)
         *out = taken;
     trainer_snapshot_taken(t, &taken);
+    offer(t, since);
     /* Thinning and the checkpoint are upkeep: the snapshot is there, whatever becomes of them. */
     if (store_snapshots_prune(t->store, t->config.keep_snapshots, &why) != 0)
         trainer_upkeep_error(t, "snapshot retention", &why);

@@ -42,6 +42,18 @@ static int print_model(const struct learner *learner, bool as_json, const char *
 
 /* ---- init ---- */
 
+/* For who joins. */
+static int offer(const struct offline *model, const char *log, struct err *err)
+{
+    struct shared *shared = NULL;
+    int status = shared_open(&shared, model->store, log, "", err);
+    if (status == 0)
+        while ((status = shared_offer(shared, model->store, model->learner, 0, err)) == 1 && !cli_stop())
+            ;
+    shared_close(shared);
+    return status < 0 ? -1 : 0;
+}
+
 static int init(const struct cli_args *args, const char *log, struct err *err)
 {
     struct offline model;
@@ -51,6 +63,8 @@ static int init(const struct cli_args *args, const char *log, struct err *err)
     progress_start(&progress, "sharing", 0, cli_quiet(args));
     int status = shared_init(model.store, log, cli_show_or_stop, &progress, err);
     progress_finish(&progress);
+    if (status == 0)
+        status = offer(&model, log, err);
     if (status == 0)
         status = print_model(model.learner, cli_on(args, "json"), "the log is shared", err);
     offline_close(&model);
@@ -75,22 +89,25 @@ static int catch_up(struct store *store, struct learner *learner, const char *lo
     struct progress progress;
     const struct event *event;
     struct store_edited edited;
-    int more = 1, status;
+    int more, status;
     if (shared_open(&shared, store, log, "", err) != 0)
         return -1;
     progress_start(&progress, "following", 0, quiet);
-    while (more == 1 && (more = shared_copy(shared, err)) == 1) {
-        status = store_edit_ahead(store) ? store_rebuild(store, learner, cli_show_or_stop, &progress, &edited, err) : 0;
-        while (status == 0 && (status = store_follow(store, learner, &event, err)) == 1) {
+    do {
+        more = shared_copy(shared, err);
+        status = more >= 0 && store_edit_ahead(store)
+                     ? store_rebuild(store, learner, cli_show_or_stop, &progress, &edited, err)
+                     : 0;
+        while (more >= 0 && status == 0 && (status = store_follow(store, learner, &event, err)) == 1) {
             progress_update(&progress, learner->revision, NULL);
             status = 0;
         }
         if (status < 0)
             more = -1;
-        else if (cli_stop())
+        else if (more == 1 && cli_stop())
             more = err_set(err, ERR_STOPPING, "stopped at revision %llu; convd serve --log goes on from there",
                            (unsigned long long)learner->revision);
-    }
+    } while (more == 1);
     progress_finish(&progress);
     shared_close(shared);
     return more == 0 && store_snapshot(store, learner, "request", "", false, NULL, err) == 0 ? sweep(store, err) : -1;
@@ -103,7 +120,14 @@ static int join(const struct cli_args *args, const char *log, struct err *err)
     const struct arith *arith = NULL;
     if (cli_arith(&arith, args, err) != 0)
         return -1;
-    int status = shared_join(&store, &learner, cli_text(args, "db"), log, arith, err);
+    struct progress progress;
+    int status = shared_join(&store, cli_text(args, "db"), log, arith, err);
+    progress_start(&progress, "copying", 0, cli_quiet(args));
+    if (status == 0)
+        status = shared_begin(store, log, arith, cli_show_or_stop, &progress, err);
+    if (status >= 0)
+        status = store_recover(store, arith, cli_show_or_stop, &progress, &learner, NULL, err);
+    progress_finish(&progress);
     if (status == 0)
         status = catch_up(store, learner, log, cli_quiet(args), err);
     if (status == 0)

@@ -109,7 +109,7 @@ void postgres_listener_close(struct postgres_listener *listener);
  * removed, the newest thousand stay. */
 int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
 
-/* A state: that of revision 1, where its weights were given (store/shared.c); others may begin from later ones some day. */
+/* A state to begin from: that of revision 1, where its weights were given, and the newest ones (store/shared_snapshots.c). */
 struct log_snapshot {
     uint64_t revision;
     uint8_t digest[DIGEST_BYTES], chain[CHAIN_BYTES];
@@ -120,6 +120,30 @@ struct log_snapshot {
  * ever, of the others the newest 4. postgres_snapshot_get - the newest of a revision up to that: 1, 0: none, -1. One block, free(). */
 int postgres_snapshot_put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err);
 int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64_t upto, struct err *err);
+
+/* What the states made of samples first .. first + n - 1, as the table has it: schema/postgres.sql. */
+#define LOG_OUTCOME_BYTES 20u
+struct log_outcomes {
+    int64_t first;
+    uint32_t n;
+    uint64_t revision; /* of who puts it */
+    const uint8_t *rows;
+};
+/* postgres_outcomes_put - unless some begin with that sample already. postgres_outcomes_get - those that have this sample: 1, 0: none, -1. One
+ * block, free(). */
+int postgres_outcomes_put(struct postgres *pg, const struct log_outcomes *outcomes, struct err *err);
+int postgres_outcomes_get(struct log_outcomes **out, struct postgres *pg, int64_t sample, struct err *err);
+
+/* postgres_states - how far states are shared. 0: this log shares none: it was begun by a convd that knew no table outcome, or the role may not look
+ * at it; 1; -1. postgres_states_drop - those that were written at revisions from .. to - 1, but for the first: an edit has come behind them, or who
+ * wrote them computes wrongly. */
+struct log_states {
+    uint64_t snapshot; /* the newest that no edit behind it touches; 0: none */
+    int64_t next;      /* the first sample without outcome                   */
+    bool writable;
+};
+int postgres_states(struct log_states *out, struct postgres *pg, struct err *err);
+int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct err *err);
 
 /* Who follows the log, as they told it last. */
 #define LOG_NODE_BYTES 65

@@ -150,3 +150,78 @@ int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64
     *out = NULL;
     return -1;
 }
+
+/* ---- outcomes ---- */
+
+int postgres_outcomes_put(struct postgres *pg, const struct log_outcomes *outcomes, struct err *err)
+{
+    struct values values = {0};
+    const size_t n_bytes = (size_t)outcomes->n * LOG_OUTCOME_BYTES;
+    values_add_number(&values, outcomes->first);
+    values_add_number(&values, outcomes->n);
+    values_add_number(&values, (int64_t)outcomes->revision);
+    values_add(&values, outcomes->rows, n_bytes);
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    pg->until_ms += n_bytes / POSTGRES_BYTES_PER_MS;
+    return postgres_do(pg, SQL_OUTCOME_PUT, &values, err);
+}
+
+int postgres_outcomes_get(struct log_outcomes **out, struct postgres *pg, int64_t sample, struct err *err)
+{
+    PGresult *result;
+    struct values values = {0};
+    values_add_number(&values, sample);
+    *out = NULL;
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    pg->until_ms += PIECE_BYTES / POSTGRES_BYTES_PER_MS;
+    if (postgres_run(&result, pg, SQL_OUTCOME_GET, &values, err) != 0)
+        return -1;
+    const int found = PQntuples(result);
+    const int64_t n = found ? result_number(result, 0, 1) : 0;
+    struct log_outcomes *outcomes = NULL;
+    if (found && n > 0 && n < UINT32_MAX)
+        outcomes = malloc(sizeof *outcomes + (size_t)n * LOG_OUTCOME_BYTES);
+    if (outcomes != NULL) {
+        uint8_t *rows = (uint8_t *)(outcomes + 1);
+        *outcomes = (struct log_outcomes){.first = result_number(result, 0, 0), .n = (uint32_t)n, .rows = rows};
+        (void)result_bytes(rows, (size_t)n * LOG_OUTCOME_BYTES, result, 0, 2);
+    }
+    PQclear(result);
+    *out = outcomes;
+    return found == 1 && outcomes == NULL ? err_memory(err, "%lld outcomes", (long long)n) : found;
+}
+
+/* ---- how far ---- */
+
+int postgres_states(struct log_states *out, struct postgres *pg, struct err *err)
+{
+    PGresult *result;
+    struct err why = {0};
+    *out = (struct log_states){0};
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    if (postgres_run(&result, pg, SQL_STATES, NULL, &why) != 0) {
+        if (why.code == ERR_DB_FOREIGN || why.code == ERR_CONFLICT)
+            return 0;
+        if (err != NULL)
+            *err = why;
+        return -1;
+    }
+    *out = (struct log_states){.snapshot = (uint64_t)result_number(result, 0, 0),
+                               .next = result_number(result, 0, 1),
+                               .writable = result_bool(result, 0, 2)};
+    PQclear(result);
+    return 1;
+}
+
+int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)from);
+    values_add_number(&values, (int64_t)to);
+    return postgres_ready_alone(pg, err) == 0 && postgres_do(pg, SQL_OUTCOME_DROP, &values, err) == 0
+               ? postgres_do(pg, SQL_SNAPSHOT_DROP, &values, err)
+               : -1;
+}

@@ -81,6 +81,20 @@
                      " FROM convd.snapshot WHERE revision = $1")                                                       \
     X(SNAPSHOT_TENSORS, "SELECT substring(tensors FROM $2::bigint::integer FOR $3::bigint::integer)"                   \
                      " FROM convd.snapshot WHERE revision = $1")                                                       \
+    /* Newest snapshot that no edit behind it touches; id of the first sample whose outcome is not there, up to the first gap. */ \
+    X(STATES,        "SELECT (SELECT coalesce(max(revision), 0) FROM convd.snapshot AS s WHERE revision > 1"           \
+                     " AND NOT EXISTS (SELECT FROM convd.event AS e WHERE e.kind = 'edit' AND e.revision > s.revision" \
+                     " AND (e.body::json->>'from')::bigint <= s.revision)),"                                           \
+                     " CASE WHEN EXISTS (SELECT FROM convd.outcome WHERE first = 1) THEN"                              \
+                     " (SELECT min(o.first + o.n) FROM convd.outcome AS o"                                             \
+                     " WHERE NOT EXISTS (SELECT FROM convd.outcome AS p WHERE p.first = o.first + o.n)) ELSE 1 END,"   \
+                     " has_table_privilege('convd.outcome', 'INSERT') AND NOT pg_is_in_recovery()")                    \
+    X(SNAPSHOT_DROP, "DELETE FROM convd.snapshot WHERE revision > 1 AND revision >= $1 AND revision < $2")             \
+    X(OUTCOME_DROP,  "DELETE FROM convd.outcome WHERE revision >= $1 AND revision < $2")                               \
+    X(OUTCOME_PUT,   "INSERT INTO convd.outcome (first, n, revision, rows) VALUES ($1, $2, $3, $4)"                    \
+                     " ON CONFLICT DO NOTHING")                                                                        \
+    X(OUTCOME_GET,   "SELECT first, n, rows FROM convd.outcome WHERE first <= $1 AND first + n > $1"                   \
+                     " ORDER BY first DESC LIMIT 1")                                                                   \
     /* Told again every moment, and no loss if it is lost: the only one that does not wait for a disk. */              \
     X(NODE_TELL,     "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))"                            \
                      " INSERT INTO convd.node (name, revision, told) SELECT $1::text, $2::bigint, clock_timestamp() FROM quick" \

@@ -103,6 +103,26 @@ int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64
     return without(err);
 }
 
+int postgres_outcomes_put(struct postgres *pg, const struct log_outcomes *outcomes, struct err *err)
+{
+    return without(err);
+}
+
+int postgres_outcomes_get(struct log_outcomes **out, struct postgres *pg, int64_t sample, struct err *err)
+{
+    return without(err);
+}
+
+int postgres_states(struct log_states *out, struct postgres *pg, struct err *err)
+{
+    return without(err);
+}
+
+int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct err *err)
+{
+    return without(err);
+}
+
 int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision, struct err *err)
 {
     return without(err);

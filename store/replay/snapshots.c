@@ -58,12 +58,15 @@ static int write_row(struct store *store, struct store_snapshot *row, const uint
                      struct err *err)
 {
     struct db *db = store->db;
+    uint8_t chain[CHAIN_BYTES];
+    if (log_chain_at(store, row->revision, chain, err) != 0)
+        return -1;
     db_bind_ints(db, SQL_SNAPSHOT_INSERT, (int64_t)row->revision, (int64_t)row->step, row->created_us);
     db_bind_text(db, SQL_SNAPSHOT_INSERT, 4, row->reason);
     db_bind_int(db, SQL_SNAPSHOT_INSERT, 5, row->pinned);
     db_bind_text(db, SQL_SNAPSHOT_INSERT, 6, row->note);
     db_bind_blob(db, SQL_SNAPSHOT_INSERT, 7, row->digest, DIGEST_BYTES);
-    db_bind_blob(db, SQL_SNAPSHOT_INSERT, 8, store->end.chain, CHAIN_BYTES);
+    db_bind_blob(db, SQL_SNAPSHOT_INSERT, 8, chain, CHAIN_BYTES);
     db_bind_text(db, SQL_SNAPSHOT_INSERT, 9, row->arithmetic);
     db_bind_int(db, SQL_SNAPSHOT_INSERT, 10, (int64_t)row->samples);
     db_bind_int(db, SQL_SNAPSHOT_INSERT, 11, (int64_t)row->correct);
@@ -87,7 +90,7 @@ static bool ids_are_known(const struct learner *learner)
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err)
 {
-    assert(learner->revision == store->end.revision);
+    assert(learner->revision <= store->end.revision);
     assert(ids_are_known(learner) && "store_next() comes before learner_apply()");
     struct store_snapshot row = {
         .revision = learner->revision,

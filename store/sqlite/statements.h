@@ -99,6 +99,10 @@
     X(SAMPLE_UNTIL,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision <= ?1"                       \
                          " ORDER BY revision DESC, id DESC LIMIT 1")                                                   \
     X(OUTCOME_INSERT,    "INSERT INTO outcome (sample, step, predicted, loss, refused) VALUES (?1, ?2, ?3, ?4, ?5)")   \
+    X(OUTCOME_TAKE,      "INSERT INTO outcome (sample, step, predicted, loss, refused) SELECT ?1, ?2, ?3, ?4, ?5"      \
+                         " FROM sample WHERE id = ?1 AND label >= 0")                                                  \
+    X(OUTCOME_ROWS,      "SELECT sample, step, predicted, loss, refused FROM outcome WHERE sample BETWEEN ?1 AND ?2"   \
+                         " ORDER BY sample")                                                                           \
     X(OUTCOME_LAST,      "SELECT max(sample) FROM outcome")                                                            \
     X(OUTCOME_COUNT,     "SELECT count(sample) FROM outcome")                                                          \
     X(OUTCOMES_OF_EVENT, "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM " SAMPLE_NOW " AS now WHERE now.id = sample.id)"  \

@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -124,6 +125,72 @@ def test_a_node_whose_file_is_lost_joins_anew(cluster):
     c.agree()
     assert teach(b, 1, **{"Idempotency-Key": "k"})["samples"] == [1, 3]  # keys come along
     c.verified(6)
+
+
+def outcomes(node) -> list[tuple]:
+    """Of a node that is down."""
+    with sqlite3.connect(node.db) as db:
+        return db.execute("SELECT * FROM outcome ORDER BY sample").fetchall()
+
+
+BEGUN = ": begun from a snapshot of the shared log"
+
+
+@pytest.mark.core
+def test_a_node_that_joins_begins_from_a_shared_snapshot(cluster):
+    c = cluster()
+    a = c.node()
+    teach(a, 1, 20)
+    snapshot = a.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    teach(a, 2, 20, **{"Idempotency-Key": "k"})
+    a.post(f"/snapshots/{snapshot}/activate").ok()
+    first = teach(a, 3, 20, "b", **{"Idempotency-Key": "l"})
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    teach(a, 4, 20)
+    b = c.node()
+    b.logged(BEGUN)
+    c.agree()
+    again = teach(b, 3, 20, "b", **{"Idempotency-Key": "l"})  # which it never learned
+    assert (again["revision"], again["loss"], again["correct"]) == (first["revision"], first["loss"], first["correct"])
+    teach(b, 5, 20)
+    job = b.send_json("POST", "/rehearse", {"passes": 1}).ok(202)["id"]
+    until(lambda: b.get(f"/jobs/{job}").ok()["state"] == "done", "the rehearsal's end")
+    c.verified(100)
+    assert outcomes(a) == outcomes(b)
+
+
+def test_a_file_that_has_rows_but_no_snapshot_yet_begins_from_a_shared_one(cluster):
+    """As after a join that was killed in the middle."""
+    c = cluster()
+    a, b = c.node(), c.node()
+    for i in range(FEW):
+        teach(a, i)
+    c.agree()
+    b.kill()
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    teach(a, 1000)
+    b.start()
+    b.logged(BEGUN)
+    c.verified(3 * FEW + 3)
+    assert outcomes(a) == outcomes(b)
+
+
+@pytest.mark.parametrize("damage", ["UPDATE convd.snapshot SET tensors = set_byte(tensors, 99, get_byte(tensors, 99) # 1)",
+                                    "UPDATE convd.snapshot SET state = substring(state FROM 2)",
+                                    "UPDATE convd.snapshot SET chain = digest",
+                                    "DELETE FROM convd.outcome", "DROP TABLE convd.outcome"],
+                         ids=["tensors", "state", "chain", "no-outcomes", "no-table"])
+def test_a_shared_snapshot_that_is_no_good_is_not_begun_from(cluster, postgres, damage):
+    c = cluster()
+    a = c.node()
+    teach(a, 1, 20)
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    postgres.sql(damage, c.name)
+    b = c.node()
+    assert BEGUN not in b.err.read_text()
+    teach(b, 2, 20)
+    a.send_json("POST", "/snapshots", {}).ok(201)  # also into a log that has no such table
+    c.verified(40)
 
 
 def cut_short(node) -> None:

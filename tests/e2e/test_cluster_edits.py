@@ -71,6 +71,26 @@ def test_what_any_node_is_asked_to_forget_all_forget(cluster, daemons):
 
 
 @pytest.mark.core
+def test_no_state_that_saw_what_was_forgotten_stays_in_the_log_and_who_joins_begins_behind_the_edit(cluster, daemons):
+    e = Edited(cluster, daemons)
+    a, b = e.nodes
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    edit(b, "DELETE", "/samples/57").ok()
+    edit(b, "PATCH", "/samples", {"ids": [3, 90, 91], "label": "a"}).ok()
+    teach(a, 1)
+    last = edit(b, "DELETE", "/samples/58").ok()["revision"]
+    assert e.c.postgres.sql("SELECT bool_and(revision >= %d) FROM convd.snapshot WHERE revision > 1" % last, e.c.name) == "t"
+    kept = e.c.postgres.sql("SELECT encode(substring(rows FROM 20 * (57 - first::int) + 1 FOR 20), 'hex') FROM convd.outcome WHERE first = 1", e.c.name)
+    assert kept[16:32] == "000000000000c07f" or int(kept[32:40], 16)  # predicted 0, loss not a number; or none at all
+    late = e.c.node()
+    late.logged("begun from a snapshot of the shared log")
+    teach(late, 2)
+    e.c.agree()
+    e.is_forgotten(57, 58)
+    e.c.verified()
+
+
+@pytest.mark.core
 def test_classes_are_merged_and_deleted_by_all(cluster, daemons):
     e = Edited(cluster, daemons)
     a, b = e.nodes

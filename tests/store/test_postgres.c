@@ -760,6 +760,7 @@ START_TEST(a_role_that_can_only_append_and_read_is_enough)
     const uint8_t digest[DIGEST_BYTES] = {1};
     const struct log_snapshot snapshot = {
         .revision = 1, .state = images, .tensors = images, .n_state = 10, .n_tensors = 20};
+    struct log_states states;
     grant();
     (void)snprintf(conninfo, sizeof conninfo, "host=%s port=%s user=appender dbname=%s", pg_server.folder,
                    pg_server.port, database);
@@ -769,6 +770,9 @@ START_TEST(a_role_that_can_only_append_and_read_is_enough)
     must(append_row(other, 1, 1));
     must(postgres_digest(other, 1, digest, &err));
     must(postgres_snapshot_put(other, &snapshot, &err));
+    must(postgres_outcomes_put(other, &(struct log_outcomes){.first = 1, .n = 1, .rows = images}, &err));
+    ck_assert(postgres_states(&states, other, &err) == 1 && states.writable && states.next == 2);
+    must(postgres_states_drop(other, 1, 2, &err));
     must(postgres_node_tell(other, "n", 1, &err));
     must(postgres_node_forget(other, "n", &err));
     struct log_server server;
@@ -881,6 +885,70 @@ START_TEST(a_snapshot_comes_back_and_the_newest_four_and_the_first_stay)
     put.digest[0]++;
     must_fail(ERR_DIVERGED, postgres_snapshot_put(pg, &put, &err));
     free(tensors);
+}
+END_TEST
+
+/* As a node that is at that revision. */
+static void put_outcomes(int64_t first, uint32_t n, uint64_t revision)
+{
+    const struct log_outcomes outcomes = {.first = first, .n = n, .revision = revision, .rows = images};
+    must(postgres_outcomes_put(pg, &outcomes, &err));
+}
+
+static int64_t next_outcome(void)
+{
+    struct log_states states;
+    ck_assert_int_eq(postgres_states(&states, pg, &err), 1);
+    return states.next;
+}
+
+START_TEST(outcomes_come_back_by_sample_and_a_gap_is_where_they_go_on)
+{
+    struct log_outcomes *found;
+    ck_assert_int_eq(next_outcome(), 1);
+    put_outcomes(1, 10, 5);
+    put_outcomes(11, 4, 9);
+    put_outcomes(11, 1, 9); /* one that was there first */
+    ck_assert_int_eq(next_outcome(), 15);
+    ck_assert_int_eq(postgres_outcomes_get(&found, pg, 14, &err), 1);
+    ck_assert(found->first == 11 && found->n == 4 && memcmp(found->rows, images, 4 * LOG_OUTCOME_BYTES) == 0);
+    free(found);
+    ck_assert_int_eq(postgres_outcomes_get(&found, pg, 15, &err), 0);
+    must(postgres_states_drop(pg, 9, 10, &err));
+    ck_assert_int_eq(next_outcome(), 11);
+    put_outcomes(13, 2, 9);
+    ck_assert_int_eq(next_outcome(), 11);
+    ck_assert_int_eq(postgres_outcomes_get(&found, pg, 12, &err), 0);
+    put_outcomes(11, 10, 12); /* over what is behind the gap */
+    ck_assert_int_eq(next_outcome(), 15);
+    ck_assert_int_eq(postgres_outcomes_get(&found, pg, 16, &err), 1);
+    ck_assert_int_eq(found->first, 11);
+    free(found);
+    must(postgres_states_drop(pg, 1, 9, &err));
+    ck_assert_int_eq(next_outcome(), 1);
+    (void)pg_sql(database, "DROP TABLE convd.outcome");
+    struct log_states states;
+    ck_assert_int_eq(postgres_states(&states, pg, &err), 0);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_an_edit_touches_is_none_to_begin_from)
+{
+    struct log_states states;
+    struct log_snapshot put = {.state = images, .n_state = 10, .tensors = images, .n_tensors = 10};
+    for (put.revision = 1; put.revision <= 9; put.revision += 4)
+        must(postgres_snapshot_put(pg, &put, &err));
+    ck_assert(postgres_states(&states, pg, &err) == 1 && states.snapshot == 9);
+    (void)pg_sql(database, "INSERT INTO convd.event SELECT 12, 0, 0, 'edit', '{\"number\":1,\"from\":6}', chain, NULL, NULL, '', ''"
+                           " FROM convd.head");
+    ck_assert(postgres_states(&states, pg, &err) == 1 && states.snapshot == 5);
+    must(postgres_states_drop(pg, 6, 12, &err));
+    ck_assert_str_eq(pg_sql(database, "SELECT string_agg(revision::text, ' ' ORDER BY revision) FROM convd.snapshot"),
+                     "1 5");
+    must(postgres_states_drop(pg, 1, 12, &err));
+    ck_assert(postgres_states(&states, pg, &err) == 1 && states.snapshot == 0);
+    ck_assert_str_eq(pg_sql(database, "SELECT string_agg(revision::text, ' ' ORDER BY revision) FROM convd.snapshot"),
+                     "1");
 }
 END_TEST
 
@@ -998,6 +1066,8 @@ int main(void)
     tcase_add_test(t, a_listener_is_woken_by_a_descriptor_and_connects_again);
     tcase_add_test(t, the_first_digest_of_a_revision_is_kept_and_another_is_told);
     tcase_add_test(t, a_snapshot_comes_back_and_the_newest_four_and_the_first_stay);
+    tcase_add_test(t, outcomes_come_back_by_sample_and_a_gap_is_where_they_go_on);
+    tcase_add_test(t, a_snapshot_that_an_edit_touches_is_none_to_begin_from);
     tcase_add_test(t, nodes_are_listed_by_name_with_what_they_told_last);
     tcase_add_test(t, a_node_that_tells_does_not_wait_for_a_standby);
     tcase_add_test(t, the_server_says_what_it_is);
