@@ -320,6 +320,33 @@ int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[D
     return reach(shared, err) == 0 ? postgres_digest(shared->postgres, revision, digest, err) : -1;
 }
 
+int shared_mark_stands(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return reach(shared, err) == 0 ? postgres_digest_stands(shared->postgres, revision, digest, err) : -1;
+}
+
+int shared_mark_better(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return reach(shared, err) == 0 ? postgres_digest_replace(shared->postgres, revision, digest, err) : -1;
+}
+
+/* A log that has no room for them, or not for this node, has none of its own. */
+static int drop_states(struct shared *shared, uint64_t from, uint64_t to, struct err *err)
+{
+    struct err why = {0};
+    if (postgres_states_drop(shared->postgres, from, to, &why) == 0 || why.code == ERR_DB_FOREIGN ||
+        why.code == ERR_CONFLICT)
+        return 0;
+    if (err != NULL)
+        *err = why;
+    return -1;
+}
+
+int shared_distrust(struct shared *shared, uint64_t from, struct err *err)
+{
+    return reach(shared, err) == 0 ? drop_states(shared, from, INT64_MAX, err) : -1;
+}
+
 int shared_clean(struct shared *shared, struct err *err)
 {
     const struct store *store = shared->store;
@@ -327,13 +354,8 @@ int shared_clean(struct shared *shared, struct err *err)
         return -1;
     for (; shared->n_cleaned < store->n_spans; shared->n_cleaned++) {
         const struct edit_span *span = &store->spans[shared->n_cleaned];
-        struct err why = {0};
-        if (postgres_states_drop(shared->postgres, span->from, span->event, &why) == 0 ||
-            why.code == ERR_DB_FOREIGN || why.code == ERR_CONFLICT) /* there are none that this node could have put */
-            continue;
-        if (err != NULL)
-            *err = why;
-        return -1;
+        if (drop_states(shared, span->from, span->event, err) != 0)
+            return -1;
     }
     return 0;
 }

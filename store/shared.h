@@ -70,9 +70,13 @@ struct shared_status {
 int shared_status(struct shared *shared, struct shared_status *out, struct err *err);
 
 /* shared_tell - where this node is, for the others; and that the log still has what it had: ERR_DIVERGED.
- * shared_mark - the digest of a revision, which must be the same on every node: ERR_DIVERGED. */
+ * shared_mark - the digest of a revision, which must be the same on every node: ERR_DIVERGED. shared_mark_stands - nobody has come to know it better;
+ * shared_mark_better - this node has. shared_distrust - the states in the log from that revision on are deleted: somebody's are wrong. */
 int shared_tell(struct shared *shared, uint64_t revision, struct err *err);
 int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+int shared_mark_stands(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+int shared_mark_better(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+int shared_distrust(struct shared *shared, uint64_t from, struct err *err);
 
 /* shared_offer - the state of the log's last revision, which the file has a snapshot of, and the outcomes until then, for who begins; unless the log has a
  * newer one than revision `since`, or shares none (docs/cluster.md). 1: many outcomes are to be put first, by more calls; 0; -1: ERR_DIVERGED (it has

@@ -215,6 +215,11 @@ int store_recover(struct store *store, const struct arith *arith, store_progress
  * next call. Not where an edit is behind it: store_rebuild(). 1; 0: there is none; -1: the errors of store_recover(), and then the learner is not to be used. */
 int store_follow(struct store *store, struct learner *learner, const struct event **event, struct err *err);
 
+/* store_begin_again - all snapshots but that of the create event, pinned ones as well, and all outcomes are deleted: what is to be made of the log is made
+ * anew, from the state that is given, by store_follow(); stopped in the middle, by the next store_recover(). Not where the log begins with another
+ * arithmetic's. Errors: those of store_commit() and store_recover(). Owns: the caller, *out. */
+int store_begin_again(struct learner **out, struct store *store, const struct arith *arith, struct err *err);
+
 /* store_salvage - for a file that store_open() or store_recover() refused with ERR_DB_CORRUPT: opens it for reading only, and
  * gives the newest state that can still be proved: a good snapshot plus replay up to the row before the first bad one.
  * It was acknowledged as it is, at the revision that it says; what came after it is left out. The store refuses to

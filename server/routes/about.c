@@ -48,8 +48,9 @@ void route_readyz(const struct call *call)
     } else if (stats.off == ERR_DIVERGED) {
         static const struct problem not_ready = {
             ERR_DIVERGED, 503, "This node has diverged",
-            "this node does not hold what the shared log says; predictions go on, and nothing is trained. Put its "
-            "database file aside: started without one, it joins anew"};
+            "this node has another state, or another log, than the other nodes; predictions go on, and nothing is "
+            "trained. convd's log says which. A state is made anew by itself; of another log, put the database file "
+            "aside: started without one, the node joins anew"};
         err_set(&err, ERR_DIVERGED, "diverged");
         response_problem_row(call->response, &not_ready, &err);
     } else if (stats.log_shared && stats.log_reached_us == 0 && !stats.log_unreachable) {
@@ -131,11 +132,17 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     metrics_write_gauge(text, "convd_storage_failed", "1: training has stopped until a restart.",
                         s->storage_failed ? 1 : 0);
     metrics_write_gauge(text, "convd_training_off",
-                        "1: training is off: the log is damaged, or the database file is lost.",
+                        "1: training is off: the log is damaged, the database file is lost, or this node has diverged.",
                         s->off != ERR_NONE ? 1 : 0);
     if (s->log_shared) {
         metrics_write_gauge(text, "convd_log_unreachable", "1: the shared log could not be reached when last tried.",
                             s->log_unreachable ? 1 : 0);
+        metrics_write_gauge(text, "convd_log_diverged",
+                            "1: training is off: others have another state or another log than this node.",
+                            s->off == ERR_DIVERGED ? 1 : 0);
+        metrics_write_counter(text, "convd_log_mended_total",
+                              "Times that the model was made anew since others had another state.",
+                              (double)s->log_mended);
         metrics_write_gauge(text, "convd_log_age_seconds", "Since this node had all that is in the shared log.",
                             s->log_reached_us == 0 ? 0 : (double)(clock_us() - s->log_reached_us) / 1e6);
         metrics_write_counter(text, "convd_log_followed_total", "Events that other nodes appended.",

@@ -83,11 +83,37 @@ bool trainer_edits_done(const struct trainer *t)
     return !t->edit_at_work && !rebuild_active(&t->rebuild) && !t->wal_holds;
 }
 
+/* An edit may have come since. */
+static int told_stands(struct trainer *t, struct err *err)
+{
+    if (t->told.revision == 0 || store_edit_touches(t->store, t->told.revision) ||
+        shared_mark_stands(t->shared, t->told.revision, t->told.digest, err) == 0)
+        return 0;
+    if (err->code == ERR_DIVERGED)
+        trainer_mark_wrong(t, &t->told);
+    return -1;
+}
+
+static int tell_marks(struct trainer *t, struct err *err)
+{
+    struct mark newest = t->told;
+    for (; t->n_marks > 0; t->n_marks--) {
+        const struct mark *mark = &t->marks[t->n_marks - 1];
+        if (shared_mark(t->shared, mark->revision, mark->digest, err) != 0) {
+            if (err->code == ERR_DIVERGED)
+                trainer_mark_wrong(t, mark);
+            return -1;
+        }
+        newest = mark->revision > newest.revision ? *mark : newest;
+    }
+    t->told = newest;
+    return told_stands(t, err);
+}
+
 int trainer_tell(struct trainer *t, struct err *err)
 {
-    for (; t->n_marks > 0; t->n_marks--)
-        if (shared_mark(t->shared, t->marks[t->n_marks - 1].revision, t->marks[t->n_marks - 1].digest, err) != 0)
-            return -1;
+    if (t->off.code == ERR_NONE && tell_marks(t, err) != 0)
+        return -1;
     if (trainer_edits_done(t) && shared_clean(t->shared, err) != 0)
         return -1;
     return shared_tell(t->shared, trainer_edits_done(t) ? t->work->revision : t->edit_place, err);

@@ -72,7 +72,7 @@ static bool goes_into_log(const struct command *command)
     return command->kind == COMMAND_CLASS || command->kind == COMMAND_TUNE;
 }
 
-/* Off until the next start. What is asked for from then on is refused at once. */
+/* Off until the next start, or until it is mended. What is asked for from then on is refused at once. */
 static void turn_off(struct trainer *t, const struct err *why)
 {
     if (why->code != ERR_STOPPING)
@@ -277,6 +277,7 @@ void *trainer_thread(void *trainer)
             break;
         trainer_follow_turn(t, turn.hinted);
         mind_followed(t);
+        trainer_mend(t);
         trainer_edit_everywhere(t);
         if (turn.commands != NULL || turn.reads || work_due_us(t) == 0)
             run_round(t, turn.commands);

@@ -18,8 +18,14 @@ void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *take
 static void offer(struct trainer *t, uint64_t since)
 {
     struct err err;
-    if (t->shared == NULL || trainer_log_away(t) || shared_offer(t->shared, t->store, t->work, since, &err) >= 0)
+    if (t->shared == NULL || t->off.code != ERR_NONE || trainer_log_away(t) ||
+        shared_offer(t->shared, t->store, t->work, since, &err) >= 0)
         return;
+    if (err.code == ERR_DIVERGED) {
+        struct mark mark = {.revision = t->work->revision};
+        learner_digest(t->work, mark.digest);
+        trainer_mark_wrong(t, &mark);
+    }
     if (err.code == ERR_LOG || err.code == ERR_DIVERGED)
         trainer_log_error(t, &err);
     else

@@ -27,6 +27,7 @@
  *   loop.c                the rounds, and between them the upkeep
  *   reads.c               what only reads, after a round or between the steps of a long one
  *   log_reach.c           a log that other machines append to, too: whether it can be reached, what they are told
+ *   mend.c                a state that is another than theirs, made anew
  *   follow.c              what they have appended, applied here
  *   group_commit.c        what goes into the log: commands that share one transaction
  *   publish.c             what has been committed and applied is shown, and notices of it
@@ -183,11 +184,12 @@ struct trainer_stats {
     int64_t last_snapshot_us;
     bool storage_failed; /* training is stopped for good: a sync failed                             */
     enum err_code
-        off; /* else ERR_NONE. ERR_DB_CORRUPT: trainer_config.training_off; ERR_DB_LOST: store_check_place() */
+        off; /* else ERR_NONE. ERR_DB_CORRUPT: trainer_config.training_off; ERR_DB_LOST: store_check_place(); ERR_DIVERGED: the shared log */
     uint64_t wal_bytes;
     bool log_shared, log_unreachable; /* several machines have the log; it could not be reached last */
     uint64_t log_reached_us;          /* monotonic, when all of it had been followed; 0: never */
     uint64_t log_followed, log_late;  /* events of others; groups for which others were first */
+    uint64_t log_mended;              /* times that the model was made anew, since others had another state */
 };
 
 struct trainer_config trainer_config_default(void);

@@ -106,8 +106,11 @@ int postgres_listen(struct postgres_listener *listener, unsigned timeout_ms, int
 void postgres_listener_close(struct postgres_listener *listener);
 
 /* postgres_digest - this node's state of that revision has that digest: the first one is kept, a different one is ERR_DIVERGED. Old ones are
- * removed, the newest thousand stay. */
+ * removed, the newest thousand stay. postgres_digest_stands - it is not written if there is none. postgres_digest_replace - it is known better. */
 int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+int postgres_digest_stands(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
+int postgres_digest_replace(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES],
+                            struct err *err);
 
 /* A state to begin from: that of revision 1, where its weights were given, and the newest ones (store/shared_snapshots.c). */
 struct log_snapshot {

@@ -47,6 +47,20 @@ int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest
     return postgres_do(pg, SQL_DIGEST_PRUNE, NULL, err);
 }
 
+int postgres_digest_stands(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return postgres_ready_alone(pg, err) == 0 ? compare_after(pg, SQL_DIGEST, revision, digest, err) : -1;
+}
+
+int postgres_digest_replace(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    struct values values = {0};
+    values_add_number(&values, (int64_t)revision);
+    return postgres_ready_alone(pg, err) == 0 && postgres_do(pg, SQL_DIGEST_DROP, &values, err) == 0
+               ? postgres_digest(pg, revision, digest, err)
+               : -1;
+}
+
 /* ---- snapshots ---- */
 
 static int put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err)

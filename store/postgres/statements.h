@@ -68,6 +68,7 @@
     X(LISTEN,        "LISTEN convd")                                                                                   \
     X(DIGEST_PUT,    "INSERT INTO convd.digest (revision, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")             \
     X(DIGEST,        "SELECT digest FROM convd.digest WHERE revision = $1")                                            \
+    X(DIGEST_DROP,   "DELETE FROM convd.digest WHERE revision = $1")                                                   \
     X(DIGEST_PRUNE,  "DELETE FROM convd.digest WHERE revision <="                                                      \
                      " (SELECT revision FROM convd.digest ORDER BY revision DESC OFFSET 1000 LIMIT 1)")                \
     X(SNAPSHOT,      "SELECT digest FROM convd.snapshot WHERE revision = $1")                                          \

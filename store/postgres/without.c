@@ -93,6 +93,16 @@ int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest
     return without(err);
 }
 
+int postgres_digest_stands(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return without(err);
+}
+
+int postgres_digest_replace(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
+{
+    return without(err);
+}
+
 int postgres_snapshot_put(struct postgres *pg, const struct log_snapshot *snapshot, struct err *err)
 {
     return without(err);

@@ -59,3 +59,26 @@ int store_follow(struct store *store, struct learner *learner, const struct even
     *event = status == 1 ? &reader->event : NULL;
     return status;
 }
+
+/* Of a fold that came out wrong, all that it has left may be. */
+static int forget_states(struct store *store, struct err *err)
+{
+    log_read_close(&store->follower);
+    store->outcomes.n = 0;
+    if (store_begin(store, err) != 0)
+        return -1;
+    if (db_run(store->db, SQL_SNAPSHOTS_FORGET, err) != 0 || db_run(store->db, SQL_OUTCOMES_FORGET, err) != 0 ||
+        store_commit(store, err) != 0)
+        return log_abandon(store);
+    return 0;
+}
+
+int store_begin_again(struct learner **out, struct store *store, const struct arith *arith, struct err *err)
+{
+    *out = NULL;
+    if (forget_states(store, err) != 0)
+        return -1;
+    store->n_folded = store->n_spans;
+    store->classes_due = store_edits_any(store);
+    return replay_origin(out, store, arith, err);
+}

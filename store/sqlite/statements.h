@@ -104,6 +104,7 @@
     X(OUTCOME_ROWS,      "SELECT sample, step, predicted, loss, refused FROM outcome WHERE sample BETWEEN ?1 AND ?2"   \
                          " ORDER BY sample")                                                                           \
     X(OUTCOME_LAST,      "SELECT max(sample) FROM outcome")                                                            \
+    X(OUTCOMES_FORGET,   "DELETE FROM outcome")                                                                        \
     X(OUTCOME_COUNT,     "SELECT count(sample) FROM outcome")                                                          \
     X(OUTCOMES_OF_EVENT, "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM " SAMPLE_NOW " AS now WHERE now.id = sample.id)"  \
                          " THEN label ELSE -1 END, step, predicted, loss, refused FROM sample INDEXED BY sample_revision" \
@@ -205,6 +206,7 @@
                          " WHERE s.revision <= ?1 AND NOT s.gone ORDER BY s.revision DESC, s.id DESC")                 \
     X(SNAPSHOTS_AT,      "SELECT s.id, s.chain IS e.chain FROM snapshot AS s JOIN event AS e USING (revision)"         \
                          " WHERE s.revision = ?1 AND NOT s.gone ORDER BY s.id")                                        \
+    X(SNAPSHOTS_FORGET,  "DELETE FROM snapshot WHERE NOT (revision = 1 AND reason = 'create')")                        \
     X(SNAPSHOT_COUNT,    "SELECT count(id) FROM snapshot")                                                             \
     X(SNAPSHOT_UNCREATE, "DELETE FROM snapshot WHERE revision = 1 AND reason = 'create'")                              \
     X(TENSOR_INSERT,     "INSERT INTO tensor (snapshot, name, rows, columns, data) VALUES (?1, ?2, ?3, ?4, ?5)")       \

@@ -1,5 +1,7 @@
 """Several daemons on one log in PostgreSQL: every node comes to the same bits, whoever was asked."""
 import os
+import hashlib
+import importlib.util
 import shutil
 import signal
 import socket
@@ -7,11 +9,14 @@ import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 
+import numpy as np
 import pytest
 
 from .cluster import images, teach
 from .daemon import CONVD, PATIENCE_S, ROOT, SANITIZED, Client, convd, convd_json, lasting_port, until
+from .test_file_format import READER
 
 FEW = 5 if SANITIZED else 30
 
@@ -350,19 +355,89 @@ def test_a_node_joins_and_leaves_by_the_command_line(cluster, tmp_path):
     convd("verify", "--db", tmp_path / "n.db", "--quiet")
 
 
-def test_another_digest_of_the_same_revision_stops_the_node(cluster, postgres):
+def metric(node, name: str) -> float:
+    return next(float(line.split()[1]) for line in node.get("/metrics").body.decode().splitlines() if line.startswith(name + " "))
+
+
+def covered(state: bytes) -> bytes:
+    """What the digest is over: all but the ids at its end, as the reader of tests/format knows it."""
+    spec = importlib.util.spec_from_file_location("reader", READER)
+    reader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reader)
+    return reader.read_state(state).covered
+
+
+def go_wrong(node) -> None:
+    """Of a node that is down: its newest snapshot gets other weights, and the digest of them, so that nothing in the file says so."""
+    with closing(sqlite3.connect(node.db, isolation_level=None)) as db:
+        number, state = db.execute("SELECT id, state FROM snapshot ORDER BY revision DESC, id DESC LIMIT 1").fetchone()
+        tensors = dict(db.execute("SELECT name, data FROM tensor WHERE snapshot = ? ORDER BY name", (number,)))  # kernels, w01, w12
+        tensors["w12"] = (np.frombuffer(tensors["w12"], "<f4") + 1).astype("<f4").tobytes()
+        digest = hashlib.sha256(covered(state) + b"".join(tensors.values())).digest()
+        db.execute("UPDATE tensor SET data = ? WHERE snapshot = ? AND name = 'w12'", (tensors["w12"], number))
+        db.execute("UPDATE snapshot SET digest = ? WHERE id = ?", (digest, number))
+
+
+@pytest.mark.parametrize("asked", ["the-right-one", "the-wrong-one"])
+def test_a_node_that_went_wrong_says_so_makes_its_model_anew_and_goes_on(cluster, asked):
+    """Whichever of the two is first to tell its digest."""
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 1, 20)
+    snapshot = a.send_json("POST", "/snapshots", {}).ok(201)["id"]
+    teach(a, 2, 20)
+    a.post(f"/snapshots/{snapshot}/activate").ok()
+    right = c.agree()
+    b.stop()
+    go_wrong(b)
+    b.start()
+    assert b.digest() != right["digest"]
+    writer = a if asked == "the-right-one" else b
+    with writer.client() as client:  # the digests of revision 256 are compared
+        until(lambda: client.post("/train?label=a", images(1).tobytes()) and writer.model()["revision"] > 260, "there are so many")
+    b.logged("others have another state")
+    b.logged("training is off")
+    b.logged("mended")
+    assert metric(b, "convd_log_mended_total") == 1
+    until(lambda: b.get("/readyz").status == 200 and a.get("/readyz").status == 200, "both are ready")
+    assert metric(b, "convd_log_diverged") == 0
+    teach(b, 3)
+    teach(a, 4)
+    c.verified()
+
+
+def test_who_still_differs_after_making_it_anew_stays_off_and_predicts(cluster, postgres):
     c = cluster()
     a = c.node()
-    postgres.sql("INSERT INTO convd.digest (revision, digest) VALUES (256, decode(repeat('00', 32), 'hex'))", c.name)
+    wrong = "INSERT INTO convd.digest (revision, digest) VALUES (%d, decode(repeat('00', 32), 'hex'))"
+    for revision in (256, 512):
+        postgres.sql(wrong % revision, c.name)
     with a.client() as client:
-        for i in range(256):
-            if client.post("/train?label=a", images(1, i).tobytes()).status != 200:
-                break
-    a.logged("training is off")
+        until(lambda: client.post("/train?label=a", images(1).tobytes()).status != 200 and a.model()["revision"] > 500,
+              "the second of them is found, too")
+    a.logged("mended")  # of revision 256, which it said it knows better
+    a.logged("not mended")
     a.get("/readyz").problem(503, "log-diverged")
-    assert a.predict(images(1).tobytes())["revision"] > 200
+    assert metric(a, "convd_log_diverged") == 1
+    assert a.predict(images(1).tobytes())["revision"] > 500
     a.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
-    a.kill()
+    a.stop()
+    convd("verify", "--db", a.db, "--quiet")
+
+
+def test_another_shared_snapshot_of_the_same_revision_is_an_alarm_too(cluster, postgres):
+    c = cluster()
+    a, b = c.node(), c.node()
+    teach(a, 1, 20)
+    c.agree()
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    postgres.sql("UPDATE convd.snapshot SET digest = decode(repeat('00', 32), 'hex')", c.name)
+    b.send_json("POST", "/snapshots", {}).ok(201)
+    b.logged("training is off")
+    b.logged("mended")
+    until(lambda: b.get("/readyz").status == 200, "it is ready")
+    teach(b, 2)
+    c.verified(23)
 
 
 @pytest.mark.parametrize("what", ["train", "activate"])
