@@ -202,8 +202,7 @@ static bool is_edited_since(const struct store *store, uint64_t revision)
 }
 
 /* What is there behind the rows. 1; 0: it is of no use, and *why may say why. */
-static int take(struct postgres *pg, struct store *store, uint64_t revision, const struct arith *arith,
-                struct err *err)
+static int take(struct postgres *pg, struct store *store, uint64_t revision, const struct arith *arith, struct err *err)
 {
     const struct span all = {.first = 1, .last = revision};
     struct log_snapshot *snapshot = NULL;

@@ -186,8 +186,7 @@ static int join_log(struct daemon *daemon, struct err *err)
 static int begin_from_log(struct daemon *daemon, struct err *err)
 {
     struct err why;
-    const int status =
-        shared_begin(daemon->store, daemon->config->log, daemon->arith, recovering, daemon, &why);
+    const int status = shared_begin(daemon->store, daemon->config->log, daemon->arith, recovering, daemon, &why);
     if (status == 1)
         logger_line(LOG_LINE_NOTICE, "begun from a snapshot of the shared log");
     if (status < 0 && why.code == ERR_STOPPING) {

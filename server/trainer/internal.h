@@ -103,9 +103,9 @@ struct trainer {
     uint64_t went_back; /* to that revision, by another node; 0: no more to be done */
     struct mark marks[TRAINER_MARKS];
     size_t n_marks;
-    struct mark told;  /* the last of them that was, and that the others have, too; revision 0: none */
-    struct mark wrong; /* of which the others have another; revision 0: none                         */
-    bool mended;       /* the model was made anew once                                               */
+    struct mark told;                  /* the last of them that was, and that the others have, too; revision 0: none */
+    struct mark wrong;                 /* of which the others have another; revision 0: none                         */
+    bool mended;                       /* the model was made anew once                                               */
     bool idle_mine;                    /* this node is the one that rehearses when idle */
     pthread_t listener;                /* for hints */
     int listen_fd;                     /* ends it */
@@ -213,14 +213,17 @@ bool trainer_edits_done(const struct trainer *t);
 void trainer_mark(struct trainer *t);
 int trainer_tell(struct trainer *t, struct err *err);
 
-/* mend.c: trainer_mark_wrong - others have another state of that revision. trainer_mend - in a turn of the loop: if so, the model is made anew, and
- * training is on again where they have the same. */
+/* trainer_mark_wrong - others have another state of that revision. */
 void trainer_mark_wrong(struct trainer *t, const struct mark *mark);
-void trainer_mend(struct trainer *t);
 
 /* trainer_listen_start, trainer_listen_stop - the thread that waits for hints. Nothing where no log is shared. */
 int trainer_listen_start(struct trainer *t, struct err *err);
 void trainer_listen_stop(struct trainer *t);
+
+/* ---- trainer/mend.c ---- */
+
+/* trainer_mend - in a turn of the loop: where others have another state, the model is made anew, and training is on again if they have that. */
+void trainer_mend(struct trainer *t);
 
 /* ---- trainer/publish.c ---- */
 

@@ -83,6 +83,11 @@ bool trainer_edits_done(const struct trainer *t)
     return !t->edit_at_work && !rebuild_active(&t->rebuild) && !t->wal_holds;
 }
 
+void trainer_mark_wrong(struct trainer *t, const struct mark *mark)
+{
+    t->wrong = *mark;
+}
+
 /* An edit may have come since. */
 static int told_stands(struct trainer *t, struct err *err)
 {

@@ -11,11 +11,6 @@
 #include "server/common/logger.h"
 #include "server/trainer/internal.h"
 
-void trainer_mark_wrong(struct trainer *t, const struct mark *mark)
-{
-    t->wrong = *mark;
-}
-
 /* Between two events. What only reads finds the log as it is, and the state of before. */
 static int pause(struct trainer *t)
 {
@@ -62,8 +57,9 @@ static int compare(struct trainer *t, const struct mark *mark, struct err *err)
         return 0;
     if (err->code != ERR_DIVERGED || t->mended)
         return -1;
-    logger_line(LOG_LINE_ERROR, "made anew from the first event, revision %llu has the digest that this node had: it "
-                                "is told to the others, which make theirs anew",
+    logger_line(LOG_LINE_ERROR,
+                "made anew from the first event, revision %llu has the digest that this node had: it "
+                "is told to the others, which make theirs anew",
                 (unsigned long long)mark->revision);
     return shared_mark_better(t->shared, mark->revision, mark->digest, err);
 }

@@ -114,8 +114,7 @@ int outcomes_pack(uint8_t *rows, struct store *store, int64_t first, uint32_t n,
     db_bind_ints(db, SQL_OUTCOME_ROWS, first, first + n - 1);
     while ((status = db_step(db, SQL_OUTCOME_ROWS, err)) == 1) {
         const size_t i = (size_t)(db_int(db, SQL_OUTCOME_ROWS, 0) - first);
-        const float loss =
-            db_is_null(db, SQL_OUTCOME_ROWS, 3) ? (float)NAN : (float)db_real(db, SQL_OUTCOME_ROWS, 3);
+        const float loss = db_is_null(db, SQL_OUTCOME_ROWS, 3) ? (float)NAN : (float)db_real(db, SQL_OUTCOME_ROWS, 3);
         pack(rows + i * OUTCOME_BYTES, (uint64_t)db_int(db, SQL_OUTCOME_ROWS, 1),
              (uint32_t)db_int(db, SQL_OUTCOME_ROWS, 2), loss, db_int(db, SQL_OUTCOME_ROWS, 4) != 0 ? FLAG_REFUSED : 0);
     }
@@ -133,8 +132,7 @@ int outcomes_unpack(struct store *store, const uint8_t *rows, int64_t first, uin
         memcpy(&flags, rows + 16, 4);
         row.refused = (flags & FLAG_REFUSED) != 0;
         if (row.predicted >= SHAPE_CLASSES_MAX || row.step > (uint64_t)STORE_NUMBER_MAX)
-            return err_set(err, ERR_DIVERGED, "the shared log has a bad outcome of sample %lld",
-                           (long long)row.sample);
+            return err_set(err, ERR_DIVERGED, "the shared log has a bad outcome of sample %lld", (long long)row.sample);
         if ((flags & FLAG_FORGOTTEN) == 0 && insert(store->db, SQL_OUTCOME_TAKE, &row, err) != 0)
             return -1;
         yield_now(store->yield);

@@ -939,8 +939,10 @@ START_TEST(a_snapshot_that_an_edit_touches_is_none_to_begin_from)
     for (put.revision = 1; put.revision <= 9; put.revision += 4)
         must(postgres_snapshot_put(pg, &put, &err));
     ck_assert(postgres_states(&states, pg, &err) == 1 && states.snapshot == 9);
-    (void)pg_sql(database, "INSERT INTO convd.event SELECT 12, 0, 0, 'edit', '{\"number\":1,\"from\":6}', chain, NULL, NULL, '', ''"
-                           " FROM convd.head");
+    (void)pg_sql(
+        database,
+        "INSERT INTO convd.event SELECT 12, 0, 0, 'edit', '{\"number\":1,\"from\":6}', chain, NULL, NULL, '', ''"
+        " FROM convd.head");
     ck_assert(postgres_states(&states, pg, &err) == 1 && states.snapshot == 5);
     must(postgres_states_drop(pg, 6, 12, &err));
     ck_assert_str_eq(pg_sql(database, "SELECT string_agg(revision::text, ' ' ORDER BY revision) FROM convd.snapshot"),
