@@ -36,9 +36,10 @@ static const char *option_value(const PQconninfoOption *option)
 /* libpq's own texts quote what it could not read, which may be a part of a password. */
 static int unreadable(struct err *err)
 {
-    return err_set(err, ERR_USAGE,
-                   "the connection string of the shared log cannot be read: give postgresql://USER@HOST,HOST/DATABASE "
-                   "or host=HOST dbname=DATABASE; in a URL, : / @ ? of a password are %%3A %%2F %%40 %%3F");
+    return err_set(
+        err, ERR_USAGE,
+        "the connection string of the shared log cannot be read: give postgresql://USER@HOST,HOST/DATABASE "
+        "or host=HOST dbname=DATABASE; a password goes into the file that PGPASSFILE names, or into ~/.pgpass");
 }
 
 /* A password whose / or @ is no %2F or %40 ends up in host, port or database. */
@@ -59,13 +60,27 @@ static bool are_clean(const PQconninfoOption *options)
     return options->keyword == NULL;
 }
 
+static bool has_password(const PQconninfoOption *options)
+{
+    while (options->keyword != NULL && strcmp(options->keyword, "password") != 0)
+        options++;
+    return options->keyword != NULL && options->val != NULL;
+}
+
 /* The options of a connection string, or NULL. */
 static PQconninfoOption *parsed(const char *conninfo, struct err *err)
 {
     char *message = NULL;
     PQconninfoOption *options = PQconninfoParse(conninfo, &message);
-    if (options == NULL || !are_clean(options)) {
-        unreadable(err);
+    const bool clean = options != NULL && are_clean(options);
+    if (!clean || has_password(options)) {
+        if (clean)
+            err_set(err, ERR_USAGE,
+                    "the connection string of the shared log has a password, which every user of this machine can "
+                    "list: leave it out, and put a line HOST:PORT:DATABASE:USER:PASSWORD into the file that "
+                    "PGPASSFILE names, or into ~/.pgpass");
+        else
+            unreadable(err);
         PQconninfoFree(options);
         options = NULL;
     }

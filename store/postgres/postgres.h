@@ -52,7 +52,7 @@ int postgres_vacuum(const char *conninfo, struct err *err);
 
 /* postgres_open - connects to the first host of conninfo (a libpq URL or keywords) that can write, checks the version of the tables. It connects
  * anew by itself when the connection was lost, at the next call. Errors: ERR_DB_FOREIGN (no convd log in there), ERR_DB_NEWER, ERR_LOG (cannot
- * be reached, refused; the text says which host and why, never a password), ERR_USAGE (the string cannot be read; built without libpq),
+ * be reached, refused; the text says which host and why, never a password), ERR_USAGE (the string cannot be read, or has a password; built without libpq),
  * ERR_MEMORY. Owns: the caller; postgres_close(), NULL is fine. One thread at a time uses it. */
 int postgres_open(struct postgres **out, const char *conninfo, struct err *err);
 void postgres_close(struct postgres *pg);

@@ -715,7 +715,14 @@ START_TEST(a_password_is_in_no_error)
     char conninfo[256];
     (void)pg_sql("postgres", "DROP ROLE IF EXISTS who; CREATE ROLE who LOGIN PASSWORD 'right'");
     (void)snprintf(conninfo, sizeof conninfo, "postgresql://who:sesame@127.0.0.1:%s/%s", pg_server.port, database);
+    must_fail(ERR_USAGE, postgres_open(&none, conninfo, &err));
+    must_say("PGPASSFILE");
+    ck_assert_ptr_null(strstr(err.text, "sesame"));
+    must_fail(ERR_USAGE, postgres_open(&none, "dbname=d password=sesame", &err));
+    (void)setenv("PGPASSWORD", "sesame", 1);
+    (void)snprintf(conninfo, sizeof conninfo, "postgresql://who@127.0.0.1:%s/%s", pg_server.port, database);
     must_fail(ERR_LOG, postgres_open(&none, conninfo, &err));
+    (void)unsetenv("PGPASSWORD");
     must_say("password authentication failed");
     ck_assert_ptr_null(strstr(err.text, "sesame"));
 }
