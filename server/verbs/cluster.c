@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/cli/client.h"
 #include "server/cli/io.h"
@@ -17,6 +18,7 @@ static const struct cli_flag flags[] = {
     CLI_FLAG_URL,
     {FLAG_TEXT("log", "URL", NULL, "all but status: the log in PostgreSQL, postgresql://HOST,HOST/NAME")},
     {FLAG_TEXT("node", "NAME", NULL, "leave: the node, as GET /cluster lists it")},
+    {FLAG_TEXT("to", "WORD", NULL, "move: log (what init does) or file (what leave does)")},
     CLI_FLAG_ARITH,
     CLI_FLAG_JSON,
     CLI_FLAG_QUIET,
@@ -137,13 +139,13 @@ static int join(const struct cli_args *args, const char *log, struct err *err)
     return status;
 }
 
-static int leave(const struct cli_args *args, const char *log, struct err *err)
+static int leave(const struct cli_args *args, const char *log, bool moves, struct err *err)
 {
     struct store *store = NULL;
     struct learner *learner = NULL;
     const struct arith *arith = NULL;
     const char *node = cli_text(args, "node");
-    if (node == NULL)
+    if (node == NULL && !moves)
         return err_set(err, ERR_USAGE, "--node is missing: the name of the node that leaves, as GET /cluster lists it");
     if (cli_arith(&arith, args, err) != 0)
         return -1;
@@ -152,13 +154,27 @@ static int leave(const struct cli_args *args, const char *log, struct err *err)
         status = store_recover(store, arith, NULL, NULL, &learner, NULL, err);
     if (status == 0)
         status = catch_up(store, learner, log, cli_quiet(args), err);
-    if (status == 0)
+    if (status == 0 && node != NULL)
         status = shared_leave(log, node, err);
     if (status == 0)
         status = print_model(learner, cli_on(args, "json"), "left; the file is a model of its own", err);
     store_close(store);
     learner_free(learner);
     return status;
+}
+
+/* ---- move ---- */
+
+static int move(const struct cli_args *args, const char *log, struct err *err)
+{
+    const char *to = cli_text(args, "to");
+    if (to == NULL || (strcmp(to, "log") != 0 && strcmp(to, "file") != 0))
+        return err_set(err, ERR_USAGE,
+                       "--to is missing: log, for a file whose log several machines shall share; or file, for a model "
+                       "of its own again");
+    if (strcmp(to, "log") == 0)
+        return init(args, log, err);
+    return access(cli_text(args, "db"), F_OK) == 0 ? leave(args, log, true, err) : join(args, log, err);
 }
 
 /* ---- vacuum ---- */
@@ -228,28 +244,33 @@ static int run(const struct cli_args *args, struct err *err)
         return status_of(args, url, err);
     if (strcmp(what, "vacuum") == 0 && log != NULL)
         return vacuum(args, log, err);
-    const bool is_init = strcmp(what, "init") == 0, is_join = strcmp(what, "join") == 0;
-    if (!is_init && !is_join && strcmp(what, "leave") != 0)
+    const bool is_init = strcmp(what, "init") == 0, is_join = strcmp(what, "join") == 0,
+               is_move = strcmp(what, "move") == 0;
+    if (!is_init && !is_join && !is_move && strcmp(what, "leave") != 0)
         return err_set(err, ERR_USAGE,
-                       "what to do is \"%.40s\"; it is init, status, join, leave or, with --log, vacuum", what);
+                       "what to do is \"%.40s\"; it is init, status, join, leave, move or, with --log, vacuum", what);
     if (log == NULL || url != NULL)
         return err_set(err, ERR_USAGE, "%s needs a database, --db, and the log, --log postgresql://HOST/NAME", what);
-    return is_init ? init(args, log, err) : is_join ? join(args, log, err) : leave(args, log, err);
+    return is_init   ? init(args, log, err)
+           : is_join ? join(args, log, err)
+           : is_move ? move(args, log, err)
+                     : leave(args, log, false, err);
 }
 
 const struct cli_verb cli_cluster = {
     .name = "cluster",
     .purpose = "share a model's log among several machines",
-    .operands = "init | status | join | leave | vacuum",
+    .operands = "init | status | join | leave | move | vacuum",
     .operands_max = 1,
-    .details =
-        "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
-        "copy, and\n"
-        "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
-        "file is\n"
-        "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
-        "same digest. vacuum has PostgreSQL write the log's table anew, so that no file of it has what was forgotten;\n"
-        "nobody can append meanwhile.\n",
+    .details = "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
+               "copy, and\n"
+               "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
+               "file is\n"
+               "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
+               "same digest. move says both in one word, for scripts:\n"
+               "with --to log it is init; with --to file, leave, or join where the file is not there. vacuum has "
+               "PostgreSQL write the log's table anew, so that no file of it has what was forgotten;\n"
+               "nobody can append meanwhile.\n",
     .examples = "  convd cluster init --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd serve --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd cluster status --url http://127.0.0.1:8080\n"

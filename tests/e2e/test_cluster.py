@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,6 +354,36 @@ def test_a_node_joins_and_leaves_by_the_command_line(cluster, tmp_path):
     left = convd_json("cluster", "leave", "--db", tmp_path / "n.db", "--log", c.log, "--node", "a", "--quiet")
     assert left["revision"] == revision and left["digest"] == a.model()["digest"]
     convd("verify", "--db", tmp_path / "n.db", "--quiet")
+
+
+def test_a_model_moves_from_its_file_to_a_log_to_another_and_back_with_the_same_digest(cluster, postgres, tmp_path):
+    c = cluster()
+    a, b = c.node(c.first), c.node()
+    teach(a, 1, 20)
+    teach(b, 2, 20)
+    model = c.agree()
+    for node in c.nodes:
+        node.stop()
+
+    def moved(to: str, db: Path, log: str) -> dict:
+        done = convd_json("cluster", "move", "--to", to, "--db", db, "--log", log, "--quiet")
+        assert done["digest"] == model["digest"]
+        return done
+    moved("file", a.db, c.log)
+    moved("file", tmp_path / "new.db", c.log)
+    other = postgres.database(c.name + "_other")
+    assert moved("log", a.db, other)["revision"] == model["revision"]
+    assert b"already" in convd("cluster", "move", "--to", "log", "--db", a.db, "--log", other, check=False).stderr
+    assert b"--to" in convd("cluster", "move", "--db", a.db, "--log", other, check=False).stderr
+    for node in c.nodes:
+        node.flags[node.flags.index(c.log)] = other
+        node.start()
+    c.name += "_other"
+    teach(b, 3)
+    c.verified(43)
+    alone = moved("file", tmp_path / "new.db", c.log)
+    assert alone["revision"] == model["revision"]  # the old log ends where it was left
+    convd("verify", "--db", tmp_path / "new.db", "--quiet")
 
 
 def metric(node, name: str) -> float:

@@ -5,6 +5,7 @@ stands in a node's files or in the table of the log.
 """
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -258,6 +259,38 @@ def test_the_job_is_done_when_all_that_live_have_done_it_and_predictions_go_on(c
     until(lambda: a.get(f"/jobs/{job}").ok()["state"] == "done", "now both have")
     assert not stands_in_the_files(b, e.taught.images[57])
     e.is_exact()
+
+
+def test_a_log_that_lost_an_edit_is_joined_anew_with_the_files_put_aside(cluster, daemons, postgres):
+    """As after a failover to a standby that had neither the edit nor what it emptied: then the log says that nothing was forgotten."""
+    e = Edited(cluster, daemons)
+    a, b = e.nodes
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    before = e.c.agree()
+    dump = subprocess.run([postgres.bin / "pg_dump", "-d", e.c.log, "--no-owner"], capture_output=True, text=True, check=True).stdout
+    edit(a, "DELETE", "/samples/57").ok()
+    edit(b, "PATCH", "/samples", {"ids": [3, 90], "label": "a"}).ok()
+    teach(b, 1)
+    e.c.agree()
+    subprocess.run([postgres.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", e.c.log],
+                   input="BEGIN; DROP SCHEMA convd CASCADE;" + dump + "; COMMIT;", text=True, check=True, stdout=subprocess.DEVNULL)
+    for node in e.nodes:
+        until(lambda: node.get("/readyz").status == 503, "it finds that its log is another")
+        node.get("/readyz").problem(503, "log-diverged")
+        node.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
+        node.get("/samples/57").problem(410, "gone")  # it still holds what it was told
+        node.stop()
+        for path in list(node.db.parent.glob(node.db.name + "*")):
+            path.rename(path.with_name("aside-" + path.name))
+        node.start()
+    assert e.c.agree() == before
+    assert e.in_the_log(57)
+    edit(b, "DELETE", "/samples/57").ok()
+    teach(a, 2)
+    e.c.agree()
+    e.is_forgotten(57)
+    e.c.verified()
+    convd("verify", "--db", a.db.with_name("aside-" + a.db.name), "--quiet")  # what was acknowledged, for whoever wants it back
 
 
 def test_a_dead_node_is_not_waited_for(cluster, daemons):
