@@ -75,6 +75,7 @@ class Log:
         self.unswept: set[int] = set()  # of these
         self.relabelled: dict[int, int] = {}  # class of now
         self.waiting = 0  # edits that were accepted and are still to come
+        self.idle_events = self.idle_left = 0  # and the steps that the samples so far may still bring
 
     def read(self) -> None:
         connection = sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)
@@ -121,7 +122,11 @@ class Log:
             self.events.append((revision, kind, None))
         elif kind == "edit":
             self.edited.append((revision, body["from"]))
-        elif kind not in ("create", "idle"):
+        elif kind == "idle":
+            self.idle_events += 1
+            self.idle_left -= body["steps"]
+            self.findings.check(self.idle_left >= 0, f"revision {revision}: {-self.idle_left} idle steps more than the samples bring")
+        elif kind != "create":
             self.change(revision, event_of(kind, body), body)
 
     def edits(self, connection: sqlite3.Connection) -> None:
@@ -198,6 +203,7 @@ class Log:
             all(self.is_sent(row, label, image.tobytes()) for row, label, image in zip(samples, owner.labels, owner.images))
         self.findings.check(good, f"revision {revision}: {kind}ing {owner.number} is not as it was sent")
         self.numbers[revision] = [label for _, label, _ in samples]
+        self.idle_left += self.ledger.idle_steps * len(samples)
         if owner.place is not None:
             self.findings.doubled += len(samples)
             self.findings.check(False, f"training {owner.number} is at {owner.place[0]} and at revision {revision}")

@@ -4,13 +4,13 @@
 Three clients train (each request with an Idempotency-Key, sent again until it is answered), one predicts, one copies the database
 (GET /backup), and an operator tunes,
 adds, renames, merges and deletes classes, forgets and relabels samples, takes snapshots, pins them, lets them go, drops them, goes back to
-them, and rehearses. The daemon is killed after a random time, right after an
-acknowledgement, or while it is still starting. Then, with the daemon down, the database is compared with the ledger of all that
+them, and rehearses; in some models all but the predictor rest before the kill, so that the daemon rehearses by itself. The daemon is
+killed after a random time, right after an acknowledgement, or while it is still starting. Then, with the daemon down, the database is compared with the ledger of all that
 was acknowledged: nothing lost, nothing doubled, nothing half, nothing that nobody sent, all where the answer said; `convd verify`
 replays the log from nothing; and the daemon that is started again, from a snapshot and the rest of the log, must have
 the same digest. So must each copy that arrived whole: it is a part of the log, with all that was told before it was asked for, is replayed
 from nothing, and served. Every KILLS_PER_MODEL kills a new model begins; the old one's hanging requests are sent once more, and where nothing
-was rehearsed, a second daemon that nobody kills is asked for the same things in the same order and must have the same digest.
+was rehearsed, by request or idle, a second daemon that nobody kills is asked for the same things in the same order and must have the same digest.
 
 The last line counts; the folder of a model in which something was wrong is kept. Exit status: 0 nothing was wrong, 1 something was (one line each).
 """
@@ -51,13 +51,14 @@ class Tally:
     edits: int = 0
     removals: int = 0
     predictions: int = 0
+    idle: int = 0  # events of idle rehearsal
     sent_again: int = 0
 
     def text(self) -> str:
         f = self.findings
         return (f"crash: {self.kills} kills ({self.starting} while starting) of {self.models} models; acknowledged: "
                 f"{self.requests} trainings of {self.samples} samples, {self.changes} changes, {self.edits} edits, {self.removals} classes removed, "
-                f"{self.predictions} predictions, {self.copies} copies; "
+                f"{self.predictions} predictions, {self.copies} copies; {self.idle} idle rehearsals; "
                 f"unanswered at a kill: {f.kept} trainings whole in the log, {f.gone} not in it; {self.sent_again} sent again; lost {f.lost}, "
                 f"doubled {f.doubled}; {f.digests} digests compared, {self.references} models with an uninterrupted run; "
                 f"{len(f.wrong)} wrong")
@@ -70,8 +71,8 @@ class Model:
         self.folder, self.tally, self.chance, self.seed = folder, tally, chance, seed
         self.ledger = Ledger(seed)
         db = folder / "model.db"
-        convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS))
-        self.rehearse = chance.random() < 0.4
+        self.rehearse, self.ledger.idle_steps = chance.random() < 0.4, chance.choice([0, 0, 200])
+        convd("init", "--db", db, *SMALL, "--rehearsal-idle", str(self.ledger.idle_steps), "--classes", ",".join(BASE_LABELS))
         self.log = Log(db, self.ledger, tally.findings)
         self.daemon = Daemon(folder, db, "--snapshot-samples", str(chance.choice([0, 40, 400])), "--keep-snapshots",
                              str(chance.choice([2, 8])), "--threads", str(chance.choice([1, 2])))
@@ -85,6 +86,8 @@ class Model:
     def kill_under_load(self) -> None:
         load = Load(self.daemon.start(), self.ledger, self.chance.randrange(1 << 30), self.rehearse)
         load.wait(self.chance.uniform(0.01, 0.4), self.chance.choice([None, None, self.chance.randint(1, 60)]))
+        if self.ledger.idle_steps and self.chance.random() < 0.5:
+            load.rest(self.chance.uniform(0.05, 0.5))
         load.kill()
 
     def round(self) -> None:
@@ -161,7 +164,7 @@ class Model:
         self.log.acknowledged()
         self.log.whole()
         verdict = convd_json("verify", "--db", self.log.db)
-        if not ledger.rehearsed:
+        if not ledger.rehearsed and not ledger.idle_steps:
             self.refer(verdict["digest"])
         answered = [t for t in ledger.trainings.values() if t.answer]
         self.tally.models += 1
@@ -172,12 +175,13 @@ class Model:
         self.tally.edits += sum(edit.accepted for edit in ledger.edits.values())
         self.tally.removals += len(self.log.removed)
         self.tally.predictions += ledger.predictions
+        self.tally.idle += self.log.idle_events
         self.tally.sent_again += ledger.sent_again + len(hanging)
         self.daemon.check()
 
     def refer(self, digest: str) -> None:
         db = self.folder / "reference.db"
-        convd("init", "--db", db, *SMALL, "--classes",
+        convd("init", "--db", db, *SMALL, "--rehearsal-idle", "0", "--classes",
               ",".join(label for number, label in enumerate(BASE_LABELS) if number not in self.log.removed))
         reference = Daemon(self.folder, db).start()
         try:

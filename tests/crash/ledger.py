@@ -87,6 +87,7 @@ class Ledger:
     base: list[str] = field(default_factory=lambda: list(BASE_LABELS))  # those that nobody asked to remove
     more_labels: list[str] = field(default_factory=list)  # classes that were added and not left behind, in order of their numbers
     rehearsed: bool = False  # a rehearsal was asked for: its events are the daemon's own
+    idle_steps: int = 0  # that each sample may bring while nothing is asked for, likewise
     revision: int = 1  # highest that was told
     predictions: int = 0
     sent_again: int = 0

@@ -43,7 +43,7 @@ class Load:
 
     def __init__(self, daemon: Daemon, ledger: Ledger, seed: int, rehearse: bool):
         self.daemon, self.ledger, self.rehearse = daemon, ledger, rehearse
-        self.killed = threading.Event()
+        self.killed, self.resting = threading.Event(), threading.Event()
         self.acknowledged = threading.Semaphore(0)
         clients = [self.trainer] * TRAINERS + [self.predictor, self.copier, self.operator]
         self.threads = [threading.Thread(target=self.run, args=(client, np.random.default_rng([seed, i])))
@@ -55,6 +55,9 @@ class Load:
         try:
             with self.daemon.client() as connection:
                 while not self.killed.is_set():
+                    if self.resting.is_set() and client != self.predictor:
+                        self.killed.wait(1)
+                        continue
                     client(connection, chance)
         except BROKEN as error:
             if not self.killed.is_set():
@@ -266,6 +269,11 @@ class Load:
         for _ in range(acknowledged if acknowledged is not None else 1 << 30):
             if not self.acknowledged.acquire(timeout=max(0.0, end - time.monotonic())):
                 return
+
+    def rest(self, seconds: float) -> None:
+        """Only predictions go on: what the daemon does by itself when nothing else is asked for."""
+        self.resting.set()
+        time.sleep(seconds)
 
     def kill(self) -> None:
         self.killed.set()  # from here on, errors of the network are expected

@@ -1,16 +1,20 @@
 /* test_power.c - the power fails, at every kind of moment: what was acknowledged is there, and nothing is there by half.
  *
- * A model is made, trained, snapshotted, thinned, checkpointed and closed on a disk that remembers what was synced
- * (power_disk.h). At moments drawn by chance the power fails: another folder is filled with what might be left, opened as after a
- * reboot, and compared with the digests of a fold in memory:
+ * A model is made, trained, rehearsed, tuned, given classes and other names for them, snapshotted, pinned, pruned, checkpointed and closed,
+ * and its past is edited, on a disk that remembers what was synced (power_disk.h). At moments drawn by chance the power fails: another
+ * folder is filled with what might be left, opened as after a reboot, and compared with the digests of a fold in memory:
  *
  *     acknowledged <= recovered <= what was under way, at the end of a group; digest equal; its idempotency key there
+ *     an edit that was accepted is made, or still waits to be; of a sample that was told gone, no file has the image
+ *     a snapshot that was pinned is there, and pinned
  *
- * Some of those go on: they are trained and closed while the power fails again (recovery and its checkpoint included).
+ * Some of those go on: what was accepted is made, and they are trained and closed while the power fails again (recovery and its checkpoint
+ * included).
  * The control runs the same with synchronous=NORMAL, and must be caught losing.
  *
  * POWER_CUTS: how many; default 300.
  */
+#include "store/replay/replayer.h"
 #include "tests/store/model.h"
 #include "tests/store/power_disk.h"
 
@@ -18,9 +22,13 @@
 
 #define REVISIONS_MAX 160 /* of one model, then another is made */
 #define WAITING_MAX   96  /* cuts of one step                   */
+#define GONE_MAX      64  /* samples of one model that are forgotten */
 
 /* What happened, as far as anybody was told. */
 struct truth {
+    bool accepted;                   /* an edit that is not made        */
+    int64_t pinned;                  /* a snapshot; 0: none             */
+    size_t n_gone;                   /* of the forgotten samples, those that nothing is left of */
     bool made;                       /* store_create() has returned       */
     uint64_t acknowledged, proposed; /* last revision of a group that is committed; of the one under way */
     uint8_t digests[REVISIONS_MAX + 8][DIGEST_BYTES];
@@ -29,8 +37,10 @@ struct truth {
 
 struct cut {
     char folder[64];
-    bool made;
+    bool made, accepted;
     uint64_t acknowledged, proposed;
+    int64_t pinned;
+    size_t n_gone;
 };
 
 struct run {
@@ -43,10 +53,12 @@ struct run {
     unsigned depth;
     struct cut waiting[WAITING_MAX];
     size_t n_waiting;
+    uint8_t gone[GONE_MAX][MODEL_PIXELS];
 };
 
 static struct {
     unsigned cuts, wanted, again, absent, exact, ahead, lost, damaged, verified, trained_on;
+    unsigned edits, removals, waiting, searched, pinned; /* made; of them, of classes; cuts that left one waiting; .. */
 } counts;
 
 static uint64_t draw(struct run *r)
@@ -84,6 +96,9 @@ static void on_moment(void *context, struct power_disk *disk)
     cut->made = r->truth.made;
     cut->acknowledged = r->truth.acknowledged;
     cut->proposed = r->truth.proposed;
+    cut->accepted = r->truth.accepted;
+    cut->pinned = r->truth.pinned;
+    cut->n_gone = r->truth.n_gone;
     folder_make(cut->folder, sizeof cut->folder);
     power_disk_cut(disk, cut->folder, draw(r));
     counts.cuts++;
@@ -107,10 +122,31 @@ static void append_key(struct run *r)
     must(&r->m, store_put_key(r->m.store, &key, &r->m.err));
 }
 
+static void append_idle(struct run *r)
+{
+    struct model *m = &r->m;
+    struct event event = next_event(m, EVENT_IDLE);
+    event.as.idle.steps = 1 + (uint32_t)(draw(r) % 40);
+    must(m, store_append(m->store, &event, &m->err));
+    must(m, learner_apply(m->learner, &event, &m->err));
+}
+
+static bool append_rehearsal(struct run *r)
+{
+    struct model *m = &r->m;
+    int64_t first = 1, last = INT64_MAX;
+    uint64_t n;
+    must(m, store_rehearsable(m->store, &first, &last, &n, &m->err));
+    if (n == 0)
+        return false;
+    append_rehearse(m, last > 30 && first <= last - 30 ? last - 30 : first, last, draw(r) >> 24);
+    return true;
+}
+
 static void append_any(struct run *r, const struct learner *older)
 {
     struct model *m = &r->m;
-    uint64_t what = draw(r) % 12;
+    uint64_t what = draw(r) % 16;
     char label[16];
     (void)snprintf(label, sizeof label, "%llx", (unsigned long long)draw(r) % 0xffffffffU);
     if (what == 0 && m->learner->n_classes < 8)
@@ -119,8 +155,12 @@ static void append_any(struct run *r, const struct learner *older)
         append_tune(m, 0.001F * (float)(1 + draw(r) % 400), draw(r) % 2 == 0 ? GRADIENT_DIAGONAL : GRADIENT_JACOBIAN);
     else if (what == 2 && older != NULL)
         append_activate(m, older);
-    else
-        append_train(m, 1 + (uint32_t)(draw(r) % (what == 3 ? 60 : 6)), draw(r) % 1000000);
+    else if (what == 4)
+        append_class(m, CLASS_RENAME, (uint32_t)(draw(r) % m->learner->n_classes), label);
+    else if (what == 5)
+        append_idle(r);
+    else if (what != 6 || !append_rehearsal(r))
+        append_train(m, 1 + (uint32_t)(draw(r) % (what == 3 ? 60 : 6)), draw(r) >> 24);
     told(r);
 }
 
@@ -149,10 +189,123 @@ static void reopen(struct run *r)
     learner_free(back);
 }
 
+/* ---- edits of the past ---- */
+
+/* One that can be made, looked up; or false. A sample that is to be forgotten is written down. */
+static bool choose(struct run *r, struct edits *edits)
+{
+    struct model *m = &r->m;
+    const uint32_t n_classes = m->learner->n_classes;
+    const int64_t end = store_next_sample_id(m->store);
+    uint32_t label;
+    int status;
+    edits->drop_pinned = true;
+    if (n_classes > 3 && draw(r) % 3 == 0) {
+        const uint32_t from = (uint32_t)(draw(r) % n_classes), into = (uint32_t)(draw(r) % n_classes);
+        status = store_edits_remove(m->store, m->learner, edits, store_class_id(m->store, from),
+                                    from == into ? EDIT_FORGET : store_class_id(m->store, into), &m->err);
+        return status == 0;
+    }
+    if (end == 1 || r->truth.n_gone == GONE_MAX)
+        return false;
+    const bool forgets = draw(r) % 2 == 0;
+    const struct edit edit = {.id = 1 + (int64_t)(draw(r) % (uint64_t)(end - 1)),
+                              .label =
+                                  forgets ? EDIT_FORGET : store_class_id(m->store, (uint32_t)(draw(r) % n_classes))};
+    if (forgets && store_sample(m->store, edit.id, &label, r->gone[r->truth.n_gone], MODEL_PIXELS, &m->err) != 1)
+        return false;
+    must(m, edits_put(edits, &edit, &m->err));
+    return store_edits_check(m->store, m->learner, edits, NULL, &m->err) == 0 && edits->n > 0;
+}
+
+static void sweep(struct run *r)
+{
+    struct model *m = &r->m;
+    int status;
+    while ((status = store_edits_sweep(m->store, 4, &m->err)) == 1)
+        ;
+    must(m, status);
+    must(m, store_checkpoint(m->store, true, &m->err));
+}
+
+static void take_over(struct run *r, struct edits *edits)
+{
+    struct model *m = &r->m;
+    struct store_replayer *replayer;
+    struct learner *state;
+    const struct replay_want want = {.target = store_revision(m->store),
+                                     .from = edits_first(edits) - 1,
+                                     .from_origin = edits_first(edits) == 1,
+                                     .edits = edits};
+    int status;
+    must(m, store_replayer_open(&replayer, m->store, &want, &m->err));
+    while ((status = store_replayer_step(replayer, 50, &m->err)) == 1)
+        ;
+    must(m, status);
+    while ((status = store_edits_stage(m->store, replayer, edits, 4, &m->err)) == 1)
+        ;
+    must(m, status);
+    r->truth.proposed = r->truth.acknowledged + 1;
+    r->truth.end[r->truth.proposed] = true;
+    r->truth.pinned = 0; /* it may have seen what is edited */
+    must(m, store_edits_take_over(m->store, replayer, edits, &state, NULL, &m->err));
+    store_replayer_close(replayer);
+    learner_free(m->learner);
+    m->learner = state;
+    told(r);
+    r->truth.end[r->truth.proposed] = true;
+    r->truth.acknowledged = r->truth.proposed;
+    r->truth.accepted = false;
+}
+
+static void edit(struct run *r)
+{
+    struct edits edits = {0};
+    if (choose(r, &edits)) {
+        const bool forgets = !edits.removes && edits.list[0].label == EDIT_FORGET;
+        must(&r->m, store_edits_keep(r->m.store, &edits, &r->m.err));
+        r->truth.accepted = true;
+        counts.edits++;
+        counts.removals += edits.removes;
+        take_over(r, &edits);
+        sweep(r);
+        r->truth.n_gone += forgets;
+    }
+    edits_fini(&edits);
+}
+
+/* What a start finds to do: an edit that was accepted, or one that was made and not swept. */
+static void take_up(struct run *r)
+{
+    struct model *m = &r->m;
+    struct edits edits;
+    must(m, store_edits_kept(m->store, &edits, &m->err));
+    r->truth.accepted = edits.n > 0 || edits.removes;
+    if (edits.removes) {
+        must(m, store_edits_remove(m->store, m->learner, &edits, edits.removed, edits.into, &m->err));
+        take_over(r, &edits);
+    } else if (edits.n > 0) {
+        must(m, store_edits_check(m->store, m->learner, &edits, NULL, &m->err));
+        take_over(r, &edits);
+    }
+    edits_fini(&edits);
+    sweep(r);
+}
+
+static void pin(struct run *r)
+{
+    struct model *m = &r->m;
+    struct store_snapshot row;
+    const bool pinned = true;
+    must(m, store_snapshot(m->store, m->learner, "request", NULL, false, &row, &m->err));
+    must(m, store_snapshot_update(m->store, row.id, &pinned, "pinned", &row, &m->err));
+    r->truth.pinned = row.id;
+}
+
 static void step(struct run *r, struct learner **older)
 {
     struct model *m = &r->m;
-    switch (draw(r) % 16) {
+    switch (draw(r) % 18) {
     case 0:
         must(m, store_checkpoint(m->store, false, &m->err));
         break;
@@ -173,6 +326,15 @@ static void step(struct run *r, struct learner **older)
     case 5:
         if (store_expire_keys(m->store, 0, 0, &m->err) < 0)
             must(m, -1);
+        break;
+    case 6:
+    case 8:
+        edit(r);
+        learner_free(*older); /* it may have learned what is forgotten */
+        *older = NULL;
+        break;
+    case 7:
+        pin(r);
         break;
     default:
         group(r, *older);
@@ -201,7 +363,12 @@ static void life_after(struct run *r, const struct cut *cut, struct store *store
     (void)snprintf(next->m.folder, sizeof next->m.folder, "%s", cut->folder);
     (void)snprintf(next->m.path, sizeof next->m.path, "%s/m.db", cut->folder);
     next->disk = power_disk_watch(next->m.folder, on_moment, next);
+    next->truth.accepted = false;
+    next->truth.pinned = 0;
+    memcpy(next->gone, r->gone, sizeof next->gone);
+    next->truth.n_gone = cut->n_gone;
     reopen(next);
+    take_up(next);
     for (int i = 0; i < 4; i++)
         step(next, &older);
     store_close(next->m.store);
@@ -224,6 +391,48 @@ static bool has_key(struct model *m, uint64_t revision)
     return found == 1;
 }
 
+/* Of what was told gone, nothing is in the files. Before they are opened. */
+static void check_gone(const struct run *r, const struct cut *cut, const char *path)
+{
+    static const char *const ends[] = {"", "-wal"};
+    static uint8_t bytes[1 << 23];
+    for (size_t e = 0; e < 2 && cut->n_gone > 0; e++) {
+        char name[128];
+        (void)snprintf(name, sizeof name, "%s%s", path, ends[e]);
+        FILE *file = fopen(name, "rb");
+        if (file == NULL)
+            continue;
+        const size_t n = fread(bytes, 1, sizeof bytes, file);
+        ck_assert_uint_lt(n, sizeof bytes);
+        (void)fclose(file);
+        for (size_t i = 0; i < cut->n_gone; i++)
+            ck_assert_msg(memmem(bytes, n, r->gone[i], MODEL_PIXELS) == NULL,
+                          "sample %zu of %zu that are gone is in %s", i, cut->n_gone, name);
+        counts.searched++;
+    }
+}
+
+static void check_edit(const struct cut *cut, struct model *after, uint64_t revision)
+{
+    struct edits kept;
+    must(after, store_edits_kept(after->store, &kept, &after->err));
+    const bool waits = kept.n > 0 || kept.removes;
+    ck_assert_msg(!cut->accepted || waits || revision > cut->acknowledged, "an edit was accepted, and is lost");
+    ck_assert_msg(!waits || revision == cut->acknowledged, "an edit is made, and waits to be made again");
+    counts.waiting += waits;
+    edits_fini(&kept);
+}
+
+static void check_pinned(const struct cut *cut, struct model *after)
+{
+    struct store_snapshot row;
+    if (cut->pinned == 0)
+        return;
+    must(after, store_snapshot_find(after->store, cut->pinned, &row, &after->err));
+    ck_assert(row.pinned && strcmp(row.note, "pinned") == 0);
+    counts.pinned++;
+}
+
 static void check_cut(struct run *r, const struct cut *cut)
 {
     struct model after = {0};
@@ -236,6 +445,8 @@ static void check_cut(struct run *r, const struct cut *cut)
         counts.absent++;
         return;
     }
+    if (!r->control)
+        check_gone(r, cut, after.path);
     if (store_open(&after.store, after.path, false, &after.err) != 0 ||
         store_recover(after.store, NULL, NULL, NULL, &back, NULL, &after.err) != 0) {
         ck_assert_msg(r->control, "cannot be recovered: %s", after.err.text);
@@ -257,7 +468,12 @@ static void check_cut(struct run *r, const struct cut *cut)
     counts.exact += revision == cut->acknowledged;
     counts.ahead += revision > cut->acknowledged;
     if (revision > cut->acknowledged && revision > 1)
-        ck_assert(has_key(&after, revision)); /* the retry of the one who was not told trains nothing twice */
+        ck_assert(cut->accepted ||
+                  has_key(&after, revision)); /* the retry of the one who was not told trains nothing twice */
+    if (!r->control) {
+        check_edit(cut, &after, revision);
+        check_pinned(cut, &after);
+    }
     if (draw(r) % 8 == 0) {
         struct store_verdict verdict;
         must(&after, store_verify(after.store, NULL, NULL, NULL, &verdict, &after.err));
@@ -354,11 +570,13 @@ static void live_through(unsigned cuts, bool control)
     }
     (void)printf("power%s: %u cuts of %lu operations (%lu syncs) in %u models, %u of them during a second life; "
                  "%u before the model was there, %u exactly what was acknowledged, %u with the group under way, "
-                 "%u LOST, %u damaged; %u verified from nothing, %u trained on; "
+                 "%u LOST, %u damaged; %u verified from nothing, %u trained on; %u edits, %u of them of classes, "
+                 "%u waiting after a cut; %u files searched for what is gone, %u pinned snapshots found; "
                  "unsynced writes: %lu lost, %lu kept, %lu torn; names lost: %lu\n",
                  control ? " (control, synchronous=NORMAL)" : "", counts.cuts, power_counts.operations,
                  power_counts.syncs, lives, counts.again, counts.absent, counts.exact, counts.ahead, counts.lost,
-                 counts.damaged, counts.verified, counts.trained_on, power_counts.writes_lost, power_counts.writes_kept,
+                 counts.damaged, counts.verified, counts.trained_on, counts.edits, counts.removals, counts.waiting,
+                 counts.searched, counts.pinned, power_counts.writes_lost, power_counts.writes_kept,
                  power_counts.writes_torn, power_counts.names_lost);
 }
 
@@ -378,6 +596,8 @@ START_TEST(what_was_acknowledged_survives_a_power_cut_at_any_moment)
     ck_assert_uint_gt(counts.ahead, 0);
     ck_assert_uint_gt(counts.verified, 0);
     ck_assert_uint_gt(counts.again, 0);
+    ck_assert(counts.edits > 0 && counts.removals > 0 && counts.waiting > 0 && counts.searched > 0 &&
+              counts.pinned > 0);
     ck_assert_uint_gt(power_counts.writes_torn, 0);
     ck_assert_uint_gt(power_counts.names_lost, 0);
 }
