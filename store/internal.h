@@ -355,6 +355,10 @@ void rehearsal_free(struct rehearsal *rehearsal);
 /* snapshot_write - in the open transaction; of the log's last revision, or of an earlier one that another machine has made it of. */
 int snapshot_write(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err);
+/* snapshot_write_at - the same of an earlier revision, whose row has that link. snapshot_gone - it is none any more, or one from now on. */
+int snapshot_write_at(struct store *store, const struct learner *learner, const uint8_t chain[CHAIN_BYTES],
+                      const char *reason, bool pinned, struct store_snapshot *out, struct err *err);
+int snapshot_gone(struct store *store, int64_t id, bool gone, struct err *err);
 /* snapshot_read - the state, after checking it against its digest and its row; its revision is the row's. The images of
  * its replay buffer are not there yet: nothing may be learned before replay_buffer_read(). */
 int snapshot_read(struct learner **out, struct store *store, int64_t id, const struct arith *arith, struct err *err);
@@ -383,15 +387,33 @@ struct edit_stage {
     uint64_t number;       /* of the rows; 0: it has not begun                */
     size_t n, n_edited;    /* rows that are there, in the order of the lists  */
     struct edit_hash hash; /* over them                                       */
+    int64_t *snapshots;    /* ids of those that were written on the way       */
+    size_t n_snapshots, room;
 };
 struct edit_stage *replayer_stage(struct store_replayer *replayer);
 
 /* ---- store/replay/edits.c: parts of the one transaction ---- */
 
-/* edits_write_origin - the first state without the class that the edit removes, where it was in it. edits_let_go - snapshots that saw are none from
- * then on, pinned or not. */
+/* edits_write_origin - the first state without the class that the edit removes, where it was in it. */
 int edits_write_origin(struct store *store, const struct edits *edits, const struct arith *arith, struct err *err);
+
+/* ---- store/replay/edits_seen.c: snapshots that saw, and those in their place ---- */
+
+/* edits_seen_at - the revisions of that lineage which have snapshots that saw, in order; free() also after failure. */
+int edits_seen_at(uint64_t **revisions, size_t *n, struct store *store, const struct lineage *lineage,
+                  const struct edits *edits, struct err *err);
+
+/* edits_stage_begin - a number for the rows and snapshots that are written before the edit, after those of all edits that were made. What those have
+ * left to be swept goes first, n samples at a time. 1: call again, until the stage has a number; -1.
+ * edits_stage_snapshot - of the state that is rebuilt, at a revision whose row has that link, in place of one that saw: none until the
+ * take-over, and swept if there is none. Where the disk is full the edit goes without. 1: call again; 0; -1. */
+int edits_stage_begin(struct edit_stage *stage, struct store *store, size_t n, struct err *err);
+int edits_stage_snapshot(struct edit_stage *stage, struct store *store, const struct learner *learner,
+                         const uint8_t chain[CHAIN_BYTES], struct err *err);
+
+/* In the transaction of the edit. edits_let_go - snapshots that saw are none from then on, pinned or not. edits_let_stay - those in their place are. */
 int edits_let_go(struct store *store, const struct edits *edits, struct err *err);
+int edits_let_stay(struct store *store, const struct edit_stage *stage, struct err *err);
 
 /* ---- store/replay/edits_stage.c ---- */
 

@@ -1,4 +1,4 @@
-/* edits.c - see store/replay/edits.h: the one transaction in which the edited model takes over, and which snapshots it takes with it. */
+/* edits.c - see store/replay/edits.h: the one transaction in which the edited model takes over. */
 #include "store/replay/edits.h"
 
 #include <assert.h>
@@ -8,110 +8,21 @@
 #include "store/internal.h"
 #include "store/replay/replayer.h"
 
-/* ---- snapshots that saw ---- */
-
-/* Whether a state of that lineage learned from one of the samples. */
-static bool saw(const struct lineage *lineage, const struct edits *edits)
-{
-    for (size_t i = 0; i < lineage->n; i++) {
-        size_t low = 0, high = edits->n; /* the first that is not before the span */
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (edits->list[middle].revision < lineage->spans[i].first)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low < edits->n && edits->list[low].revision <= lineage->spans[i].last)
-            return true;
-    }
-    return false;
-}
-
-/* Keeps of the list those that saw. */
-static int seers(struct store_snapshot **list, size_t *n, struct store *store, const struct edits *edits,
-                 struct err *err)
-{
-    size_t n_all, n_seers = 0;
-    int status = store_snapshots(store, list, &n_all, err);
-    for (size_t i = 0; status == 0 && i < n_all; i++) {
-        struct lineage lineage;
-        const struct store_snapshot *snapshot = &(*list)[i];
-        if (snapshot->revision < edits_first(edits) || (edits->removes && strcmp(snapshot->reason, "create") == 0))
-            continue; /* the first state is written anew */
-        if (edits->removes) {
-            (*list)[n_seers++] = *snapshot;
-            continue;
-        }
-        status = lineage_init(&lineage, store, (*list)[i].revision, err);
-        if (status == 0 && saw(&lineage, edits))
-            (*list)[n_seers++] = (*list)[i];
-        lineage_fini(&lineage);
-    }
-    *n = n_seers;
-    return status;
-}
-
-static size_t count_pinned(const struct store_snapshot *list, size_t n, int64_t *first)
-{
-    size_t n_pinned = 0;
-    for (size_t i = 0; i < n; i++)
-        if (list[i].pinned && n_pinned++ == 0)
-            *first = list[i].id;
-    return n_pinned;
-}
-
-int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err)
-{
-    struct store_snapshot *list = NULL;
-    size_t n_seers;
-    int status = seers(&list, &n_seers, store, edits, err);
-    *n = status == 0 ? count_pinned(list, n_seers, first) : 0;
-    free(list);
-    return status;
-}
-
-/* ---- taking over ---- */
-
 /* The first state without the class, in place of that which had it. */
 int edits_write_origin(struct store *store, const struct edits *edits, const struct arith *arith, struct err *err)
 {
     struct learner *origin = NULL;
+    uint8_t chain[CHAIN_BYTES];
     if (!edits->removes || edits->removed >= store->origin.event.as.create.n_classes)
         return 0;
-    const struct log_end end = store->end;
     int status = replay_origin(&origin, store, arith, err);
     if (status == 0)
         status = db_run(store->db, SQL_SNAPSHOT_UNCREATE, err);
     if (status == 0)
-        status = log_chain_at(store, 1, store->end.chain, err);
-    store->end.revision = 1; /* for whom the snapshot is */
+        status = log_chain_at(store, 1, chain, err);
     if (status == 0)
-        status = snapshot_write(store, origin, "create", "", true, NULL, err);
-    store->end = end;
+        status = snapshot_write_at(store, origin, chain, "create", true, NULL, err);
     learner_free(origin);
-    return status;
-}
-
-/* Their rows go later. */
-static int let_go(struct store *store, const struct store_snapshot *list, size_t n, struct err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        db_bind_int(store->db, SQL_SNAPSHOT_GOES, 1, list[i].id);
-        if (db_run(store->db, SQL_SNAPSHOT_GOES, err) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-int edits_let_go(struct store *store, const struct edits *edits, struct err *err)
-{
-    struct store_snapshot *list = NULL;
-    size_t n;
-    int status = seers(&list, &n, store, edits, err);
-    if (status == 0)
-        status = let_go(store, list, n, err);
-    free(list);
     return status;
 }
 
@@ -139,9 +50,8 @@ static int write_all(struct store *store, struct learner *learner, const struct 
                      struct store_snapshot *snapshot, struct err *err)
 {
     struct event event = {.kind = EVENT_EDIT, .revision = store->end.revision + 1};
-    struct store_snapshot *list = NULL;
-    size_t n;
-    int64_t pinned = 0;
+    size_t n_pinned;
+    int64_t pinned;
     event.as.edit.number = stage->number;
     event.as.edit.from = edits_first(edits);
     event.as.edit.n = (uint32_t)edits->n;
@@ -149,21 +59,19 @@ static int write_all(struct store *store, struct learner *learner, const struct 
         edit_hash_add_removed(&stage->hash, edits->removed, edits->into);
     edit_hash_end(&stage->hash, event.as.edit.rows);
     learner->revision = event.revision;
-    int status = seers(&list, &n, store, edits, err);
-    if (status == 0 && !edits->drop_pinned && count_pinned(list, n, &pinned) > 0)
-        status = err_set(err, ERR_CONFLICT, "snapshot %lld is pinned and has learned from a sample of the edit",
-                         (long long)pinned);
-    if (status != 0 || log_write(store, &event, NULL, err) != 0 ||
-        write_removed(store, event.revision, edits, learner->arith, err) != 0 ||
-        write_made(store, event.revision, stage->number, err) != 0 || db_run(store->db, SQL_PENDING_CLEAR, err) != 0 ||
-        db_run(store->db, SQL_REMOVAL_CLEAR, err) != 0 || classes_write(store, learner, err) != 0 ||
-        /* The new one first, so that it gets an id that no other had. */
-        snapshot_write(store, learner, "edit", "", false, snapshot, err) != 0)
-        status = -1;
-    if (status == 0)
-        status = let_go(store, list, n, err);
-    free(list);
-    return status;
+    if (store_edits_pinned(store, edits, &n_pinned, &pinned, err) != 0)
+        return -1;
+    if (!edits->drop_pinned && n_pinned > 0)
+        return err_set(err, ERR_CONFLICT, "snapshot %lld is pinned and has learned from a sample of the edit",
+                       (long long)pinned);
+    return edits_let_go(store, edits, err) != 0 || log_write(store, &event, NULL, err) != 0 ||
+                   write_removed(store, event.revision, edits, learner->arith, err) != 0 ||
+                   write_made(store, event.revision, stage->number, err) != 0 ||
+                   db_run(store->db, SQL_PENDING_CLEAR, err) != 0 || db_run(store->db, SQL_REMOVAL_CLEAR, err) != 0 ||
+                   classes_write(store, learner, err) != 0 || edits_let_stay(store, stage, err) != 0 ||
+                   snapshot_write(store, learner, "edit", "", false, snapshot, err) != 0
+               ? -1
+               : 0;
 }
 
 int store_edits_take_over(struct store *store, struct store_replayer *replayer, struct edits *edits,

@@ -8,10 +8,12 @@
  *     store_edits_check()      which samples, of what revision; what cannot be is refused
  *     store_edits_keep()       accepted: on the disk from here on, so that a crash does not lose it
  *     store_replayer_open()    from: before edits_first(); edits: these
- *     store_replayer_step()    .. until it has caught up with the log
+ *     store_replayer_step()    .. until it has caught up with the log; at the revision of each snapshot that saw, another is written, so that
+ *                              the next edit need not begin before this one
  *     store_edits_stage()      .. and the rows of the edit are written down, which mean nothing yet
  *     store_edits_take_over()  one short transaction, however many samples there are: edit event, which says that the rows are its own;
- *                              snapshots that saw them are none any more; a snapshot of the state that was rebuilt
+ *                              snapshots that saw them are none any more, and those that were written are; a snapshot of the state
+ *                              that was rebuilt
  *     store_edits_sweep()      .. until what was forgotten is gone from the file
  *
  * Before that transaction nothing has changed; after it everything has. Only the bytes of what was forgotten are still there for a

@@ -27,25 +27,6 @@ int edits_gather(struct store *store, struct edits *edits, int64_t n, struct err
     return status == 0 ? last < end : -1;
 }
 
-/* A number for the rows, after those of all edits that were made. */
-static int begin(struct edit_stage *stage, struct store *store, size_t n, struct err *err)
-{
-    struct db *db = store->db;
-    int status = store_edits_sweep(store, n, err);
-    if (status != 0)
-        return status;
-    const uint64_t number = store->n_spans + 1;
-    db_bind_int(db, SQL_EDIT_WORK_BEGIN, 1, (int64_t)number);
-    status = db_step(db, SQL_EDIT_WORK_BEGIN, err);
-    if (status == 0)
-        return err_set(err, ERR_DB_CORRUPT, "table edit has rows of an edit that is missing from the log");
-    if (status < 0 || db_run(db, SQL_EDIT_WORK_BEGIN, err) != 0)
-        return log_abandon(store);
-    *stage = (struct edit_stage){.number = number};
-    edit_hash_init(&stage->hash);
-    return 1;
-}
-
 static int write_edit(struct edit_stage *stage, struct db *db, const struct edit *edit, struct err *err)
 {
     db_bind_ints(db, SQL_EDIT_INSERT, edit->id, (int64_t)stage->number, edit->was,
@@ -71,7 +52,7 @@ int store_edits_stage(struct store *store, struct store_replayer *replayer, stru
     size_t n_edited;
     const struct edited *edited = replayer_edited(replayer, &n_edited);
     if (stage->number == 0)
-        return begin(stage, store, n, err);
+        return edits_stage_begin(stage, store, n, err);
     const int more = edits_gather(store, edits, (int64_t)n, err);
     if (more < 0 || (stage->n == edits->n && stage->n_edited == n_edited))
         return more;

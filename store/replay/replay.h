@@ -14,6 +14,7 @@
  *   edits_check.c    what is to be edited: looked up, and refused where it cannot be
  *   edits_pending.c  edits that were accepted and are not in the log yet
  *   edits_sweep.c    what an edit has left to be done: what it forgot goes from the file
+ *   edits_seen.c     snapshots that saw what it changes, and those that are written in their place
  *   edits_stage.c    its rows, written down before it is made
  *   edits.c          the one transaction in which the edited model takes over
  *   edits_shared.c   an edit as an event of a shared log: the log is edited first, and the model made again then

@@ -13,7 +13,7 @@
 #include "store/replay/replayer.h"
 
 #define PROOF_ROWS  1000u /* of edits, in a piece  */
-#define PROOF_SPENT 64u   /* as many samples' time */
+#define PROOF_SPENT 64u   /* as many samples' time; a snapshot likewise */
 
 struct store_replayer {
     struct store *store;
@@ -43,6 +43,8 @@ struct store_replayer {
     struct edited *edited;       /* train events that they forget something of                   */
     size_t n_edited, room;
     struct edit_stage stage;
+    uint64_t *seen_at; /* revisions of snapshots that they take away: another is written there     */
+    size_t n_seen_at, next_seen;
 
     struct rehearsal *rehearsal; /* lent to the store while it works: nobody else's rehearsal is disturbed */
     uint64_t done, total;
@@ -322,6 +324,32 @@ static int find_start(struct store_replayer *r, const struct replay_want *want, 
     return 0;
 }
 
+static void skip_seen(struct store_replayer *r, uint64_t before)
+{
+    while (r->next_seen < r->n_seen_at && r->seen_at[r->next_seen] < before)
+        r->next_seen++;
+}
+
+/* Whether a snapshot is to be written here, but for the target: that state is the take-over's. */
+static bool is_seen_at(struct store_replayer *r)
+{
+    skip_seen(r, r->place);
+    return r->next_seen < r->n_seen_at && r->seen_at[r->next_seen] == r->place && r->parts == 0 && !r->proving;
+}
+
+/* For which the database is let go of. It may take more than one call. */
+static int write_seen(struct store_replayer *r, uint64_t *budget, struct err *err)
+{
+    wake(r, NULL);
+    lend(r);
+    r->learner->revision = r->place;
+    const int status = edits_stage_snapshot(&r->stage, r->store, r->learner, r->chain, err);
+    lend(r);
+    skip_seen(r, r->place + (status == 0));
+    spend(budget, PROOF_SPENT);
+    return status < 0 ? -1 : 0;
+}
+
 /* As store_replayer_open(), but *out is there after any error but want of memory: its report is wanted. */
 static int begin(struct store_replayer **out, struct store *store, const struct replay_want *want, struct err *err)
 {
@@ -332,8 +360,10 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
     r->target = want->target;
     r->overlay = want->edits;
     lend(r);
-    const int status = find_start(r, want, err);
+    int status = find_start(r, want, err);
     lend(r);
+    if (status == 0 && want->edits != NULL)
+        status = edits_seen_at(&r->seen_at, &r->n_seen_at, store, &r->lineage, want->edits, err);
     return status;
 }
 
@@ -368,7 +398,7 @@ int store_replayer_step(struct store_replayer *r, uint64_t n_samples, struct err
     assert(!r->store->in_group && r->learner != NULL);
     lend(r);
     while (status == 0 && budget > 0 && !is_done(r))
-        status = advance(r, &budget, err);
+        status = is_seen_at(r) ? write_seen(r, &budget, err) : advance(r, &budget, err);
     wake(r, NULL);
     lend(r);
     return status != 0 ? -1 : !is_done(r);
@@ -436,6 +466,8 @@ void store_replayer_close(struct store_replayer *r)
     if (r == NULL)
         return;
     free(r->edited);
+    free(r->seen_at);
+    free(r->stage.snapshots);
     log_read_close(&r->prover);
     log_read_close(&r->follower);
     rehearsal_free(r->rehearsal);

@@ -39,7 +39,8 @@ struct replay_want {
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,
                         struct err *err);
 
-/* store_replayer_step - about so many samples more. 1: there is more to do; 0: the target is reached; -1: ERR_DB_CORRUPT (names
+/* store_replayer_step - about so many samples more; with edits, it also writes the snapshots that will stand for those that saw (but where the
+ * disk is full), each in a transaction of its own, as long as a snapshot takes. 1: there is more to do; 0: the target is reached; -1: ERR_DB_CORRUPT (names
  * the first bad row), ERR_STORAGE, ERR_MEMORY: nothing but closing is left. The rows of an event are read at once, however
  * many samples it has: 10,000 in 30 ms. */
 int store_replayer_step(struct store_replayer *replayer, uint64_t n_samples, struct err *err);

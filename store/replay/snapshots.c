@@ -137,6 +137,23 @@ out:
     return status;
 }
 
+int snapshot_gone(struct store *store, int64_t id, bool gone, struct err *err)
+{
+    db_bind_ints(store->db, SQL_SNAPSHOT_GONE, id, gone);
+    return db_run(store->db, SQL_SNAPSHOT_GONE, err);
+}
+
+int snapshot_write_at(struct store *store, const struct learner *learner, const uint8_t chain[CHAIN_BYTES],
+                      const char *reason, bool pinned, struct store_snapshot *out, struct err *err)
+{
+    const struct log_end end = store->end;
+    store->end.revision = learner->revision;
+    memcpy(store->end.chain, chain, CHAIN_BYTES);
+    const int status = snapshot_write(store, learner, reason, "", pinned, out, err);
+    store->end = end;
+    return status;
+}
+
 int store_snapshot(struct store *store, const struct learner *learner, const char *reason, const char *note,
                    bool pinned, struct store_snapshot *out, struct err *err)
 {

@@ -253,6 +253,23 @@ def test_snapshots_that_saw_are_dropped_and_pinned_ones_only_when_told(pupil: Da
     pupil.get(f"/snapshots/{late}").problem(404)
 
 
+def test_where_snapshots_saw_others_stand_that_never_did(daemons, pupil: Daemon):
+    taught = Taught(pupil, 40)
+    saw = []
+    for _ in range(3):
+        taught.more(pupil, 20)
+        saw.append(pupil.post("/snapshots", b"", None).ok(201))
+    taught.more(pupil, 20)
+    edit(pupil, "DELETE", "/samples/50").ok()
+    assert not stands_in_the_files(pupil, taught.images[50])
+    there = {s["revision"]: s for s in pupil.get("/snapshots").ok()["snapshots"]}
+    for then in saw:
+        now = there[then["revision"]]
+        assert now["reason"] == "edit" and now["id"] != then["id"] and now["digest"] != then["digest"]
+    pupil.post(f"/snapshots/{there[saw[1]['revision']]['id']}/activate", b"", None).ok()
+    is_exact(daemons, pupil)
+
+
 def test_going_back_to_before_and_after_an_edit(daemons, pupil: Daemon):
     taught = Taught(pupil, 40)
     before = pupil.post("/snapshots", b"", None).ok(201)["id"]

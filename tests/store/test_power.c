@@ -356,7 +356,7 @@ static void life_after(struct run *r, const struct cut *cut, struct store *store
     next->truth.made = true;
     next->truth.acknowledged = next->truth.proposed = learner->revision;
     next->chance = draw(r) << 20;
-    next->odds = 6;
+    next->odds = 24; /* most cuts are of first lives */
     next->control = r->control;
     next->depth = r->depth + 1;
     next->m.learner = learner;
