@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from procs import ENVIRONMENT, HERE, INIT_PLAIN, BenchError, Worker
-from report import Goal, Report, at_least, at_most
+from report import Goal, Report, at_least, at_most, times
 
 SLICE_NS = 12e6  # of one measurement: short, so that most are undisturbed where others use the machine
 PYTHON = "/usr/bin/python3"  # Debian's: the one that python3-torch belongs to
@@ -96,10 +96,11 @@ def floor_us(rounds: Rounds, arith: str, verb: str) -> float | None:
 def onnx_row(report: Report, rounds: Rounds, verb: str, goal: Goal) -> None:
     """Against the call as its user makes it; the note says what the ratio is without what a call of nothing takes."""
     ours, theirs, call = (rounds.undisturbed(name) for name in (f"{rounds.core.ready[0]} {verb}", f"onnx {verb}", "onnx call"))
-    note = LACK_ONNX
+    note, floor = LACK_ONNX, floor_us(rounds, rounds.core.ready[0], verb)
     if theirs:
         per_image = call / IMAGES if verb == "batch" else call
         note = f"a call of a model that is one Identity: {call:.1f} us; without it {(theirs - per_image) / ours:.2f} x"
+        note += f"; at the machine's floor convd would be at {times(theirs / floor)}" if floor else ""
     report.add(f"onnx-{verb}", f"  {WHAT[verb]}", "us", ours, "ONNX Runtime" if theirs else "", theirs, theirs / ours if theirs else None, goal, note)
 
 
