@@ -1,6 +1,6 @@
 # flags.mk - how a variant is compiled and linked.
 
-PACKAGES  := libmicrohttpd libcjson sqlite3 spng libjpeg zlib nettle libcurl libsystemd gnutls libutf8proc
+PACKAGES  := libmicrohttpd libcjson sqlite3 spng libdeflate libjpeg zlib nettle libcurl libsystemd gnutls libutf8proc
 
 WARN      := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion -Wformat=2 -Wstrict-prototypes \
              -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wundef -Wvla

@@ -19,6 +19,10 @@ int image_decode_jpeg(struct picture *out, const uint8_t *bytes, size_t n_bytes,
 int image_decode_webp(struct picture *out, const uint8_t *bytes, size_t n_bytes, struct image_limits *limits,
                       struct err *err);
 
+/* image_decode_png_plain - image/png_plain.c: what image_decode_png_grey() gives, of a file that has nothing in it but pixels, in a third of its time.
+ * false: it is another kind of file, or too large, or damaged, or memory is out; then that one has the word. grey is written either way. */
+bool image_decode_png_plain(uint8_t *grey, uint32_t width, uint32_t height, const uint8_t *bytes, size_t n_bytes);
+
 /* image_decode_png_grey - a PNG of 8-bit grey without transparency or EXIF and of exactly that size, as it is, into grey [height][width]: a third
  * of the time of image_decode() and image_fit(), for what programs send that know the model's input.
  * false: it is another kind of file, or damaged, or memory is out; then image_decode() has the word. grey is written either way. */

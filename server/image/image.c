@@ -60,7 +60,8 @@ int image_to_input(uint8_t *input, const struct shape *shape, enum fit fit, enum
     const bool png = file_kind(bytes, n_bytes).format == FILE_PNG;
     if (png && shape->channels == 1 && n_input <= limits->pixels_max &&
         !(limits->light && n_input > IMAGE_LIGHT_PIXELS) &&
-        image_decode_png_grey(input, shape->width, shape->height, bytes, n_bytes)) {
+        (image_decode_png_plain(input, shape->width, shape->height, bytes, n_bytes) ||
+         image_decode_png_grey(input, shape->width, shape->height, bytes, n_bytes))) {
         image_fit_grey(input, shape, invert);
         return image_take_pixels(limits, n_input, err);
     }

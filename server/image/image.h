@@ -1,7 +1,7 @@
 /* image.h - from an uploaded picture to the network's uint8 input, the same way on every machine.
  *
  * Only image/png.c knows libspng and only image/jpeg.c libjpeg-turbo, both of which let themselves be limited; only
- * image/webp.c libwebp, where a build has it.
+ * image/webp.c libwebp, where a build has it; only image/png_plain.c libdeflate, for what is small.
  *
  * The steps, in this order:
  *
@@ -46,6 +46,7 @@
  *   codec.h             what the decoders and the fit give image.c
  *   picture.c           the memory of a picture
  *   png.c               PNG, in and out; alone knows libspng
+ *   png_plain.c         a small grey PNG, in; alone knows libdeflate
  *   jpeg.c              JPEG, in; alone knows libjpeg-turbo
  *   webp.c              WebP, in; alone knows libwebp
  *   exif.c              which way up a picture was taken
