@@ -23,18 +23,18 @@ struct text *json_write_value(struct json_writer *json, const char *name)
     assert((name == NULL) == ((json->arrays & bit(json)) != 0));
     assert(json->depth > 0 || json->filled == 0);
     if (json->filled & bit(json))
-        text_add(text, ",", 1);
+        text_add_char(text, ',');
     json->filled |= bit(json);
     if (name != NULL) {
         text_add_quoted(text, name, strlen(name));
-        text_add(text, ":", 1);
+        text_add_char(text, ':');
     }
     return text;
 }
 
 static void begin(struct json_writer *json, const char *name, bool array)
 {
-    text_add(json_write_value(json, name), array ? "[" : "{", 1);
+    text_add_char(json_write_value(json, name), array ? '[' : '{');
     assert(json->depth < JSON_WRITE_DEPTH_MAX);
     json->depth++;
     json->filled &= ~bit(json);
@@ -61,7 +61,7 @@ void json_write_array(struct json_writer *json, const char *name)
 void json_write_end(struct json_writer *json)
 {
     assert(json->depth > 0);
-    text_add(json->text, json->arrays & bit(json) ? "]" : "}", 1);
+    text_add_char(json->text, json->arrays & bit(json) ? ']' : '}');
     json->depth--;
 }
 
@@ -74,7 +74,7 @@ void json_write_i64(struct json_writer *json, const char *name, int64_t number)
 {
     struct text *text = json_write_value(json, name);
     if (number < 0)
-        text_add(text, "-", 1);
+        text_add_char(text, '-');
     text_add_u64(text, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
@@ -123,9 +123,9 @@ void json_write_string(struct json_writer *json, const char *name, const char *s
 void json_write_id(struct json_writer *json, const char *name, uint64_t id)
 {
     struct text *text = json_write_value(json, name);
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
     text_add_u64(text, id);
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
 }
 
 void json_write_time(struct json_writer *json, const char *name, int64_t us)
@@ -136,10 +136,10 @@ void json_write_time(struct json_writer *json, const char *name, int64_t us)
 void json_write_hex(struct json_writer *json, const char *name, const uint8_t *bytes, size_t n_bytes)
 {
     struct text *text = json_write_value(json, name);
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
     if (text_reserve(text, 2 * n_bytes + 1)) {
         text_print_hex(text->bytes + text->n, bytes, n_bytes);
         text->n += 2 * n_bytes;
     }
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
 }

@@ -67,6 +67,12 @@ void text_add(struct text *text, const void *bytes, size_t n_bytes)
     text->n += n_bytes;
 }
 
+void text_add_char(struct text *text, char c)
+{
+    if (text_reserve(text, 1))
+        text->bytes[text->n++] = c;
+}
+
 void text_add_string(struct text *text, const char *string)
 {
     text_add(text, string, strlen(string));
@@ -140,11 +146,13 @@ void text_add_fixed9(struct text *text, double number)
         return;
     uint64_t units = (uint64_t)(number * 1e9 + 0.5);
     char *at = text->bytes + text->n;
-    if (units < 1000000000u)
+    if (units < 1000000000u) {
         *at++ = '0'; /* a probability: no division by 1e9 */
-    else
+    } else {
         at += text_print_u64(at, units / 1000000000u);
-    uint32_t rest = (uint32_t)(units % 1000000000u);
+        units %= 1000000000u;
+    }
+    const uint32_t rest = (uint32_t)units;
     uint32_t high = rest / 100000, low = rest % 100000; /* four digits and five */
     *at = '.';
     put_pair(at + 1, high / 100);
@@ -211,6 +219,11 @@ void text_add_quoted(struct text *text, const char *bytes, size_t n_bytes)
         for (; n < n_bytes && is_plain(at[n]); n++)
             to[n] = bytes[n];
         text->n += n + 1;
+        if (n == n_bytes) {
+            to[n] = '"';
+            text->n++;
+            return;
+        }
         at += n;
         n_bytes -= n;
     }
@@ -233,7 +246,7 @@ void text_add_quoted(struct text *text, const char *bytes, size_t n_bytes)
         at += length == 0 ? 1 : length;
         n_bytes -= length == 0 ? 1 : length;
     }
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
 }
 
 void text_add_time(struct text *text, int64_t us)

@@ -30,6 +30,7 @@ void text_shrink(struct text *text, size_t keep_bytes);
 bool text_reserve(struct text *text, size_t n_bytes);
 
 void text_add(struct text *text, const void *bytes, size_t n_bytes);
+void text_add_char(struct text *text, char c);
 void text_add_string(struct text *text, const char *string);
 void text_add_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_add_u64(struct text *text, uint64_t number);

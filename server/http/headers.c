@@ -8,8 +8,8 @@ static bool is_name(const char *name, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         char c = name[i];
-        bool alphanumeric = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alphanumeric && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL)) /* RFC 9110, 5.6.2: token */
+        bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || (c >= '0' && c <= '9');
+        if (!usual && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL)) /* RFC 9110, 5.6.2: token */
             return false;
     }
     return n > 0;
@@ -18,12 +18,12 @@ static bool is_name(const char *name, size_t n)
 /* RFC 9110, 5.5: no control characters but tabs. */
 static bool is_value(const char *value, size_t n)
 {
-    unsigned bad = 0;
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)value[i];
-        bad |= (unsigned)(c < 0x20 && c != '\t') | (unsigned)(c == 0x7f);
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
     }
-    return bad == 0;
+    return true;
 }
 
 void http_headers_line(struct http_headers *headers, const char *method, const char *target, const char *start,

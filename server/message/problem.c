@@ -80,5 +80,5 @@ void problem_write(struct text *text, const struct problem *problem, const struc
     if (oip)
         json_write_string(&json, "error", detail);
     json_write_end(&json);
-    text_add(text, "\n", 1);
+    text_add_char(text, '\n');
 }

@@ -205,8 +205,9 @@ bool media_type_is(const char *content_type, const char *type)
 {
     if (content_type == NULL)
         return false;
-    size_t n = strcspn(content_type, "; \t");
-    return n == strlen(type) && strncasecmp(content_type, type, n) == 0;
+    const size_t n = strlen(type);
+    return strncasecmp(content_type, type, n) == 0 &&
+           (content_type[n] == '\0' || strchr("; \t", content_type[n]) != NULL);
 }
 
 /* The "q=0.8" among the parameters of a range, in thousandths. */

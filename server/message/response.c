@@ -62,7 +62,7 @@ struct json_writer response_begin(struct response *response)
 void response_json(struct response *response, unsigned status, struct json_writer *json)
 {
     json_write_end(json);
-    text_add(&response->text, "\n", 1);
+    text_add_char(&response->text, '\n');
     response_text_done(response, status, RESPONSE_JSON);
 }
 

@@ -38,12 +38,12 @@ static int add_input(struct json_writer *json, const struct shape *s, const uint
     if (planes_png(&png, &n_png, pixels, s, 1, err) != 0)
         return -1;
     struct text *text = json_write_value(json, "input");
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
     if (text_reserve(text, BASE64_ENCODE_RAW_LENGTH(n_png))) {
         base64_encode_raw(text->bytes + text->n, n_png, png);
         text->n += BASE64_ENCODE_RAW_LENGTH(n_png);
     }
-    text_add(text, "\"", 1);
+    text_add_char(text, '"');
     free(png);
     return 0;
 }

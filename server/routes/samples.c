@@ -219,7 +219,7 @@ static int one_read(struct command *command, struct store *store, struct err *er
         struct json_writer json = json_write_begin(&one->text);
         sample_row_write(&json, &one->row, revision->learner);
         json_write_end(&json);
-        text_add(&one->text, "\n", 1);
+        text_add_char(&one->text, '\n');
         model_release(work->routes->model, revision);
     }
     return found < 0 ? -1 : 0;

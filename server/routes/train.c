@@ -22,7 +22,7 @@ void train_response(struct work *work, struct response *response)
     if (trained->refused > 0)
         json_write_u64(&json, "refused", trained->refused);
     json_write_end(&json);
-    text_add(&response->text, "\n", 1);
+    text_add_char(&response->text, '\n');
     response_revision(response, work->command.revision);
     response_text_done(response, 200, RESPONSE_JSON);
 }
