@@ -60,9 +60,8 @@ def starts(report: Report, build: Path, folder: Path, long: Path, n: int) -> Non
 
 
 def fill(server: Server, n: int, labels: str = "7") -> None:
-    body = digit() * FILL
-    for i in range(n // FILL):
-        exchange(server.url + f"/train?label={labels[i % len(labels)]}", "POST", body, OCTETS)
+    for i in range(0, n, FILL):
+        exchange(server.url + f"/train?label={labels[i // FILL % len(labels)]}", "POST", digit() * min(FILL, n - i), OCTETS)
 
 
 def batches(report: Report, out: Path, server: Server, build: Path, n_rounds: int) -> None:
