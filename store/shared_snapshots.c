@@ -230,7 +230,7 @@ int shared_begin(struct store *store, const char *conninfo, const struct arith *
 {
     struct shared *shared = NULL;
     struct postgres *pg;
-    struct log_states states;
+    struct log_states states = {0};
     int64_t own;
     *err = (struct err){0};
     int status = db_number(&own, store->db, SQL_SNAPSHOT_HIGHEST, err);

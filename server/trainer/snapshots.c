@@ -14,11 +14,19 @@ void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *take
     trainer_notify(t, &(struct notice){.kind = NOTICE_SNAPSHOT, .snapshot = taken});
 }
 
-/* For nodes that join, and to be compared. */
+static bool is_stopping(struct trainer *t)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    const bool stopping = t->stopping;
+    (void)pthread_mutex_unlock(&t->lock);
+    return stopping;
+}
+
+/* For nodes that join, and to be compared. A stop does not wait for it. */
 static void offer(struct trainer *t, uint64_t since)
 {
     struct err err;
-    if (t->shared == NULL || t->off.code != ERR_NONE || trainer_log_away(t) ||
+    if (t->shared == NULL || t->off.code != ERR_NONE || trainer_log_away(t) || is_stopping(t) ||
         shared_offer(t->shared, t->store, t->work, since, &err) >= 0)
         return;
     if (err.code == ERR_DIVERGED) {

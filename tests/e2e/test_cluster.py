@@ -455,6 +455,7 @@ def test_who_still_differs_after_making_it_anew_stays_off_and_predicts(cluster, 
     convd("verify", "--db", a.db, "--quiet")
 
 
+@pytest.mark.core
 def test_another_shared_snapshot_of_the_same_revision_is_an_alarm_too(cluster, postgres):
     c = cluster()
     a, b = c.node(), c.node()
