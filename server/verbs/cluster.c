@@ -262,19 +262,23 @@ const struct cli_verb cli_cluster = {
     .purpose = "share a model's log among several machines",
     .operands = "init | status | join | leave | move | vacuum",
     .operands_max = 1,
-    .details = "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
-               "copy, and\n"
-               "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
-               "file is\n"
-               "not there. leave brings a file to the end of the log: then it is a model of its own again, with the "
-               "same digest. move says both in one word, for scripts:\n"
-               "with --to log it is init; with --to file, leave, or join where the file is not there. vacuum has "
-               "PostgreSQL write the log's table anew, so that no file of it has what was forgotten;\n"
-               "nobody can append meanwhile.\n",
+    .details =
+        "init copies the log of a model into an empty PostgreSQL database; from then on its file is one node's "
+        "copy, and\n"
+        "is served with --log. join makes the file of another node; convd serve --log does so as well where the "
+        "file is\n"
+        "not there. leave brings a file to the end of the log: then it is a model of its own again, with the same "
+        "digest.\n"
+        "move says both in one word, for scripts: with --to log it is init; with --to file, leave, or join where the "
+        "file\n"
+        "is not there. vacuum has PostgreSQL write the log's table anew, so that no file of it has what was "
+        "forgotten;\n"
+        "nobody can append meanwhile.\n",
     .examples = "  convd cluster init --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd serve --db digits.db --log postgresql://db1,db2/digits\n"
                 "  convd cluster status --url http://127.0.0.1:8080\n"
-                "  convd cluster leave --db digits.db --log postgresql://db1,db2/digits --node a/digits\n",
+                "  convd cluster leave --db digits.db --log postgresql://db1,db2/digits --node a/digits\n"
+                "  convd cluster move --to log --db digits.db --log postgresql://new1,new2/digits\n",
     .flags = flags,
     .run = run,
 };
