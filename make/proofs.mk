@@ -39,5 +39,6 @@ cluster-demo: all ## three PostgreSQL under Patroni with etcd, three nodes and H
 	examples/cluster/demo --convd $(BUILD)/convd $(if $(KEEP),--keep)
 SEED    ?= 1
 MINUTES ?= 30
-soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency
-	CONVD=$(BUILD)/convd $(PYTHON) tests/soak/soak.py --minutes $(MINUTES)
+soak: all ## mixed load at full rate for MINUTES=30: memory, descriptors, latency; with YEARS=1, that long a life in an hour or so, of N=10000000 samples a year
+	$(if $(YEARS),-@scripts/deps check)
+	CONVD=$(BUILD)/convd $(PYTHON) tests/soak/$(if $(YEARS),years.py --years $(YEARS) $(if $(filter file,$(origin N)),,--samples $(N)) --seed $(SEED),soak.py --minutes $(MINUTES))
