@@ -93,6 +93,7 @@ struct event {
             char before[32];     /* that made the state                                                     */
             uint64_t from;       /* revision of the snapshot that it began with                             */
             uint8_t digest[32];  /* of the state                                                            */
+            uint64_t samples; /* of a compaction (store/replay/compaction.c): those of the tally there; 0: it is none */
         } baseline;
         struct {
             uint32_t steps; /* 1 .. IDLE_STEPS_MAX, each as those that a new sample brings: core/learner/learner.h */

@@ -89,6 +89,18 @@ struct log_reader {
     uint8_t left[CHAIN_BYTES];   /* hash over what would be left, for table edited              */
 };
 
+#define COMPACTION_ROWS 256 /* in one piece, at most */
+
+/* How far what a baseline takes with it has gone: store/replay/compaction.c. */
+struct compaction {
+    enum { COMPACTION_UNKNOWN, COMPACTION_SAMPLES, COMPACTION_EVENTS, COMPACTION_THROUGH } stage;
+    int64_t *held; /* [n_held], ascending: ids in the replay buffer of the baseline; owned */
+    size_t n_held;
+    uint64_t begin;        /* revision: rows after it stay, and it               */
+    int64_t end;           /* id of the first sample after it                    */
+    int64_t sample, event; /* the next to be looked at                           */
+};
+
 struct store {
     struct journal journal;     /* the first, so that it leads here */
     struct log_reader follower; /* of journal.read             */
@@ -98,9 +110,12 @@ struct store {
     bool in_group;
     struct log_end end, end_at_begin;
     struct outcomes outcomes;
-    struct store_baseline baseline; /* of the log, as far as it is written      */
-    char before[ARITHMETIC_BYTES];  /* that made what is before it; "": nothing is */
-    struct edit_span *spans;        /* of every edit event, in their order                              */
+    struct store_baseline baseline;        /* of the log, as far as it is written      */
+    char before[ARITHMETIC_BYTES];         /* that made what is before it; "": nothing is */
+    uint8_t baseline_digest[DIGEST_BYTES]; /* of its state, where its revision is not 1  */
+    uint64_t keep_samples;                 /* store_keep_samples()                     */
+    struct compaction compaction;
+    struct edit_span *spans; /* of every edit event, in their order                              */
     size_t n_spans;
     struct columns columns;
     struct columns *columns_at_begin; /* of a group that has an edit event: those, and n_spans, before; else NULL */
@@ -329,10 +344,24 @@ int edit_unpack(struct store *store, const struct event *event, const uint8_t *b
 int keys_open(struct store *store, struct err *err);
 int keys_forget(struct store *store, uint64_t revision, struct err *err);
 
-/* ---- store/log/baseline_read.c: from where on the log is this arithmetic's ---- */
+/* ---- store/log/baseline_read.c: from where on the log replays to the same bits ---- */
 
 /* baseline_read - store->baseline, from the create event and the last baseline event. Errors: ERR_DB_CORRUPT, .. */
 int baseline_read(struct store *store, struct err *err);
+/* baseline_apply - the same by one more such event. */
+void baseline_apply(struct store *store, const struct event *event);
+/* baseline_replays - whether what came into the log with that revision can be taken otherwise: the fold goes over it. */
+bool baseline_replays(const struct store *store, uint64_t revision);
+/* baseline_first_kept - the lowest id of the samples after that revision; the next to be given where there is none.
+ * baseline_samples_after - how many the log got after it. */
+int baseline_first_kept(int64_t *id, struct store *store, uint64_t revision, struct err *err);
+int baseline_samples_after(uint64_t *n, struct store *store, uint64_t revision, struct err *err);
+/* baseline_dropped - 1: there was such a sample, and it came before those that are kept; 0; -1. baseline_refuse_dropped - with that code. */
+int baseline_dropped(struct store *store, int64_t id, struct err *err);
+int baseline_refuse_dropped(const struct store *store, enum err_code code, int64_t id, struct err *err);
+/* log_begin - the revision after which the log has every row: 0; where samples are not kept, that of the baseline, or an earlier one where a
+ * rehearsal behind it reads samples from before it. */
+int log_begin(uint64_t *revision, struct store *store, struct err *err);
 /* baseline_is_ours - whether the log ends in this convd's arithmetic; baseline_refuses - ERR_GONE where that revision is before it. */
 bool baseline_is_ours(const struct store *store);
 int baseline_refuses(const struct store *store, uint64_t revision, struct err *err);
@@ -342,6 +371,14 @@ int baseline_refuses(const struct store *store, uint64_t revision, struct err *e
 /* baseline_take - this state, which another arithmetic's snapshot of revision `from` and the log after it gave, is what goes on: baseline
  * event and pinned snapshot, in one transaction. The learner's revision becomes the event's. */
 int baseline_take(struct store *store, struct learner *learner, uint64_t from, struct err *err);
+
+/* ---- store/replay/compaction.c ---- */
+
+/* compaction_pays - whether a baseline that leaves so many of so many samples takes enough with it, a quarter of what is to be kept: the work is
+ * then a small part of what training them was. */
+bool compaction_pays(const struct store *store, uint64_t n_now, uint64_t n_left);
+/* compaction_fini - as if nothing had been looked at. */
+void compaction_fini(struct store *store);
 
 /* ---- store/log/rehearsal.c ---- */
 
@@ -366,6 +403,9 @@ int snapshot_read(struct learner **out, struct store *store, int64_t id, const s
 /* snapshot_read_any - the same, whatever arithmetic has made it: for comparing, and for going on from it. */
 int snapshot_read_any(struct learner **out, struct store *store, int64_t id, const struct arith *arith,
                       struct err *err);
+
+/* snapshot_sweep - deletes one that is none any more. 1, 0: there is none; -1. */
+int snapshot_sweep(struct store *store, struct err *err);
 
 /* snapshot_shape - the shape that a snapshot's state says, before any digest. Errors: ERR_DB_CORRUPT, ERR_MEMORY, ERR_STORAGE. */
 int snapshot_shape(struct shape *shape, struct store *store, int64_t id, const struct arith *arith, struct err *err);

@@ -426,6 +426,8 @@ int shared_init(struct store *store, const char *conninfo, store_progress *progr
     if (store->origin.given && store->columns.n_removed > 0)
         return err_set(err, ERR_CONFLICT,
                        "the first weights of this file were given, and a class was removed: it cannot be shared");
+    if (store->baseline.kept > 0)
+        return err_set(err, ERR_CONFLICT, "the log of this file is not kept from its beginning: it cannot be shared");
     if (store->baseline.revision > 1)
         return err_set(err, ERR_CONFLICT,
                        "the log of this file was begun with another arithmetic: it cannot be shared");

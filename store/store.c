@@ -12,8 +12,8 @@ int store_read_origin(struct store *store, struct err *err)
 {
     struct db *db = store->db;
     size_t n_body;
-    store->baseline =
-        (struct store_baseline){1, ARITHMETIC_VERSION}; /* where nothing says, a snapshot of ours will do */
+    store->baseline = (struct store_baseline){
+        .revision = 1, .arithmetic = ARITHMETIC_VERSION}; /* where nothing says, a snapshot of ours will do */
     int status = db_step(db, SQL_EVENT_FIRST, err);
     if (status < 0)
         return -1;
@@ -120,6 +120,7 @@ void store_close(struct store *store)
     free(store->outcomes.rows);
     log_read_close(&store->follower);
     rehearsal_free(store->rehearsal);
+    compaction_fini(store);
     free(store->spans);
     db_close(store->db);
     origin_fini(&store->origin);
@@ -133,7 +134,9 @@ static int fill(const char *temporary, const struct event *create, const struct 
 {
     uint8_t digest[DIGEST_BYTES];
     struct event event = *create;
-    struct store store = {.origin = {.event = *create}, .end = {.next_sample = 1}, .baseline = {1, ARITHMETIC_VERSION}};
+    struct store store = {.origin = {.event = *create},
+                          .end = {.next_sample = 1},
+                          .baseline = {.revision = 1, .arithmetic = ARITHMETIC_VERSION}};
     store.origin.event.as.create.shape = learner->shape; /* with the derived members */
     event.revision = 1;
     learner_digest(learner, digest);

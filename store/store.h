@@ -183,10 +183,12 @@ int store_snapshots_prune(struct store *store, unsigned keep, struct err *err);
 
 /* ---- reading back ---- */
 
-/* From which revision on the log is one arithmetic's: what is before does not replay to the same bits. */
+/* From which revision on the log replays to the bits that it had: what is before is another arithmetic's, or is not kept. */
 struct store_baseline {
-    uint64_t revision;                 /* of the baseline event, which has a pinned snapshot; 1: the whole log */
+    uint64_t revision; /* of a snapshot that stays, which every replay begins with or behind; 1: the whole log */
     char arithmetic[ARITHMETIC_BYTES]; /* that the log ends in                                              */
+    uint64_t kept;    /* the revision after which samples are kept: store_compact(); 0: all are             */
+    uint64_t samples; /* of the tally at that revision                                                      */
 };
 
 /* store_baseline - as the log says; store_recover() moves it where another arithmetic has made the log's end. */
@@ -346,10 +348,11 @@ struct store_verdict {
     unsigned snapshots;                       /* compared */
     uint8_t digest[DIGEST_BYTES];             /* of the state replayed from nothing, or from the baseline */
     uint64_t baseline;                        /* revision from which on everything was replayed: 1, or the baseline's */
-    char before[ARITHMETIC_BYTES];            /* that made what is before it: only the chain of that was proved */
+    char before[ARITHMETIC_BYTES]; /* that made what is before it: only the chain of that was proved; "": none */
+    uint64_t kept;                 /* as in struct store_baseline: of the log before it nothing was proved */
 };
 
-/* store_verify - SQLite's integrity check, every chain link, replay from nothing (or from where this arithmetic took over), every
+/* store_verify - SQLite's integrity check, every chain link, replay from nothing (or from the baseline), every
  * snapshot's digest and every sample's recorded outcome against the replay. Errors: ERR_DB_CORRUPT naming the first difference. */
 int store_verify(struct store *store, const struct arith *arith, store_progress *progress, void *context,
                  struct store_verdict *out, struct err *err);
@@ -371,6 +374,21 @@ int store_backup_step(struct store_backup *backup, uint64_t us, struct err *err)
 void store_backup_progress(const struct store_backup *backup, uint64_t *done_bytes, uint64_t *total_bytes);
 int store_backup_take(struct store_backup *backup);
 void store_backup_end(struct store_backup *backup);
+
+/* ---- compaction: a log that does not grow for ever ---- */
+
+/* store_keep_samples - how many of the newest samples of the log, at least, store_compact() leaves; 0, as at first: all. */
+void store_keep_samples(struct store *store, uint64_t n);
+
+/* store_compact - makes the newest snapshot that has as many samples behind it the baseline, by an event, and the learner's revision, the end of the
+ * log, becomes that of the event. Samples up to the baseline are kept no more, and neither is a snapshot before it that is not pinned; what they
+ * taught stays in the model. Not in a group; not while a replayer is open, nor a rehearsal on the way. Costs as much as reading a snapshot.
+ * 1: done; 0: there is none, it would take less than a quarter of so many with it, or an edit is on the way; -1: ERR_DB_CORRUPT (the snapshot
+ * does not prove), ERR_STORAGE, ERR_STORAGE_FULL, ERR_MEMORY: all is as it was.
+ * store_compact_sweep - deletes n more rows, 256 at most, of what a compaction, of this process or an earlier one, has left to be deleted. 1: there are
+ * more; 0; -1. Costs 40 us a sample. */
+int store_compact(struct store *store, struct learner *learner, struct err *err);
+int store_compact_sweep(struct store *store, int64_t n, struct err *err);
 
 /* ---- upkeep ---- */
 

@@ -335,7 +335,6 @@ static int start(struct daemon *daemon, struct err *err)
         return -1;
     workspace_share(learner->ws, daemon->team, TEAM_LEAST);
     trainer.threads = config->threads + (daemon->team != NULL ? daemon->team->n : 1);
-    const uint64_t baseline = store_baseline(daemon->store).revision; /* stays while we serve */
     daemon->trainer = trainer_create(daemon->store, daemon->learner, &trainer, err);
     if (daemon->trainer == NULL)
         return -1;
@@ -353,7 +352,6 @@ static int start(struct daemon *daemon, struct err *err)
     daemon->routes->offload = daemon->offload;
     if (config->request_pixels > 0)
         daemon->routes->request_pixels = config->request_pixels;
-    daemon->routes->baseline = baseline;
     daemon->routes->wait_seconds = config->request_seconds * 9 / 10;
     daemon->routes->events = daemon->events;
     daemon->routes->prediction_cache = prediction_cache_create(config->remember, config->remember_seconds, err);

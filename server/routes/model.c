@@ -70,14 +70,14 @@ void route_model_get(const struct call *call)
     if (!call_not_modified(call, learner->revision) &&
         (net_floats(&learner->shape, learner->n_classes) < PARAMETERS_LIGHT ||
          !call_offload(call, route_model_get, OFFLOAD_SHORT)))
-        response_model(call->response, revision, call->routes->baseline);
+        response_model(call->response, revision, trainer_stats(call->routes->trainer).baseline);
     model_release(call->routes->model, revision);
 }
 
 static void model_patched(struct work *work, struct response *response)
 {
     struct revision *revision = model_acquire(work->routes->model);
-    response_model(response, revision, work->routes->baseline);
+    response_model(response, revision, trainer_stats(work->routes->trainer).baseline);
     model_release(work->routes->model, revision);
 }
 

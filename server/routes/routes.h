@@ -84,7 +84,6 @@ struct routes {
     } awaits;              /* routes/await.c's */
     const char *node;      /* what this node is called among those that share the log; borrowed; NULL: none does */
     pthread_key_t scratch; /* routes/predict.c's, one for each thread */
-    uint64_t baseline;     /* revision from which on the log replays to the same bits */
     int64_t started_us;
     atomic_bool stopping; /* /readyz says so */
     struct copies {

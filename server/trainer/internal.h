@@ -94,6 +94,7 @@ struct trainer {
     uint64_t columns;       /* of what is published next: struct revision */
     uint32_t columns_left;  /* how many going back has left since: who comes behind them gets another's column */
     bool wal_holds;         /* what was forgotten, until it is emptied */
+    bool compacting;        /* a baseline has left rows to be deleted */
     bool rehearsing;        /* rehearse_job is running, and this is its plan */
     struct rehearse_plan plan;
     struct idle idle;
@@ -260,6 +261,13 @@ void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *take
 int trainer_snapshot_request(struct trainer *t, struct command *command, struct err *err);
 int trainer_snapshot_update(struct trainer *t, struct command *command, struct err *err);
 int trainer_snapshot_activate(struct trainer *t, struct command *command, struct err *err);
+
+#define COMPACT_ROWS 64 /* in a transaction: 2 ms, which is as long as others may have to wait beyond a chunk */
+
+/* trainer_compact - where it is time for it, and nothing is on its way that needs what would go: a baseline. trainer_compact_work - a chunk of what
+ * that has left to be deleted. */
+void trainer_compact(struct trainer *t);
+void trainer_compact_work(struct trainer *t, bool busy, uint64_t round_us);
 
 /* ---- trainer/rehearsal.c ---- */
 

@@ -83,6 +83,7 @@ static void turn_off(struct trainer *t, const struct err *why)
     if (t->rehearsing)
         trainer_rehearsal_end(t, JOB_STATE_FAILED, why);
     trainer_idle_end(t, JOB_STATE_FAILED, why);
+    t->compacting = false;
     if (rebuild_active(&t->rebuild) || t->rebuild_job != 0)
         trainer_edit_stop(t, why);
     (void)pthread_mutex_lock(&t->lock);
@@ -161,6 +162,8 @@ static void run_round(struct trainer *t, struct command *commands)
         trainer_edit_work(t, busy, thread_us() - begin_thread);
     if (revision_cache_active(t->revision_cache, NULL))
         revision_cache_work(t->revision_cache, CHUNK_US);
+    if (t->compacting)
+        trainer_compact_work(t, busy, clock_us() - begin);
     trainer_notify_warnings(t);
     (void)pthread_mutex_lock(&t->lock);
     t->stats.last_round_us = clock_us() - begin;
@@ -221,8 +224,11 @@ static void upkeep(struct trainer *t, bool idle)
     if (!is_on(t))
         return;
     struct err err;
-    if (snapshot_is_due(t, now) && trainer_snapshot(t, "interval", "", false, NULL, &err) != 0)
-        trainer_upkeep_error(t, "a snapshot", &err);
+    if (snapshot_is_due(t, now)) {
+        if (trainer_snapshot(t, "interval", "", false, NULL, &err) != 0)
+            trainer_upkeep_error(t, "a snapshot", &err);
+        trainer_compact(t);
+    }
     if (t->wal_holds)
         trainer_edit_empty_wal(t);
     const uint64_t wal_bytes = trainer_checkpoint(t, idle);
@@ -243,7 +249,7 @@ static void upkeep(struct trainer *t, bool idle)
 /* When something long wants its chunk, whether there are commands or not: 0, now. */
 static uint64_t work_due_us(const struct trainer *t)
 {
-    if (t->rehearsing || revision_cache_active(t->revision_cache, NULL))
+    if (t->rehearsing || t->compacting || revision_cache_active(t->revision_cache, NULL))
         return 0;
     const uint64_t due_us[] = {rebuild_wait_us(&t->rebuild), trainer_idle_wait_us(t), trainer_follow_wait_us(t)};
     uint64_t least = UINT64_MAX;

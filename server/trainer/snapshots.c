@@ -1,7 +1,8 @@
-/* snapshots.c - snapshots: taken, updated. */
+/* snapshots.c - snapshots: taken, updated, and what may go once they are there: the log's oldest samples (store/replay/compaction.c). */
 #include <string.h>
 
 #include "server/common/clock.h"
+#include "server/common/logger.h"
 #include "server/trainer/internal.h"
 
 void trainer_snapshot_taken(struct trainer *t, const struct store_snapshot *taken)
@@ -87,4 +88,46 @@ int trainer_snapshot_update(struct trainer *t, struct command *command, struct e
     if (status == 0)
         trainer_notify(t, &(struct notice){.kind = NOTICE_UPDATE, .snapshot = &command->snapshot});
     return status;
+}
+
+/* ---- --keep-samples: after a snapshot, one short event; then what it has left to be deleted, a chunk after each round ---- */
+
+/* Nothing that is on its way may need what would go: it is looked at again after the next snapshot. */
+static bool may_compact(const struct trainer *t)
+{
+    return t->config.keep_samples > 0 && t->shared == NULL && !t->rehearsing && !rebuild_active(&t->rebuild) &&
+           !revision_cache_active(t->revision_cache, NULL);
+}
+
+void trainer_compact(struct trainer *t)
+{
+    struct err err;
+    if (!may_compact(t))
+        return;
+    const int status = store_compact(t->store, t->work, &err);
+    if (status < 0)
+        trainer_upkeep_error(t, "a baseline", &err);
+    if (status <= 0)
+        return;
+    const struct store_baseline baseline = store_baseline(t->store);
+    t->compacting = true;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.baseline = baseline.revision;
+    (void)pthread_mutex_unlock(&t->lock);
+    trainer_publish(t);
+    logger_line(LOG_LINE_INFO, "revision %llu is the baseline: samples up to it are kept no more",
+                (unsigned long long)baseline.revision);
+}
+
+void trainer_compact_work(struct trainer *t, bool busy, uint64_t round_us)
+{
+    struct err err;
+    const uint64_t begin = clock_us(), least = busy ? CHUNK_US : CHUNK_IDLE_US;
+    const uint64_t us = round_us / 2 > least ? round_us / 2 : least; /* quicker than what comes in meanwhile */
+    int status;
+    while ((status = store_compact_sweep(t->store, COMPACT_ROWS, &err)) == 1 && clock_us() - begin < us)
+        ;
+    if (status < 0) /* the next start, or the next baseline, tries again */
+        trainer_upkeep_error(t, "deleting samples that are not kept", &err);
+    t->compacting = status == 1;
 }

@@ -74,6 +74,9 @@ struct trainer *trainer_create(struct store *store, struct learner *learner, con
     t->rebuild.retry_ms = config->retry_ms;
     t->rebuild.team_least = learner->ws->team_least;
     t->alarms = learner->tally.drift.alarms;
+    store_keep_samples(store, config->keep_samples);
+    t->compacting = config->training_off == NULL; /* what an earlier process has left of it */
+    t->stats.baseline = store_baseline(store).revision;
     t->snapshot_revision = newest_snapshot(store);
     t->snapshot_clock_us = clock_us();
     pthread_condattr_t attributes;

@@ -31,7 +31,7 @@
  *   follow.c              what they have appended, applied here
  *   group_commit.c        what goes into the log: commands that share one transaction
  *   publish.c             what has been committed and applied is shown, and notices of it
- *   snapshots.c           snapshots taken, updated
+ *   snapshots.c           snapshots taken, updated; the oldest samples go, chunk by chunk after the rounds
  *   activate.c            an earlier state is the live one again
  *   jobs.{h,c}            long work, and what is told of it
  *   rehearsal_plan.{h,c}  a rehearsal as a plan: passes cut into chunks
@@ -155,6 +155,7 @@ struct trainer_config {
     uint64_t snapshot_samples;           /* snapshot every so many samples, 0: never                     */
     unsigned snapshot_seconds;           /* and after so many seconds with changes, 0: never             */
     unsigned keep_snapshots;             /* newest ones that pruning leaves alone                       */
+    uint64_t keep_samples;               /* newest ones that stay in the log, at least; 0: all          */
     unsigned key_seconds;                /* how long idempotency keys are kept while it runs: store_expire_keys() */
     unsigned retry_ms;                   /* after which an edit that failed is tried again; then twice as long, .. */
     bool
@@ -181,6 +182,7 @@ struct trainer_stats {
     uint64_t commit_us;     /* sum of the time in store_commit                                         */
     uint64_t apply_us;      /* sum of the time in learner_apply                                        */
     uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
+    uint64_t baseline;      /* store_baseline()'s revision                                             */
     int64_t last_snapshot_us;
     bool storage_failed; /* training is stopped for good: a sync failed                             */
     enum err_code

@@ -71,6 +71,11 @@ static const struct cli_flag flags[] = {
      FLAG_COUNT("snapshot-seconds", "N", NULL, 0, SECONDS_MAX, "and after N seconds with changes; 0: never")},
     {INTO(trainer.keep_snapshots),
      FLAG_COUNT("keep-snapshots", "N", NULL, 1, 1000000, "retention: the newest N snapshots are never pruned")},
+    {INTO(trainer.keep_samples),
+     FLAG_COUNT(
+         "keep-samples", "N", NULL, 0, 1e12,
+         "retention: the newest N samples stay in the log, at least; what the model learned from older ones stays "
+         "in it; 0: all")},
     {INTO(trainer.key_seconds),
      FLAG_COUNT("key-seconds", "N", NULL, 0, SECONDS_MAX, "how long an Idempotency-Key is kept, while convd runs")},
     {INTO(event_readers), FLAG_COUNT("event-readers", "N", NULL, 0, 10000, "limit of clients that read GET /events")},
@@ -114,6 +119,9 @@ static int run(const struct cli_args *args, struct err *err)
     cli_fill(&config, args);
     if (take_hosts(&config.hosts, args, err) != 0)
         return -1;
+    if (config.log != NULL && config.trainer.keep_samples > 0)
+        return err_set(err, ERR_USAGE,
+                       "--keep-samples is for a log that this machine has alone: with --log all of it is kept");
     if (config.arith != NULL && arith_choose(config.arith) == NULL)
         return err_set(err, ERR_USAGE, "--arith is \"%.40s\", which this machine cannot run", config.arith);
     return daemon_run(&config, err);

@@ -19,14 +19,18 @@ static int print_verdict(const struct store_verdict *verdict, const char *path, 
     cli_hex(hex, verdict->digest);
     if (!as_json) {
         cli_say(stdout,
-                "%s is sound: %llu events, %llu samples and %u snapshots agree with a replay from nothing "
-                "(%.1f s)\n",
-                path, (unsigned long long)verdict->events, (unsigned long long)verdict->samples, verdict->snapshots,
-                seconds);
+                "%s is sound: %llu events, %llu samples and %u snapshots agree with a replay from %s (%.1f s)\n", path,
+                (unsigned long long)verdict->events, (unsigned long long)verdict->samples, verdict->snapshots,
+                verdict->kept > 0 ? "the baseline" : "nothing", seconds);
         cli_say(stdout, "revision %llu, step %llu\n", (unsigned long long)verdict->revision,
                 (unsigned long long)verdict->step);
         cli_say(stdout, "digest %s\n", hex);
-        if (verdict->baseline > 1)
+        if (verdict->kept > 0)
+            cli_say(stdout,
+                    "the log is kept from revision %llu on: that baseline's state is proved by its digest, and of the "
+                    "samples before it nothing is proved\n",
+                    (unsigned long long)verdict->kept);
+        if (verdict->before[0] != '\0')
             cli_say(stdout,
                     "the log before revision %llu is of arithmetic %s: its rows are as they were written, but it "
                     "does not replay to the same bits, and is not part of that replay\n",
@@ -87,7 +91,9 @@ const struct cli_verb cli_verify = {
     .operands = "",
     .details =
         "Checks the whole file: SQLite's integrity check, every link of the log's hash chain, a replay of all events\n"
-        "from nothing, and every snapshot and every sample's recorded outcome against that replay. Changes nothing.\n"
+        "from nothing (or from the baseline, GET /model), and every snapshot and every sample's recorded outcome "
+        "against\n"
+        "that replay. Changes nothing.\n"
         "The first difference is named, and the exit code is 3. The database of a running daemon is locked: verify a "
         "copy\n"
         "by convd backup --url, which has the same digest (GET /model) if nothing was learned meanwhile.\n",

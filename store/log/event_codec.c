@@ -412,6 +412,8 @@ static void baseline(struct body *b, struct event *event)
     text(b, "before", event->as.baseline.before, ARITHMETIC_BYTES);
     event->as.baseline.from = whole(b, "from", event->as.baseline.from, 1, WHOLE_MAX);
     hex(b, "digest", event->as.baseline.digest, DIGEST_BYTES);
+    if (b->writes ? event->as.baseline.samples > 0 : is_member_next(b, "samples"))
+        event->as.baseline.samples = whole(b, "samples", event->as.baseline.samples, 1, WHOLE_MAX);
 }
 
 static void event_body(struct body *b, struct event *event, struct sample_run *run)

@@ -21,5 +21,5 @@
  *   lineage_diff.c   what one revision has learned from and another has not
  *   rehearsal.c      past samples trained on again
  *   edit_rows.c      samples that were forgotten or relabelled: their rows, read and proved
- *   baseline_read.c  from where on the log is this arithmetic's
+ *   baseline_read.c  from where on the log replays to the same bits, and from where on it is kept
  */

@@ -180,6 +180,10 @@ static int64_t id_of_rank(const struct rehearsal *r, uint64_t rank)
 int store_rehearsable(struct store *store, int64_t *first_id, int64_t *last_id, uint64_t *n, struct err *err)
 {
     struct rehearsal *r = rehearsal_of(store, err);
+    int64_t kept = 0;
+    if (store->baseline.kept > 0 && baseline_first_kept(&kept, store, store->baseline.kept, err) != 0)
+        return -1;
+    *first_id = *first_id > kept ? *first_id : kept;
     if (r == NULL || select_samples(r, store, *first_id, *last_id, store->end.revision + 1, err) != 0)
         return -1;
     *n = r->n;

@@ -59,6 +59,8 @@ int store_sample_row(struct store *store, int64_t id, struct store_sample_row *r
     if (status == 1)
         row->live = lineage_has(&lineage, row->revision);
     lineage_fini(&lineage);
+    if (status == 0 && (status = baseline_dropped(store, id, err)) == 1)
+        return baseline_refuse_dropped(store, ERR_GONE, id, err);
     return status == 1 && pixels != NULL ? store_sample(store, id, &label, pixels, n_input, err) : status;
 }
 

@@ -65,11 +65,14 @@ static int add_forgotten(struct left *left, int64_t id, struct err *err)
     return 0;
 }
 
-static int left_init(struct left *left, struct store *store, const struct span *span, struct err *err)
+static int left_init(struct left *left, struct store *store, const struct span *whole, struct err *err)
 {
     struct db *db = store->db;
+    struct span span = *whole;
     *left = (struct left){0};
-    int status = samples_of_span(&left->low, &left->high, store, span, err);
+    if (span.first <= store->baseline.kept)
+        span.first = store->baseline.kept + 1;
+    int status = span.first > span.last ? 0 : samples_of_span(&left->low, &left->high, store, &span, err);
     if (status != 0 || left->low == 0 || left->low > left->high)
         return status;
     left->n = (uint64_t)(left->high - left->low) + 1;
@@ -101,7 +104,7 @@ int store_live_samples(struct store *store, uint64_t *n, struct err *err)
 {
     struct lineage lineage = {0};
     int status = lineage_init(&lineage, store, store->end.revision, err);
-    *n = 0;
+    *n = store->baseline.samples;
     for (size_t i = 0; status == 0 && i < lineage.n; i++) {
         struct left left;
         status = left_init(&left, store, &lineage.spans[i], err);
@@ -132,13 +135,14 @@ int store_windows(struct store *store, struct store_window *windows, size_t n, s
     struct lineage lineage = {0};
     (void)outcomes_show(store, NULL);
     int status = lineage_init(&lineage, store, store->end.revision, err);
-    uint64_t before = 0; /* samples of older spans */
+    uint64_t before = store->baseline.samples; /* and those of older spans */
     for (size_t w = 0; w < n; w++)
         windows[w] = (struct store_window){.first = windows[w].first, .last = windows[w].last};
     for (size_t i = lineage.n; status == 0 && i-- > 0;) {
         struct left left;
         status = left_init(&left, store, &lineage.spans[i], err);
         const uint64_t after = before + left.n;
+        /* Of what is not kept nothing is known. */
         for (size_t w = 0; status == 0 && w < n; w++) {
             const uint64_t first = windows[w].first > before ? windows[w].first : before + 1;
             const uint64_t last = windows[w].last < after ? windows[w].last : after;

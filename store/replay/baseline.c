@@ -23,9 +23,7 @@ int baseline_take(struct store *store, struct learner *learner, uint64_t from, s
     if (store_begin(store, err) != 0 || store_append(store, &event, err) != 0)
         return -1;
     learner->revision = event.revision;
-    store->baseline.revision = event.revision;
-    memcpy(store->baseline.arithmetic, event.as.baseline.arithmetic, ARITHMETIC_BYTES);
-    memcpy(store->before, before.arithmetic, ARITHMETIC_BYTES);
+    baseline_apply(store, &event);
     if (snapshot_write(store, learner, "baseline", "", true, NULL, err) == 0 && store_commit(store, err) == 0)
         return 0;
     store_rollback(store);

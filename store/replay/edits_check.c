@@ -56,11 +56,15 @@ static int check_one(struct looker *looker, struct edit *edit, struct err *err)
     int found = look_up(store, edit, err);
     if (found < 0)
         return -1;
+    const int dropped =
+        found == 1 && baseline_replays(store, edit->revision) ? 0 : baseline_dropped(store, edit->id, err);
+    if (dropped != 0)
+        return dropped < 0 ? -1 : baseline_refuse_dropped(store, ERR_CONFLICT, edit->id, err);
     if (found == 0)
         return err_set(err, ERR_NOT_FOUND, "sample %lld does not exist", (long long)edit->id);
     if (edit->was == EDIT_FORGET)
         return err_set(err, ERR_GONE, "sample %lld was forgotten", (long long)edit->id);
-    if (edit->revision < store->baseline.revision)
+    if (!baseline_replays(store, edit->revision))
         return err_set(err, ERR_CONFLICT,
                        "sample %lld is older than the baseline, revision %llu: the log before that is of another "
                        "arithmetic, and cannot be replayed. Train a new model on the samples without it",
@@ -247,8 +251,13 @@ int store_edits_remove(struct store *store, const struct learner *learner, struc
         (into != EDIT_FORGET && check_meaning(store, learner, into, err) != 0) ||
         first_of_class(&edits->first, store, removed, err) != 0 || check_into(store, learner, edits, err) != 0)
         return -1;
-    if (edits->first >= store->baseline.revision)
+    if (baseline_replays(store, edits->first))
         return 0;
+    if (store->baseline.kept == store->baseline.revision)
+        return err_set(err, ERR_CONFLICT,
+                       "the class is older than the baseline, revision %llu: the samples before that are not kept, and "
+                       "the model cannot be made again without the class",
+                       (unsigned long long)store->baseline.revision);
     return err_set(err, ERR_CONFLICT,
                    "the class is older than the baseline, revision %llu: the log before that is of another arithmetic, "
                    "and cannot be replayed",

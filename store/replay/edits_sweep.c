@@ -104,15 +104,6 @@ static int unstage(struct store *store, struct err *err)
     return db_run(db, SQL_EDIT_WORK_END, err) == 0 ? 0 : log_abandon(store);
 }
 
-/* A snapshot that is none any more. 1, or 0: there is none. */
-static int drop_snapshot(struct store *store, struct err *err)
-{
-    const int status = db_step(store->db, SQL_SNAPSHOT_SWEEP, err); /* its tensors cascade */
-    if (status == 1 && db_run(store->db, SQL_SNAPSHOT_SWEEP, err) != 0)
-        return log_abandon(store);
-    return status < 0 ? log_abandon(store) : status;
-}
-
 /* ---- all of it ---- */
 
 int store_edits_sweep(struct store *store, size_t n, struct err *err)
@@ -120,7 +111,7 @@ int store_edits_sweep(struct store *store, size_t n, struct err *err)
     int64_t number = 0, next = 0;
     int status = unstage(store, err);
     if (status == 0)
-        status = drop_snapshot(store, err);
+        status = snapshot_sweep(store, err);
     if (status == 0)
         status = find_work(&number, &next, store->db, err);
     if (status != 1)

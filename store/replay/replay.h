@@ -6,6 +6,7 @@
  *   replay_buffer.c  the images that a state remembers, by their ids
  *   retention.c      which snapshots may go
  *   baseline.c       where another arithmetic takes the log over
+ *   compaction.c     what of the log is not kept for ever
  *   replay.c         where a state is made again from, and what an event does
  *   replayer.{h,c}   from the one over the others, in steps
  *   follow.c         the fold goes on with what came into the log from elsewhere

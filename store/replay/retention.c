@@ -4,6 +4,9 @@
  * two of age: with ages counted in revisions, the oldest of 2^b .. 2^(b+1) - 1 stays, for each b. It is the oldest, since
  * that one is the next to grow into the following power; keeping the newest would starve it. A log of a million
  * revisions keeps about twenty.
+ *
+ * A baseline's stays whatever happens: the log begins with it. Where samples are not kept for ever, so does the oldest after it, since one
+ * that many samples came after is what the next baseline needs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +20,25 @@ static bool is_usable(const struct store_snapshot *snapshot, const struct lineag
     return lineage_has(lineage, snapshot->revision);
 }
 
+/* What everything after it is replayed from. */
+static bool is_baseline(const struct store *store, const struct store_snapshot *snapshot)
+{
+    return snapshot->revision > 1 &&
+           (snapshot->revision == store->baseline.revision || snapshot->revision == store->baseline.kept);
+}
+
 static int delete_one(struct store *store, int64_t id, struct err *err)
 {
     db_bind_int(store->db, SQL_SNAPSHOT_DELETE, 1, id); /* its tensors cascade */
     return db_run(store->db, SQL_SNAPSHOT_DELETE, err);
+}
+
+int snapshot_sweep(struct store *store, struct err *err)
+{
+    const int status = db_step(store->db, SQL_SNAPSHOT_SWEEP, err); /* its tensors cascade */
+    if (status == 1 && db_run(store->db, SQL_SNAPSHOT_SWEEP, err) != 0)
+        return log_abandon(store);
+    return status < 0 ? log_abandon(store) : status;
 }
 
 /* list and line as they are now; lineage_fini() and free() by the caller also after failure. */
@@ -50,6 +68,8 @@ int store_snapshot_drop(struct store *store, int64_t id, struct err *err)
         goto out;
     if (found == NULL)
         status = err_set(err, ERR_NOT_FOUND, "snapshot %lld does not exist", (long long)id);
+    else if (is_baseline(store, found))
+        status = err_set(err, ERR_CONFLICT, "snapshot %lld is the baseline: the log begins with it", (long long)id);
     else if (found->pinned)
         status = err_set(err, ERR_CONFLICT, "snapshot %lld is pinned: unpin it first", (long long)id);
     else if (n_others == 0)
@@ -94,12 +114,39 @@ static unsigned power_of_age(uint64_t age)
     return power;
 }
 
+/* The oldest that could be the next baseline (store/replay/compaction.c); 0: there is none. */
+static int next_baseline(int64_t *next, struct store *store, const struct store_snapshot *list, size_t n,
+                         struct err *err)
+{
+    uint64_t turn, n_now, n_left;
+    *next = 0;
+    if (store->keep_samples == 0)
+        return 0;
+    if (lineage_turn(&turn, store->db, store->end.revision, err) != 0 ||
+        baseline_samples_after(&n_now, store, store->baseline.kept, err) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].revision < turn || list[i].revision < store->baseline.revision)
+            continue;
+        if (baseline_samples_after(&n_left, store, list[i].revision, err) != 0)
+            return -1;
+        if (compaction_pays(store, n_now, n_left)) {
+            *next = list[i].id;
+            return 0;
+        }
+    }
+    return 0;
+}
+
 int store_snapshots_prune(struct store *store, unsigned keep, struct err *err)
 {
     struct store_snapshot *list;
     struct lineage lineage;
     size_t n = 0;
+    int64_t next = 0;
     int status = look(&list, &n, &lineage, store, err);
+    if (status == 0)
+        status = next_baseline(&next, store, list, n, err);
     if (status != 0 || (status = db_run(store->db, SQL_BEGIN, err)) != 0)
         goto out;
 
@@ -117,6 +164,8 @@ int store_snapshots_prune(struct store *store, unsigned keep, struct err *err)
             continue;
         if (n_loose-- <= keep)
             break;
+        if (is_baseline(store, &list[i]) || list[i].id == next)
+            continue;
         unsigned power = power_of_age(store->end.revision - list[i].revision);
         if (taken[power] && list[i].id != anchor)
             status = delete_one(store, list[i].id, err);

@@ -291,10 +291,17 @@ int store_snapshot_load(struct store *store, int64_t id, const struct arith *ari
 {
     if (snapshot_read(out, store, id, arith, err) != 0)
         return -1;
-    if (replay_buffer_read(*out, store, err) == 0)
+    const uint64_t revision = (*out)->revision;
+    if (revision >= store->baseline.revision && replay_buffer_read(*out, store, err) == 0)
         return 0;
     learner_free(*out);
     *out = NULL;
+    if (revision < store->baseline.revision)
+        return err_set(
+            err, ERR_CONFLICT,
+            "snapshot %lld is from before the baseline, revision %llu: the samples that its state would go on "
+            "with are not kept. It can be exported, and compared",
+            (long long)id, (unsigned long long)store->baseline.revision);
     return err_wrap(err, "snapshot %lld", (long long)id);
 }
 

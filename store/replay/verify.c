@@ -24,6 +24,7 @@ struct verification {
     struct target *targets; /* [n_targets], by revision, each once */
     size_t n_targets, next_target;
     struct learner *learner; /* NULL before the baseline */
+    uint64_t begin;          /* the rows after it are read: log_begin() */
     struct log_reader reader;
     struct store_verdict verdict;
 };
@@ -98,47 +99,56 @@ static int activate(struct verification *v, struct err *err)
     return 0;
 }
 
-static int keep_if_target(struct verification *v, struct err *err)
+static int keep_if_target(struct verification *v, uint64_t revision, struct err *err)
 {
     if (v->learner == NULL) /* nothing after the baseline goes back to before it */
         return 0;
-    while (v->next_target < v->n_targets && v->targets[v->next_target].revision < v->reader.event.revision)
+    while (v->next_target < v->n_targets && v->targets[v->next_target].revision < revision)
         v->next_target++;
-    if (v->next_target == v->n_targets || v->targets[v->next_target].revision != v->reader.event.revision)
+    if (v->next_target == v->n_targets || v->targets[v->next_target].revision != revision)
         return 0;
     struct target *target = &v->targets[v->next_target++];
     target->state = learner_dup(v->learner, true, err);
     return target->state != NULL ? 0 : -1;
 }
 
-/* The snapshots of this revision: sound in themselves, and equal to the replay. */
+/* A snapshot of that revision: sound in itself, and equal to the replay, where there is one. */
+static int compare_snapshot(struct verification *v, int64_t id, uint64_t revision, bool chained, struct err *err)
+{
+    uint8_t replayed[DIGEST_BYTES], stored[DIGEST_BYTES];
+    const bool compared = v->learner != NULL && revision >= v->verdict.baseline;
+    struct learner *state = NULL;
+    int failed;
+    if (!chained)
+        failed = err_set(err, ERR_DB_CORRUPT, "snapshot %lld: its chain is not that of the log", (long long)id);
+    else
+        failed = (compared ? snapshot_read : snapshot_read_any)(&state, v->store, id, v->arith, err);
+    if (failed != 0 && err != NULL && err->code == ERR_CONFLICT)
+        err->code = ERR_DB_CORRUPT; /* of another arithmetic, at a place that is ours */
+    if (failed == 0 && compared) {
+        learner_digest(state, stored);
+        learner_digest(v->learner, replayed);
+        if (memcmp(stored, replayed, DIGEST_BYTES) != 0)
+            failed =
+                err_set(err, ERR_DB_CORRUPT, "snapshot %lld is not the state that the log leads to at revision %llu",
+                        (long long)id, (unsigned long long)revision);
+    }
+    learner_free(state);
+    v->verdict.snapshots++;
+    return failed;
+}
+
 static int compare_snapshots(struct verification *v, struct err *err)
 {
     struct db *db = v->store->db;
+    const uint64_t revision = v->reader.event.revision;
     int status, failed = 0;
-    uint8_t replayed[DIGEST_BYTES], stored[DIGEST_BYTES];
-    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)v->reader.event.revision);
+    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)revision);
     while (failed == 0 && (status = db_step(db, SQL_SNAPSHOTS_AT, err)) != 0) {
         if (status < 0)
             return -1;
-        int64_t id = db_int(db, SQL_SNAPSHOTS_AT, 0);
-        struct learner *state = NULL;
-        if (db_int(db, SQL_SNAPSHOTS_AT, 1) != 1)
-            failed = err_set(err, ERR_DB_CORRUPT, "snapshot %lld: its chain is not that of the log", (long long)id);
-        else
-            failed = (v->learner == NULL ? snapshot_read_any : snapshot_read)(&state, v->store, id, v->arith, err);
-        if (failed != 0 && err != NULL && err->code == ERR_CONFLICT)
-            err->code = ERR_DB_CORRUPT; /* of another arithmetic, at a place that is ours */
-        if (failed == 0 && v->learner != NULL) {
-            learner_digest(state, stored);
-            learner_digest(v->learner, replayed);
-            if (memcmp(stored, replayed, DIGEST_BYTES) != 0)
-                failed = err_set(err, ERR_DB_CORRUPT,
-                                 "snapshot %lld is not the state that the log leads to at revision %llu", (long long)id,
-                                 (unsigned long long)v->reader.event.revision);
-        }
-        learner_free(state);
-        v->verdict.snapshots++;
+        failed =
+            compare_snapshot(v, db_int(db, SQL_SNAPSHOTS_AT, 0), revision, db_int(db, SQL_SNAPSHOTS_AT, 1) == 1, err);
     }
     db_reset(db, SQL_SNAPSHOTS_AT);
     return failed;
@@ -148,9 +158,9 @@ static int compare_snapshots(struct verification *v, struct err *err)
 static int take_baseline(struct verification *v, struct err *err)
 {
     struct db *db = v->store->db;
-    const struct event *event = &v->reader.event;
+    const uint64_t revision = v->verdict.baseline;
     uint8_t digest[DIGEST_BYTES];
-    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)event->revision);
+    db_bind_int(db, SQL_SNAPSHOTS_AT, 1, (int64_t)revision);
     int status = db_step(db, SQL_SNAPSHOTS_AT, err);
     const int64_t id = status == 1 ? db_int(db, SQL_SNAPSHOTS_AT, 0) : 0;
     db_reset(db, SQL_SNAPSHOTS_AT);
@@ -158,15 +168,15 @@ static int take_baseline(struct verification *v, struct err *err)
         return -1;
     if (status == 0)
         return err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot of this baseline is missing",
-                       (unsigned long long)event->revision);
+                       (unsigned long long)revision);
     if (snapshot_read_any(&v->learner, v->store, id, v->arith, err) != 0 ||
         replay_buffer_read(v->learner, v->store, err) != 0)
         return -1;
     learner_digest(v->learner, digest);
-    return memcmp(digest, event->as.baseline.digest, DIGEST_BYTES) == 0
+    return memcmp(digest, v->store->baseline_digest, DIGEST_BYTES) == 0
                ? 0
                : err_set(err, ERR_DB_CORRUPT, "revision %llu: the snapshot of this baseline has another state",
-                         (unsigned long long)event->revision);
+                         (unsigned long long)revision);
 }
 
 /* One row: replayed, where this arithmetic can. */
@@ -180,15 +190,48 @@ static int follow(struct verification *v, struct err *err)
     return event->kind == EVENT_ACTIVATE ? activate(v, err) : replay_event(v->store, v->learner, &v->reader, err);
 }
 
-static int walk(struct verification *v, store_progress *progress, void *context, struct err *err)
+/* The create event, whose link is the first. */
+static int walk_origin(struct verification *v, struct err *err)
 {
     const uint8_t nothing[CHAIN_BYTES] = {0};
+    log_read_open(&v->reader, v->store, 0, nothing);
+    const int status = log_read_next(&v->reader, err);
+    log_read_close(&v->reader);
+    return status < 0 ? -1 : 0;
+}
+
+/* Of a log whose first rows are not kept: it, what is pinned from before the rest, and the baseline where that is where the rest begins. */
+static int walk_before(struct verification *v, struct err *err)
+{
+    struct db *db = v->store->db;
+    int status, failed = 0;
+    if (v->begin == 0)
+        return 0;
+    if (walk_origin(v, err) != 0 || (v->begin == v->verdict.baseline && take_baseline(v, err) != 0) ||
+        keep_if_target(v, v->begin, err) != 0)
+        return -1;
+    db_bind_int(db, SQL_SNAPSHOTS_UPTO, 1, (int64_t)v->begin);
+    while (failed == 0 && (status = db_step(db, SQL_SNAPSHOTS_UPTO, err)) != 0) {
+        if (status < 0)
+            return -1;
+        failed = compare_snapshot(v, db_int(db, SQL_SNAPSHOTS_UPTO, 0), (uint64_t)db_int(db, SQL_SNAPSHOTS_UPTO, 1),
+                                  db_int(db, SQL_SNAPSHOTS_UPTO, 3) == 1, err);
+    }
+    db_reset(db, SQL_SNAPSHOTS_UPTO);
+    return failed;
+}
+
+static int walk(struct verification *v, store_progress *progress, void *context, struct err *err)
+{
+    uint8_t chain[CHAIN_BYTES];
     const struct event *event = &v->reader.event;
     int status;
-    log_read_open(&v->reader, v->store, 0, nothing);
+    if (walk_before(v, err) != 0 || log_chain_at(v->store, v->begin, chain, err) != 0)
+        return -1;
+    log_read_open(&v->reader, v->store, v->begin, chain);
     v->reader.whole = true;
     while ((status = log_read_next(&v->reader, err)) == 1) {
-        if (follow(v, err) != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, err) != 0)
+        if (follow(v, err) != 0 || compare_snapshots(v, err) != 0 || keep_if_target(v, event->revision, err) != 0)
             return -1;
         v->verdict.events++;
         if (progress != NULL && progress(context, event->revision, v->store->end.revision) != 0)
@@ -223,10 +266,11 @@ static int check_edits(struct store *store, struct err *err)
 }
 
 /* Those that were not written before the end came are of no revision that a snapshot knows. */
-static int check_outcomes(struct verification *v, struct err *err)
+static int check_outcomes(struct verification *v, int64_t first, struct err *err)
 {
     struct db *db = v->store->db;
     int64_t n, highest;
+    db_bind_int(db, SQL_OUTCOME_COUNT, 1, first);
     if (db_number(&n, db, SQL_OUTCOME_COUNT, err) != 0 || db_number(&highest, db, SQL_SNAPSHOT_HIGHEST, err) != 0)
         return -1;
     if (v->reader.lacking != 0 && v->reader.lacking_at <= (uint64_t)highest)
@@ -240,14 +284,17 @@ static int check_outcomes(struct verification *v, struct err *err)
 /* What no event speaks of must not be there. */
 static int check_leftovers(struct verification *v, struct err *err)
 {
-    int64_t first, last;
-    uint64_t n;
-    if (store_sample_range(v->store, &first, &last, &n, err) != 0)
+    int64_t first = INT64_MIN, n; /* of those that the rows are of which were read */
+    const int64_t least = v->begin > 0 ? (int64_t)v->begin + 1 : INT64_MIN;
+    db_bind_ints(v->store->db, SQL_SAMPLES_AMONG, least, INT64_MAX);
+    if (db_number(&n, v->store->db, SQL_SAMPLES_AMONG, err) != 0 ||
+        (v->begin > 0 && baseline_first_kept(&first, v->store, v->begin, err) != 0))
         return -1;
-    if (n != (uint64_t)v->reader.n_samples)
-        return err_set(err, ERR_DB_CORRUPT, "table sample has %llu samples, but the log has %lld",
-                       (unsigned long long)n, (long long)v->reader.n_samples);
-    if (check_outcomes(v, err) != 0 || classes_check(v->store, v->learner, err) != 0 || check_edits(v->store, err) != 0)
+    if (n != v->reader.n_samples)
+        return err_set(err, ERR_DB_CORRUPT, "table sample has %lld samples, but the log has %lld", (long long)n,
+                       (long long)v->reader.n_samples);
+    if (check_outcomes(v, first, err) != 0 || classes_check(v->store, v->learner, err) != 0 ||
+        check_edits(v->store, err) != 0)
         return -1;
     return check_references(v->store, err);
 }
@@ -266,10 +313,12 @@ int store_verify(struct store *store, const struct arith *arith, store_progress 
     const bool ours = baseline_is_ours(store);
     int status = -1;
     v.verdict.baseline = ours ? store->baseline.revision : store->end.revision + 1;
-    if (v.verdict.baseline > 1)
+    v.verdict.kept = store->baseline.kept;
+    if (v.verdict.baseline > 1 && v.verdict.baseline != v.verdict.kept)
         (void)snprintf(v.verdict.before, sizeof v.verdict.before, "%s", before_baseline(store));
     (void)outcomes_show(store, NULL);
     if (check_file(store, err) != 0 || replay_check_end(store, err) != 0 || find_targets(&v, err) != 0 ||
+        log_begin(&v.begin, store, err) != 0 ||
         (v.verdict.baseline == 1 && replay_origin(&v.learner, store, arith, err) != 0) ||
         walk(&v, progress, context, err) != 0)
         goto out;

@@ -105,7 +105,7 @@
                          " ORDER BY sample")                                                                           \
     X(OUTCOME_LAST,      "SELECT max(sample) FROM outcome")                                                            \
     X(OUTCOMES_FORGET,   "DELETE FROM outcome")                                                                        \
-    X(OUTCOME_COUNT,     "SELECT count(sample) FROM outcome")                                                          \
+    X(OUTCOME_COUNT,     "SELECT count(sample) FROM outcome WHERE sample >= ?1")                                       \
     X(OUTCOMES_OF_EVENT, "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM " SAMPLE_NOW " AS now WHERE now.id = sample.id)"  \
                          " THEN label ELSE -1 END, step, predicted, loss, refused FROM sample INDEXED BY sample_revision" \
                          " LEFT JOIN outcome ON sample = id WHERE revision = ?1 ORDER BY id")                          \
@@ -162,16 +162,31 @@
     X(REMOVAL_FIND,      "SELECT id, merged_into, drop_pinned FROM class_pending")                                     \
     X(REMOVAL_CLEAR,     "DELETE FROM class_pending")                                                                  \
     X(SAMPLES_OF_CLASS,  "SELECT id, revision FROM " SAMPLE_NOW " WHERE label = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id") \
-    /* from class to class, not from row to row */                                                                     \
+    /* from class to class, not from row to row; of a sample that is not kept, 1 */                                    \
     X(EDIT_FIRST_ABOVE,  "WITH RECURSIVE class (id) AS (SELECT min(label) FROM edit WHERE label >= ?1 AND label >= 0"  \
                          " UNION ALL SELECT (SELECT min(label) FROM edit WHERE label > id AND label >= 0) FROM class"  \
-                         " WHERE id IS NOT NULL) SELECT revision FROM sample WHERE id = (SELECT min((SELECT sample"    \
-                         " FROM edit WHERE label = class.id AND label >= 0 AND" MADE " ORDER BY sample LIMIT 1)) FROM class)") \
+                         " WHERE id IS NOT NULL) SELECT coalesce((SELECT revision FROM sample WHERE id = least), 1)"   \
+                         " FROM (SELECT min((SELECT sample FROM edit WHERE label = class.id AND label >= 0 AND" MADE   \
+                         " ORDER BY sample LIMIT 1)) AS least FROM class) WHERE least IS NOT NULL")                    \
     /* ---- rehearsals: store/log/rehearsal.c ---- */                                                                  \
     X(SAMPLES_SPAN,      "SELECT id FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2"           \
                          " AND id BETWEEN ?3 AND ?4 ORDER BY revision, id")                                            \
     X(SAMPLES_AMONG,     "SELECT count(*) FROM sample INDEXED BY sample_revision WHERE revision BETWEEN ?1 AND ?2")    \
     X(SAMPLE_FROM,       "SELECT revision FROM sample WHERE id >= ?1 ORDER BY id LIMIT 1")                             \
+    /* ---- compaction: store/replay/compaction.c; what a key, a snapshot or an edit refers to stays ---- */           \
+    X(OLD_SAMPLES,       "SELECT id, EXISTS (SELECT 1 FROM idempotency WHERE idempotency.revision = sample.revision)"  \
+                         " FROM sample WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3")                               \
+    X(SAMPLE_DROP,       "DELETE FROM sample WHERE id = ?1")                                                           \
+    X(OUTCOME_DROP,      "DELETE FROM outcome WHERE sample = ?1")                                                      \
+    X(OLD_EVENTS,        "SELECT revision FROM event WHERE revision BETWEEN ?1 AND ?2"                                 \
+                         " AND kind IN ('train', 'rehearse', 'idle')"                                                  \
+                         " AND NOT EXISTS (SELECT 1 FROM sample WHERE sample.revision = event.revision)"               \
+                         " AND NOT EXISTS (SELECT 1 FROM idempotency WHERE idempotency.revision = event.revision)"     \
+                         " AND NOT EXISTS (SELECT 1 FROM snapshot WHERE snapshot.revision = event.revision)"           \
+                         " AND NOT EXISTS (SELECT 1 FROM edited WHERE edited.revision = event.revision)"               \
+                         " ORDER BY revision LIMIT ?3")                                                                \
+    X(EVENT_DROP,        "DELETE FROM event WHERE revision = ?1")                                                      \
+    X(SNAPSHOTS_GO,      "UPDATE snapshot SET gone = 1 WHERE revision < ?1 AND NOT pinned AND NOT gone")               \
     /* ---- the classes as they are: store/log/classes.c ---- */                                                       \
     X(CLASS_INSERT,      "INSERT INTO class (id, label) VALUES (?1, ?2)")                                              \
     X(CLASS_RENAME,      "UPDATE class SET label = ?2 WHERE id = ?1")                                                  \

@@ -42,10 +42,13 @@ def sample_bytes(number: int, forgotten: bool, swept: bool, label: int, image: b
 
 
 def check_log(db: sqlite3.Connection) -> SimpleNamespace:
-    """Walks the log from revision 1. Returns its end."""
+    """Walks the log, from revision 1 or from where it is kept. Returns its end."""
+    begin = first_kept(db)
     chain, n_samples, revision = bytes(32), 0, 0
+    if begin > 0:
+        (chain,) = db.execute("SELECT chain FROM event WHERE revision = ?", (begin,)).fetchone()
     for revision, (row, kind, created_us, body, stored) in enumerate(
-            db.execute("SELECT revision, kind, created_us, body, chain FROM event ORDER BY revision"), 1):
+            db.execute("SELECT revision, kind, created_us, body, chain FROM event WHERE revision > ? ORDER BY revision", (begin,)), begin + 1):
         need(row == revision, f"revision {revision} is missing")
         samples = db.execute(f"""SELECT id, EXISTS (SELECT 1 FROM edit WHERE edit.sample = id AND edit.label = -1 AND {MADE}),
             id < ifnull((SELECT next FROM edit_work WHERE event IS NOT NULL), id + 1), label, image
@@ -60,7 +63,8 @@ def check_log(db: sqlite3.Connection) -> SimpleNamespace:
         need(left is not None and link.digest() == left[0], f"revision {revision}: its chain does not match")
         check_event(db, revision, kind, json.loads(body), [sample[0] for sample in samples])
         chain, n_samples = stored, n_samples + len(samples)
-    counts = db.execute("SELECT (SELECT count(*) FROM sample), (SELECT count(*) FROM outcome JOIN sample ON sample = id), count(*) FROM outcome")
+    counts = db.execute("""SELECT (SELECT count(*) FROM sample WHERE revision > ?), (SELECT count(*) FROM outcome JOIN sample ON sample = id),
+                           count(*) FROM outcome""", (begin,))
     all_samples, told, outcomes = counts.fetchone()
     need(all_samples == n_samples and told == outcomes, "there are samples of no event, or outcomes of no sample")
     numbers = {number for number, in db.execute("SELECT body ->> '$.number' FROM event WHERE kind = 'edit'")}
@@ -68,6 +72,17 @@ def check_log(db: sqlite3.Connection) -> SimpleNamespace:
     need(written <= numbers and all((event is None) == (number not in numbers) for number, event in db.execute(
         "SELECT number, event FROM edit_work")), "table edit_work was changed, or there are rows of an edit of no event")
     return SimpleNamespace(revision=revision, samples=n_samples, chain=chain)
+
+
+def first_kept(db: sqlite3.Connection) -> int:
+    """The revision after which the log has every row."""
+    kept = 0
+    for (body,) in db.execute("SELECT body FROM event WHERE kind = 'baseline' ORDER BY revision"):
+        kept = json.loads(body)["from"] if "samples" in json.loads(body) else kept
+    for (body,) in db.execute("SELECT body FROM event WHERE kind = 'rehearse' AND revision > ?", (kept,)).fetchall() if kept else []:
+        row = db.execute("SELECT revision FROM sample WHERE id >= ? ORDER BY id LIMIT 1", (json.loads(body)["first"],)).fetchone()
+        kept = min(kept, row[0] - 1) if row else kept
+    return kept
 
 
 def check_event(db: sqlite3.Connection, revision: int, kind: str, body: dict, samples: list[int]) -> None:

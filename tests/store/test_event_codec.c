@@ -262,7 +262,7 @@ END_TEST
 
 START_TEST(a_ground_event_comes_back_as_it_was)
 {
-    struct event event = {.kind = EVENT_BASELINE, .as.baseline = {"convd-2", "convd-1", 900, {0}}};
+    struct event event = {.kind = EVENT_BASELINE, .as.baseline = {"convd-2", "convd-1", 900, {0}, 0}};
     fill(event.as.baseline.digest);
     static const char body[] =
         "{\"arithmetic\":\"convd-2\",\"before\":\"convd-1\",\"from\":900,\"digest\":\"" HEX_32 "\"}";
