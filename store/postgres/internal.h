@@ -69,11 +69,12 @@ bool result_bytes(uint8_t *to, size_t n, const PGresult *result, int row, int co
 uint64_t postgres_now_ms(void);
 
 /* postgres_run - one statement, until the call's end. 0: *result is the caller's, PQclear(); -1: *result is NULL, and pg->unknown says whether it
- * may have come about all the same; if so the connection is gone. values NULL: none. postgres_do - of which nothing is looked at.
- * postgres_script - several, as text. Errors: ERR_LOG; ERR_DB_FOREIGN (no such tables), ERR_CONFLICT (a key, a schema that is there). */
+ * may have come about all the same; if so the connection is gone. values NULL: none. postgres_do - of which nothing is looked at;
+ * postgres_tell - what the others are told: nothing, where the server is a standby, on which nobody writes. postgres_script - several, as text. Errors: ERR_LOG; ERR_DB_FOREIGN (no such tables), ERR_CONFLICT (a key, a schema that is there). */
 int postgres_run(PGresult **result, struct postgres *pg, enum statement which, const struct values *values,
                  struct err *err);
 int postgres_do(struct postgres *pg, enum statement which, const struct values *values, struct err *err);
+int postgres_tell(struct postgres *pg, enum statement which, const struct values *values, struct err *err);
 int postgres_script(struct postgres *pg, const char *text, struct err *err);
 
 /* postgres_line - what libpq said, as one line without its end. */

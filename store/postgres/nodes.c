@@ -9,7 +9,7 @@ int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision,
     struct values values = {0};
     values_add_text(&values, name);
     values_add_number(&values, (int64_t)revision);
-    return postgres_ready_alone(pg, err) == 0 ? postgres_do(pg, SQL_NODE_TELL, &values, err) : -1;
+    return postgres_ready_alone(pg, err) == 0 ? postgres_tell(pg, SQL_NODE_TELL, &values, err) : -1;
 }
 
 int postgres_node_forget(struct postgres *pg, const char *name, struct err *err)

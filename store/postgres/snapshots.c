@@ -41,10 +41,10 @@ int postgres_digest(struct postgres *pg, uint64_t revision, const uint8_t digest
     struct values values = {0};
     values_add_number(&values, (int64_t)revision);
     values_add(&values, digest, DIGEST_BYTES);
-    if (postgres_ready_alone(pg, err) != 0 || postgres_do(pg, SQL_DIGEST_PUT, &values, err) != 0 ||
+    if (postgres_ready_alone(pg, err) != 0 || postgres_tell(pg, SQL_DIGEST_PUT, &values, err) != 0 ||
         compare_after(pg, SQL_DIGEST, revision, digest, err) != 0)
         return -1;
-    return postgres_do(pg, SQL_DIGEST_PRUNE, NULL, err);
+    return postgres_tell(pg, SQL_DIGEST_PRUNE, NULL, err);
 }
 
 int postgres_digest_stands(struct postgres *pg, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err)
@@ -56,7 +56,7 @@ int postgres_digest_replace(struct postgres *pg, uint64_t revision, const uint8_
 {
     struct values values = {0};
     values_add_number(&values, (int64_t)revision);
-    return postgres_ready_alone(pg, err) == 0 && postgres_do(pg, SQL_DIGEST_DROP, &values, err) == 0
+    return postgres_ready_alone(pg, err) == 0 && postgres_tell(pg, SQL_DIGEST_DROP, &values, err) == 0
                ? postgres_digest(pg, revision, digest, err)
                : -1;
 }
@@ -235,7 +235,7 @@ int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct
     struct values values = {0};
     values_add_number(&values, (int64_t)from);
     values_add_number(&values, (int64_t)to);
-    return postgres_ready_alone(pg, err) == 0 && postgres_do(pg, SQL_OUTCOME_DROP, &values, err) == 0
-               ? postgres_do(pg, SQL_SNAPSHOT_DROP, &values, err)
+    return postgres_ready_alone(pg, err) == 0 && postgres_tell(pg, SQL_OUTCOME_DROP, &values, err) == 0
+               ? postgres_tell(pg, SQL_SNAPSHOT_DROP, &values, err)
                : -1;
 }

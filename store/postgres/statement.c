@@ -204,6 +204,12 @@ int postgres_do(struct postgres *pg, enum statement which, const struct values *
     return 0;
 }
 
+int postgres_tell(struct postgres *pg, enum statement which, const struct values *values, struct err *err)
+{
+    const char *standby = PQparameterStatus(pg->conn, "in_hot_standby");
+    return standby != NULL && strcmp(standby, "on") == 0 ? 0 : postgres_do(pg, which, values, err);
+}
+
 int postgres_script(struct postgres *pg, const char *text, struct err *err)
 {
     PGresult *result;

@@ -107,7 +107,7 @@
                      " current_setting('synchronous_standby_names')"                                                   \
                      " FROM pg_stat_replication WHERE state IS NULL OR state = 'streaming'")                           \
     /* The key says "convd" in ASCII. */                                                                              \
-    X(IDLE_LOCK,     "SELECT pg_try_advisory_lock(427071272548)")                                              \
+    X(IDLE_LOCK,     "SELECT NOT pg_is_in_recovery() AND pg_try_advisory_lock(427071272548)")                  \
     X(IDLE_UNLOCK,   "SELECT pg_advisory_unlock(427071272548)")
 
 /* clang-format on */

@@ -61,6 +61,15 @@ class Postgres:
             self.process.wait(60)
         self.process = None
 
+    def standby(self) -> "Postgres":
+        """A new server that follows this one."""
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"directory": Path(tempfile.mkdtemp(prefix="convd-postgres-")), "process": None, "port": lasting_port()}
+        other.own()
+        other.run("pg_basebackup", "-D", other.directory / "data", "-d", self.url("postgres"), "-X", "stream", "-c", "fast", "--no-sync", "-R")
+        other.start()
+        return other
+
     def close(self) -> None:
         self.end()
         shutil.rmtree(self.directory)

@@ -528,3 +528,29 @@ def test_behind_haproxy_no_prediction_fails_while_nodes_die(cluster, tmp_path):
         proxy.terminate()
         proxy.wait(PATIENCE_S)
     assert not failed, failed[:3]
+
+
+def test_a_node_may_follow_a_standby_and_takes_training_when_that_is_promoted(cluster, daemons, postgres):
+    c = cluster()
+    standby = postgres.standby()
+    try:
+        writer = c.node()
+        teach(writer, 0)
+        reader = daemons.start(c.first.parent / "reader.db", "--log", standby.url(c.name) + "?target_session_attrs=any", "--node", "reader")
+        for i in range(260 // 8):  # past a revision whose digest is compared
+            for _ in range(8):
+                revision = teach(writer, i)["revision"]
+            until(lambda: reader.model()["revision"] == revision, "the standby and its follower are there")
+        assert reader.model()["digest"] == writer.model()["digest"]
+        seen = reader.get("/cluster").ok()
+        assert seen["postgresql"]["standby"] and [node["name"] for node in seen["nodes"]] == ["a"]
+        assert "predictions go on" not in reader.stderr
+        reader.train("a", images(1).tobytes()).problem(503, "log-unreachable")
+        until(lambda: reader.get("/cluster").ok()["reachable"], "it follows again")
+        postgres.end()
+        standby.run("pg_ctl", "promote", "-w", "-D", standby.directory / "data")
+        until(lambda: reader.train("a", images(1).tobytes()).status == 200, "it takes training")
+    finally:
+        standby.close()
+        if postgres.process is None:
+            postgres.start()
