@@ -4,6 +4,7 @@
  * failure: the group is gone as a whole and can be tried again at once; unless it was a sync that failed, for then nothing
  * may be acknowledged until the file was opened anew.
  */
+#include "store/journal.h"
 #include "tests/core/run.h"
 #include "tests/store/fault_disk.h"
 #include "tests/store/image.h"
@@ -41,9 +42,50 @@ static int step_group(struct model *m, uint64_t seed)
     return -1;
 }
 
+/* One event by itself, as the trainer does: appended, durable, and only then applied. */
+static int step_event(struct model *m, struct event *event)
+{
+    struct journal *journal = store_journal(m->store);
+    if (journal->begin(journal, m->learner->revision, &m->err) != 0)
+        return -1;
+    journal->next(journal, event);
+    if (journal->append(journal, event, NULL, &m->err) != 0 || journal->commit(journal, &m->err) != 0) {
+        journal->rollback(journal);
+        return -1;
+    }
+    must(m, learner_apply(m->learner, event, &m->err));
+    return 0;
+}
+
+static int step_rename(struct model *m)
+{
+    struct event event = {.kind = EVENT_CLASS, .as.class_ = {.action = CLASS_RENAME, .index = 1, .label = "another"}};
+    return step_event(m, &event);
+}
+
+static int step_idle(struct model *m)
+{
+    struct event event = {.kind = EVENT_IDLE, .as.idle.steps = 20};
+    return step_event(m, &event);
+}
+
+#define N_RENAME 9
+#define N_IDLE   10
+#define N_STEPS  12
+
+/* Of a step, where it appends any. */
+static uint64_t n_events(unsigned which)
+{
+    return which == N_RENAME || which == N_IDLE ? 1 : 2;
+}
+
 static int step(struct model *m, unsigned which)
 {
     switch (which) {
+    case N_RENAME:
+        return step_rename(m);
+    case N_IDLE:
+        return step_idle(m);
     case 2:
         return store_checkpoint(m->store, false, &m->err);
     case 4:
@@ -58,8 +100,6 @@ static int step(struct model *m, unsigned which)
     }
 }
 
-#define N_STEPS 10
-
 /* A new model. */
 struct origin {
     struct image files;
@@ -70,12 +110,13 @@ struct origin {
 static bool run_with_fault(struct model *model, const struct origin *origin, const struct fault_plan *plan, unsigned at)
 {
     bool met = false;
+    unsigned which;
     struct model m = *model;
     image_put(&origin->files, &m);
     model_reopen(&m);
     m.learner = learner_dup(origin->learner, true, &m.err);
     fault_arm(plan, at);
-    for (unsigned which = 0; which < N_STEPS; which++) {
+    for (which = 0; which < N_STEPS; which++) {
         uint64_t before = m.learner->revision;
         int status = step(&m, which);
         if (status == 0)
@@ -105,7 +146,7 @@ static bool run_with_fault(struct model *model, const struct origin *origin, con
         struct learner *back;
         model_reopen(&m);
         must(&m, store_recover(m.store, NULL, NULL, NULL, &back, NULL, &m.err));
-        ck_assert(back->revision == m.learner->revision || back->revision == m.learner->revision + 2);
+        ck_assert(back->revision == m.learner->revision || back->revision == m.learner->revision + n_events(which));
         if (back->revision == m.learner->revision)
             same_state(back, m.learner);
         learner_free(m.learner);
