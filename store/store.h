@@ -233,8 +233,6 @@ int store_salvage(struct store **out, const char *path, const struct arith *arit
 /* store_sample - one sample of the log: label (of now, after edits) and pixels (n_input bytes into `pixels`). 1 found, 0 not, or
  * forgotten, -1 error. */
 int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixels, size_t n_input, struct err *err);
-/* store_sample_range - lowest and highest id, and how many, forgotten ones as well; all 0 when there is none. */
-int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err);
 
 /* ---- looking at past samples: what was accepted to be forgotten (store/replay/edits.h) is shown no more, alone or with its class ---- */
 

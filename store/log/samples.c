@@ -49,15 +49,3 @@ int store_sample(struct store *store, int64_t id, uint32_t *label, uint8_t *pixe
     int found = sample_read(store, id, &revision, label, pixels, n_input, err);
     return found == 1 && *label == EDIT_FORGET ? 0 : found;
 }
-
-int store_sample_range(struct store *store, int64_t *first, int64_t *last, uint64_t *n, struct err *err)
-{
-    int status = db_step(store->db, SQL_SAMPLE_RANGE, err);
-    if (status < 0)
-        return -1;
-    *first = db_int(store->db, SQL_SAMPLE_RANGE, 0); /* NULL reads as 0 */
-    *last = db_int(store->db, SQL_SAMPLE_RANGE, 1);
-    *n = (uint64_t)db_int(store->db, SQL_SAMPLE_RANGE, 2);
-    db_reset(store->db, SQL_SAMPLE_RANGE);
-    return 0;
-}

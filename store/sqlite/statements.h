@@ -112,7 +112,6 @@
     X(OUTCOMES,          "SELECT count(*), coalesce(sum(label = predicted), 0), total(loss), count(loss) FROM " SAMPLE_NOW \
                          " WHERE id BETWEEN ?1 AND ?2")                                                                \
     X(EVENT_TIME,        "SELECT created_us FROM event WHERE revision = ?1")                                           \
-    X(SAMPLE_RANGE,      "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample), (SELECT count(id) FROM sample)") \
     X(SAMPLE_BELOW,      "SELECT id FROM " SAMPLE_NOW " WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")          \
     X(SAMPLE_LAST,       "SELECT id, revision FROM sample ORDER BY id DESC LIMIT 1")                                   \
     /* ---- edits: store/replay/edits.c, store/log/edit_rows.c ---- */                                                 \

@@ -181,12 +181,10 @@ static void look_at(struct model *m)
     struct store_search search = {
         .label = -1, .predicted = -1, .wrong = -1, .from_us = 0, .to_us = INT64_MAX, .before = INT64_MAX};
     size_t n = 0;
-    int64_t first, last;
     uint64_t n_samples;
     (void)store_snapshots(m->store, &list, &n, &m->err);
     free(list);
     (void)store_search(m->store, &search, rows, 8, UINT64_MAX, &n, &m->err);
-    (void)store_sample_range(m->store, &first, &last, &n_samples, &m->err);
     (void)store_live_samples(m->store, &n_samples, &m->err);
     (void)store_expire_keys(m->store, 1000000, 10, &m->err);
     (void)store_verify(m->store, NULL, NULL, NULL, &verdict, &m->err);

@@ -246,13 +246,7 @@ START_TEST(samples_can_be_read_by_id)
 {
     struct model m;
     model_init(&m);
-    int64_t first, last;
-    uint64_t n;
-    must(&m, store_sample_range(m.store, &first, &last, &n, &m.err));
-    ck_assert(first == 0 && last == 0 && n == 0);
     train(&m, 4, 5);
-    must(&m, store_sample_range(m.store, &first, &last, &n, &m.err));
-    ck_assert(first == 1 && last == 4 && n == 4);
     uint8_t expected[MODEL_PIXELS], pixels[MODEL_PIXELS];
     uint32_t label;
     paint(expected, 502);

@@ -93,8 +93,6 @@ static int do_look(struct model *m)
     struct store_key key = {0};
     uint8_t pixels[MODEL_PIXELS];
     uint32_t label;
-    int64_t first, last;
-    uint64_t n_samples;
     size_t n;
     int status = store_snapshots(m->store, &list, &n, &m->err);
     if (status == 0)
@@ -104,9 +102,7 @@ static int do_look(struct model *m)
     if (status == 0)
         status = store_find_key(m->store, "key 1", &key, &m->err) < 0 ? -1 : 0;
     if (status == 0)
-        status = store_sample_range(m->store, &first, &last, &n_samples, &m->err);
-    if (status == 0)
-        status = store_sample(m->store, first, &label, pixels, sizeof pixels, &m->err) == 1 ? 0 : -1;
+        status = store_sample(m->store, 1, &label, pixels, sizeof pixels, &m->err) == 1 ? 0 : -1;
     learner_free(state);
     free(list);
     return status;
