@@ -10,6 +10,8 @@ OPT_release := -O2 -g
 OPT_asan  := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # libFuzzer's counters beside the sanitizers.
 OPT_fuzz  := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# The same by AFL++'s compiler, which puts its own counters in.
+OPT_afl   := $(OPT_fuzz)
 OPT_tsan  := -O1 -g1 -fsanitize=thread
 OPT_clang := -O2 -g
 OPT_debug := -O0 -g3
@@ -18,6 +20,9 @@ OPT_armhf := -O2 -g
 OPT_riscv64 := -O2 -g
 ifneq ($(filter clang asan fuzz,$(VARIANT)),)
 CC        := clang
+endif
+ifeq ($(VARIANT),afl)
+CC        := afl-clang-fast
 endif
 # Tests' own code is compiled more often than it is run.
 OPT_TESTS := $(if $(filter asan tsan debug,$(VARIANT)),-O0,-O1)
@@ -65,7 +70,7 @@ PACKAGES  += $(LIBPQ)
 # What the daemon may ask of the kernel is bounded by libseccomp, where it is there. The sanitizers' runtimes ask for more, and write
 # reports elsewhere: with them --sandbox is off unless it is said.
 SECCOMP   := $(shell $(PKG) --exists libseccomp 2>/dev/null && echo libseccomp)
-SANDBOX   := $(if $(filter asan tsan fuzz,$(VARIANT)),off,on)
+SANDBOX   := $(if $(filter asan tsan fuzz afl,$(VARIANT)),off,on)
 PACKAGES  += $(SECCOMP)
 CORE_LIBS  = $(shell $(PKG) --libs nettle)
 STORE_LIBS = $(shell $(PKG) --libs sqlite3 $(LIBPQ)) $(CORE_LIBS)

@@ -26,6 +26,17 @@ SECONDS ?= 600
 fuzz: ## every parser under libFuzzer, each for SECONDS=600 (FUZZ="json body": only those)
 	$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	$(PYTHON) tests/fuzz/run --seconds $(SECONDS) $(FUZZ)
+# AFL++ takes libFuzzer's targets as they are. An input that breaks something, or hangs, is left in build/afl/out/default.
+AFL_FUZZ = AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 afl-fuzz
+.PHONY: fuzz-afl
+fuzz-afl: ## whole requests through every route and the trainer under AFL++, for SECONDS=3600
+	scripts/deps afl
+	AFL_QUIET=1 $(MAKE) --no-print-directory VARIANT=afl build/afl/tests/fuzz/fuzz_routes
+	rm -rf build/afl/out
+	$(AFL_FUZZ) -i tests/fuzz/corpus/routes -x tests/fuzz/dict/routes.dict -o build/afl/out -m none -t 5000+ \
+	    -V $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS)) -- build/afl/tests/fuzz/fuzz_routes >build/afl/log
+	grep -E '^(execs_done|corpus_count|edges_found|saved_)' build/afl/out/default/fuzzer_stats
+	! grep -E '^saved_(crashes|hangs) *: *[1-9]' build/afl/out/default/fuzzer_stats
 crash-test: all ## kill -9 under random load over HTTP, compared with what was acknowledged (N=1000)
 	CONVD=$(BUILD)/convd $(PYTHON) tests/crash/crash.py --kills $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
 .PHONY: cluster-test
