@@ -147,13 +147,15 @@ def test_metrics_have_what_stock_dashboards_ask_of_every_process(daemon: Daemon)
 
     proc = Path(f"/proc/{daemon.process.pid}")
     hertz = os.sysconf("SC_CLK_TCK")
-    stat = (proc / "stat").read_text().rpartition(")")[2].split()
+
+    def stat() -> list[str]:
+        return (proc / "stat").read_text().rpartition(")")[2].split()
     booted = float(re.search(r"btime (\d+)", Path("/proc/stat").read_text())[1])
-    assert told("start_time_seconds") == pytest.approx(booted + int(stat[19]) / hertz, abs=30)
-    before, spent = sum(map(int, stat[11:13])) / hertz, told("cpu_seconds_total")
+    assert told("start_time_seconds") == pytest.approx(booted + int(stat()[19]) / hertz, abs=30)
+    before, spent = sum(map(int, stat()[11:13])) / hertz, told("cpu_seconds_total")
     assert spent >= before - 2 / hertz
     until(lambda: told("cpu_seconds_total") > spent, "more time")
-    assert told("virtual_memory_bytes") == pytest.approx(int(stat[20]), rel=0.2)
+    until(lambda: told("virtual_memory_bytes") == pytest.approx(int(stat()[20]), rel=0.2), "the same")  # a thread's first malloc() takes 64 MB
     assert told("virtual_memory_bytes") > told("resident_memory_bytes")
     limit = re.search(r"^Max open files +(\d+)", (proc / "limits").read_text(), re.MULTILINE)
     assert told("max_fds") == float(limit[1])
