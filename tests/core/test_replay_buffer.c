@@ -187,7 +187,7 @@ START_TEST(slots_of_all_classes_lie_apart_within_the_bounds)
                               REPLAY_BUFFER_BYTES(SIZE));
             ck_assert_uint_le((uint64_t)buffer->share * n_classes, buffer->n_slots);
             ck_assert_uint_le(buffer->share, SIZE);
-            const uint32_t share = COARSE && buffer->share > 2 ? 2 : buffer->share;
+            const uint32_t share = COARSE && buffer->share > 5 ? 5 : buffer->share;
             for (uint32_t c = 0; c < n_classes; c++)
                 for (uint32_t slot = 0; slot < share; slot++) {
                     pixels[0] = (uint8_t)(c + slot);

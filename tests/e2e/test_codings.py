@@ -152,7 +152,7 @@ def test_a_crowd_of_bombs_leaves_memory_and_others_alone(daemons, seven):
     daemon.post("/predict", bomb, "application/json", headers=headers)
     before, expected = daemon.rss_bytes(), daemon.predict(png(seven))
     with ThreadPoolExecutor(16) as pool:
-        crowd = [pool.submit(daemon.post, "/predict", bomb, "application/json", headers=headers) for _ in range(8 if SANITIZED else 24)]
+        crowd = [pool.submit(daemon.post, "/predict", bomb, "application/json", headers=headers) for _ in range(16 if SANITIZED else 48)]
         n = 0
         while not all(one.done() for one in crowd):
             assert daemon.predict(png(seven)) == expected
