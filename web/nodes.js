@@ -4,7 +4,7 @@ import { get } from './api.js';
 import { count, el, figure, plural, repaint } from './dom.js';
 
 const ASK_MS = 1000;
-const LATE_S = 15; // a node tells every few seconds where it is; one that has not for so long is away
+const LATE_S = 10; // a node tells every second where it is; one that has not for so long is waited for no more (store/shared.h)
 
 const ago = (seconds) => (seconds < 60 ? plural(Math.round(seconds), 'second') : seconds < 3600 ? plural(Math.round(seconds / 60), 'minute') : plural(Math.round(seconds / 3600), 'hour'));
 
