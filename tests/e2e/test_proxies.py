@@ -90,8 +90,13 @@ class Proxy:
         config.write_text(text.format(folder=folder, socket=self.socket, port=daemon.port))
         self.process = subprocess.Popen([binary, *(flag.format(folder=folder) for flag in flags), config], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=(folder / f"{name}.err").open("wb"))
-        until(lambda: self.socket.exists() or self.process.poll() is not None, "its socket")
+        until(lambda: self.listens() or self.process.poll() is not None, "its socket")
         assert self.process.poll() is None, (folder / f"{name}.err").read_text()
+
+    def listens(self) -> bool:
+        """A socket is a file before it is listened on."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self.socket)) == 0
 
     def get(self, path: str) -> tuple[int, bytes]:
         answer = parse(send(self.socket, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()))
