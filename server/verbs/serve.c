@@ -122,6 +122,10 @@ static int run(const struct cli_args *args, struct err *err)
     if (config.log != NULL && config.trainer.keep_samples > 0)
         return err_set(err, ERR_USAGE,
                        "--keep-samples is for a log that this machine has alone: with --log all of it is kept");
+    if (config.trainer.keep_samples > 0 && config.trainer.snapshot_samples == 0 && config.trainer.snapshot_seconds == 0)
+        return err_set(err, ERR_USAGE,
+                       "--keep-samples needs snapshots, after which samples can go: --snapshot-samples or "
+                       "--snapshot-seconds above 0");
     if (config.arith != NULL && arith_choose(config.arith) == NULL)
         return err_set(err, ERR_USAGE, "--arith is \"%.40s\", which this machine cannot run", config.arith);
     return daemon_run(&config, err);

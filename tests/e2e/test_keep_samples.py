@@ -146,3 +146,9 @@ def test_a_shared_log_is_kept_whole(daemons):
     daemon = daemons.make(daemons.init(), "--keep-samples", "1000", "--log", "postgresql://127.0.0.1:1/none")
     status, words = daemon.fails_to_start()
     assert status == 2 and "--keep-samples" in words
+
+
+def test_without_snapshots_no_sample_could_go(daemons):
+    daemon = daemons.make(daemons.init(), "--keep-samples", "1000", "--snapshot-samples", "0", "--snapshot-seconds", "0")
+    status, words = daemon.fails_to_start()
+    assert status == 2 and "--keep-samples needs snapshots" in words
