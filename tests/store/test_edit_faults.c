@@ -1,5 +1,5 @@
 /* test_edit_faults.c - the disk says no while the past is changed: while samples are forgotten and relabelled, a class is merged or
- * deleted, a snapshot is pinned and noted; and at the start after a crash in the midst of that.
+ * deleted, a snapshot is pinned and noted, the oldest samples are no longer kept; and at the start after a crash in the midst of that.
  *
  * Every turn begins with the same files, put back as they were, and one more call of the disk that fails (fault_disk.h). What must
  * hold after it: nothing has changed, or all of it; what was accepted is found again and can be made; and the end is the very
@@ -16,24 +16,30 @@
 
 /* ---- what is done to the past ---- */
 
-enum change { AMEND, FORGET, MERGE, DELETE_FIRST, DELETE_ADDED, N_CHANGES };
+enum change { AMEND, FORGET, MERGE, DELETE_FIRST, DELETE_ADDED, COMPACT, N_CHANGES };
 
 #define SNAPSHOT  2 /* that is pinned and noted */
 #define FORGOTTEN 5 /* a sample; of class 0     */
 #define NOTE      "before the new camera"
+#define KEEP      6 /* samples, when the oldest are no longer kept */
 
-/* Classes 0 to 2 are of the create event, 3 came later; samples of all, and snapshots. Nothing was copied from the WAL. */
-static void make_model(struct model *m)
+/* Classes 0 to 2 are of the create event, 3 came later; samples of all, and snapshots. Nothing was copied from the WAL. A rehearsal reads all
+ * that was before it, which then is kept. */
+static void make_model(struct model *m, enum change change)
 {
     struct event create = model_origin();
+    create.as.create.settings.rehearsal_buffer = change == COMPACT ? 1 : create.as.create.settings.rehearsal_buffer;
     model_folder_in_memory(m);
     model_make(m, &create);
     train(m, 9, 1);
     snapshot(m);
     in_group(m, append_class(m, CLASS_ADD, 3, "d"));
     train(m, 12, 2);
-    in_group(m, append_rehearse(m, 1, INT64_MAX, 3));
-    train(m, 6, 4);
+    if (change == COMPACT)
+        snapshot(m);
+    else
+        in_group(m, append_rehearse(m, 1, INT64_MAX, 3));
+    train(m, KEEP, 4);
 }
 
 static int look_again(struct model *m, struct edits *edits, size_t *n_void)
@@ -72,6 +78,14 @@ static int look_up(struct edits *edits, struct model *m, enum change change)
                : 0;
 }
 
+static int compact(struct model *m)
+{
+    store_keep_samples(m->store, KEEP);
+    const int status = store_compact(m->store, m->learner, &m->err);
+    ck_assert_msg(status != 0, "no baseline is due");
+    return status == 1 ? 0 : -1;
+}
+
 /* Makes what is to be done, but leaves the WAL with the pages of before: 0; or -1 with m->err, and the learner as it was. */
 static int take_over(struct model *m, enum change change)
 {
@@ -81,6 +95,8 @@ static int take_over(struct model *m, enum change change)
     const bool pin = true;
     if (change == AMEND)
         return store_snapshot_update(m->store, SNAPSHOT, &pin, NOTE, &(struct store_snapshot){0}, &m->err);
+    if (change == COMPACT)
+        return compact(m);
     int status = look_up(&edits, m, change);
     if (status == 0) {
         const struct replay_want want = {.target = store_revision(m->store),
@@ -102,11 +118,18 @@ static int take_over(struct model *m, enum change change)
     return 0;
 }
 
+static int sweep_some(struct model *m, bool baseline)
+{
+    return baseline ? store_compact_sweep(m->store, 2, &m->err) : store_edits_sweep(m->store, 2, &m->err);
+}
+
 /* What is left to be done then, or after a crash in the midst of it. */
 static int sweep_out(struct model *m)
 {
     int status;
-    while ((status = store_edits_sweep(m->store, 2, &m->err)) == 1)
+    while ((status = sweep_some(m, false)) == 1)
+        ;
+    while (status >= 0 && (status = sweep_some(m, true)) == 1)
         ;
     return status == 0 ? store_checkpoint(m->store, true, &m->err) : -1;
 }
@@ -180,7 +203,7 @@ static void is_whole(struct model *m, const struct goal *goal, enum change chang
     ck_assert(is_done(m, goal, change));
     must(m, store_edits_kept(m->store, &kept, &m->err));
     ck_assert(kept.n == 0 && !kept.removes);
-    if (change == FORGET)
+    if (change == FORGET || change == COMPACT)
         ck_assert(!stands_somewhere(m, goal->forgotten, MODEL_PIXELS));
     if (!closely)
         return;
@@ -284,7 +307,8 @@ static const char *const names[N_CHANGES] = {[AMEND] = "amend",
                                              [FORGET] = "forget",
                                              [MERGE] = "merge",
                                              [DELETE_FIRST] = "delete",
-                                             [DELETE_ADDED] = "delete added"};
+                                             [DELETE_ADDED] = "delete added",
+                                             [COMPACT] = "compact"};
 
 static void report(const char *name, const unsigned n[N_KINDS])
 {
@@ -302,7 +326,7 @@ START_TEST(a_change_of_the_past_is_made_whole_or_not_at_all)
     struct model m;
     struct image image;
     struct goal goal;
-    make_model(&m);
+    make_model(&m, change);
     image_take(&image, &m);
     goal_init(&goal, &image, &m, change);
     for (int plan = 0; plan < N_CHANGE_PLANS; plan++)
@@ -331,7 +355,7 @@ static int start(struct model *m, enum change change)
     struct edits kept;
     if (store_edits_kept(m->store, &kept, &m->err) != 0)
         return -1;
-    const bool wanted = kept.n > 0 || kept.removes;
+    const bool wanted = kept.n > 0 || kept.removes || (change == COMPACT && store_baseline(m->store).kept == 0);
     edits_fini(&kept);
     return wanted ? make(m, change) : sweep_out(m);
 }
@@ -356,15 +380,15 @@ static bool start_with_fault(const struct image *image, struct model *m, const s
     return met;
 }
 
-/* How far a change was when the machine crashed. */
+/* How far a change was when the machine crashed. A baseline is due or not: nothing accepts it. */
 enum crash { ACCEPTED, TAKEN_OVER, SWEEPING, N_CRASHES };
 
 static int go_until(struct model *m, enum change change, enum crash crash)
 {
     struct edits edits = {0};
-    int status = crash == ACCEPTED ? look_up(&edits, m, change) : take_over(m, change);
+    int status = crash != ACCEPTED ? take_over(m, change) : change == COMPACT ? 0 : look_up(&edits, m, change);
     for (int i = 0; status == 0 && crash == SWEEPING && i < 3; i++) /* snapshots, and some of the samples */
-        status = store_edits_sweep(m->store, 2, &m->err) == 1 ? 0 : -1;
+        status = sweep_some(m, change == COMPACT) == 1 ? 0 : -1;
     edits_fini(&edits);
     return status;
 }
@@ -372,7 +396,7 @@ static int go_until(struct model *m, enum change change, enum crash crash)
 /* The files as they were then. */
 START_TEST(a_start_takes_up_what_was_accepted_whatever_call_fails)
 {
-    static const enum change changes[] = {FORGET, MERGE, DELETE_FIRST};
+    static const enum change changes[] = {FORGET, MERGE, DELETE_FIRST, COMPACT};
     static const char *const crashes[] = {"start, accepted", "start, taken over", "start, sweeping"};
     const enum change change = changes[_i / N_CRASHES];
     const enum crash crash = (enum crash)(_i % N_CRASHES);
@@ -380,7 +404,7 @@ START_TEST(a_start_takes_up_what_was_accepted_whatever_call_fails)
     struct model m;
     struct image image, crashed;
     struct goal goal;
-    make_model(&m);
+    make_model(&m, change);
     image_take(&image, &m);
     goal_init(&goal, &image, &m, change);
     image_put(&image, &m);
@@ -405,7 +429,7 @@ int main(void)
     TCase *t = tcase_create("edit faults");
     tcase_set_timeout(t, 600);
     tcase_add_loop_test(t, a_change_of_the_past_is_made_whole_or_not_at_all, 0, N_CHANGES);
-    tcase_add_loop_test(t, a_start_takes_up_what_was_accepted_whatever_call_fails, 0, 3 * N_CRASHES);
+    tcase_add_loop_test(t, a_start_takes_up_what_was_accepted_whatever_call_fails, 0, 4 * N_CRASHES);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

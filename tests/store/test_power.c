@@ -1,12 +1,13 @@
 /* test_power.c - the power fails, at every kind of moment: what was acknowledged is there, and nothing is there by half.
  *
  * A model is made, trained, rehearsed, tuned, given classes and other names for them, snapshotted, pinned, pruned, checkpointed and closed,
- * and its past is edited, on a disk that remembers what was synced (power_disk.h). At moments drawn by chance the power fails: another
- * folder is filled with what might be left, opened as after a reboot, and compared with the digests of a fold in memory:
+ * its past is edited, and its oldest samples are no longer kept, on a disk that remembers what was synced (power_disk.h). At moments drawn by
+ * chance the power fails: another folder is filled with what might be left, opened as after a reboot, and compared with the digests of a fold
+ * in memory:
  *
  *     acknowledged <= recovered <= what was under way, at the end of a group; digest equal; its idempotency key there
  *     an edit that was accepted is made, or still waits to be; of a sample that was told gone, no file has the image
- *     a snapshot that was pinned is there, and pinned
+ *     a snapshot that was pinned is there, and pinned; so is the baseline, whatever of the log before it has gone
  *
  * Some of those go on: what was accepted is made, and they are trained and closed while the power fails again (recovery and its checkpoint
  * included).
@@ -22,11 +23,14 @@
 
 #define REVISIONS_MAX 160 /* of one model, then another is made */
 #define WAITING_MAX   96  /* cuts of one step                   */
+#define KEEP          20  /* samples, when the oldest are no longer kept */
 #define GONE_MAX      64  /* samples of one model that are forgotten */
 
 /* What happened, as far as anybody was told. */
 struct truth {
     bool accepted;                   /* an edit that is not made        */
+    bool compacting;                 /* a baseline is under way, or rows that go with it */
+    uint64_t kept;                   /* store_baseline()'s              */
     int64_t pinned;                  /* a snapshot; 0: none             */
     size_t n_gone;                   /* of the forgotten samples, those that nothing is left of */
     bool made;                       /* store_create() has returned       */
@@ -37,8 +41,8 @@ struct truth {
 
 struct cut {
     char folder[64];
-    bool made, accepted;
-    uint64_t acknowledged, proposed;
+    bool made, accepted, compacting;
+    uint64_t acknowledged, proposed, kept;
     int64_t pinned;
     size_t n_gone;
 };
@@ -59,6 +63,7 @@ struct run {
 static struct {
     unsigned cuts, wanted, again, absent, exact, ahead, lost, damaged, verified, trained_on;
     unsigned edits, removals, waiting, searched, pinned; /* made; of them, of classes; cuts that left one waiting; .. */
+    unsigned baselines, compacting, swept; /* made; cuts while one was, or its rows went; pieces of these */
 } counts;
 
 static uint64_t draw(struct run *r)
@@ -97,6 +102,8 @@ static void on_moment(void *context, struct power_disk *disk)
     cut->acknowledged = r->truth.acknowledged;
     cut->proposed = r->truth.proposed;
     cut->accepted = r->truth.accepted;
+    cut->compacting = r->truth.compacting;
+    cut->kept = r->truth.kept;
     cut->pinned = r->truth.pinned;
     cut->n_gone = r->truth.n_gone;
     folder_make(cut->folder, sizeof cut->folder);
@@ -274,7 +281,41 @@ static void edit(struct run *r)
     edits_fini(&edits);
 }
 
-/* What a start finds to do: an edit that was accepted, or one that was made and not swept. */
+/* ---- what is no longer kept ---- */
+
+static void sweep_baseline(struct run *r)
+{
+    struct model *m = &r->m;
+    int status;
+    while ((status = store_compact_sweep(m->store, 8, &m->err)) == 1)
+        counts.swept++;
+    must(m, status);
+}
+
+/* Whether there is a new baseline. */
+static bool compact(struct run *r)
+{
+    struct model *m = &r->m;
+    store_keep_samples(m->store, KEEP);
+    r->truth.compacting = true;
+    r->truth.proposed = r->truth.acknowledged + 1;
+    r->truth.end[r->truth.proposed] = true;
+    const int status = store_compact(m->store, m->learner, &m->err);
+    ck_assert_msg(status >= 0, "%s", m->err.text);
+    r->truth.proposed = m->learner->revision;
+    if (status == 1) {
+        told(r);
+        r->truth.end[r->truth.proposed] = true;
+        r->truth.acknowledged = r->truth.proposed;
+        r->truth.kept = store_baseline(m->store).kept;
+        counts.baselines++;
+        sweep_baseline(r);
+    }
+    r->truth.compacting = false;
+    return status == 1;
+}
+
+/* What a start finds to do: an edit that was accepted, or one that was made and not swept; a baseline's rows. */
 static void take_up(struct run *r)
 {
     struct model *m = &r->m;
@@ -290,6 +331,7 @@ static void take_up(struct run *r)
     }
     edits_fini(&edits);
     sweep(r);
+    sweep_baseline(r);
 }
 
 static void pin(struct run *r)
@@ -305,7 +347,7 @@ static void pin(struct run *r)
 static void step(struct run *r, struct learner **older)
 {
     struct model *m = &r->m;
-    switch (draw(r) % 18) {
+    switch (draw(r) % 20) {
     case 0:
         must(m, store_checkpoint(m->store, false, &m->err));
         break;
@@ -336,6 +378,13 @@ static void step(struct run *r, struct learner **older)
     case 7:
         pin(r);
         break;
+    case 9:
+    case 10:
+        if (compact(r)) {
+            learner_free(*older); /* it may be older than the baseline */
+            *older = NULL;
+        }
+        break;
     default:
         group(r, *older);
     }
@@ -354,6 +403,7 @@ static void life_after(struct run *r, const struct cut *cut, struct store *store
     store_close(store);
     next->truth = r->truth;
     next->truth.made = true;
+    next->truth.kept = cut->kept;
     next->truth.acknowledged = next->truth.proposed = learner->revision;
     next->chance = draw(r) << 20;
     next->odds = 24; /* most cuts are of first lives */
@@ -363,7 +413,7 @@ static void life_after(struct run *r, const struct cut *cut, struct store *store
     (void)snprintf(next->m.folder, sizeof next->m.folder, "%s", cut->folder);
     (void)snprintf(next->m.path, sizeof next->m.path, "%s/m.db", cut->folder);
     next->disk = power_disk_watch(next->m.folder, on_moment, next);
-    next->truth.accepted = false;
+    next->truth.accepted = next->truth.compacting = false;
     next->truth.pinned = 0;
     memcpy(next->gone, r->gone, sizeof next->gone);
     next->truth.n_gone = cut->n_gone;
@@ -423,6 +473,12 @@ static void check_edit(const struct cut *cut, struct model *after, uint64_t revi
     edits_fini(&kept);
 }
 
+static void check_baseline(const struct cut *cut, struct model *after)
+{
+    ck_assert_uint_ge(store_baseline(after->store).kept, cut->kept);
+    counts.compacting += cut->compacting;
+}
+
 static void check_pinned(const struct cut *cut, struct model *after)
 {
     struct store_snapshot row;
@@ -468,13 +524,14 @@ static void check_cut(struct run *r, const struct cut *cut)
     counts.exact += revision == cut->acknowledged;
     counts.ahead += revision > cut->acknowledged;
     if (revision > cut->acknowledged && revision > 1)
-        ck_assert(cut->accepted ||
+        ck_assert(cut->accepted || cut->compacting ||
                   has_key(&after, revision)); /* the retry of the one who was not told trains nothing twice */
     if (!r->control) {
         check_edit(cut, &after, revision);
         check_pinned(cut, &after);
+        check_baseline(cut, &after);
     }
-    if (draw(r) % 8 == 0) {
+    if (cut->compacting || draw(r) % 8 == 0) {
         struct store_verdict verdict;
         must(&after, store_verify(after.store, NULL, NULL, NULL, &verdict, &after.err));
         ck_assert_mem_eq(verdict.digest, digest, DIGEST_BYTES);
@@ -564,7 +621,7 @@ static void live_through(unsigned cuts, bool control)
     unsigned lives = 0;
     for (; counts.cuts < cuts; lives++) {
         memset(&run, 0, sizeof run);
-        run.chance = (uint64_t)lives << 40 | 12345;
+        run.chance = (uint64_t)lives << 40 | 1;
         run.control = control;
         life(&run);
     }
@@ -572,12 +629,13 @@ static void live_through(unsigned cuts, bool control)
                  "%u before the model was there, %u exactly what was acknowledged, %u with the group under way, "
                  "%u LOST, %u damaged; %u verified from nothing, %u trained on; %u edits, %u of them of classes, "
                  "%u waiting after a cut; %u files searched for what is gone, %u pinned snapshots found; "
+                 "%u baselines, %u cuts while one was made or its rows went (in %u pieces); "
                  "unsynced writes: %lu lost, %lu kept, %lu torn; names lost: %lu\n",
                  control ? " (control, synchronous=NORMAL)" : "", counts.cuts, power_counts.operations,
                  power_counts.syncs, lives, counts.again, counts.absent, counts.exact, counts.ahead, counts.lost,
                  counts.damaged, counts.verified, counts.trained_on, counts.edits, counts.removals, counts.waiting,
-                 counts.searched, counts.pinned, power_counts.writes_lost, power_counts.writes_kept,
-                 power_counts.writes_torn, power_counts.names_lost);
+                 counts.searched, counts.pinned, counts.baselines, counts.compacting, counts.swept,
+                 power_counts.writes_lost, power_counts.writes_kept, power_counts.writes_torn, power_counts.names_lost);
 }
 
 static unsigned cuts_wanted(void)
@@ -598,6 +656,7 @@ START_TEST(what_was_acknowledged_survives_a_power_cut_at_any_moment)
     ck_assert_uint_gt(counts.again, 0);
     ck_assert(counts.edits > 0 && counts.removals > 0 && counts.waiting > 0 && counts.searched > 0 &&
               counts.pinned > 0);
+    ck_assert(counts.baselines > 0 && counts.compacting > 0);
     ck_assert_uint_gt(power_counts.writes_torn, 0);
     ck_assert_uint_gt(power_counts.names_lost, 0);
 }
