@@ -6,6 +6,8 @@ import { count, el, figure, plural, repaint } from './dom.js';
 const ASK_MS = 1000;
 const LATE_S = 10; // a node tells every second where it is; one that has not for so long is waited for no more (store/shared.h)
 
+const DIVERGED = 'this node has another state, or another log, than the others. Its log says which; a state is made anew by itself.';
+
 const ago = (seconds) => (seconds < 60 ? plural(Math.round(seconds), 'second') : seconds < 3600 ? plural(Math.round(seconds / 60), 'minute') : plural(Math.round(seconds / 3600), 'hour'));
 
 const standbys = ({ standbys: n, standbys_synchronous: synchronous }) =>
@@ -41,14 +43,15 @@ export class Nodes {
     this.timer = setTimeout(() => this.load(), ASK_MS);
   }
 
-  paint({ node, revision, reachable, error, head, lag, postgresql, nodes }) {
-    this.warning.hidden = Boolean(reachable);
-    this.warning.textContent = `${revision === undefined ? '' : 'Predictions go on, but nothing is learned: '}${error}`;
+  paint({ node, revision, reachable, error, diverged, same, head, lag, postgresql, nodes }) {
+    this.warning.hidden = Boolean(reachable) && !diverged;
+    this.warning.textContent = `${revision === undefined ? '' : 'Predictions go on, but nothing is learned: '}${diverged ? DIVERGED : error}`;
     if (revision === undefined) return; // nor does this node respond
     this.figures.replaceChildren(
       figure('This node', node, `at revision ${count(revision)}`),
       ...(reachable ? [
         figure('Behind the log', lag === 0 ? 'not at all' : count(lag), `its head is revision ${count(head)}`),
+        ...(same ? [figure('Compared', same.digest.slice(0, 8), `the same as the others’ at revision ${count(same.revision)}`)] : []),
         figure(`PostgreSQL ${postgresql.version.split(' ')[0]}`, postgresql.standby ? 'standby' : 'primary', `${postgresql.host}: ${postgresql.standby ? 'read only' : standbys(postgresql)}`)] : []));
     this.table.hidden = !reachable;
     if (!reachable) return;

@@ -255,7 +255,8 @@ void route_metrics(const struct call *call)
 
 struct view {
     struct shared_status status;
-    struct err err; /* why the log cannot be reached; code ERR_NONE: it can */
+    struct err err;   /* why the log cannot be reached; code ERR_NONE: it can */
+    struct mark same; /* revision 0: none */
 };
 
 static void view_free(void *memory)
@@ -271,6 +272,8 @@ static int look(struct command *command, struct store *store, struct err *err)
     struct view *view = ((struct work *)command->context)->own;
     (void)store;
     (void)err;
+    if (command->same != NULL)
+        view->same = *command->same;
     if (command->log_err != NULL)
         view->err = *command->log_err;
     else
@@ -304,6 +307,18 @@ static void write_nodes(struct json_writer *json, const struct shared_status *st
     json_write_end(json);
 }
 
+static void write_same(struct json_writer *json, const struct mark *mark)
+{
+    if (mark->revision == 0) {
+        json_write_null(json, "same");
+        return;
+    }
+    json_write_object(json, "same");
+    json_write_u64(json, "revision", mark->revision);
+    json_write_hex(json, "digest", mark->digest, sizeof mark->digest);
+    json_write_end(json);
+}
+
 static void show(struct work *work, struct response *response)
 {
     const struct view *view = work->own;
@@ -316,6 +331,8 @@ static void show(struct work *work, struct response *response)
     json_write_bool(&json, "reachable", reachable);
     json_write_string(&json, "error", reachable ? NULL : view->err.text);
     json_write_u64(&json, "revision", revision);
+    json_write_bool(&json, "diverged", trainer_stats(routes->trainer).off == ERR_DIVERGED);
+    write_same(&json, &view->same);
     if (reachable) {
         const uint64_t head = view->status.head.revision;
         json_write_u64(&json, "head", head);

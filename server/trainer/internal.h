@@ -43,12 +43,6 @@ struct trainer_group {
     struct notice alarm;
 };
 
-/* The digest of a revision, which every node must have. */
-struct mark {
-    uint64_t revision;
-    uint8_t digest[DIGEST_BYTES];
-};
-
 /* What new samples still bring when nobody asks for anything: idle.c. */
 struct idle {
     uint64_t left, done;   /* steps; done: of the job                            */

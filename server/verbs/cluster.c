@@ -203,6 +203,12 @@ static void print_nodes(const struct json *root)
     cli_say(stdout, "the log: revision %.0f; PostgreSQL %s at %s, %.0f of %.0f standbys synchronous\n", head,
             text_of(server, "version"), text_of(server, "host"), json_number(json_get(server, "standbys_synchronous")),
             json_number(json_get(server, "standbys")));
+    const struct json *same = json_get(root, "same");
+    if (json_bool(json_get(root, "diverged")))
+        cli_say(stdout, "this node has diverged: it has another state, or another log, than the others\n");
+    if (json_get(same, "revision") != NULL)
+        cli_say(stdout, "at revision %.0f the state is the others', %s\n", json_number(json_get(same, "revision")),
+                text_of(same, "digest"));
     for (const struct json *node = json_first(json_get(root, "nodes")); node != NULL; node = json_next(node))
         cli_say(stdout, "%-32s revision %.0f, %.0f behind; told %.1f s ago\n", text_of(node, "name"),
                 json_number(json_get(node, "revision")), head - json_number(json_get(node, "revision")),

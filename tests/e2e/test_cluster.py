@@ -431,6 +431,8 @@ def test_a_node_that_went_wrong_says_so_makes_its_model_anew_and_goes_on(cluster
     assert metric(b, "convd_log_mended_total") == 1
     until(lambda: b.get("/readyz").status == 200 and a.get("/readyz").status == 200, "both are ready")
     assert metric(b, "convd_log_diverged") == 0
+    same = [node.get("/cluster").ok()["same"] for node in (a, b)]
+    assert same[0] == same[1] and same[0]["revision"] == 256
     teach(b, 3)
     teach(a, 4)
     c.verified()
@@ -449,6 +451,10 @@ def test_who_still_differs_after_making_it_anew_stays_off_and_predicts(cluster, 
     a.logged("not mended")
     a.get("/readyz").problem(503, "log-diverged")
     assert metric(a, "convd_log_diverged") == 1
+    seen = a.get("/cluster").ok()
+    assert seen["diverged"] and seen["reachable"] and seen["same"]["revision"] == 256
+    status = convd("cluster", "status", "--url", a.url).stdout.decode()
+    assert "this node has diverged" in status and f"at revision 256 the state is the others', {seen['same']['digest']}" in status
     assert a.predict(images(1).tobytes())["revision"] > 500
     a.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
     a.stop()
@@ -461,6 +467,7 @@ def test_another_shared_snapshot_of_the_same_revision_is_an_alarm_too(cluster, p
     a, b = c.node(), c.node()
     teach(a, 1, 20)
     c.agree()
+    assert a.get("/cluster").ok()["same"] is None
     a.send_json("POST", "/snapshots", {}).ok(201)
     postgres.sql("UPDATE convd.snapshot SET digest = decode(repeat('00', 32), 'hex')", c.name)
     b.send_json("POST", "/snapshots", {}).ok(201)

@@ -374,7 +374,9 @@ def walk_cluster(seen: Seen, daemons) -> None:
         convd("cluster", "init", "--db", db, "--log", log)
         node = daemons.start(db, "--log", log, "--node", "a")
         seen.ask(node, "GET", "/cluster", 200)
-        until(lambda: node.get("/cluster").ok()["nodes"], "the node has told where it is")
+        with node.client() as client:  # the digest of revision 256 is compared
+            until(lambda: client.train("a", bytes(63) + b"\1").ok() and node.model()["revision"] > 256, "there are so many")
+        until(lambda: node.get("/cluster").ok()["same"], "the node has told where it is")
         seen.ask(node, "GET", "/cluster", 200)
         node.stop()
     finally:

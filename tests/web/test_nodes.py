@@ -1,5 +1,5 @@
 """The nodes of a shared log."""
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, images
 
 from .page import Page, until
 
@@ -39,3 +39,23 @@ def test_a_log_that_cannot_be_reached_is_told(open_page, daemons, cluster, postg
         page.picture("nodes-unreachable", whole=True)
     finally:
         postgres.start()
+
+
+def test_what_was_compared_is_shown_and_a_node_that_differs_says_so(open_page, cluster, postgres):
+    """It makes its model anew once; who differs after that stays off."""
+    shared: Cluster = cluster()
+    for revision in (256, 512):
+        postgres.sql(f"INSERT INTO convd.digest (revision, digest) VALUES ({revision}, decode(repeat('00', 32), 'hex'))", shared.name)
+    node = shared.node()
+    page: Page = open_page(node)
+    page.go("Nodes")
+    with node.client() as client:
+        def trained(revision: int) -> bool:
+            client.post("/train?label=a", images(1).tobytes())
+            return node.model()["revision"] >= revision
+        until(lambda: trained(300), "the first of them is mended")
+        same = until(lambda: node.get("/cluster").ok()["same"], "it was compared")
+        page.says(".figures", f"Compared {same['digest'][:8]} the same as the others’ at revision 256")
+        until(lambda: trained(512), "the second")
+    page.says(".warnings", "Predictions go on, but nothing is learned: this node has another state")
+    page.picture("nodes-diverged", whole=True)
