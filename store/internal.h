@@ -99,6 +99,7 @@ struct compaction {
     uint64_t begin;        /* revision: rows after it stay, and it               */
     int64_t end;           /* id of the first sample after it                    */
     int64_t sample, event; /* the next to be looked at                           */
+    uint64_t n_deleted;    /* samples, since the store was opened                */
 };
 
 struct store {
@@ -377,7 +378,7 @@ int baseline_take(struct store *store, struct learner *learner, uint64_t from, s
 /* compaction_pays - whether a baseline that leaves so many of so many samples takes enough with it, a quarter of what is to be kept: the work is
  * then a small part of what training them was. */
 bool compaction_pays(const struct store *store, uint64_t n_now, uint64_t n_left);
-/* compaction_fini - as if nothing had been looked at. */
+/* compaction_fini - as if nothing had been looked at; what was deleted stays counted. */
 void compaction_fini(struct store *store);
 
 /* ---- store/log/rehearsal.c ---- */

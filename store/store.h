@@ -384,9 +384,11 @@ void store_keep_samples(struct store *store, uint64_t n);
  * 1: done; 0: there is none, it would take less than a quarter of so many with it, or an edit is on the way; -1: ERR_DB_CORRUPT (the snapshot
  * does not prove), ERR_STORAGE, ERR_STORAGE_FULL, ERR_MEMORY: all is as it was.
  * store_compact_sweep - deletes n more rows, 256 at most, of what a compaction, of this process or an earlier one, has left to be deleted. 1: there are
- * more; 0; -1. Costs 40 us a sample. */
+ * more; 0; -1. Costs 40 us a sample.
+ * store_compacted - samples that it deleted since the store was opened. */
 int store_compact(struct store *store, struct learner *learner, struct err *err);
 int store_compact_sweep(struct store *store, int64_t n, struct err *err);
+uint64_t store_compacted(const struct store *store);
 
 /* ---- upkeep ---- */
 

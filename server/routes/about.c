@@ -152,6 +152,13 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
     }
     metrics_write_gauge(text, "convd_storage_wal_bytes", "Size of the write-ahead log.", (double)s->wal_bytes);
     metrics_write_counter(text, "convd_snapshots_total", "Snapshots taken since the start.", (double)s->snapshots);
+    metrics_write_gauge(text, "convd_baseline_revision", "Revision from which on the log replays.",
+                        (double)s->baseline);
+    metrics_write_counter(text, "convd_baselines_total", "Baselines made for --keep-samples since the start.",
+                          (double)s->baselines);
+    metrics_write_counter(text, "convd_samples_deleted_total",
+                          "Samples deleted for --keep-samples since the start: the log was older than its baseline.",
+                          (double)s->compacted);
     metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds",
                         "Time of the last snapshot since the Unix epoch; 0: none yet.",
                         (double)s->last_snapshot_us / 1e6);

@@ -344,6 +344,9 @@ static void write_notice(struct json_writer *json, const struct notice *notice)
         json_write_u64(json, "target", notice->target);
         json_write_u64(json, "step", notice->step);
         break;
+    case NOTICE_BASELINE:
+        json_write_u64(json, "baseline", notice->target);
+        break;
     case NOTICE_EDIT:
         write_edit(json, notice);
         break;
@@ -371,9 +374,9 @@ static void merge_train(struct notice *train, const struct notice *notice)
 void events_notify(void *context, const struct notice *notice)
 {
     static const char *const kinds[] = {
-        [NOTICE_CLASS] = "class",       [NOTICE_TUNE] = "tune",      [NOTICE_SNAPSHOT] = "snapshot",
-        [NOTICE_ACTIVATE] = "activate", [NOTICE_EDIT] = "edit",      [NOTICE_UPDATE] = "update",
-        [NOTICE_DRIFT] = "drift",       [NOTICE_WARNING] = "warning"};
+        [NOTICE_CLASS] = "class",       [NOTICE_TUNE] = "tune",       [NOTICE_SNAPSHOT] = "snapshot",
+        [NOTICE_ACTIVATE] = "activate", [NOTICE_EDIT] = "edit",       [NOTICE_UPDATE] = "update",
+        [NOTICE_DRIFT] = "drift",       [NOTICE_WARNING] = "warning", [NOTICE_BASELINE] = "baseline"};
     struct events *events = context;
     const int64_t now = now_ms();
     (void)pthread_mutex_lock(&events->lock);

@@ -9,6 +9,7 @@
  *   edit      {"revision","step","forgotten","relabelled","class","into"}   the past was edited, and the model is another: how many
  *             samples; class: the label of one that was removed, into: of that which got its samples; null: none. Snapshots that
  *             saw the samples are gone
+ *   baseline  {"revision","baseline"}                          samples up to revision `baseline` are no longer kept (--keep-samples)
  *   job       as GET /jobs/{id}
  *   drift     {"revision","sample","alarms"}
  *   warning   {"revision","sample","code","text"}              a warning was raised; text null: was cleared

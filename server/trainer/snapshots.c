@@ -113,10 +113,14 @@ void trainer_compact(struct trainer *t)
     t->compacting = true;
     (void)pthread_mutex_lock(&t->lock);
     t->stats.baseline = baseline.revision;
+    const bool first = t->stats.baselines++ == 0; /* there may be one for each snapshot */
     (void)pthread_mutex_unlock(&t->lock);
     trainer_publish(t);
-    logger_line(LOG_LINE_INFO, "revision %llu is the baseline: samples up to it are kept no more",
+    logger_line(first ? LOG_LINE_INFO : LOG_LINE_DEBUG,
+                "revision %llu is the baseline: samples up to it are kept no more",
                 (unsigned long long)baseline.revision);
+    trainer_notify(
+        t, &(struct notice){.kind = NOTICE_BASELINE, .revision = t->work->revision, .target = baseline.revision});
 }
 
 void trainer_compact_work(struct trainer *t, bool busy, uint64_t round_us)
@@ -130,4 +134,7 @@ void trainer_compact_work(struct trainer *t, bool busy, uint64_t round_us)
     if (status < 0) /* the next start, or the next baseline, tries again */
         trainer_upkeep_error(t, "deleting samples that are not kept", &err);
     t->compacting = status == 1;
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.compacted = store_compacted(t->store);
+    (void)pthread_mutex_unlock(&t->lock);
 }

@@ -142,6 +142,7 @@ enum notice_kind {
     NOTICE_SNAPSHOT, /* snapshot                                                                          */
     NOTICE_ACTIVATE, /* revision, step; target: the revision that it went back to                         */
     NOTICE_EDIT,     /* revision, step; edit: what was made                                          */
+    NOTICE_BASELINE, /* revision; target: that from which on samples are kept                */
     NOTICE_UPDATE,   /* snapshot, as it is now                                                       */
     NOTICE_DRIFT,    /* revision; samples: the tally's when the last alarm was raised; alarms             */
     NOTICE_WARNING,  /* revision; samples: the tally's; code; text: NULL where it was cleared              */
@@ -190,6 +191,8 @@ struct trainer_stats {
     uint64_t apply_us;      /* sum of the time in learner_apply                                        */
     uint64_t progress;      /* grows whenever the thread is alive and not stuck: feeds the watchdog    */
     uint64_t baseline;      /* store_baseline()'s revision                                             */
+    uint64_t baselines;     /* that --keep-samples made, and samples that were deleted for them        */
+    uint64_t compacted;
     int64_t last_snapshot_us;
     bool storage_failed; /* training is stopped for good: a sync failed                             */
     enum err_code

@@ -207,6 +207,7 @@ static int drop_some(struct store *store, int64_t n, struct err *err)
         if (drop_row(store, samples ? SQL_SAMPLE_DROP : SQL_EVENT_DROP, ids[i], err) != 0)
             return -1;
     }
+    c->n_deleted += samples ? n_ids : 0;
     return 1;
 }
 
@@ -237,5 +238,10 @@ int store_compact_sweep(struct store *store, int64_t n, struct err *err)
 void compaction_fini(struct store *store)
 {
     free(store->compaction.held);
-    store->compaction = (struct compaction){0};
+    store->compaction = (struct compaction){.n_deleted = store->compaction.n_deleted};
+}
+
+uint64_t store_compacted(const struct store *store)
+{
+    return store->compaction.n_deleted;
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from .daemon import Daemon, convd, convd_json, until
+from .prometheus import metric
 from .test_edits import edit
 from .test_file_format import run_reader
 from .test_rehearse import ended, rehearse
@@ -68,6 +69,9 @@ def test_old_samples_go_and_the_model_is_what_it_would_have_been(daemons, noise)
     assert left[-KEEP:] == ids[-KEEP:] and len(left) < len(ids) / 2
     baseline = daemon.model()["baseline"]["revision"]
     assert baseline > 1
+    until(lambda: metric(daemon, "convd_samples_deleted_total") == len(ids) - len(ids_of(daemon)), "those that are gone are counted")
+    assert metric(daemon, "convd_baseline_revision") == baseline and metric(daemon, "convd_baselines_total") >= 2
+    assert daemon.err.read_text().count("is the baseline") == 1, "the first, of so many"
     verdict = sound(daemon)
     assert verdict["baseline"] == baseline and verdict["samples"] < len(ids)
     stats = daemon.get("/stats").ok()
