@@ -67,12 +67,12 @@ def test_old_samples_go_and_the_model_is_what_it_would_have_been(daemons, noise)
     ids = learn(daemon, noise, 3000)
     left = swept(daemon)
     assert left[-KEEP:] == ids[-KEEP:] and len(left) < len(ids) / 2
+    verdict = sound(daemon)  # its snapshot comes after the last baseline
     baseline = daemon.model()["baseline"]["revision"]
     assert baseline > 1
     until(lambda: metric(daemon, "convd_samples_deleted_total") == len(ids) - len(ids_of(daemon)), "those that are gone are counted")
     assert metric(daemon, "convd_baseline_revision") == baseline and metric(daemon, "convd_baselines_total") >= 2
     assert daemon.err.read_text().count("is the baseline") == 1, "the first, of so many"
-    verdict = sound(daemon)
     assert verdict["baseline"] == baseline and verdict["samples"] < len(ids)
     stats = daemon.get("/stats").ok()
     assert stats["samples"] == len(ids), "the tally is the model's"
