@@ -181,12 +181,22 @@ void db_bound_work(struct db *db)
     sqlite3_progress_handler(db_handle(db), WORK_LOOK, work_done, db);
 }
 
+/* SQLite truncates a WAL and does not sync it: until the next commit a power cut might bring back the old frames, and what was forgotten. */
+static int sync_wal(struct db *db)
+{
+    sqlite3_file *wal = NULL;
+    const int rc = sqlite3_file_control(db_handle(db), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    return rc != SQLITE_OK || wal == NULL || wal->pMethods == NULL ? rc : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+}
+
 int db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
     int n_log = 0, n_done = 0;
     errno = 0;
     int rc = sqlite3_wal_checkpoint_v2(
         db_handle(db), NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done);
+    if (rc == SQLITE_OK && truncate)
+        rc = sync_wal(db);
     if (rc != SQLITE_OK)
         return db_fail(db, rc, errno, err);
     /* What has been copied will be overwritten from the start of the file by the next commit. */

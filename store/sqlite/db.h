@@ -72,6 +72,7 @@ void db_rollback(struct db *db);
 
 /* db_wal_bytes - of frames in the WAL that are not yet in the database. */
 uint64_t db_wal_bytes(const struct db *db);
+/* db_checkpoint - frames of the WAL go into the database, and with `truncate` all of them, so that the WAL is empty, also after a power cut. */
 int db_checkpoint(struct db *db, bool truncate, struct err *err);
 
 /* ---- a copy ---- */
