@@ -45,13 +45,13 @@ export class Nodes {
 
   paint({ node, revision, reachable, error, diverged, same, head, lag, postgresql, nodes }) {
     this.warning.hidden = Boolean(reachable) && !diverged;
-    this.warning.textContent = `${revision === undefined ? '' : 'Predictions go on, but nothing is learned: '}${diverged ? DIVERGED : error}`;
+    this.warning.textContent = `${revision === undefined ? '' : 'Predictions go on, but nothing is learned: '}${reachable ? DIVERGED : error}`;
     if (revision === undefined) return; // nor does this node respond
     this.figures.replaceChildren(
       figure('This node', node, `at revision ${count(revision)}`),
       ...(reachable ? [
         figure('Behind the log', lag === 0 ? 'not at all' : count(lag), `its head is revision ${count(head)}`),
-        ...(same ? [figure('Compared', same.digest.slice(0, 8), `the same as the others’ at revision ${count(same.revision)}`)] : []),
+        ...(same ? [figure('Compared', same.digest.slice(0, 8), `at revision ${count(same.revision)} no node has another state`)] : []),
         figure(`PostgreSQL ${postgresql.version.split(' ')[0]}`, postgresql.standby ? 'standby' : 'primary', `${postgresql.host}: ${postgresql.standby ? 'read only' : standbys(postgresql)}`)] : []));
     this.table.hidden = !reachable;
     if (!reachable) return;

@@ -106,7 +106,7 @@ struct command {
     int (*read)(struct command *command, struct store *store, struct err *err);
     struct shared *shared;     /* set for read(): NULL: no other machine has this log */
     const struct err *log_err; /* and why that could not be reached a moment ago; NULL: it could */
-    const struct mark *same;   /* and the newest state that the other nodes have, too; NULL: none yet */
+    const struct mark *same;   /* and the newest state that it told, and no node has another; NULL: none yet */
     const char *key;           /* COMMAND_TRAIN: Idempotency-Key, or NULL; borrowed                                */
     uint8_t fingerprint[32];   /* of what the key stands for                                                  */
     struct err refusal;        /* COMMAND_TRAIN: why it is refused unless its key is known; ERR_NONE: it is not    */
