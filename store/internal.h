@@ -443,14 +443,19 @@ int edits_write_origin(struct store *store, const struct edits *edits, const str
 /* edits_seen_at - the revisions of that lineage which have snapshots that saw, in order; free() also after failure. */
 int edits_seen_at(uint64_t **revisions, size_t *n, struct store *store, const struct lineage *lineage,
                   const struct edits *edits, struct err *err);
+/* edits_gone_at - of those that edits of the log have taken away already, and that are not swept yet. */
+int edits_gone_at(uint64_t **revisions, size_t *n, struct store *store, const struct lineage *lineage, struct err *err);
 
 /* edits_stage_begin - a number for the rows and snapshots that are written before the edit, after those of all edits that were made. What those have
  * left to be swept goes first, n samples at a time. 1: call again, until the stage has a number; -1.
  * edits_stage_snapshot - of the state that is rebuilt, at a revision whose row has that link, in place of one that saw: none until the
- * take-over, and swept if there is none. Where the disk is full the edit goes without. 1: call again; 0; -1. */
+ * take-over, and swept if there is none. Where the disk is full the edit goes without. 1: call again; 0; -1.
+ * edits_put_snapshot - of an edit that is in the log already, it is one at once. */
 int edits_stage_begin(struct edit_stage *stage, struct store *store, size_t n, struct err *err);
 int edits_stage_snapshot(struct edit_stage *stage, struct store *store, const struct learner *learner,
                          const uint8_t chain[CHAIN_BYTES], struct err *err);
+int edits_put_snapshot(struct store *store, const struct learner *learner, const uint8_t chain[CHAIN_BYTES],
+                       struct err *err);
 
 /* In the transaction of the edit. edits_let_go - snapshots that saw are none from then on, pinned or not. edits_let_stay - those in their place are. */
 int edits_let_go(struct store *store, const struct edits *edits, struct err *err);

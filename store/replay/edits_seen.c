@@ -76,6 +76,25 @@ int edits_seen_at(uint64_t **revisions, size_t *n, struct store *store, const st
     return status;
 }
 
+int edits_gone_at(uint64_t **revisions, size_t *n, struct store *store, const struct lineage *lineage, struct err *err)
+{
+    struct db *db = store->db;
+    size_t room = 0;
+    int status;
+    *revisions = NULL;
+    *n = 0;
+    while ((status = db_step(db, SQL_SNAPSHOTS_GONE, err)) == 1) {
+        const uint64_t revision = (uint64_t)db_int(db, SQL_SNAPSHOTS_GONE, 0);
+        if (!lineage_has(lineage, revision))
+            continue;
+        if ((status = grow(revisions, &room, *n, sizeof **revisions, "the snapshots of a rebuild", err)) != 0)
+            break;
+        (*revisions)[(*n)++] = revision;
+    }
+    db_reset(db, SQL_SNAPSHOTS_GONE);
+    return status;
+}
+
 int store_edits_pinned(struct store *store, const struct edits *edits, size_t *n, int64_t *first, struct err *err)
 {
     struct store_snapshot *list = NULL;
@@ -109,30 +128,49 @@ int edits_stage_begin(struct edit_stage *stage, struct store *store, size_t n, s
     return 1;
 }
 
-int edits_stage_snapshot(struct edit_stage *stage, struct store *store, const struct learner *learner,
-                         const uint8_t chain[CHAIN_BYTES], struct err *err)
+/* 1: it is written, 0: the disk is full. */
+static int put(int64_t *id, struct store *store, const struct learner *learner, const uint8_t chain[CHAIN_BYTES],
+               bool gone, struct err *err)
 {
-    struct store_snapshot row;
+    struct store_snapshot row = {0};
     struct err why = {0};
-    if (stage->number == 0)
-        return edits_stage_begin(stage, store, SWEPT_BEFORE, err);
-    if (grow(&stage->snapshots, &stage->room, stage->n_snapshots, sizeof *stage->snapshots, "snapshots", err) != 0)
-        return -1;
     int status = store_begin(store, &why);
     if (status == 0)
         status = snapshot_write_at(store, learner, chain, "edit", false, &row, &why);
-    if (status == 0)
+    if (status == 0 && gone)
         status = snapshot_gone(store, row.id, true, &why);
     if (status == 0)
         status = store_commit(store, &why);
     store_rollback(store);
+    *id = row.id;
     if (status == 0)
-        stage->snapshots[stage->n_snapshots++] = row.id;
-    if (status == 0 || (why.code == ERR_STORAGE_FULL && !store_sync_failed(store)))
+        return 1;
+    if (why.code == ERR_STORAGE_FULL && !store_sync_failed(store))
         return 0;
     if (err != NULL)
         *err = why;
     return -1;
+}
+
+int edits_stage_snapshot(struct edit_stage *stage, struct store *store, const struct learner *learner,
+                         const uint8_t chain[CHAIN_BYTES], struct err *err)
+{
+    int64_t id;
+    if (stage->number == 0)
+        return edits_stage_begin(stage, store, SWEPT_BEFORE, err);
+    if (grow(&stage->snapshots, &stage->room, stage->n_snapshots, sizeof *stage->snapshots, "snapshots", err) != 0)
+        return -1;
+    const int status = put(&id, store, learner, chain, true, err);
+    if (status == 1)
+        stage->snapshots[stage->n_snapshots++] = id;
+    return status < 0 ? -1 : 0;
+}
+
+int edits_put_snapshot(struct store *store, const struct learner *learner, const uint8_t chain[CHAIN_BYTES],
+                       struct err *err)
+{
+    int64_t id;
+    return put(&id, store, learner, chain, false, err) < 0 ? -1 : 0;
 }
 
 /* ---- in the transaction ---- */

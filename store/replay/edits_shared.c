@@ -1,7 +1,8 @@
 /* edits_shared.c - an edit as an event of a log that several machines share. There it is the event that comes first: it takes effect at one place of
  * the log, on every machine alike, and each makes the model again when it gets there (store_rebuild()). So nothing is pending and nothing is
- * staged: one transaction has the event and its rows, empties what is forgotten, and takes the snapshots that saw it with it. What is left
- * is a file of which the model can be made again at any time, also by the next start. See store/replay/edits.h. */
+ * staged: one transaction has the event and its rows, empties what is forgotten, and takes the snapshots that saw it with it; others are written
+ * in their place while the model is made again. What is left is a file of which that can be done at any time, also by the next start. See
+ * store/replay/edits.h. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,7 +279,7 @@ static int replay(struct store_replayer *replayer, store_progress *progress, voi
 static int make_again(struct store *store, struct learner *learner, store_progress *progress, void *context,
                       struct err *err)
 {
-    const struct replay_want want = {.target = learner->revision, .arith = learner->arith};
+    const struct replay_want want = {.target = learner->revision, .arith = learner->arith, .in_place = true};
     struct store_replayer *replayer = NULL;
     int status = store_replayer_open(&replayer, store, &want, err);
     if (status == 0) {

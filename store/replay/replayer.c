@@ -45,6 +45,7 @@ struct store_replayer {
     struct edit_stage stage;
     uint64_t *seen_at; /* revisions of snapshots that they take away: another is written there     */
     size_t n_seen_at, next_seen;
+    bool in_place; /* the edits are in the log */
 
     struct rehearsal *rehearsal; /* lent to the store while it works: nobody else's rehearsal is disturbed */
     uint64_t done, total;
@@ -343,7 +344,8 @@ static int write_seen(struct store_replayer *r, uint64_t *budget, struct err *er
     wake(r, NULL);
     lend(r);
     r->learner->revision = r->place;
-    const int status = edits_stage_snapshot(&r->stage, r->store, r->learner, r->chain, err);
+    const int status = r->in_place ? edits_put_snapshot(r->store, r->learner, r->chain, err)
+                                   : edits_stage_snapshot(&r->stage, r->store, r->learner, r->chain, err);
     lend(r);
     skip_seen(r, r->place + (status == 0));
     spend(budget, PROOF_SPENT);
@@ -359,11 +361,14 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
     r->store = store;
     r->target = want->target;
     r->overlay = want->edits;
+    r->in_place = want->in_place;
     lend(r);
     int status = find_start(r, want, err);
     lend(r);
     if (status == 0 && want->edits != NULL)
         status = edits_seen_at(&r->seen_at, &r->n_seen_at, store, &r->lineage, want->edits, err);
+    if (status == 0 && want->in_place)
+        status = edits_gone_at(&r->seen_at, &r->n_seen_at, store, &r->lineage, err);
     return status;
 }
 

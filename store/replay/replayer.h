@@ -31,6 +31,8 @@ struct replay_want {
     const struct edits
         *edits; /* to be taken as if they were in the log already (store/replay/edits.h): checked; borrowed until it is
                                 * closed; `from` must be before the first of them; NULL: none */
+    bool
+        in_place; /* edits of the log have taken snapshots away, which are not swept yet: others are written in their place */
 };
 
 /* store_replayer_open - finds the lineage and the snapshot, and reads it: as long as one snapshot takes to load (where it is damaged, the
@@ -39,7 +41,7 @@ struct replay_want {
 int store_replayer_open(struct store_replayer **out, struct store *store, const struct replay_want *want,
                         struct err *err);
 
-/* store_replayer_step - about so many samples more; with edits, it also writes the snapshots that will stand for those that saw (but where the
+/* store_replayer_step - about so many samples more; with edits or in_place, it also writes the snapshots that stand for those that saw (but where the
  * disk is full), each in a transaction of its own, as long as a snapshot takes. 1: there is more to do; 0: the target is reached; -1: ERR_DB_CORRUPT (names
  * the first bad row), ERR_STORAGE, ERR_MEMORY: nothing but closing is left. The rows of an event are read at once, however
  * many samples it has: 10,000 in 30 ms. */

@@ -212,6 +212,7 @@
     X(SNAPSHOT_STATE,    "SELECT state FROM snapshot WHERE id = ?1")                                                   \
     X(SNAPSHOT_UPDATE,    "UPDATE snapshot SET pinned = ?2, note = ?3 WHERE id = ?1")                                  \
     X(SNAPSHOT_GONE,     "UPDATE snapshot SET gone = ?2 WHERE id = ?1")                                                \
+    X(SNAPSHOTS_GONE,    "SELECT DISTINCT revision FROM snapshot WHERE gone ORDER BY revision")                        \
     X(SNAPSHOT_SWEEP,    "DELETE FROM snapshot WHERE id = (SELECT min(id) FROM snapshot WHERE gone) RETURNING 1")      \
     X(SNAPSHOT_DELETE,   "DELETE FROM snapshot WHERE id = ?1")                                                         \
     X(SNAPSHOT_HIGHEST,  "SELECT max(revision) FROM snapshot")                                                         \

@@ -211,6 +211,48 @@ START_TEST(a_crash_before_the_model_is_made_again_costs_nothing)
 }
 END_TEST
 
+static uint64_t samples_to_replay(struct model *m)
+{
+    struct store_replayer *replayer;
+    uint64_t done, total;
+    must(m, store_replayer_open(&replayer, m->store, &(struct replay_want){.target = m->learner->revision}, &m->err));
+    store_replayer_progress(replayer, &done, &total);
+    store_replayer_close(replayer);
+    return total;
+}
+
+/* So that what a later edit costs does not grow with the log behind the first. */
+START_TEST(others_stand_in_the_place_of_snapshots_that_saw)
+{
+    static struct life l;
+    struct edits edits = {0};
+    struct store_snapshot *list;
+    size_t n;
+    life_init(&l);
+    for (int i = 0; i < 8; i++) {
+        live_train(&l, 5);
+        must(&l.m, store_snapshot(l.m.store, l.m.learner, "interval", "", false, NULL, &l.m.err));
+    }
+    want(&l, &edits, 7, EDIT_FORGET); /* of revision 3 */
+    share(&l, &edits);
+    must(&l.m, store_snapshots(l.m.store, &list, &n, &l.m.err));
+    ck_assert_uint_eq(n, 2 + 6 + 1);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_uint_eq(list[i].revision, i < 8 ? i + 1 : 10);
+        ck_assert_str_eq(list[i].reason, i == 0 ? "create" : i == 1 ? "interval" : "edit");
+    }
+    free(list);
+    is_exact(&l);
+    want(&l, &edits, 38, EDIT_FORGET); /* of revision 9 */
+    must(&l.m, store_edits_check(l.m.store, l.m.learner, &edits, NULL, &l.m.err));
+    append(&l, &edits);
+    ck_assert_uint_eq(samples_to_replay(&l.m), 5);
+    rebuild(&l.m);
+    is_exact(&l);
+    life_fini(&l);
+}
+END_TEST
+
 /* The classes that the edit has left are written the next time that it is at the end. */
 START_TEST(a_disk_that_is_full_at_the_logs_end_ends_nothing)
 {
@@ -345,6 +387,7 @@ int main(void)
     tcase_add_loop_test(t, forgotten_and_relabelled_everywhere, 0, 2);
     tcase_add_loop_test(t, a_class_that_is_removed_never_was_for_anybody, 0, 8);
     tcase_add_test(t, a_crash_before_the_model_is_made_again_costs_nothing);
+    tcase_add_test(t, others_stand_in_the_place_of_snapshots_that_saw);
     tcase_add_test(t, a_disk_that_is_full_at_the_logs_end_ends_nothing);
     tcase_add_test(t, an_edit_that_is_rolled_back_never_was);
     tcase_add_loop_test(t, rows_that_no_edit_has_left_are_refused, 0, 7);
