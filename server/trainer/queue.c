@@ -174,16 +174,16 @@ int trainer_submit(struct trainer *t, struct command *command, struct err *err)
     } else if (reads) {
         s->queued_reads++;
         append_read(t, command);
-        (void)pthread_cond_signal(&t->wake);
     } else {
         s->queued_commands++;
         s->queued_samples += n;
         s->queued_bytes += command->bytes;
         *t->last = command;
         t->last = &command->next;
-        (void)pthread_cond_signal(&t->wake);
     }
     (void)pthread_mutex_unlock(&t->lock);
+    if (status == 0) /* not before: who wakes would wait for the lock */
+        (void)pthread_cond_signal(&t->wake);
     return status;
 }
 
