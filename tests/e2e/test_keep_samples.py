@@ -10,6 +10,7 @@ import pytest
 from .daemon import Daemon, convd, convd_json, until
 from .prometheus import metric
 from .test_edits import edit
+from .test_events import Reader
 from .test_file_format import run_reader
 from .test_rehearse import ended, rehearse
 
@@ -64,7 +65,10 @@ def sound(daemon: Daemon) -> dict:
 @pytest.mark.core
 def test_old_samples_go_and_the_model_is_what_it_would_have_been(daemons, noise):
     daemon = keeping(daemons)
-    ids = learn(daemon, noise, 3000)
+    with Reader(daemon) as reader:
+        ids = learn(daemon, noise, 3000)
+        told = reader.next("baseline")
+    assert 1 < told["baseline"] <= told["revision"]
     left = swept(daemon)
     assert left[-KEEP:] == ids[-KEEP:] and len(left) < len(ids) / 2
     verdict = sound(daemon)  # its snapshot comes after the last baseline
