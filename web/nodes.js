@@ -51,7 +51,7 @@ export class Nodes {
       figure('This node', node, `at revision ${count(revision)}`),
       ...(reachable ? [
         figure('Behind the log', lag === 0 ? 'not at all' : count(lag), `its head is revision ${count(head)}`),
-        ...(same ? [figure('Compared', same.digest.slice(0, 8), `at revision ${count(same.revision)} no node has another state`)] : []),
+        ...(same ? [figure('Compared', same.digest.slice(0, 8), `at revision ${count(same.revision)} no node told another`)] : []),
         figure(`PostgreSQL ${postgresql.version.split(' ')[0]}`, postgresql.standby ? 'standby' : 'primary', `${postgresql.host}: ${postgresql.standby ? 'read only' : standbys(postgresql)}`)] : []));
     this.table.hidden = !reachable;
     if (!reachable) return;

@@ -156,8 +156,7 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
                         (double)s->baseline);
     metrics_write_counter(text, "convd_baselines_total", "Baselines made for --keep-samples since the start.",
                           (double)s->baselines);
-    metrics_write_counter(text, "convd_samples_deleted_total",
-                          "Samples deleted for --keep-samples since the start: the log was older than its baseline.",
+    metrics_write_counter(text, "convd_samples_deleted_total", "Samples that --keep-samples deleted since the start.",
                           (double)s->compacted);
     metrics_write_gauge(text, "convd_snapshot_last_timestamp_seconds",
                         "Time of the last snapshot since the Unix epoch; 0: none yet.",

@@ -98,7 +98,7 @@ struct trainer {
     uint64_t went_back; /* to that revision, by another node; 0: no more to be done */
     struct mark marks[TRAINER_MARKS];
     size_t n_marks;
-    struct mark told;                  /* the last of them that was, and no node has another; revision 0: none */
+    struct mark told;                  /* the last of them that was, and no node told another; revision 0: none */
     struct mark wrong;                 /* of which the others have another; revision 0: none                         */
     bool mended;                       /* the model was made anew once                                               */
     bool idle_mine;                    /* this node is the one that rehearses when idle */

@@ -106,7 +106,7 @@ struct command {
     int (*read)(struct command *command, struct store *store, struct err *err);
     struct shared *shared;     /* set for read(): NULL: no other machine has this log */
     const struct err *log_err; /* and why that could not be reached a moment ago; NULL: it could */
-    const struct mark *same;   /* and the newest state that it told, and no node has another; NULL: none yet */
+    const struct mark *same;   /* and the newest state that this node told, and no node another; NULL: none yet */
     const char *key;           /* COMMAND_TRAIN: Idempotency-Key, or NULL; borrowed                                */
     uint8_t fingerprint[32];   /* of what the key stands for                                                  */
     struct err refusal;        /* COMMAND_TRAIN: why it is refused unless its key is known; ERR_NONE: it is not    */
@@ -142,7 +142,7 @@ enum notice_kind {
     NOTICE_SNAPSHOT, /* snapshot                                                                          */
     NOTICE_ACTIVATE, /* revision, step; target: the revision that it went back to                         */
     NOTICE_EDIT,     /* revision, step; edit: what was made                                          */
-    NOTICE_BASELINE, /* revision; target: that from which on samples are kept                */
+    NOTICE_BASELINE, /* revision; target: the baseline, up to which samples are kept no more  */
     NOTICE_UPDATE,   /* snapshot, as it is now                                                       */
     NOTICE_DRIFT,    /* revision; samples: the tally's when the last alarm was raised; alarms             */
     NOTICE_WARNING,  /* revision; samples: the tally's; code; text: NULL where it was cleared              */

@@ -207,8 +207,8 @@ static void print_nodes(const struct json *root)
     if (json_bool(json_get(root, "diverged")))
         cli_say(stdout, "this node has diverged: it has another state, or another log, than the others\n");
     if (json_get(same, "revision") != NULL)
-        cli_say(stdout, "at revision %.0f no node has another state than %s\n", json_number(json_get(same, "revision")),
-                text_of(same, "digest"));
+        cli_say(stdout, "at revision %.0f no node told another state than %s\n",
+                json_number(json_get(same, "revision")), text_of(same, "digest"));
     for (const struct json *node = json_first(json_get(root, "nodes")); node != NULL; node = json_next(node))
         cli_say(stdout, "%-32s revision %.0f, %.0f behind; told %.1f s ago\n", text_of(node, "name"),
                 json_number(json_get(node, "revision")), head - json_number(json_get(node, "revision")),

@@ -454,7 +454,7 @@ def test_who_still_differs_after_making_it_anew_stays_off_and_predicts(cluster, 
     seen = a.get("/cluster").ok()
     assert seen["diverged"] and seen["reachable"] and seen["same"]["revision"] == 256
     status = convd("cluster", "status", "--url", a.url).stdout.decode()
-    assert "this node has diverged" in status and f"at revision 256 no node has another state than {seen['same']['digest']}" in status
+    assert "this node has diverged" in status and f"at revision 256 no node told another state than {seen['same']['digest']}" in status
     assert a.predict(images(1).tobytes())["revision"] > 500
     a.post("/train?label=a", images(1).tobytes()).problem(503, "log-diverged")
     a.stop()

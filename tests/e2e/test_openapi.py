@@ -376,7 +376,7 @@ def walk_cluster(seen: Seen, daemons) -> None:
         seen.ask(node, "GET", "/cluster", 200)
         with node.client() as client:  # the digest of revision 256 is compared
             until(lambda: client.train("a", bytes(63) + b"\1").ok() and node.model()["revision"] > 256, "there are so many")
-        until(lambda: node.get("/cluster").ok()["same"], "the node has told where it is")
+        until(lambda: node.get("/cluster").ok()["same"], "its digest is told")
         seen.ask(node, "GET", "/cluster", 200)
         node.stop()
     finally:

@@ -55,7 +55,7 @@ def test_what_was_compared_is_shown_and_a_node_that_differs_says_so(open_page, c
             return node.model()["revision"] >= revision
         until(lambda: trained(300), "the first of them is mended")
         same = until(lambda: node.get("/cluster").ok()["same"], "it was compared")
-        page.says(".figures", f"Compared {same['digest'][:8]} at revision 256 no node has another state")
+        page.says(".figures", f"Compared {same['digest'][:8]} at revision 256 no node told another")
         until(lambda: trained(512), "the second")
     page.says(".warnings", "Predictions go on, but nothing is learned: this node has another state")
     page.picture("nodes-diverged", whole=True)
