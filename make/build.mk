@@ -53,7 +53,7 @@ $(ARITHS:%=$(BUILD)/core/arith_%.o): $(BUILD)/core/arith_%.o: core/arith/arith.c
 
 $(BUILD)/core/arith/choose.o: ALL_CFLAGS += $(ARITHS:%=-DHAVE_arith_%=1)
 
-$(BUILD)/server/%.o $(BUILD)/store/postgres/%.o $(BUILD)/tests/store/test_postgres.o: ALL_CFLAGS += $(PKG_CFLAGS)
+$(BUILD)/server/%.o $(BUILD)/store/postgres/%.o $(BUILD)/tests/store/test_postgres.o $(BUILD)/tests/store/test_postgres_states.o: ALL_CFLAGS += $(PKG_CFLAGS)
 
 # The SQL of every migration, as one C array of strings: the store needs no file at run time.
 $(BUILD)/store/schema.c: $(SCHEMA_SQL) scripts/embed-sql
