@@ -197,15 +197,20 @@ def lag(report: Report, out: Path, writer: Server, follower: Server) -> None:
 
 # ---- predictions ----
 
+def single(build: Path, folder: Path, name: str) -> Server:
+    """The same model, without a log that is shared."""
+    shutil.copy(folder / "first.db", folder / f"{name}.db")
+    return Server(build / "convd", "serve", "--db", folder / f"{name}.db", "--listen", "127.0.0.1:0")
+
+
 def predictions(report: Report, build: Path, folder: Path, out: Path, node: Server, n_rounds: int) -> None:
     path, ours, alone = out / "body.one", [], []
     path.write_bytes(digit())
-    shutil.copy(folder / "first.db", folder / "alone.db")
-    with Server(build / "convd", "serve", "--db", folder / "alone.db", "--listen", "127.0.0.1:0") as single:
+    with single(build, folder, "alone") as server:
         for _ in range(n_rounds):
             ours.append(load(node, "/predict", path, 1, CONNECTIONS))
-            alone.append(load(single, "/predict", path, 1, CONNECTIONS))
-        single.stop()
+            alone.append(load(server, "/predict", path, 1, CONNECTIONS))
+        server.stop()
     (quiet, disturbed), (quiet_alone, disturbed_alone) = undisturbed(ours), undisturbed(alone)
     disturbed = disturbed or disturbed_alone
     for key, what, better in (("rate", f"POST /predict on a node, {CONNECTIONS} connections", 1), ("server_us", "  its processor time a request", -1)):
@@ -237,25 +242,29 @@ class Proxy:
         self.process.wait(10)
 
 
-def scaling(report: Report, out: Path, folder: Path, nodes: list[Server], n_rounds: int) -> None:
-    """What a prediction costs the nodes in processor time, through HAProxy: that is what 1, 2 and 3 machines would have of their own."""
+def scaling(report: Report, build: Path, out: Path, folder: Path, nodes: list[Server], n_rounds: int) -> None:
+    """What a prediction costs the nodes in processor time, through HAProxy: that is what 1, 2 and 3 machines would have of their own. As many daemons
+    that follow no log, in turn, tell what of it is this machine's: three share two cores and their caches."""
     if shutil.which("haproxy") is None:
         report.lack("haproxy not there: install haproxy")
         return
-    path, cost = out / "body.one", {}
-    rounds: dict[int, list] = {n: [] for n in (1, 2, 3)}
+    path, cost, alone = out / "body.one", {}, [single(build, folder, name) for name in "xyz"]
+    rounds: dict[tuple[int, bool], list] = {(n, shared): [] for n in (1, 2, 3) for shared in (True, False)}
     for _ in range(n_rounds):
-        for n in rounds:
-            proxy = Proxy(nodes[:n], folder)
+        for (n, shared), those in rounds.items():
+            proxy = Proxy((nodes if shared else alone)[:n], folder)
             try:
-                rounds[n].append(load(proxy, "/predict", path, 2, n * CONNECTIONS))
+                those.append(load(proxy, "/predict", path, 2, n * CONNECTIONS))
             finally:
                 proxy.close()
-    for n, those in rounds.items():
-        cost[n] = median([r["server_us"] for r in those])
-        report.add(f"cluster-scaling-{n}", f"predictions through HAProxy by a second of processor time, times {n} node{'s' * (n > 1)}", "/s", n * 1e6 / cost[n],
-                   f"{n} x one node", n * 1e6 / cost[1], cost[1] / cost[n], at_least(0.95) if n > 1 else None)
-    report.raw["cluster"] |= {f"scaling_{n}": those for n, those in rounds.items()}
+    for server in alone:
+        server.stop()
+    for (n, shared), those in rounds.items():
+        cost[n, shared] = median([r["server_us"] for r in those])
+        what = f"predictions through HAProxy by a second of processor time, times {n} node{'s' * (n > 1)}" if shared else "  as many that follow no log"
+        report.add(f"cluster-scaling-{n}{'' if shared else '-alone'}", what, "/s", n * 1e6 / cost[n, shared], f"{n} x one node", n * 1e6 / cost[1, shared],
+                   cost[1, shared] / cost[n, shared], at_least(0.95) if n > 1 and shared else None)
+    report.raw["cluster"] |= {f"scaling_{n}{'' if shared else '_alone'}": those for (n, shared), those in rounds.items()}
 
 
 def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
@@ -284,7 +293,7 @@ def measure(report: Report, build: Path, out: Path, n_rounds: int) -> None:
         nodes.level()
         followers(report, out, pair, nodes.list, cost)
         nodes.level()
-        scaling(report, out, folder, nodes.list, n_rounds)
+        scaling(report, build, out, folder, nodes.list, n_rounds)
         nodes.stop()
     finally:
         for node in nodes.list if nodes is not None else []:
