@@ -89,7 +89,8 @@ class Schedule:
         self.seed, self.pair, self.folder, self.tally, self.findings = seed, pair, folder, tally, tally.findings
         self.chance, self.ledger, self.name = random.Random(seed), Ledger(seed), f"log{seed}"
         db = folder / "first.db"
-        convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS), "--rehearsal-idle", str(self.chance.choice([0, 0, 20])))
+        self.ledger.idle_steps = self.chance.choice([0, 0, 20])
+        convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS), "--rehearsal-idle", str(self.ledger.idle_steps))
         pair.create(self.name)
         self.log = pair.url(self.name)
         convd_at(places[0], "cluster", "init", "--db", db, "--log", self.log)
