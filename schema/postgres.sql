@@ -6,7 +6,7 @@
 --
 -- `convd cluster init` makes them, in schema convd, as the role that it connects as. To look, with psql for instance:
 --   SELECT revision, kind, to_timestamp(created_us / 1e6), body FROM convd.event ORDER BY revision DESC LIMIT 20;
---   SELECT name, revision, now() - told AS since FROM convd.node;
+--   SELECT name, revision, now() - told AS since, diverged, compared, digest FROM convd.node;
 -- Do not change rows: each event's chain is a hash over it and all before it, and every convd that follows checks it. Of an event whose samples were
 -- forgotten, it is what the newest edit of it says (docs/file-format.md) that must match.
 --
@@ -75,8 +75,13 @@ ALTER TABLE convd.outcome ALTER rows SET STORAGE EXTERNAL;
 CREATE TABLE convd.node (
     name     text        PRIMARY KEY,
     revision bigint      NOT NULL,
-    told     timestamptz NOT NULL
+    told     timestamptz NOT NULL,
+    compared bigint,                                          -- revision of the newest state that it compared with digest's; NULL: none yet
+    digest   bytea       CHECK (octet_length(digest) = 32),   -- and what it came to there
+    diverged boolean                                          -- others came to another: it trains nothing. NULL: a convd that does not tell it
 ) WITH (fillfactor = 50);
+-- A log of before these three goes on without, and its nodes tell nothing of that. Its owner adds them, and each node tells when it connects next:
+--   ALTER TABLE convd.node ADD compared bigint, ADD digest bytea CHECK (octet_length(digest) = 32), ADD diverged boolean;
 
 INSERT INTO convd.head (format, revision, chain, fence) VALUES (1, 0, decode(repeat('00', 32), 'hex'), 0);
 

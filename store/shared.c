@@ -2,6 +2,7 @@
 #include "store/shared.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,11 +296,12 @@ int shared_status(struct shared *shared, struct shared_status *out, struct err *
 }
 
 /* A log that is shorter than what was acknowledged of it, or another, is no log to append to. */
-int shared_tell(struct shared *shared, uint64_t revision, struct err *err)
+int shared_tell(struct shared *shared, struct log_node *self, struct err *err)
 {
-    return reach(shared, err) == 0 && check_prefix(shared, err) == 0
-               ? postgres_node_tell(shared->postgres, shared->name, revision, err)
-               : -1;
+    (void)snprintf(self->name, sizeof self->name, "%s", shared->name);
+    if (reach(shared, err) != 0 || (self->diverged != 1 && check_prefix(shared, err) != 0))
+        return -1;
+    return postgres_node_tell(shared->postgres, self, err);
 }
 
 int shared_all_at(struct shared *shared, uint64_t revision, struct err *err)

@@ -69,10 +69,11 @@ struct shared_status {
 };
 int shared_status(struct shared *shared, struct shared_status *out, struct err *err);
 
-/* shared_tell - where this node is, for the others; and that the log still has what it had: ERR_DIVERGED.
+/* shared_tell - what this node says of itself to the others, by its name; and that the log still has what it had: ERR_DIVERGED, unless that is what
+ * it says.
  * shared_mark - the digest of a revision, which must be the same on every node: ERR_DIVERGED. shared_mark_stands - nobody has come to know it better;
  * shared_mark_better - this node has. shared_distrust - the states in the log from that revision on are deleted: somebody's are wrong. */
-int shared_tell(struct shared *shared, uint64_t revision, struct err *err);
+int shared_tell(struct shared *shared, struct log_node *self, struct err *err);
 int shared_mark(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
 int shared_mark_stands(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);
 int shared_mark_better(struct shared *shared, uint64_t revision, const uint8_t digest[DIGEST_BYTES], struct err *err);

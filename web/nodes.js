@@ -57,10 +57,11 @@ export class Nodes {
     if (!reachable) return;
     this.table.replaceChildren(el('h2', {}, 'Who follows'), el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Nodes' },
       el('table', { class: 'plain' },
-        el('thead', {}, el('tr', {}, ['Node', 'Revision', 'Behind', 'Last heard of'].map((t, i) => el('th', { scope: 'col', class: i === 1 || i === 2 ? 'n' : null }, t)))),
+        el('thead', {}, el('tr', {}, ['Node', 'Revision', 'Behind', 'Last heard of', 'Compared'].map((t, i) => el('th', { scope: 'col', class: i === 1 || i === 2 ? 'n' : null }, t)))),
         el('tbody', {}, nodes.map((n) => el('tr', {},
-          el('th', { scope: 'row' }, n.name === node ? `${n.name} (this one)` : n.name),
+          el('th', { scope: 'row' }, n.name === node ? `${n.name} (this one)` : n.name, n.diverged && [' ', el('span', { class: 'badge bad' }, 'diverged')]),
           el('td', { class: 'n' }, count(n.revision)), el('td', { class: 'n' }, count(Math.max(0, head - n.revision))),
-          el('td', {}, n.told_seconds_ago < LATE_S ? 'now' : `${ago(n.told_seconds_ago)} ago`)))))));
+          el('td', {}, n.told_seconds_ago < LATE_S ? 'now' : `${ago(n.told_seconds_ago)} ago`),
+          el('td', {}, n.compared ? `${n.compared.digest.slice(0, 8)} at ${count(n.compared.revision)}` : 'nothing yet')))))));
   }
 }

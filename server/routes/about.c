@@ -140,6 +140,9 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
         metrics_write_gauge(text, "convd_log_diverged",
                             "1: training is off: others have another state or another log than this node.",
                             s->off == ERR_DIVERGED ? 1 : 0);
+        metrics_write_gauge(text, "convd_log_compared_revision",
+                            "Newest revision whose digest this node told, and no node told another; 0: none yet.",
+                            (double)s->log_compared);
         metrics_write_counter(text, "convd_log_mended_total",
                               "Times that the model was made anew since others had another state.",
                               (double)s->log_mended);
@@ -299,6 +302,19 @@ static void write_server(struct json_writer *json, const struct log_server *serv
     json_write_end(json);
 }
 
+static void write_state(struct json_writer *json, const char *name, uint64_t revision,
+                        const uint8_t digest[DIGEST_BYTES])
+{
+    if (revision == 0) {
+        json_write_null(json, name);
+        return;
+    }
+    json_write_object(json, name);
+    json_write_u64(json, "revision", revision);
+    json_write_hex(json, "digest", digest, DIGEST_BYTES);
+    json_write_end(json);
+}
+
 static void write_nodes(struct json_writer *json, const struct shared_status *status)
 {
     json_write_array(json, "nodes");
@@ -308,20 +324,13 @@ static void write_nodes(struct json_writer *json, const struct shared_status *st
         json_write_string(json, "name", node->name);
         json_write_u64(json, "revision", node->revision);
         json_write_seconds(json, "told_seconds_ago", node->age_s);
+        if (node->diverged < 0)
+            json_write_null(json, "diverged");
+        else
+            json_write_bool(json, "diverged", node->diverged);
+        write_state(json, "compared", node->compared, node->digest);
         json_write_end(json);
     }
-    json_write_end(json);
-}
-
-static void write_same(struct json_writer *json, const struct mark *mark)
-{
-    if (mark->revision == 0) {
-        json_write_null(json, "same");
-        return;
-    }
-    json_write_object(json, "same");
-    json_write_u64(json, "revision", mark->revision);
-    json_write_hex(json, "digest", mark->digest, sizeof mark->digest);
     json_write_end(json);
 }
 
@@ -338,7 +347,7 @@ static void show(struct work *work, struct response *response)
     json_write_string(&json, "error", reachable ? NULL : view->err.text);
     json_write_u64(&json, "revision", revision);
     json_write_bool(&json, "diverged", trainer_stats(routes->trainer).off == ERR_DIVERGED);
-    write_same(&json, &view->same);
+    write_state(&json, "same", view->same.revision, view->same.digest);
     if (reachable) {
         const uint64_t head = view->status.head.revision;
         json_write_u64(&json, "head", head);

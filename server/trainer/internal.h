@@ -100,7 +100,9 @@ struct trainer {
     size_t n_marks;
     struct mark told;                  /* the last of them that was, and no node told another; revision 0: none */
     struct mark wrong;                 /* of which the others have another; revision 0: none                         */
-    bool mended;                       /* the model was made anew once                                               */
+    bool mend_due;                     /* the model is to be made anew for that                                      */
+    bool mended;                       /* it was, once                                                               */
+    bool told_diverged;                /* and the others know that this did not help, or cannot be told              */
     bool idle_mine;                    /* this node is the one that rehearses when idle */
     pthread_t listener;                /* for hints */
     int listen_fd;                     /* ends it */
@@ -207,6 +209,11 @@ bool trainer_log_halted(const struct trainer *t);
 bool trainer_edits_done(const struct trainer *t);
 void trainer_mark(struct trainer *t);
 int trainer_tell(struct trainer *t, struct err *err);
+
+/* trainer_tell_diverged - in a turn of the loop: who stays off tells no more after that, so this is told until the log has it.
+ * trainer_same - the newest state that this node told, and no node another; NULL: none. */
+void trainer_tell_diverged(struct trainer *t);
+const struct mark *trainer_same(const struct trainer *t);
 
 /* trainer_mark_wrong - others have another state of that revision. */
 void trainer_mark_wrong(struct trainer *t, const struct mark *mark);

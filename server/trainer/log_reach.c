@@ -2,6 +2,7 @@
  * that there is something to follow.
  *
  * What cannot be reached is tried again after a second; until then every command for the log is refused, and predictions go on. */
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,13 +87,18 @@ bool trainer_edits_done(const struct trainer *t)
 void trainer_mark_wrong(struct trainer *t, const struct mark *mark)
 {
     t->wrong = *mark;
+    t->mend_due = true;
+}
+
+const struct mark *trainer_same(const struct trainer *t)
+{
+    return t->told.revision == 0 || store_edit_touches(t->store, t->told.revision) ? NULL : &t->told;
 }
 
 /* An edit may have come since. */
 static int told_stands(struct trainer *t, struct err *err)
 {
-    if (t->told.revision == 0 || store_edit_touches(t->store, t->told.revision) ||
-        shared_mark_stands(t->shared, t->told.revision, t->told.digest, err) == 0)
+    if (trainer_same(t) == NULL || shared_mark_stands(t->shared, t->told.revision, t->told.digest, err) == 0)
         return 0;
     if (err->code == ERR_DIVERGED)
         trainer_mark_wrong(t, &t->told);
@@ -115,13 +121,38 @@ static int tell_marks(struct trainer *t, struct err *err)
     return told_stands(t, err);
 }
 
+static int tell(struct trainer *t, struct err *err)
+{
+    struct log_node self = {.revision = trainer_edits_done(t) ? t->work->revision : t->edit_place,
+                            .diverged = t->off.code == ERR_DIVERGED};
+    const struct mark *same = trainer_same(t), *mark = self.diverged && t->wrong.revision != 0 ? &t->wrong : same;
+    if (mark != NULL) {
+        self.compared = mark->revision;
+        memcpy(self.digest, mark->digest, DIGEST_BYTES);
+    }
+    (void)pthread_mutex_lock(&t->lock);
+    t->stats.log_compared = same != NULL ? same->revision : 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    return shared_tell(t->shared, &self, err);
+}
+
 int trainer_tell(struct trainer *t, struct err *err)
 {
     if (t->off.code == ERR_NONE && tell_marks(t, err) != 0)
         return -1;
     if (trainer_edits_done(t) && shared_clean(t->shared, err) != 0)
         return -1;
-    return shared_tell(t->shared, trainer_edits_done(t) ? t->work->revision : t->edit_place, err);
+    return tell(t, err);
+}
+
+void trainer_tell_diverged(struct trainer *t)
+{
+    const uint64_t now = clock_us();
+    struct err err;
+    if (t->off.code != ERR_DIVERGED || t->told_diverged || now - t->told_us < SECOND_US)
+        return;
+    t->told_us = now;
+    t->told_diverged = tell(t, &err) == 0 || err.code != ERR_LOG;
 }
 
 /* ---- hints ---- */

@@ -284,6 +284,7 @@ void *trainer_thread(void *trainer)
         trainer_follow_turn(t, turn.hinted);
         mind_followed(t);
         trainer_mend(t);
+        trainer_tell_diverged(t);
         trainer_edit_everywhere(t);
         if (turn.commands != NULL || turn.reads || work_due_us(t) == 0)
             run_round(t, turn.commands);

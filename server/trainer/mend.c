@@ -71,6 +71,7 @@ static void turn_on(struct trainer *t, const struct mark *mark)
     t->log_err = (struct err){0};
     t->n_marks = 0;
     t->told = *mark;
+    t->wrong.revision = 0;
     (void)pthread_mutex_lock(&t->lock);
     t->off = (struct err){0};
     t->stats.off = ERR_NONE;
@@ -109,10 +110,12 @@ void trainer_mend(struct trainer *t)
 {
     struct mark mark = t->wrong;
     struct err err;
-    if (mark.revision == 0 || t->off.code != ERR_DIVERGED)
+    if (!t->mend_due || t->off.code != ERR_DIVERGED)
         return;
-    t->wrong.revision = 0;
+    t->mend_due = false;
     logger_line(LOG_LINE_NOTICE, "the model is made anew from the first event of the log");
-    if (mend(t, &mark, &err) < 0)
-        logger_line(LOG_LINE_ERROR, "not mended: %s; training stays off", err.text);
+    if (mend(t, &mark, &err) >= 0)
+        return;
+    t->wrong = mark; /* as it is made anew */
+    logger_line(LOG_LINE_ERROR, "not mended: %s; training stays off", err.text);
 }

@@ -19,7 +19,7 @@ static int read_of(struct trainer *t, struct command *command, struct err *err)
     if (command->kind == COMMAND_READ) {
         command->shared = t->shared;
         command->log_err = trainer_log_away(t) ? &t->log_err : NULL;
-        command->same = t->told.revision == 0 || store_edit_touches(t->store, t->told.revision) ? NULL : &t->told;
+        command->same = trainer_same(t);
         return command->read(command, t->store, err);
     }
     publish_again(t);

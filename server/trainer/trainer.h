@@ -202,6 +202,7 @@ struct trainer_stats {
     uint64_t log_reached_us;          /* monotonic, when all of it had been followed; 0: never */
     uint64_t log_followed, log_late;  /* events of others; groups for which others were first */
     uint64_t log_mended;              /* times that the model was made anew, since others had another state */
+    uint64_t log_compared; /* revision of the newest state that was told, and no node told another; 0: none */
 };
 
 struct trainer_config trainer_config_default(void);

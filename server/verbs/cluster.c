@@ -196,6 +196,19 @@ static const char *text_of(const struct json *object, const char *name)
     return text != NULL ? text : "";
 }
 
+static void print_node(const struct json *node, double head)
+{
+    const struct json *compared = json_get(node, "compared");
+    const double revision = json_number(json_get(node, "revision"));
+    cli_say(stdout, "%-32s %srevision %.0f, %.0f behind; ", text_of(node, "name"),
+            json_bool(json_get(node, "diverged")) ? "HAS DIVERGED; " : "", revision,
+            head > revision ? head - revision : 0);
+    if (json_get(compared, "revision") != NULL)
+        cli_say(stdout, "at revision %.0f it has %.16s; ", json_number(json_get(compared, "revision")),
+                text_of(compared, "digest"));
+    cli_say(stdout, "told %.1f s ago\n", json_number(json_get(node, "told_seconds_ago")));
+}
+
 static void print_nodes(const struct json *root)
 {
     const struct json *server = json_get(root, "postgresql");
@@ -210,9 +223,7 @@ static void print_nodes(const struct json *root)
         cli_say(stdout, "at revision %.0f no node told another state than %s\n",
                 json_number(json_get(same, "revision")), text_of(same, "digest"));
     for (const struct json *node = json_first(json_get(root, "nodes")); node != NULL; node = json_next(node))
-        cli_say(stdout, "%-32s revision %.0f, %.0f behind; told %.1f s ago\n", text_of(node, "name"),
-                json_number(json_get(node, "revision")), head - json_number(json_get(node, "revision")),
-                json_number(json_get(node, "told_seconds_ago")));
+        print_node(node, head);
 }
 
 static int status_of(const struct cli_args *args, const char *url, struct err *err)

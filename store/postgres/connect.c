@@ -157,6 +157,7 @@ static int check_format(struct postgres *pg, struct err *err)
     const bool found = PQntuples(result) == 1;
     const int64_t format = found ? result_number(result, 0, 0) : 0;
     pg->fence = found ? result_number(result, 0, 1) : 0;
+    pg->nodes_tell_all = found && result_bool(result, 0, 2);
     PQclear(result);
     if (format > POSTGRES_FORMAT)
         return err_set(err, ERR_DB_NEWER, "the shared log has format %lld, of a newer convd; this one reads up to %d",

@@ -19,6 +19,7 @@ struct postgres {
     bool prepared[SQL_N]; /* in this connection                                                      */
     bool bare;            /* it is not asked whether there is a log: a listener's, postgres_create()'s */
     bool locked, idle;    /* postgres_lock(), postgres_idle_lock(): go with the connection           */
+    bool nodes_tell_all;  /* the log has columns for all of struct log_node                          */
     bool warned;          /* the server has said a WARNING since this was cleared                    */
     bool unknown;         /* of the last statement: whether it came about                            */
     int64_t fence;        /* head.fence, as it was read last                                         */

@@ -4,12 +4,25 @@
 
 #include "store/postgres/internal.h"
 
-int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision, struct err *err)
+int postgres_node_tell(struct postgres *pg, const struct log_node *node, struct err *err)
 {
     struct values values = {0};
-    values_add_text(&values, name);
-    values_add_number(&values, (int64_t)revision);
-    return postgres_ready_alone(pg, err) == 0 ? postgres_tell(pg, SQL_NODE_TELL, &values, err) : -1;
+    const uint8_t diverged = node->diverged == 1;
+    if (postgres_ready_alone(pg, err) != 0)
+        return -1;
+    values_add_text(&values, node->name);
+    values_add_number(&values, (int64_t)node->revision);
+    if (!pg->nodes_tell_all)
+        return postgres_tell(pg, SQL_NODE_TELL, &values, err);
+    if (node->compared != 0) {
+        values_add_number(&values, (int64_t)node->compared);
+        values_add(&values, node->digest, DIGEST_BYTES);
+    } else {
+        values_add(&values, NULL, 0);
+        values_add(&values, NULL, 0);
+    }
+    values_add(&values, &diverged, 1);
+    return postgres_tell(pg, SQL_NODE_TELL_ALL, &values, err);
 }
 
 int postgres_node_forget(struct postgres *pg, const char *name, struct err *err)
@@ -24,6 +37,9 @@ static void read_node(struct log_node *node, const PGresult *result, int row)
     (void)snprintf(node->name, sizeof node->name, "%s", PQgetvalue(result, row, 0));
     node->revision = (uint64_t)result_number(result, row, 1);
     node->age_s = result_real(result, row, 2);
+    if (!PQgetisnull(result, row, 3) && result_bytes(node->digest, DIGEST_BYTES, result, row, 4))
+        node->compared = (uint64_t)result_number(result, row, 3);
+    node->diverged = PQgetisnull(result, row, 5) ? -1 : result_bool(result, row, 5);
 }
 
 int postgres_nodes(struct log_node **list, size_t *n, struct postgres *pg, struct err *err)

@@ -153,11 +153,14 @@ int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct
 struct log_node {
     char name[LOG_NODE_BYTES];
     uint64_t revision;
-    double age_s; /* since it was told, by the server's clock */
+    double age_s;                 /* since it was told, by the server's clock                     */
+    uint64_t compared;            /* revision of the newest state that it compared; 0: none        */
+    uint8_t digest[DIGEST_BYTES]; /* of that state, as it has it                                    */
+    int diverged; /* 1: others have another; 0; -1: the log, or its convd, is too old to tell, and no digest either */
 };
-/* postgres_node_tell - this node is at that revision; a row of its name. postgres_node_forget - it leaves. postgres_nodes - all of them, by
- * name; *list is the caller's. */
-int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision, struct err *err);
+/* postgres_node_tell - what this node says of itself, in the row of its name; age_s is not looked at. postgres_node_forget - it leaves.
+ * postgres_nodes - all of them, by name; *list is the caller's. */
+int postgres_node_tell(struct postgres *pg, const struct log_node *node, struct err *err);
 int postgres_node_forget(struct postgres *pg, const char *name, struct err *err);
 int postgres_nodes(struct log_node **list, size_t *n, struct postgres *pg, struct err *err);
 

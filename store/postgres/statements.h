@@ -28,7 +28,10 @@
     "SET plan_cache_mode = force_generic_plan"
 
 #define STATEMENTS(X)                                                                                                  \
-    X(FORMAT,        "SELECT format::bigint, fence FROM convd.head")                                                   \
+    /* And whether table node has all that it has by now. */                                                          \
+    X(FORMAT,        "SELECT format::bigint, fence, (SELECT count(*) = 3 FROM pg_attribute"                            \
+                     " WHERE attrelid = 'convd.node'::regclass AND attname IN ('compared', 'digest', 'diverged'))"     \
+                     " FROM convd.head")                                                                               \
     X(BEGIN,         "BEGIN")                                                                                          \
     X(COMMIT,        "COMMIT")                                                                                         \
     X(ROLLBACK,      "ROLLBACK")                                                                                       \
@@ -100,9 +103,16 @@
     X(NODE_TELL,     "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))"                            \
                      " INSERT INTO convd.node (name, revision, told) SELECT $1::text, $2::bigint, clock_timestamp() FROM quick" \
                      " ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, told = excluded.told")           \
+    X(NODE_TELL_ALL, "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))"                            \
+                     " INSERT INTO convd.node (name, revision, told, compared, digest, diverged)"                      \
+                     " SELECT $1::text, $2::bigint, clock_timestamp(), $3::bigint, $4::bytea, $5::boolean FROM quick"  \
+                     " ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, told = excluded.told,"           \
+                     " compared = excluded.compared, digest = excluded.digest, diverged = excluded.diverged")          \
     X(NODE_FORGET,   "DELETE FROM convd.node WHERE name = $1")                                                         \
-    X(NODES,         "SELECT name, revision, extract(epoch FROM clock_timestamp() - told)::double precision"           \
-                     " FROM convd.node ORDER BY name COLLATE \"C\"")                                                   \
+    /* By to_jsonb(), a column that is not there is NULL. */                                                           \
+    X(NODES,         "SELECT name, revision, extract(epoch FROM clock_timestamp() - told)::double precision,"          \
+                     " (own->>'compared')::bigint, (own->>'digest')::bytea, (own->>'diverged')::boolean"               \
+                     " FROM convd.node AS n, to_jsonb(n) AS own ORDER BY name COLLATE \"C\"")                          \
     X(SERVER,        "SELECT pg_is_in_recovery(), count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')),"  \
                      " current_setting('synchronous_standby_names')"                                                   \
                      " FROM pg_stat_replication WHERE state IS NULL OR state = 'streaming'")                           \

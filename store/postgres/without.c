@@ -133,7 +133,7 @@ int postgres_states_drop(struct postgres *pg, uint64_t from, uint64_t to, struct
     return without(err);
 }
 
-int postgres_node_tell(struct postgres *pg, const char *name, uint64_t revision, struct err *err)
+int postgres_node_tell(struct postgres *pg, const struct log_node *node, struct err *err)
 {
     return without(err);
 }

@@ -408,6 +408,10 @@ def go_wrong(node) -> None:
         db.execute("UPDATE snapshot SET digest = ? WHERE id = ?", (digest, number))
 
 
+def told(node) -> dict[str, tuple]:
+    return {each["name"]: (each["diverged"], each["compared"]) for each in node.get("/cluster").ok()["nodes"]}
+
+
 @pytest.mark.parametrize("asked", ["the-right-one", "the-wrong-one"])
 def test_a_node_that_went_wrong_says_so_makes_its_model_anew_and_goes_on(cluster, asked):
     """Whichever of the two is first to tell its digest."""
@@ -433,6 +437,7 @@ def test_a_node_that_went_wrong_says_so_makes_its_model_anew_and_goes_on(cluster
     assert metric(b, "convd_log_diverged") == 0
     same = [node.get("/cluster").ok()["same"] for node in (a, b)]
     assert same[0] == same[1] and same[0]["revision"] == 256
+    until(lambda: told(a) == {"a": (False, same[0]), "b": (False, same[0])}, "both tell that")
     teach(b, 3)
     teach(a, 4)
     c.verified()
@@ -450,9 +455,15 @@ def test_who_still_differs_after_making_it_anew_stays_off_and_predicts(cluster, 
     a.logged("mended")  # of revision 256, which it said it knows better
     a.logged("not mended")
     a.get("/readyz").problem(503, "log-diverged")
-    assert metric(a, "convd_log_diverged") == 1
+    assert metric(a, "convd_log_diverged") == 1 and metric(a, "convd_log_compared_revision") == 256
     seen = a.get("/cluster").ok()
     assert seen["diverged"] and seen["reachable"] and seen["same"]["revision"] == 256
+    b = c.node()
+    until(lambda: told(b)["a"][0] and told(b)["a"][1]["revision"] == 512, "any node says that it has diverged")
+    compared = told(b)["a"][1]
+    assert int(compared["digest"], 16) not in (0, int(seen["same"]["digest"], 16))
+    listed = convd("cluster", "status", "--url", b.url).stdout.decode()
+    assert f"HAS DIVERGED; revision {seen['revision']}, 0 behind; at revision 512 it has {compared['digest'][:16]}; told" in listed
     status = convd("cluster", "status", "--url", a.url).stdout.decode()
     assert "this node has diverged" in status and f"at revision 256 no node told another state than {seen['same']['digest']}" in status
     assert a.predict(images(1).tobytes())["revision"] > 500

@@ -699,7 +699,7 @@ START_TEST(a_role_that_can_only_append_and_read_is_enough)
     must(postgres_outcomes_put(other, &(struct log_outcomes){.first = 1, .n = 1, .rows = images}, &err));
     ck_assert(postgres_states(&states, other, &err) == 1 && states.writable && states.next == 2);
     must(postgres_states_drop(other, 1, 2, &err));
-    must(postgres_node_tell(other, "n", 1, &err));
+    must(postgres_node_tell(other, &(struct log_node){.name = "n", .revision = 1}, &err));
     must(postgres_node_forget(other, "n", &err));
     struct log_server server;
     must(postgres_server(&server, other, &err));

@@ -128,6 +128,14 @@ START_TEST(a_snapshot_that_an_edit_touches_is_none_to_begin_from)
 }
 END_TEST
 
+/* What a node says that has a digest of that revision, whose first byte is that; 0: none. */
+static void tell(struct postgres *of, const char *name, uint64_t revision, uint64_t compared, bool diverged)
+{
+    struct log_node node = {.revision = revision, .compared = compared, .digest = {1}, .diverged = diverged};
+    (void)snprintf(node.name, sizeof node.name, "%s", name);
+    must(postgres_node_tell(of, &node, &err));
+}
+
 START_TEST(nodes_are_listed_by_name_with_what_they_told_last)
 {
     struct log_node *list;
@@ -135,19 +143,65 @@ START_TEST(nodes_are_listed_by_name_with_what_they_told_last)
     must(postgres_nodes(&list, &n, pg, &err));
     ck_assert_uint_eq(n, 0);
     free(list);
-    must(postgres_node_tell(pg, "b", 7, &err));
-    must(postgres_node_tell(pg, "a", 1, &err));
-    must(postgres_node_tell(pg, "b", 8, &err));
+    tell(pg, "b", 7, 5, true);
+    tell(pg, "a", 1, 0, false);
+    tell(pg, "b", 8, 6, false);
+    tell(pg, "c", 9, 6, true);
     must(postgres_nodes(&list, &n, pg, &err));
-    ck_assert(n == 2 && list[0].revision == 1 && list[1].revision == 8 && list[1].age_s >= 0 && list[1].age_s < 60);
+    ck_assert(n == 3 && list[0].revision == 1 && list[1].revision == 8 && list[1].age_s >= 0 && list[1].age_s < 60);
     ck_assert_str_eq(list[0].name, "a");
     ck_assert_str_eq(list[1].name, "b");
+    ck_assert(list[0].compared == 0 && list[0].diverged == 0);
+    ck_assert(list[1].compared == 6 && list[1].digest[0] == 1 && list[1].digest[1] == 0 && list[1].diverged == 0);
+    ck_assert(list[2].compared == 6 && list[2].diverged == 1);
     free(list);
     must(postgres_node_forget(pg, "a", &err));
     must(postgres_node_forget(pg, "a", &err));
     must(postgres_nodes(&list, &n, pg, &err));
-    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(n, 2);
     free(list);
+}
+END_TEST
+
+static void expect_node(size_t place, uint64_t revision, uint64_t compared, int diverged)
+{
+    struct log_node *list;
+    size_t n;
+    must(postgres_nodes(&list, &n, pg, &err));
+    ck_assert_uint_lt(place, n);
+    ck_assert_msg(
+        list[place].revision == revision && list[place].compared == compared && list[place].diverged == diverged,
+        "node %zu: revision %llu, compared %llu, diverged %d", place, (unsigned long long)list[place].revision,
+        (unsigned long long)list[place].compared, list[place].diverged);
+    free(list);
+}
+
+/* As the comment in schema/postgres.sql says it, where an owner finds it. */
+static void add_columns(void)
+{
+    char text[16384], *line;
+    FILE *file = fopen("schema/postgres.sql", "r");
+    ck_assert_msg(file != NULL, "run from the top of the tree");
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    (void)fclose(file);
+    ck_assert_ptr_nonnull(line = strstr(text, "--   ALTER TABLE convd.node "));
+    (void)pg_sql(database, "%.*s", (int)strcspn(line, "\n") - 5, line + 5);
+}
+
+START_TEST(a_log_of_before_nodes_told_all_goes_on_and_its_owner_gives_it_the_room)
+{
+    (void)pg_sql(database, "ALTER TABLE convd.node DROP compared, DROP digest, DROP diverged");
+    postgres_close(pg);
+    pg = opened();
+    tell(pg, "a", 1, 5, true);
+    expect_node(0, 1, 0, -1);
+    add_columns();
+    tell(pg, "a", 2, 5, true);
+    expect_node(0, 2, 0, -1);
+    struct postgres *other = opened();
+    tell(other, "b", 3, 5, true);
+    postgres_close(other);
+    expect_node(1, 3, 5, 1);
 }
 END_TEST
 
@@ -155,7 +209,7 @@ START_TEST(a_node_that_tells_does_not_wait_for_a_standby)
 {
     want_standby();
     postgres_limit(pg, 2000);
-    must(postgres_node_tell(pg, "a", 1, &err));
+    tell(pg, "a", 1, 1, false);
 }
 END_TEST
 
@@ -204,6 +258,7 @@ static void add(TCase *t)
     tcase_add_test(t, outcomes_come_back_by_sample_and_a_gap_is_where_they_go_on);
     tcase_add_test(t, a_snapshot_that_an_edit_touches_is_none_to_begin_from);
     tcase_add_test(t, nodes_are_listed_by_name_with_what_they_told_last);
+    tcase_add_test(t, a_log_of_before_nodes_told_all_goes_on_and_its_owner_gives_it_the_room);
     tcase_add_test(t, a_node_that_tells_does_not_wait_for_a_standby);
     tcase_add_test(t, the_server_says_what_it_is);
     tcase_add_test(t, one_node_at_a_time_may_rehearse_on_its_own);

@@ -19,7 +19,7 @@ def test_all_nodes_are_seen_from_any_of_them(open_page, daemons, cluster, digits
     page.go("Nodes")
     first.train("7", digits.one(7).tobytes()).ok()
     revision = f"{first.model()['revision']:,}"
-    until(lambda: rows(page) == [["a", revision, "0", "now"], ["b (this one)", revision, "0", "now"]], "both are where the log is")
+    until(lambda: rows(page) == [["a", revision, "0", "now", "nothing yet"], ["b (this one)", revision, "0", "now", "nothing yet"]], "both are where the log is")
     page.says(".figures", f"This node b at revision {revision}")
     page.says(".figures", "Behind the log not at all")
     page.says(".figures", "primary")
@@ -59,3 +59,10 @@ def test_what_was_compared_is_shown_and_a_node_that_differs_says_so(open_page, c
         until(lambda: trained(512), "the second")
     page.says(".warnings", "Predictions go on, but nothing is learned: this node has another state")
     page.picture("nodes-diverged", whole=True)
+    other: Page = open_page(shared.node())
+    other.go("Nodes")
+    digest = node.model()["digest"]
+    until(lambda: rows(other) and [*rows(other)[0][:3], rows(other)[0][4]] == ["a diverged", "512", "0", f"{digest[:8]} at 512"], "any of them shows it")
+    other.picture("nodes-other-diverged", whole=True)
+    other.size(390, 844, mobile=True)
+    other.picture("nodes-other-diverged-telephone", whole=True)
