@@ -82,17 +82,19 @@ def as_json(document) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def pictures() -> dict[str, Callable[[], bytes]]:
-    """Single pictures, each as large as --image-pixels and its other limits allow."""
-    noise = np.random.default_rng(12).integers(0, 256, (1024, 2048, 3), np.uint8)
-    return {
-        "1-bit PNG of 16 Mpx": lambda: png_blank(4096, 4096),
-        "16-bit RGBA PNG of 16 Mpx, interlaced": lambda: png_blank(4096, 4096, 16, 6, interlaced=True),
-        "PNG of one row of 16 Mpx": lambda: png_blank(1 << 24, 1),
-        "JPEG of noise": lambda: jpeg(noise),
-        "JPEG of 500 scans, 2 Mpx": lambda: jpeg_of_scans(1448, 1448, 500),
-        "JPEG of 48 scans, 16 Mpx": lambda: jpeg_of_scans(4096, 4096, 47),
-    }
+def jpeg_of_noise() -> bytes:
+    return jpeg(np.random.default_rng(12).integers(0, 256, (1024, 2048, 3), np.uint8))
+
+
+# Single pictures, each as large as --image-pixels and its other limits allow.
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "1-bit PNG of 16 Mpx": lambda: png_blank(4096, 4096),
+    "16-bit RGBA PNG of 16 Mpx, interlaced": lambda: png_blank(4096, 4096, 16, 6, interlaced=True),
+    "PNG of one row of 16 Mpx": lambda: png_blank(1 << 24, 1),
+    "JPEG of noise": jpeg_of_noise,
+    "JPEG of 500 scans, 2 Mpx": lambda: jpeg_of_scans(1448, 1448, 500),
+    "JPEG of 48 scans, 16 Mpx": lambda: jpeg_of_scans(4096, 4096, 47),
+}
 
 
 @cache
@@ -111,23 +113,23 @@ def light() -> dict[str, tuple[str, bytes]]:
 
 
 @cache
-def heavy() -> dict[str, tuple[str, bytes]]:
-    """What must not be answered by an HTTP thread: a content type and a body, of /predict and /train."""
-    bodies = {name: ("image/png", make()) for name, make in pictures().items()}
-    flood, profile, digit = png_blank(4096, 4096), png_with_profile(4 << 20), png_blank(28, 28, 8)
-    bodies |= {
-        "4 PNG of 16 Mpx": (FORM, form_of([flood] * 4)),
-        "80 PNG of 16 Mpx": (FORM, form_of([flood] * 80)),
-        "2000 PNG with profiles": (FORM, form_of([profile] * 2000)),
-        "4096 small PNG": (FORM, form_of([digit] * 4096)),
-        "4096 raw images": (RAW, bytes(4096 * 784)),
-        "JSON, a million values": (JSON, many(b'{"image":{"pixels":[', b"0.5", b"]}}", 4 << 20)),
-        "JSON, b64 of 4 PNG of 16 Mpx": (JSON, as_json({"images": [b64(flood)] * 4})),
-        "JSON, 4000 images": (JSON, many(b'{"images":[', as_json({"pixels": [0] * 784}), b"]}", 8 << 20)),
-        "NDJSON, 16 MiB": ("application/x-ndjson", (as_json({"image": {"pixels": [0] * 784}}) + b"\n") * 4000),
-        "16 MiB of nothing": (JSON, b" " * BODY_BYTES),
-    }
-    return bodies
+def flood() -> bytes:
+    return png_blank(4096, 4096)
+
+
+# What must not be answered by an HTTP thread: a content type and what makes a body, of /predict and /train. All of them take seconds.
+HEAVY: dict[str, tuple[str, Callable[[], bytes]]] = {name: ("image/png", make) for name, make in PICTURES.items()} | {
+    "4 PNG of 16 Mpx": (FORM, lambda: form_of([flood()] * 4)),
+    "80 PNG of 16 Mpx": (FORM, lambda: form_of([flood()] * 80)),
+    "2000 PNG with profiles": (FORM, lambda: form_of([png_with_profile(4 << 20)] * 2000)),
+    "4096 small PNG": (FORM, lambda: form_of([png_blank(28, 28, 8)] * 4096)),
+    "4096 raw images": (RAW, lambda: bytes(4096 * 784)),
+    "JSON, a million values": (JSON, lambda: many(b'{"image":{"pixels":[', b"0.5", b"]}}", 4 << 20)),
+    "JSON, b64 of 4 PNG of 16 Mpx": (JSON, lambda: as_json({"images": [b64(flood())] * 4})),
+    "JSON, 4000 images": (JSON, lambda: many(b'{"images":[', as_json({"pixels": [0] * 784}), b"]}", 8 << 20)),
+    "NDJSON, 16 MiB": ("application/x-ndjson", lambda: (as_json({"image": {"pixels": [0] * 784}}) + b"\n") * 4000),
+    "16 MiB of nothing": (JSON, lambda: b" " * BODY_BYTES),
+}
 
 
 @cache
@@ -138,12 +140,11 @@ def tensors() -> dict[str, tuple[dict, bytes]]:
                                     "parameters": {"binary_data_size": len(data)}}]})
         return {"Inference-Header-Content-Length": str(len(text)), "Content-Type": RAW}, text + data
 
-    flood = png_blank(4096, 4096)
     numbers = many(b'{"inputs":[{"name":"pixels","datatype":"FP32","shape":[1300,784],"data":[', b"0.5", b"]}]}", 4 << 20)
     return {
         "FP32, 4096 images": binary("FP32", 4096, bytes(4096 * 784 * 4)),
         "UINT8, 4096 images": binary("UINT8", 4096, bytes(4096 * 784)),
-        "4 PNG of 16 Mpx": binary("BYTES", 4, (struct.pack("<I", len(flood)) + flood) * 4),
+        "4 PNG of 16 Mpx": binary("BYTES", 4, (struct.pack("<I", len(flood())) + flood()) * 4),
         "JSON, a million values": ({"Content-Type": JSON}, numbers),
     }
 
@@ -166,10 +167,11 @@ def documents() -> list[tuple[str, str, bytes]]:
 def worst() -> list[tuple[str, str, str, dict, bytes]]:
     """What it is called, method, path, headers, body."""
     requests = []
+    heavy = {name: (kind, make()) for name, (kind, make) in HEAVY.items()}
     for route in ("/predict", "/train?label=7", "/predict?explain=1"):
-        for name, (kind, body) in heavy().items():
+        for name, (kind, body) in heavy.items():
             requests.append((f"{route.split('=')[0]}: {name}", "POST", route, {"Content-Type": kind}, body))
-    for name, (kind, body) in heavy().items():
+    for name, (kind, body) in heavy.items():
         if route_takes_key(name):
             requests.append((f"/train, key: {name}", "POST", "/train?label=7", {"Content-Type": kind, "Idempotency-Key": "k"}, body))
     for name, (kind, body) in light().items():

@@ -33,7 +33,7 @@ ENDLESS = ("--request-pixels", str(1 << 40))  # else 80 of these are refused aft
 
 def flood(n: int = 80) -> bytes:
     """A form of n PNG of 4096 x 4096, 2 KB each: half a second each."""
-    return form_of([png_blank(4096, 4096)] * n)
+    return form_of([heavy_bodies.flood()] * n)
 
 
 def request(method: str, path: str, headers: dict, body: bytes) -> bytes:
@@ -144,12 +144,12 @@ def test_scans_of_a_jpeg_count(daemons):
     daemon.post("/predict", heavy_bodies.jpeg_of_scans(512, 512, 100), "image/jpeg").problem(413, "too-large")
 
 
-@pytest.mark.parametrize("heavy", [name for name in heavy_bodies.heavy() if "16 Mpx" not in name])
+@pytest.mark.parametrize("heavy", [name for name in heavy_bodies.HEAVY if "16 Mpx" not in name])
 def test_a_heavy_body_has_the_answers_of_a_light_one_or_is_refused_in_words(shared_daemons, heavy):
-    kind, body = heavy_bodies.heavy()[heavy]
+    kind, make = heavy_bodies.HEAVY[heavy]
     daemon = shared_daemons.all[0] if shared_daemons.all else shared_daemons.start(shared_daemons.copy(), *FOREVER)
     total = metric(daemon, "convd_heavy_requests_total")
-    answer = daemon.post("/predict", body, kind)
+    answer = daemon.post("/predict", make(), kind)
     assert answer.status == 200 or answer.problem((400, 413, 415, 422))
     assert metric(daemon, "convd_heavy_requests_total") == total + 1
 
