@@ -40,10 +40,15 @@ fuzz-afl: ## whole requests through every route and the trainer under AFL++, for
 crash-test: all ## kill -9 under random load over HTTP, compared with what was acknowledged (N=1000)
 	CONVD=$(BUILD)/convd $(PYTHON) tests/crash/crash.py --kills $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
 .PHONY: cluster-test
-cluster-test: all ## nodes and PostgreSQL killed, stopped, cut off and filled under load, N=1000 schedules; and a control that must be caught losing
-	-@scripts/deps neighbours
-	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --control
-	CONVD=$(BUILD)/convd $(PYTHON) tests/cluster/cluster.py --schedules $(if $(filter file,$(origin N)),1000,$(N)) --seed $(SEED)
+cluster-test: export TMPDIR = $(MEMORY)
+cluster-test: export CONVD = $(BUILD)/convd
+cluster-test: JOBS ?= 4
+cluster-test: all ## nodes and PostgreSQL killed, stopped, cut off, filled, without power under load, N=1000 schedules, JOBS=4 at a time; controls that must be caught losing; Patroni and etcd killed
+	-@scripts/deps cluster
+	$(PYTHON) tests/cluster/cluster.py --control standby
+	$(PYTHON) tests/cluster/cluster.py --control sync
+	$(PYTHON) tests/cluster/cluster.py --schedules $(if $(filter file,$(origin N)),1000,$(N)) --jobs $(JOBS) --seed $(SEED)
+	$(PYTHON) tests/cluster/patroni.py --seed $(SEED)
 .PHONY: cluster-demo
 cluster-demo: all ## three PostgreSQL under Patroni with etcd, three nodes and HAProxy on loopback: fed, some of it killed, and shown
 	-@scripts/deps cluster

@@ -1,26 +1,30 @@
 #!/usr/bin/env python3
-"""cluster.py [--schedules N] [--seed S] [--only SCHEDULE] [--control] [--folder DIR] - three nodes on one log, and all that may befall them.
+"""cluster.py [--schedules N] [--jobs N] [--seed S] [--only SCHEDULE] [--control WHAT] [--folder DIR] - three nodes on one log, and all that
+may befall them.
 
 A PostgreSQL primary with a synchronous standby, three convd nodes (the third with the portable arithmetic), each in a network namespace and
 on a small disk of its own (as root; else what needs that is left out, which the last line says). Clients train through all of them, an
-operator changes what there is to change, forgets and relabels, readers send the revision that was told last. Meanwhile, from a seed: nodes are killed, stopped, cut
-off, lose their file, have a full disk; the primary is killed, stopped, cut off, filled, replaced by its standby, and comes back as
-a zombie; so is the standby. Each schedule has a new model.
+operator changes what there is to change, forgets and relabels, readers send the revision that was told last. Meanwhile, from a seed: nodes
+are killed, stopped, cut off, lose their file or their power, have a full disk; the primary is killed, stopped, cut off, filled, without power,
+replaced by its standby, and comes back as a zombie; so is the standby. After that, in every other schedule, the power of all machines goes at
+once. Each schedule has a new model.
 
 After each, all is mended, and what hangs is sent until it is answered. Then: all nodes say the same of the model; each one's file has the
 log of PostgreSQL, link by link; a file that is made of that log alone has each acknowledged sample once, where the answer said, and each change; `convd
 verify` replays each file from nothing to the same digest, and through the same at each snapshot. No node that was there failed to predict; nobody
 who sent a revision was answered with an older one.
 
---control: the primary waits for no standby, which is cut off, and then made the primary: samples are lost, and that must be found.
+--control standby: the primary waits for no standby, which is cut off, and then made the primary. --control sync: PostgreSQL syncs nothing, and
+the power of all goes. Samples are lost, and that must be found.
 
-The last line counts; the folder of a schedule in which something was wrong is kept. Exit status: 0 nothing was wrong (--control:
-the loss was found), 1 something was (one line each).
+--jobs: so many clusters side by side; a schedule is mostly waiting. The last line counts; the folder of a schedule in which something was wrong is
+kept. Exit status: 0 nothing was wrong (--control: the loss was found), 1 something was (one line each).
 """
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -29,15 +33,17 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.cluster.faults import Fault, draw, of_nodes, of_postgres
+from tests.cluster.faults import Fault, draw, of_all, of_nodes, of_postgres
 from tests.cluster.load import BROKEN, Clients
 from tests.cluster.node import Node, log_rows
-from tests.cluster.pair import Pair
+from tests.cluster.pair import ASKED_S, Pair
+from tests.cluster.pair import SMALL as SETTINGS
 from tests.cluster.places import Place, Places
 from tests.crash.compare import Findings, Log
 from tests.crash.crash import SMALL
@@ -48,6 +54,8 @@ from tests.e2e.postgres import PLACES
 NODES = "abc"
 PORTABLE = "c"
 SETTLED_S = 90  # within which all that hangs must be answered once nothing fails any more
+STARTED = time.monotonic()
+WRONG = multiprocessing.Event()  # something, in some job: none begins another schedule
 
 
 @dataclass
@@ -67,6 +75,14 @@ class Tally:
     later: int = 0
     broken: int = 0
     events: int = 0
+
+    def add(self, other: Tally) -> None:
+        for mine, its in ((self, other), (self.findings, other.findings)):
+            for name, value in vars(its).items():
+                if isinstance(value, (int, list)):
+                    setattr(mine, name, getattr(mine, name) + value)
+        for what, times in other.faults.items():
+            self.faults[what] = self.faults.get(what, 0) + times
 
     def text(self) -> str:
         f = self.findings
@@ -100,11 +116,14 @@ class Schedule:
 
     # ---- what happens ----
 
-    def faults(self) -> list[list[Fault]]:
-        """Two lines at once. Drawn before anything happens, so that the seed says it all."""
-        can_fail = self.nodes[0].place.can_fail
-        return [draw(self.chance, of_postgres(self.pair, can_fail), self.chance.randint(1, 3)),
-                draw(self.chance, of_nodes(self.nodes, can_fail), self.chance.randint(1, 5))]
+    def faults(self) -> list[list[list[Fault]]]:
+        """Two lines at once; and then perhaps one. Drawn before anything happens, so that the seed says it all."""
+        can_fail, chance = self.nodes[0].place.can_fail, self.chance
+        lines = [draw(chance, of_postgres(self.pair, can_fail), chance.randint(1, 3)), draw(chance, of_nodes(self.nodes, can_fail), chance.randint(1, 5))]
+        return [lines, [[self.no_power()]]] if can_fail and chance.random() < 0.5 else [lines]
+
+    def no_power(self) -> Fault:
+        return Fault(self.chance.uniform(0.2, 1), "the power of all is cut", self.chance.uniform(0, 0.5), of_all(self.pair, self.nodes))
 
     def suffer(self, faults: list[Fault]) -> None:
         try:
@@ -114,20 +133,21 @@ class Schedule:
         except BaseException as error:  # of a thread: it belongs into the report
             self.ledger.fail(f"{fault.text()}: {error!r}")
 
-    def run(self, lines: list[list[Fault]]) -> None:
+    def run(self, rounds: list[list[list[Fault]]]) -> None:
         for node in self.nodes:
             node.lose_file()
             node.start()
         self.load = Clients(self.nodes, self.ledger, self.chance.randrange(1 << 30))
-        threads = [threading.Thread(target=self.suffer, args=(faults,)) for faults in lines]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for lines in rounds:
+            threads = [threading.Thread(target=self.suffer, args=(faults,)) for faults in lines]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         time.sleep(self.chance.uniform(0.2, 1))
         self.load.stop()
         self.tally.schedules += 1
-        for fault in [fault for faults in lines for fault in faults]:
+        for fault in [fault for lines in rounds for faults in lines for fault in faults]:
             what = re.sub(rf"^[{NODES}]\b", "a node", fault.what)
             self.tally.faults[what] = self.tally.faults.get(what, 0) + 1
 
@@ -180,17 +200,20 @@ class Schedule:
         said: list[dict] = []
 
         def all_are_there() -> bool:
+            if any(map(self.ready, self.nodes)):  # which was said
+                return True
             said[:] = self.models()
             head = int(self.pair.sql("SELECT revision FROM convd.head", self.name))
-            return all(model["revision"] == head for model in said) or any(map(self.ready, self.nodes))  # which was said
+            return all(model["revision"] == head for model in said)
         try:
-            until(all_are_there, "all nodes are where the log is")
+            until(all_are_there, "all nodes are where the log is", ASKED_S)
         except AssertionError as error:
             self.findings.check(False, str(error))
         self.findings.digests += len(said)
         for node, model in zip(self.nodes, said):
             self.findings.check(model == said[0], f"node {node.name} says {model}, and node a {said[0]}")
-        self.findings.check(self.nodes[-1].model()["instruction_set"] == "portable", "node c is not on the portable arithmetic")
+        if self.findings.check(len(said) == len(self.nodes), "not all nodes are ready"):
+            self.findings.check(self.nodes[-1].model()["instruction_set"] == "portable", "node c is not on the portable arithmetic")
 
     def compare(self) -> None:
         """A file made of the log alone, with what was acknowledged; the nodes' files with that."""
@@ -219,7 +242,10 @@ class Schedule:
             if node.process is not None:
                 node.stop()
         for node in self.nodes:  # what was left to rehearse when nobody asks may have come while others were stopped already
-            convd_at(node.place, "cluster", "move", "--to", "file", "--db", node.db, "--log", self.log)
+            try:
+                convd_at(node.place, "cluster", "move", "--to", "file", "--db", node.db, "--log", self.log)
+            except AssertionError as error:
+                self.findings.check(False, str(error))
         self.compare()
         self.count()
 
@@ -242,10 +268,10 @@ class Schedule:
         self.pair.sql(f"DROP DATABASE {self.name} WITH (FORCE)", "postgres")
 
 
-class Loss(Schedule):
-    """The control: what is acknowledged is on one machine alone, which dies."""
+class NoStandby(Schedule):
+    """A control: what is acknowledged is on one machine alone, which dies."""
 
-    def faults(self) -> list[list[Fault]]:
+    def faults(self) -> list[list[list[Fault]]]:
         def suffer(seconds: float) -> None:
             self.pair.standby.place.cut()
             time.sleep(seconds)
@@ -254,7 +280,20 @@ class Loss(Schedule):
             self.pair.promote()
             self.pair.rebuild()
             self.pair.revive()
-        return [[Fault(1, "the standby is cut off, and the primary dies", 2, suffer)]]
+        return [[[Fault(1, "the standby is cut off, and the primary dies", 2, suffer)]]]
+
+
+class NoSync(Schedule):
+    """A control: what is acknowledged was synced nowhere."""
+
+    def faults(self) -> list[list[list[Fault]]]:
+        def suffer(seconds: float) -> None:
+            for server in (self.pair.standby, self.pair.primary):  # so that both can start again, and one follow the other
+                server.place.sync()
+        return [[[Fault(1, "all is synced, once", 0, suffer), self.no_power()]]]
+
+
+CONTROLS = {"standby": NoStandby, "sync": NoSync}
 
 
 def keep(schedule: Schedule) -> None:
@@ -267,16 +306,16 @@ def keep(schedule: Schedule) -> None:
         shutil.copy(server.directory / "log", schedule.folder / f"{server.place.folder.name}.log")
 
 
-def run_one(schedule: Schedule, settled_s: float) -> None:
-    lines = schedule.faults()
+def run_one(schedule: Schedule, control: bool) -> None:
+    rounds = schedule.faults()
     wrong = True
     try:
-        schedule.run(lines)
-        schedule.end(settled_s)
-        wrong = bool(schedule.findings.wrong)
+        schedule.run(rounds)
+        schedule.end(5 if control else SETTLED_S)
+        wrong = bool(schedule.findings.wrong) and not control
     finally:
         if wrong:
-            for faults in lines:
+            for faults in [faults for lines in rounds for faults in lines]:
                 print(f"schedule {schedule.seed}: " + "; ".join(fault.text() for fault in faults), file=sys.stderr)
             keep(schedule)
         schedule.close()
@@ -284,44 +323,56 @@ def run_one(schedule: Schedule, settled_s: float) -> None:
         shutil.rmtree(schedule.folder)
 
 
-def run(seeds: list[int], folder: Path, control: bool = False, tell=lambda seed, tally: None) -> Tally:
+def run(seeds: list[int], folder: Path, control: str | None) -> Tally:
+    """One after another on one cluster, until something is wrong."""
+    folder.mkdir()
     tally, places, pair = Tally(), Places(folder), None
     try:
         servers, nodes = [places.add(name) for name in ("p1", "p2")], [places.add(name) for name in NODES]
-        pair = Pair(*servers, synchronous=not control)
+        pair = Pair(*servers, synchronous=control != "standby", settings=SETTINGS | ({"fsync": "off"} if control == "sync" else {}))
         for seed in seeds:
-            (files := folder / f"schedule-{seed}").mkdir()
-            run_one((Loss if control else Schedule)(seed, pair, nodes, files, tally), 5 if control else SETTLED_S)
-            tally.failovers = pair.failovers
-            tell(seed, tally)
-            if tally.findings.wrong:
+            if WRONG.is_set():
                 break
+            (files := folder / f"schedule-{seed}").mkdir()
+            run_one(CONTROLS.get(control, Schedule)(seed, pair, nodes, files, tally), bool(control))
+            tally.failovers = pair.failovers
+            f = tally.findings
+            print(f"schedule {seed}: {sum(tally.faults.values())} faults, {tally.samples} samples, lost {f.lost}, doubled {f.doubled}; "
+                  f"{time.monotonic() - STARTED:.0f} s", file=sys.stderr, flush=True)
+            if tally.findings.wrong:
+                WRONG.set()
+    except BaseException:
+        WRONG.set()
+        raise
     finally:
         if pair is not None:
             pair.close()
         places.close()
+        if not any(folder.iterdir()):
+            folder.rmdir()
     return tally
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--schedules", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="this schedule of that seed alone, 0 is the first")
-    parser.add_argument("--control", action="store_true", help="what must be found: a primary that waits for no standby")
+    parser.add_argument("--control", choices=CONTROLS, help="what must be found: a primary that waits for no standby, or syncs nothing")
     parser.add_argument("--folder", type=Path, help="where all of it is (TMPDIR)")
     options = parser.parse_args()
     if not PLACES or (options.control and os.getuid() != 0):
         print("cluster: needs PostgreSQL's server (apt-get install postgresql); its control needs root, too", file=sys.stderr)
         return 2
-    started = time.monotonic()
     folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="convd-cluster-"))
     folder.chmod(0o755)
     first = options.seed * 10000
     seeds = list(range(first, first + options.schedules)) if options.only is None else [first + options.only]
-    tally = run(seeds, folder, options.control, lambda seed, t: print(
-        f"schedule {seed}: {sum(t.faults.values())} faults, {t.samples} samples, lost {t.findings.lost}, doubled {t.findings.doubled}; "
-        f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True))
+    tally, jobs = Tally(), range(min(options.jobs, len(seeds)))
+    with ProcessPoolExecutor(len(jobs)) as each:
+        for done in each.map(run, [seeds[job::len(jobs)] for job in jobs], [folder / str(job) for job in jobs], [options.control] * len(jobs)):
+            tally.add(done)
     for line in tally.findings.wrong[:50]:
         print(f"cluster: {line}")
     if not any(folder.iterdir()):
@@ -329,8 +380,8 @@ def main() -> int:
     for what, times in sorted(tally.faults.items()):
         print(f"cluster: {times:5} times {what}")
     if os.getuid() != 0:
-        print("cluster: not root: partitions and full disks were left out")
-    print(f"{tally.text()}; {time.monotonic() - started:.0f} s")
+        print("cluster: not root: partitions, power cuts and full disks were left out")
+    print(f"{tally.text()}; {time.monotonic() - STARTED:.0f} s")
     if options.control:
         print(f"cluster: the control {'was' if tally.findings.lost else 'WAS NOT'} caught")
         return 0 if tally.findings.lost else 1

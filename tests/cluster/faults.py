@@ -4,12 +4,14 @@ from __future__ import annotations
 import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable
 
 from tests.cluster.node import Node
 from tests.cluster.pair import Pair, Server
 
+HANGS = ("is stopped", "is cut off")  # of those others wait for, for ten seconds at most: longer than that, sometimes
 ZOMBIE_S = 3  # for which a primary that was replaced is there again, and does not know
 
 
@@ -31,6 +33,17 @@ def hold(begin: Callable[[], None], end: Callable[[], None]) -> Callable[[float]
         time.sleep(seconds)
         end()
     return suffer
+
+
+def cut_power(machine: Server | Node) -> None:
+    """Others are not told."""
+    machine.place.cut()
+    machine.lose_power()
+
+
+def restore_power(machine: Server | Node) -> None:
+    machine.place.mend()
+    machine.restore_power()
 
 
 def of_postgres(pair: Pair, can_fail: bool) -> dict[str, Callable[[float], None]]:
@@ -75,9 +88,12 @@ def of_postgres(pair: Pair, can_fail: bool) -> dict[str, Callable[[float], None]
     return found | {
         "the primary is cut off": of("primary", lambda s: s.place.cut(), lambda s: s.place.mend()),
         "the primary is cut off and replaced, and comes back": replace(lambda s: s.place.cut(), for_a_while(lambda s: s.place.mend())),
+        "the primary's power is cut": of("primary", cut_power, restore_power),
+        "the primary's power is cut, and it is replaced": replace(cut_power, restore_power),
+        "the standby's power is cut": of("standby", cut_power, restore_power),
         "the standby is cut off": of("standby", lambda s: s.place.cut(), lambda s: s.place.mend()),
-        "the primary's disk is full": of("primary", lambda s: s.place.fill(), lambda s: s.place.make_room()),
-        "the standby's disk is full": of("standby", lambda s: s.place.fill(), lambda s: s.place.make_room())}
+        "the primary's disk is full": of("primary", lambda s: s.place.disk.fill(), lambda s: s.place.disk.make_room()),
+        "the standby's disk is full": of("standby", lambda s: s.place.disk.fill(), lambda s: s.place.disk.make_room())}
 
 
 def of_nodes(nodes: list[Node], can_fail: bool) -> dict[str, Callable[[float], None]]:
@@ -91,11 +107,30 @@ def of_nodes(nodes: list[Node], can_fail: bool) -> dict[str, Callable[[float], N
                   f"{node.name} is stopped": hold(node.freeze, node.thaw)}
         if can_fail:
             found |= {f"{node.name} is cut off": hold(node.place.cut, node.place.mend),
-                      f"{node.name}'s disk is full": hold(node.place.fill, node.place.make_room)}
+                      f"{node.name}'s power is cut": hold(lambda node=node: cut_power(node), lambda node=node: restore_power(node)),
+                      f"{node.name}'s disk is full": hold(node.place.disk.fill, node.place.disk.make_room)}
     return found
 
 
+def of_all(pair: Pair, nodes: list[Node]) -> Callable[[float], None]:
+    """The power of all machines is cut at once, and comes back at once: a node may be there before PostgreSQL."""
+    machines = [*pair.servers, *nodes]
+
+    def postgres() -> None:
+        for server in pair.servers:
+            server.restore_power()
+        pair.revive()
+
+    def suffer(seconds: float) -> None:
+        with ThreadPoolExecutor(len(machines)) as each:
+            list(each.map(lambda machine: machine.lose_power(), machines))
+            time.sleep(seconds)
+            list(each.map(lambda start: start(), [postgres, *(node.restore_power for node in nodes)]))
+    return suffer
+
+
 def draw(chance: random.Random, those: dict[str, Callable[[float], None]], n: int) -> list[Fault]:
-    def seconds() -> float:
-        return chance.choice([chance.uniform(0.1, 2), chance.uniform(0.1, 2), chance.uniform(2, 6), chance.uniform(10, 11)])
-    return [Fault(chance.uniform(0, 1.5), what := chance.choice(sorted(those)), seconds(), those[what]) for _ in range(n)]
+    def seconds(what: str) -> float:
+        lasts = [chance.uniform(0.1, 2), chance.uniform(0.1, 2), chance.uniform(2, 6), chance.uniform(10, 11)]
+        return chance.choice(lasts if any(word in what for word in HANGS) else lasts[:3])
+    return [Fault(chance.uniform(0, 1.5), what := chance.choice(sorted(those)), seconds(what), those[what]) for _ in range(n)]

@@ -41,7 +41,6 @@ class Clients(Load):
             node = self.nodes[chance.integers(len(self.nodes))]
             try:
                 with node.client(float(chance.choice(PATIENCE_S))) as connection:
-                    connection.node = node
                     for _ in range(chance.integers(1, 10)):
                         if not self.killed.is_set():
                             client(connection, chance)
@@ -72,6 +71,7 @@ class Clients(Load):
             if not done:
                 with self.ledger.lock:
                     self.ledger.hanging.append(training)
+        self.killed.wait(0.003)
 
     def train(self, connection: Client, training: Training, with_revision: bool) -> bool:
         """False: to be sent again."""

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.cluster.places import Place
-from tests.e2e.daemon import CONVD, PATIENCE_S, Client, Daemon
+from tests.e2e.daemon import CONVD, PATIENCE_S, Answer, Client, Daemon
 
 
 def log_rows(db: Path) -> list[tuple[int, bytes]]:
@@ -29,6 +29,20 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+class NodeClient(Client):
+    def __init__(self, node: Node, timeout_s: float):
+        super().__init__(0, timeout_s)
+        self.node, self.connection = node, UnixConnection(node.socket, timeout_s)
+
+    def request(self, *args, **kwargs) -> Answer:
+        """What a machine without power says, which is not dead at once, nobody hears."""
+        switched = self.node.switched
+        answer = super().request(*args, **kwargs)
+        if switched % 2 or self.node.switched != switched:
+            raise ConnectionError(f"node {self.node.name} had no power")
+        return answer
+
+
 class Node(Daemon):
     def __init__(self, place: Place, name: str, log: str, output: Path, *flags: str, env: dict[str, str] | None = None):
         super().__init__(output, place.folder / "model.db", "--log", log, "--node", name, *flags, env=env,
@@ -37,6 +51,7 @@ class Node(Daemon):
         self.socket = str(place.folder / "http")
         self.flags += ["--listen", f"unix:{self.socket}"]
         self.outages = 0  # times that it was killed, stopped or started
+        self.switched = 0  # times that its power was; an odd number: off
         self.well = False  # it is there, and nothing holds it up
 
     def start(self) -> Node:
@@ -52,9 +67,7 @@ class Node(Daemon):
         return self
 
     def client(self, timeout_s: float = PATIENCE_S) -> Client:
-        client = Client(0, timeout_s)
-        client.connection = UnixConnection(self.socket, timeout_s)
-        return client
+        return NodeClient(self, timeout_s)
 
     # ---- what befalls it ----
 
@@ -74,6 +87,17 @@ class Node(Daemon):
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.well = True
+
+    def lose_power(self) -> None:
+        self.switched += 1
+        self.disturb()
+        self.place.disk.cut_power()
+        self.kill()
+
+    def restore_power(self) -> None:
+        self.place.disk.restore_power()
+        self.switched += 1
+        self.start()
 
     def disturb(self) -> None:
         self.well = False

@@ -17,6 +17,9 @@ SMALL = {
 }
 
 
+ASKED_S = 0.05  # each question is a process of its own
+
+
 class Server(Postgres):
     """One of the two. Asked through a UNIX socket, which no fault of the network cuts."""
 
@@ -33,6 +36,7 @@ class Server(Postgres):
         with (self.directory / "data" / "pg_hba.conf").open("a") as file:
             for database in ("all", "replication"):
                 file.write(f"host {database} all {NETWORK}.0/24 trust\n")
+        self.place.sync()
         self.start()
 
     def copy(self, other: Postgres) -> None:
@@ -40,6 +44,7 @@ class Server(Postgres):
         shutil.rmtree(self.directory / "data", ignore_errors=True)
         source = f"host={other.place.address} port={other.port} user=convd"
         self.run("pg_basebackup", "-D", self.directory / "data", "-d", source, "-X", "stream", "-c", "fast", "--no-sync", "-R")
+        self.place.sync()
         self.start()
 
     def answers(self) -> bool:
@@ -51,6 +56,14 @@ class Server(Postgres):
             self.signal_all(signal.SIGKILL)
             self.process.wait(60)
         self.process = None
+
+    def lose_power(self) -> None:
+        self.place.disk.cut_power()
+        self.kill()
+
+    def restore_power(self) -> None:
+        """It is not started yet."""
+        self.place.disk.restore_power()
 
 
 class Pair:
@@ -73,11 +86,11 @@ class Pair:
     def create(self, name: str) -> None:
         """A database, until the standby has it, too: libpq tries no other host where the first says that there is none."""
         self.sql(f"CREATE DATABASE {name}", "postgres")
-        until(lambda: self.standby.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{name}'", "postgres") == "1", name)
+        until(lambda: self.standby.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{name}'", "postgres") == "1", name, ASKED_S)
 
     def promote(self) -> None:
         """The standby becomes the primary. The old one is let be: dead, stopped or cut off."""
-        until(self.standby.answers, "the standby answers")
+        until(self.standby.answers, "the standby answers", ASKED_S)
         self.standby.run("pg_ctl", "promote", "-w", "-D", self.standby.directory / "data")
         self.primary, self.standby = self.standby, self.primary
         self.failovers += 1
@@ -98,7 +111,7 @@ class Pair:
             return self.primary.answers() and \
                 self.primary.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = "
                                  f"'{state}'", "postgres") == "1"
-        until(follows, "the standby follows")
+        until(follows, "the standby follows", ASKED_S)
 
     def close(self) -> None:
         for server in self.servers:

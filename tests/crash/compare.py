@@ -22,9 +22,10 @@ class Findings:
     gone: int = 0  # and are not there at all
     wrong: list[str] = field(default_factory=list)
 
-    def check(self, holds: bool, text: str) -> None:
+    def check(self, holds: bool, text: str) -> bool:
         if not holds:
             self.wrong.append(text)
+        return holds
 
 
 def event_of(kind: str, body: dict) -> tuple:

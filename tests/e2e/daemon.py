@@ -302,7 +302,7 @@ class Daemon(Requests):
             return read_to_end(connection)
 
 
-def until(condition, what: str):
+def until(condition, what: str, pause_s: float = 0.005):
     """Asks again and again until the answer is true, and returns it. Tests wait with this alone: never for a time in which a
     thing should have happened."""
     deadline = time.monotonic() + PATIENCE_S
@@ -310,7 +310,7 @@ def until(condition, what: str):
         value = condition()
         if value:
             return value
-        time.sleep(0.005)
+        time.sleep(pause_s)
     raise AssertionError(f"{what}: not within {PATIENCE_S} s")
 
 

@@ -47,7 +47,7 @@ class Postgres:
                 [*self.as_nobody, str(self.bin / "postgres"), "-D", str(self.directory / "data"), "-p", str(self.port),
                  *(word for name, value in self.settings.items() for word in ("-c", f"{name}={value}"))],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
-        until(self.ready, "PostgreSQL answers")
+        until(self.ready, "PostgreSQL answers", 0.02)
 
     def ready(self) -> bool:
         assert self.process.poll() is None, (self.directory / "log").read_text()
