@@ -8,6 +8,7 @@ TESTS        := $(CORE_TESTS) $(STORE_TESTS) $(SERVER_TESTS) $(FUZZ_TESTS)
 
 $(BUILD)/tests/%.o: ALL_CFLAGS += $(OPT_TESTS)
 $(TESTS:%=%.o): ALL_CFLAGS += -include tests/mark_new.h
+$(TESTS): ALL_LDFLAGS += $(TEST_LD)
 
 $(CORE_TESTS): $(BUILD)/tests/core/%: $(BUILD)/tests/core/%.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libcore.a $(CORE_LIBS) $(CHECK_LIBS) -lm
