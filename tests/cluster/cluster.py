@@ -109,10 +109,19 @@ class Schedule:
         convd("init", "--db", db, *SMALL, "--classes", ",".join(BASE_LABELS), "--rehearsal-idle", str(self.ledger.idle_steps))
         pair.create(self.name)
         self.log = pair.url(self.name)
-        convd_at(places[0], "cluster", "init", "--db", db, "--log", self.log)
+        until(lambda: self.share(db, places[0]), "the log is shared", ASKED_S)
         often = str(self.chance.choice([0, 40, 400]))
         self.nodes = [Node(place, name, self.log, folder, "--snapshot-samples", often,
                            env={"CONVD_ARITH": "portable"} if name == PORTABLE else None) for place, name in zip(places, NODES)]
+
+    def share(self, db: Path, place: Place) -> bool:
+        try:
+            convd_at(place, "cluster", "init", "--db", db, "--log", self.log)
+        except AssertionError as error:  # on a busy machine it may give up before it is let in
+            if "cannot be reached" not in str(error):
+                raise
+            return False
+        return True
 
     # ---- what happens ----
 
@@ -261,11 +270,12 @@ class Schedule:
         tally.reads, tally.later, tally.broken = tally.reads + load.reads, tally.later + load.later, tally.broken + load.broken
 
     def close(self) -> None:
-        for node in self.nodes:
-            node.check()
-            if node.process is not None:
+        try:
+            for node in self.nodes:
+                node.check()
+        finally:
+            for node in self.nodes:
                 node.kill()
-        self.pair.sql(f"DROP DATABASE {self.name} WITH (FORCE)", "postgres")
 
 
 class NoStandby(Schedule):
@@ -320,6 +330,7 @@ def run_one(schedule: Schedule, control: bool) -> None:
             keep(schedule)
         schedule.close()
     if not wrong:
+        schedule.pair.sql(f"DROP DATABASE {schedule.name} WITH (FORCE)", "postgres")
         shutil.rmtree(schedule.folder)
 
 

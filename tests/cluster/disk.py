@@ -54,6 +54,7 @@ class Disk:
         """Who ran on it is dead: what is read now was synced, or had been written for another reason."""
         until(self.is_let_go, f"nobody is on {self.folder} any more")
         self.mount()
+        self.make_room()  # which nobody may have synced
 
     def fill(self) -> None:
         """Piece by piece, since others take of it meanwhile."""

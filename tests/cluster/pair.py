@@ -41,9 +41,16 @@ class Server(Postgres):
 
     def copy(self, other: Postgres) -> None:
         """Becomes that one's standby, whatever it was."""
-        shutil.rmtree(self.directory / "data", ignore_errors=True)
         source = f"host={other.place.address} port={other.port} user=convd"
-        self.run("pg_basebackup", "-D", self.directory / "data", "-d", source, "-X", "stream", "-c", "fast", "--no-sync", "-R")
+
+        def copied() -> bool:
+            shutil.rmtree(self.directory / "data", ignore_errors=True)
+            try:
+                self.run("pg_basebackup", "-D", self.directory / "data", "-d", source, "-X", "stream", "-c", "fast", "--no-sync", "-R")
+            except AssertionError:  # on a busy machine it may be silent for longer than the sender waits
+                return False
+            return True
+        until(copied, "a copy of the primary", ASKED_S)
         self.place.sync()
         self.start()
 
@@ -52,7 +59,7 @@ class Server(Postgres):
             [self.bin / "pg_isready", "-q", "-t", "1", "-h", self.host, "-p", str(self.port)]).returncode == 0
 
     def kill(self) -> None:
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             self.signal_all(signal.SIGKILL)
             self.process.wait(60)
         self.process = None
