@@ -205,7 +205,8 @@ struct store_recovery {
     uint64_t good; /* up to here every row that was read is as it was written: also told after an error */
 };
 
-/* store_recover - the state as of the last event. arith NULL: the best.
+/* store_recover - the state as of the last event. arith NULL: the best. Where a stop came between an edit of a shared log and its rebuild, it writes the
+ * snapshots that the rebuild would have, if the store can be written.
  * Where another version of the arithmetic has made the log, the newest snapshot is the baseline: the rows after it are folded by ours, to
  * a state that has learned from every sample but not with the same bits, and (if the store can be written) a baseline event and a
  * pinned snapshot make that state the one that the log goes on from.

@@ -369,6 +369,7 @@ static int begin(struct store_replayer **out, struct store *store, const struct 
         status = edits_seen_at(&r->seen_at, &r->n_seen_at, store, &r->lineage, want->edits, err);
     if (status == 0 && want->in_place)
         status = edits_gone_at(&r->seen_at, &r->n_seen_at, store, &r->lineage, err);
+    skip_seen(r, r->place + 1);
     return status;
 }
 
@@ -490,7 +491,7 @@ static int all(struct store_replayer *r, store_progress *progress, void *context
     lend(r);
     while (status == 0 && !is_done(r)) {
         uint64_t before = r->place, budget = UINT64_MAX;
-        status = advance(r, &budget, err);
+        status = is_seen_at(r) ? write_seen(r, &budget, err) : advance(r, &budget, err);
         if (status == 0 && r->place > before && progress != NULL &&
             progress(context, r->place - first, r->target - first) != 0)
             status = err_set(err, ERR_STOPPING, "stopped at revision %llu", (unsigned long long)r->place);
@@ -503,7 +504,8 @@ static int all(struct store_replayer *r, store_progress *progress, void *context
 int replay_state_at(struct learner **out, struct store *store, uint64_t revision, const struct arith *arith,
                     store_progress *progress, void *context, struct store_recovery *report, struct err *err)
 {
-    const struct replay_want want = {.target = revision, .arith = arith};
+    const struct replay_want want = {
+        .target = revision, .arith = arith, .in_place = store->recovering && baseline_is_ours(store)};
     struct store_replayer *r;
     *out = NULL;
     *report = (struct store_recovery){0};
