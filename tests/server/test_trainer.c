@@ -21,17 +21,6 @@ static void stop(struct trainer *trainer)
     trainer_free(trainer);
 }
 
-static struct wait *train_create(uint32_t n, uint32_t label, unsigned pattern)
-{
-    struct wait *w = wait_create_train(n);
-    for (uint32_t i = 0; i < n; i++) {
-        for (uint32_t p = 0; p < N_INPUT; p++)
-            w->pixels[i][p] = (uint8_t)((p * (pattern + 3) + i * 7) & 255);
-        w->samples[i].label = label;
-    }
-    return w;
-}
-
 static struct trainer *watched;
 
 /* In the trainer's thread, as a snapshot of a large model on a slow disk would: no round ends, but bytes move. */
@@ -615,33 +604,6 @@ START_TEST(whatever_group_is_lost_was_never_there)
 }
 END_TEST
 
-/* Readers look at held revisions while the trainer publishes: a revision never changes while it is held, and never goes back. */
-struct reader {
-    pthread_t thread;
-    struct model *model;
-    atomic_bool *stop;
-    uint64_t seen;
-};
-
-static void *reader_main(void *argument)
-{
-    struct reader *r = argument;
-    uint64_t last = 0;
-    do {
-        struct revision *held = model_acquire(r->model);
-        uint64_t revision = held->learner->revision;
-        uint8_t one[DIGEST_BYTES], two[DIGEST_BYTES];
-        learner_digest(held->learner, one);
-        model_digest(held, two);
-        if (revision < last || memcmp(one, two, DIGEST_BYTES) != 0 || revision != held->learner->revision)
-            return argument; /* not NULL: failed */
-        last = revision;
-        r->seen++;
-        model_release(r->model, held);
-    } while (!atomic_load(r->stop));
-    return NULL;
-}
-
 START_TEST(a_held_revision_never_changes_while_training_goes_on)
 {
     struct trainer_config config = trainer_config_default();
@@ -662,82 +624,6 @@ START_TEST(a_held_revision_never_changes_while_training_goes_on)
         ck_assert_uint_gt(readers[i].seen, 0);
     }
     stop(trainer);
-}
-END_TEST
-
-/* ---- edits of the past, while all else goes on ---- */
-
-struct teacher {
-    struct trainer *trainer;
-    atomic_bool *halt;
-    pthread_t thread;
-    atomic_uint taught;
-};
-
-static void *teacher_main(void *context)
-{
-    struct teacher *t = context;
-    struct err err;
-    while (!atomic_load(t->halt)) {
-        struct wait *w = train_create(2, 1, 7 + t->taught);
-        if (trainer_submit(t->trainer, &w->command, &err) == 0) {
-            await(w);
-            t->taught += w->command.status == 0;
-        }
-        wait_free(w);
-    }
-    return NULL;
-}
-
-static void end_of(struct trainer *trainer, int64_t id, enum job_state state)
-{
-    struct job_status job;
-    do {
-        (void)usleep(1000);
-        ck_assert_int_eq(jobs_find(trainer_jobs(trainer), id, &job), 1);
-    } while (job.state == JOB_STATE_RUNNING);
-    ck_assert_msg(job.state == state, "%s: %s", job_state_name(job.state), job.err.text);
-}
-
-START_TEST(the_past_is_edited_while_others_teach_and_look)
-{
-    struct trainer_config config = trainer_config_default();
-    struct trainer *trainer = start(&config);
-    atomic_bool halt = false;
-    struct teacher teachers[2];
-    struct reader reader = {.model = trainer_model(trainer), .stop = &halt};
-    for (unsigned i = 0; i < 100; i++)
-        wait_free(run(trainer, train_create(4, i % 3, i)));
-    ck_assert_int_eq(pthread_create(&reader.thread, NULL, reader_main, &reader), 0);
-    for (int i = 0; i < 2; i++) {
-        teachers[i] = (struct teacher){.trainer = trainer, .halt = &halt};
-        ck_assert_int_eq(pthread_create(&teachers[i].thread, NULL, teacher_main, &teachers[i]), 0);
-    }
-    for (int i = 0; i < 2; i++)
-        while (atomic_load(&teachers[i].taught) == 0)
-            (void)usleep(1000);
-    int64_t ids[] = {9, 200};
-    struct wait *forget = wait_create(COMMAND_EDIT), *merge = wait_create(COMMAND_EDIT);
-    forget->command.edit = (struct edit_request){.ids = ids, .n = 2, .forget = true};
-    merge->command.edit = (struct edit_request){.removes = true, .from = "a", .label = "c"};
-    ck_assert_int_eq(run(trainer, forget)->command.status, 0);
-    ck_assert_uint_eq(forget->command.changed, 2);
-    end_of(trainer, forget->command.job_status.id, JOB_STATE_DONE);
-    ck_assert_int_eq(run(trainer, merge)->command.status, 0);
-    end_of(trainer, merge->command.job_status.id, JOB_STATE_DONE);
-    wait_free(forget);
-    wait_free(merge);
-    atomic_store(&halt, true);
-    for (int i = 0; i < 2; i++)
-        (void)pthread_join(teachers[i].thread, NULL);
-    void *failed;
-    (void)pthread_join(reader.thread, &failed);
-    ck_assert_ptr_null(failed);
-    uint8_t digest[DIGEST_BYTES];
-    digest_of(trainer, digest);
-    stop(trainer);
-
-    (void)leads_to(digest);
 }
 END_TEST
 
@@ -826,7 +712,6 @@ int main(void)
     tcase_add_test(tcase, a_failed_commit_leaves_what_is_rehearsed_as_it_was);
     tcase_add_test(tcase, whatever_group_is_lost_was_never_there);
     tcase_add_test(tcase, a_held_revision_never_changes_while_training_goes_on);
-    tcase_add_test(tcase, the_past_is_edited_while_others_teach_and_look);
     tcase_add_test(tcase, a_revision_has_what_novelty_is_measured_by_where_somebody_wants_it_alone);
     tcase_add_test(tcase, stopping_finishes_what_is_queued_and_refuses_what_comes_later);
     suite_add_tcase(suite, tcase);

@@ -7,8 +7,10 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "server/model/model.h"
@@ -156,6 +158,18 @@ UNUSED static struct wait *wait_create_train(uint32_t n)
     return w;
 }
 
+/* Of that class, and to be seen. */
+UNUSED static struct wait *train_create(uint32_t n, uint32_t label, unsigned pattern)
+{
+    struct wait *w = wait_create_train(n);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t p = 0; p < N_INPUT; p++)
+            w->pixels[i][p] = (uint8_t)((p * (pattern + 3) + i * 7) & 255);
+        w->samples[i].label = label;
+    }
+    return w;
+}
+
 /* All of them have that label, whether or not it is one of a class. */
 UNUSED static struct wait *labelled_as(struct wait *w, const char *label)
 {
@@ -189,6 +203,35 @@ UNUSED static struct wait *run(struct trainer *trainer, struct wait *w)
     ck_assert_msg(trainer_submit(trainer, &w->command, &err) == 0, "%s", err.text);
     await(w);
     return w;
+}
+
+/* ---- who looks ---- */
+
+/* Readers look at held revisions while the trainer publishes: a revision never changes while it is held, and never goes back. */
+struct reader {
+    pthread_t thread;
+    struct model *model;
+    atomic_bool *stop;
+    uint64_t seen;
+};
+
+UNUSED static void *reader_main(void *argument)
+{
+    struct reader *r = argument;
+    uint64_t last = 0;
+    do {
+        struct revision *held = model_acquire(r->model);
+        uint64_t revision = held->learner->revision;
+        uint8_t one[DIGEST_BYTES], two[DIGEST_BYTES];
+        learner_digest(held->learner, one);
+        model_digest(held, two);
+        if (revision < last || memcmp(one, two, DIGEST_BYTES) != 0 || revision != held->learner->revision)
+            return argument; /* not NULL: failed */
+        last = revision;
+        r->seen++;
+        model_release(r->model, held);
+    } while (!atomic_load(r->stop));
+    return NULL;
 }
 
 #endif
