@@ -14,6 +14,20 @@ static struct learner *small(void)
     return model_create(&options);
 }
 
+/* The same with little room to keep images in: that room is most of a learner, and the tests of damage make thousands. */
+static struct learner *lean(void)
+{
+    char labels[SHAPE_CLASSES_MAX][LABEL_BYTES_MAX + 1];
+    struct model_options options = model_small();
+    struct event event = model_event(&options, labels);
+    struct err err;
+    event.as.create.settings.rehearsal_buffer = 4;
+    model_labels(labels, options.n_classes);
+    struct learner *l = learner_create(&event, NULL, 0, &err);
+    ck_assert_msg(l != NULL, "%s", err.text);
+    return l;
+}
+
 /* The rest of the state in a block of exactly its length, so that a sanitizer sees a read behind it. */
 static uint8_t *encoded(const struct learner *l, size_t *n)
 {
@@ -154,7 +168,7 @@ static bool accepted(const uint8_t *bytes, size_t n)
 
 START_TEST(bytes_that_were_cut_anywhere_are_refused)
 {
-    struct learner *l = small();
+    struct learner *l = lean();
     size_t n;
     model_train_random(l, 30, 4);
     uint8_t *bytes = encoded(l, &n);
@@ -182,7 +196,7 @@ END_TEST
 
 START_TEST(any_flipped_bit_is_refused_or_gives_a_state_that_works)
 {
-    struct learner *l = small();
+    struct learner *l = lean();
     size_t n;
     model_train_random(l, 5, 6);
     uint8_t *bytes = encoded(l, &n);
@@ -201,7 +215,7 @@ END_TEST
 
 START_TEST(many_flipped_bits_are_refused_or_give_a_state_that_works)
 {
-    struct learner *l = small();
+    struct learner *l = lean();
     size_t n;
     struct chance chance = {.state = 7};
     model_train_random(l, 5, 6);
