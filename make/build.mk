@@ -19,7 +19,8 @@ NAME_aarch64   := aarch64
 NAME_portable  := portable
 # The arithmetic is always optimized: at -O0 its lanes would be a hundred times slower, and the bits are the same.
 # Under ASan and UBSan, -O3 would be minutes of compiling, and so are UBSan's reports there: it traps instead, which ASan reports.
-OPT_ARITH := $(if $(filter asan fuzz afl,$(VARIANT)),-O1 -fsanitize-trap=undefined,-O3)
+# Nor has it line numbers there, which are a third of what compiling takes: a report names the function.
+OPT_ARITH := $(if $(filter asan fuzz afl,$(VARIANT)),-O1 -g0 -fsanitize-trap=undefined,-O3)
 
 # ---- sources ----
 CORE_SRC   := $(filter-out core/arith/arith.c,$(wildcard core/*.c core/*/*.c))
