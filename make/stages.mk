@@ -80,7 +80,7 @@ test-e2e-asan:
 test-tsan:
 	$(call reported,$(call c_tests,tsan,-threads))
 # What one client sends after the other tells nothing of threads.
-ONE_BY_ONE := about bad_json bad_pictures bits cli cli_samples database diff drift explain export log model onnx openapi page predict samples \
-              smuggling upgrade v2
+ONE_BY_ONE := about access bad_json bad_pictures bits calibration cli cli_samples database diff drift explain export file_format log model onnx \
+              openapi page pictures predict samples smuggling upgrade v2
 test-e2e-tsan:
 	$(call reported,$(call built,tsan,all) && $(call e2e,tsan,$(E2E) $(ONE_BY_ONE:%=--ignore=tests/e2e/test_%.py)))
