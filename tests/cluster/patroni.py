@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -82,11 +82,15 @@ class Schedule:
                 self.machine = d.primary() if which == "the primary" else self.chance.choice([name for name in DATABASES if name != d.primary()])
                 return self.machine
 
+            def kill(how, machine=machine) -> None:
+                with suppress(FileNotFoundError, ProcessLookupError):  # its PostgreSQL is just being started anew
+                    how(machine())
+
             def start() -> None:
                 d.start_patroni(self.machine)
-            found |= {f"Patroni of {which} dies": ends_well(lambda machine=machine: d.kill(machine()), start),
-                      f"PostgreSQL of {which} dies": ends_well(lambda machine=machine: d.kill_postgres(machine()), lambda: None),
-                      f"the machine of {which} dies": ends_well(lambda machine=machine: d.kill_machine(machine()), start)}
+            found |= {f"Patroni of {which} dies": ends_well(lambda kill=kill: kill(d.kill), start),
+                      f"PostgreSQL of {which} dies": ends_well(lambda kill=kill: kill(d.kill_postgres), lambda: None),
+                      f"the machine of {which} dies": ends_well(lambda kill=kill: kill(d.kill_machine), start)}
         return found
 
     def of_nodes(self) -> dict:
