@@ -94,12 +94,12 @@ def test_an_export_goes_on_while_the_model_learns_and_ends_with_what_there_was(d
     thread = threading.Thread(target=teach)
     thread.start()
     try:
-        for _ in range(2):
-            files = contents(export(daemon))
-            assert sorted(files) == list(range(1, len(files) + 1)) and len(files) >= before
+        archives = [export(daemon) for _ in range(2)]
     finally:
         done.set()
         thread.join()
+    for files in map(contents, archives):
+        assert sorted(files) == list(range(1, len(files) + 1)) and len(files) >= before
 
 
 def test_exports_are_bounded_and_one_that_is_cut_off_gives_its_place_back(daemons, noise):
