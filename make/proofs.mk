@@ -48,7 +48,7 @@ cluster-test: all ## nodes and PostgreSQL killed, stopped, cut off, filled, with
 	$(PYTHON) tests/cluster/cluster.py --control standby
 	$(PYTHON) tests/cluster/cluster.py --control sync
 	$(PYTHON) tests/cluster/cluster.py --schedules $(if $(filter file,$(origin N)),1000,$(N)) --jobs $(JOBS) --seed $(SEED)
-	$(PYTHON) tests/cluster/patroni.py --seed $(SEED)
+	$(PYTHON) tests/cluster/patroni.py --schedules $(if $(filter file,$(origin N)),20,$(shell expr $(N) / 50 + 1)) --seed $(SEED)
 .PHONY: cluster-demo
 cluster-demo: all ## three PostgreSQL under Patroni with etcd, three nodes and HAProxy on loopback: fed, some of it killed, and shown
 	-@scripts/deps cluster
