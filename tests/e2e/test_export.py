@@ -157,11 +157,13 @@ class Stalled:
         """(id, folder) of each whole file, the bytes of all that came, and whether the archive has its end."""
         head, _, body = read_to_end(self.connection).partition(b"\r\n\r\n")
         self.connection.close()
-        out, n = b"", len(body)
-        while body:
-            size, _, body = body.partition(b"\r\n")
-            out, body = out + body[:int(size, 16)], body[int(size, 16) + 2:]
-        files, at = [], 0
+        chunks, n, at = [], len(body), 0
+        while at < n:
+            begin = body.index(b"\r\n", at) + 2
+            end = begin + int(body[at:begin - 2], 16)
+            chunks.append(body[begin:end])
+            at = end + 2
+        out, files, at = b"".join(chunks), [], 0
         while at + 512 <= len(out) and out[at]:
             folder, _, name = out[at:at + 100].rstrip(b"\0").decode().partition("/")
             size = int(out[at + 124:at + 135], 8)
