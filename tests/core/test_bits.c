@@ -319,7 +319,7 @@ static const struct model_options shared[] = {
 START_TEST(any_number_of_threads_has_the_same_bits)
 {
     static const unsigned members[] = {1, 2, 3, 4, 5, 8};
-    const uint32_t steps = run_exhaustive() ? 25 : COARSE ? 4 : 10;
+    const uint32_t steps = run_exhaustive() ? 25 : COARSE ? 2 : 10;
     struct model_options options = (size_t)_i < N_ODD ? odd[_i] : shared[(size_t)_i - N_ODD];
     for (unsigned nth = 0; arith_nth(nth) != NULL; nth++) {
         struct learner *alone = trained(options, arith_nth(nth), steps, 400 + (uint64_t)_i);
