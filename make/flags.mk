@@ -48,7 +48,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(TIME_64) -I. $(WARN) $(WERROR) $(OPT_$(VAR
 LDFLAGS   ?=
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize% -fno-sanitize%,$(OPT_$(VARIANT))) $(LDFLAGS) $(EXACT_LINK)
 # Test programs are linked by mold, where it is there: in a third of the time.
-TEST_LD   := $(if $(wildcard /usr/bin/mold),$(call known,-fuse-ld=mold))
+TEST_LD   := $(if $(wildcard /usr/bin/mold),$(call known,-fuse-ld=mold,-Wno-unused-command-line-argument))
 PKG       := pkg-config
 # Cross-built for another processor, with libraries that scripts/deps-cross unpacks; core's tests run under qemu.
 TRIPLET_aarch64 := aarch64-linux-gnu
