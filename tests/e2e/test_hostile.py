@@ -134,7 +134,7 @@ def half_closed(port, over):
                 pass
 
 
-def pipelined(port, over):
+def pipelined(port, over, cut_off_s=REQUEST_SECONDS - 1):
     """Hundreds of requests before the first answer is read."""
     started = time.monotonic()
     with connect(port) as connection:
@@ -143,11 +143,15 @@ def pipelined(port, over):
         received = b""
         while received.count(b"HTTP/1.1 200") < 500:
             part = connection.recv(65536)
-            if not part and time.monotonic() - started > REQUEST_SECONDS - 1:
+            if not part and time.monotonic() - started > cut_off_s:
                 break  # it read its answers too slowly
             assert part, "the daemon closed a connection that only asked much"
             received += part
         sender.join()
+
+
+def pipelined_among_others(port, over):
+    pipelined(port, over, STALL_SECONDS)
 
 
 def aborted_uploads(port, over):
@@ -165,7 +169,7 @@ def left_uploads(port, over):
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % max(64, n + 1) + bytes(n))
 
 
-def bodies_at_the_limit(port, over, may_be_busy=False):
+def bodies_at_the_limit(port, over, cut_off_s=REQUEST_SECONDS - 1, may_be_busy=False):
     """As large as allowed (and no image), and one byte more, told before or found out while it comes."""
     for length, chunked in ((BODY_LIMIT, False), (BODY_LIMIT + 1, False), (BODY_LIMIT, True), (BODY_LIMIT + 1, True)):
         started = time.monotonic()
@@ -184,7 +188,7 @@ def bodies_at_the_limit(port, over, may_be_busy=False):
                 pass
             answer = connection.recv(65536)
             status = status_of(answer)
-            if status == 0 and time.monotonic() - started > REQUEST_SECONDS - 1:
+            if status == 0 and time.monotonic() - started > cut_off_s:
                 continue  # among so many it was too slow itself: cut off
             if may_be_busy and status == 503 and b"too many large requests at once" in answer:
                 continue
@@ -192,8 +196,8 @@ def bodies_at_the_limit(port, over, may_be_busy=False):
 
 
 def bodies_at_the_limit_among_others(port, over):
-    """The same when uploads that were left by the thousand may hold all the memory that there is for bodies."""
-    bodies_at_the_limit(port, over, may_be_busy=True)
+    """The same when uploads that were left by the thousand may hold all the memory that there is for bodies, and a flood all places."""
+    bodies_at_the_limit(port, over, STALL_SECONDS, may_be_busy=True)
 
 
 def chunked_nonsense(port, over):
@@ -365,7 +369,7 @@ def test_good_clients_are_served_while_hostile_ones_are_at_it(target, capsys, at
 
 def test_good_clients_are_served_while_all_of_them_are_at_it_at_once(target, capsys):
     before = step(target)
-    among_others = {bodies_at_the_limit: bodies_at_the_limit_among_others}
+    among_others = {bodies_at_the_limit: bodies_at_the_limit_among_others, pipelined: pipelined_among_others}
     with Attack(target, *[among_others.get(attacker, attacker) for attacker in ATTACKS]):
         time.sleep(0.2)
         latencies, trained = serve_good_clients(target, 2 * SECONDS)
