@@ -103,9 +103,9 @@ def add(page: Page, label: str) -> None:
 
 
 def test_three_things_are_shown_taught_and_recognised_within_a_minute(page: Page):
-    begun = time.monotonic()
     page.says(".answers .hint", "The model knows nothing yet")
     page.picture("camera-empty", whole=True)
+    begun = time.monotonic()
     page.press("Start the camera")
     for thing in THINGS:
         add(page, thing)
@@ -117,12 +117,12 @@ def test_three_things_are_shown_taught_and_recognised_within_a_minute(page: Page
     assert all(seen[thing] >= 10 for thing in THINGS), seen
     for thing in THINGS:
         until(lambda: shown(page) == thing and page.text(".verdict strong") == thing, f"{thing} is recognised")  # noqa: B023
-        if thing == "book":
-            page.run("document.activeElement.blur(); scrollTo(0, 0)")
-            for scheme in ("dark", "light"):
-                page.scheme(scheme)
-                page.picture(f"camera-{scheme}", whole=True)
     assert time.monotonic() - begun < 60
+    until(lambda: shown(page) == "book" and page.text(".verdict strong") == "book", "the book is recognised again")
+    page.run("document.activeElement.blur(); scrollTo(0, 0)")
+    for scheme in ("dark", "light"):
+        page.scheme(scheme)
+        page.picture(f"camera-{scheme}", whole=True)
     until(lambda: shown(page) is None and page.text(".verdict strong") == "I don't know this", "what was never shown is told from them")
     page.picture("camera-unknown")
 
