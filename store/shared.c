@@ -295,6 +295,11 @@ int shared_status(struct shared *shared, struct shared_status *out, struct err *
     return postgres_nodes(&out->nodes, &out->n_nodes, shared->postgres, err);
 }
 
+int shared_server(struct shared *shared, struct log_server *out, struct err *err)
+{
+    return reach(shared, err) == 0 ? postgres_server(out, shared->postgres, err) : -1;
+}
+
 /* A log that is shorter than what was acknowledged of it, or another, is no log to append to. */
 int shared_tell(struct shared *shared, struct log_node *self, struct err *err)
 {

@@ -68,6 +68,7 @@ struct shared_status {
     size_t n_nodes;
 };
 int shared_status(struct shared *shared, struct shared_status *out, struct err *err);
+int shared_server(struct shared *shared, struct log_server *out, struct err *err); /* that part of it */
 
 /* shared_tell - what this node says of itself to the others, by its name; and that the log still has what it had: ERR_DIVERGED, unless that is what
  * it says.

@@ -143,6 +143,12 @@ static void write_trainer(struct text *text, const struct trainer_stats *s)
         metrics_write_gauge(text, "convd_log_compared_revision",
                             "Newest revision whose digest this node told, and no node told another; 0: none yet.",
                             (double)s->log_compared);
+        metrics_write_gauge(text, "convd_log_standby", "1: PostgreSQL as this node has it is a standby, to read only.",
+                            s->log_standby ? 1 : 0);
+        metrics_write_gauge(text, "convd_log_standbys", "Standbys that PostgreSQL streams to.",
+                            (double)s->log_standbys);
+        metrics_write_gauge(text, "convd_log_standbys_synchronous", "Those of them that commits wait for.",
+                            (double)s->log_standbys_sync);
         metrics_write_counter(text, "convd_log_mended_total",
                               "Times that the model was made anew since others had another state.",
                               (double)s->log_mended);

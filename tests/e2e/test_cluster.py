@@ -563,6 +563,13 @@ def test_a_node_may_follow_a_standby_and_takes_training_when_that_is_promoted(cl
         seen = reader.get("/cluster").ok()
         assert seen["postgresql"]["standby"] and [node["name"] for node in seen["nodes"]] == ["a"]
         assert "predictions go on" not in reader.stderr
+        roles = [f"convd_log_{name}" for name in ("standby", "standbys", "standbys_synchronous")]
+        until(lambda: [metric(reader, name) for name in roles] == [1, 0, 0], "the follower's metrics tell that it has a standby")
+        until(lambda: [metric(writer, name) for name in roles] == [0, 1, 0], "the writer's, that it has one")
+        for change, synchronous in (("SET synchronous_standby_names = '*'", 1), ("RESET synchronous_standby_names", 0)):
+            postgres.sql(f"ALTER SYSTEM {change}", "postgres")
+            postgres.sql("SELECT pg_reload_conf()", "postgres")
+            until(lambda: metric(writer, roles[-1]) == synchronous, "and whether commits wait for it")
         reader.train("a", images(1).tobytes()).problem(503, "log-unreachable")
         until(lambda: reader.get("/cluster").ok()["reachable"], "it follows again")
         postgres.end()
