@@ -202,7 +202,7 @@ struct trainer_stats {
     uint64_t log_reached_us;          /* monotonic, when all of it had been followed; 0: never */
     uint64_t log_followed, log_late;  /* events of others; groups for which others were first */
     uint64_t log_mended;              /* times that the model was made anew, since others had another state */
-    bool log_standby;      /* PostgreSQL, as last asked: the node reads a standby; standbys of the primary */
+    bool log_standby;                 /* PostgreSQL, as last asked: the node reads a standby; standbys of the primary */
     unsigned log_standbys, log_standbys_sync;
     uint64_t log_compared; /* revision of the newest state that was told, and no node told another; 0: none */
 };
