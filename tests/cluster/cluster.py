@@ -145,6 +145,7 @@ class Schedule:
     def run(self, rounds: list[list[list[Fault]]]) -> None:
         for node in self.nodes:
             node.lose_file()
+            node.place.sync()  # else a power cut brings back the file of the schedule before
             node.start()
         self.load = Clients(self.nodes, self.ledger, self.chance.randrange(1 << 30))
         for lines in rounds:
