@@ -17,6 +17,7 @@ struct model_options {
     uint32_t capacity; /* 0: the default */
     const struct arith *arith;
     enum normalize normalize;
+    uint32_t rehearsal_buffer; /* of each class; 0: 10, which is 160 KiB */
 };
 
 /* Labels "0", "1", ..: in memory of the caller's. */
@@ -45,6 +46,7 @@ static inline struct event model_event(const struct model_options *o, char (*lab
     event.as.create.settings = settings_default();
     event.as.create.settings.gradient = o->gradient;
     event.as.create.settings.normalize = o->normalize;
+    event.as.create.settings.rehearsal_buffer = o->rehearsal_buffer != 0 ? o->rehearsal_buffer : 10;
     event.as.create.n_classes = o->n_classes;
     event.as.create.labels = (const char(*)[LABEL_BYTES_MAX + 1]) labels;
     return event;

@@ -63,9 +63,9 @@ static struct learner *through_bytes(const struct learner *l)
 /* ---- there and back ---- */
 
 static const struct model_options models[] = {
-    {6, 5, 1, 4, 3, 2, 1, 7, 3, GRADIENT_DIAGONAL, 0, NULL, NORMALIZE_STD},
-    {6, 5, 3, 0, 0, 0, 0, 17, 40, GRADIENT_JACOBIAN, 0, NULL, NORMALIZE_STD},
-    {9, 11, 2, 19, 4, 3, 2, 33, 1, GRADIENT_JACOBIAN, 90, NULL, NORMALIZE_STD},
+    {6, 5, 1, 4, 3, 2, 1, 7, 3, GRADIENT_DIAGONAL, 0, NULL, NORMALIZE_STD, 0},
+    {6, 5, 3, 0, 0, 0, 0, 17, 40, GRADIENT_JACOBIAN, 0, NULL, NORMALIZE_STD, 0},
+    {9, 11, 2, 19, 4, 3, 2, 33, 1, GRADIENT_JACOBIAN, 90, NULL, NORMALIZE_STD, 0},
 };
 
 START_TEST(a_state_comes_back_from_its_bytes_with_the_same_digest)

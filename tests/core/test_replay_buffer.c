@@ -411,6 +411,7 @@ END_TEST
 static struct learner *with_rehearsal(uint32_t rehearsal)
 {
     struct model_options options = model_small();
+    options.rehearsal_buffer = 60; /* none is full */
     struct learner *l = model_create(&options);
     l->settings.rehearsal = rehearsal;
     l->settings.jitter = 1.0F;

@@ -8,6 +8,7 @@ of a sanitizer) or the test that started it fails.
 """
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 from pathlib import Path
@@ -79,11 +80,22 @@ def trained_db(tmp_path_factory: pytest.TempPathFactory, digits: Digits) -> Path
     return path
 
 
+@pytest.fixture(scope="session")
+def new_db(tmp_path_factory: pytest.TempPathFactory):
+    """new_db(flags) - a model that `convd init` makes so. Not to be written: init() hands out copies."""
+    @functools.cache
+    def made(flags: tuple[str, ...]) -> Path:
+        path = tmp_path_factory.mktemp("new") / "new.db"
+        convd("init", "--db", path, *flags)
+        return path
+    return made
+
+
 class Daemons:
     """Starts daemons and sees to it that each ends well."""
 
-    def __init__(self, directory: Path, trained_db: Path):
-        self.directory, self.trained_db = directory, trained_db
+    def __init__(self, directory: Path, trained_db: Path, new_db):
+        self.directory, self.trained_db, self.new_db = directory, trained_db, new_db
         self.all: list[Daemon] = []
 
     def copy(self, name: str = "digits.db") -> Path:
@@ -97,9 +109,7 @@ class Daemons:
         small = {"--width": "8", "--height": "8", "--kernels": "3", "--kernel-width": "3", "--kernel-height": "3",
                  "--hidden": "12", "--classes": "a,b,c"} | PLAIN
         small.update(zip(flags[::2], flags[1::2]))
-        path = self.directory / name
-        convd("init", "--db", path, *words(small))
-        return path
+        return Path(shutil.copy(self.new_db(tuple(words(small))), self.directory / name))
 
     def make(self, db: Path, *flags: str | Path, **kwargs) -> Daemon:
         """Not started yet."""
@@ -123,9 +133,9 @@ class Daemons:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path, trained_db: Path):
+def daemons(tmp_path: Path, trained_db: Path, new_db):
     """For tests that need more than one daemon, or one with flags."""
-    made = Daemons(tmp_path, trained_db)
+    made = Daemons(tmp_path, trained_db, new_db)
     yield made
     made.close()
 
@@ -143,8 +153,8 @@ def small(daemons: Daemons) -> Daemon:
 
 
 @pytest.fixture(scope="module")
-def shared_daemons(tmp_path_factory: pytest.TempPathFactory, trained_db: Path):
-    made = Daemons(tmp_path_factory.mktemp("shared"), trained_db)
+def shared_daemons(tmp_path_factory: pytest.TempPathFactory, trained_db: Path, new_db):
+    made = Daemons(tmp_path_factory.mktemp("shared"), trained_db, new_db)
     yield made
     made.close()
 

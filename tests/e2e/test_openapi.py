@@ -406,8 +406,8 @@ def walk_tokens(seen: Seen, daemons) -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory, trained_db, digits):
-    made = Daemons(tmp_path_factory.mktemp("walk"), trained_db)
+def seen(tmp_path_factory, trained_db, new_db, digits):
+    made = Daemons(tmp_path_factory.mktemp("walk"), trained_db, new_db)
     yield walk(made, digits)
     made.close()
 

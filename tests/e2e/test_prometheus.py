@@ -33,9 +33,9 @@ def promtool():
 
 
 @pytest.fixture(scope="module")
-def metrics(tmp_path_factory, trained_db) -> str:
+def metrics(tmp_path_factory, trained_db, new_db) -> str:
     """Of a daemon that has answered and learned: what has not happened yet is not told of some things."""
-    daemons = Daemons(tmp_path_factory.mktemp("metrics"), trained_db)
+    daemons = Daemons(tmp_path_factory.mktemp("metrics"), trained_db, new_db)
     try:
         daemon = daemons.start(daemons.init())
         daemon.predict(bytes(64))

@@ -144,6 +144,7 @@ static void make_model(void)
     create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
     create.as.create.shape.hidden = 5;
     create.as.create.settings = settings_default();
+    create.as.create.settings.rehearsal_buffer = 10; /* of each class: 160 KiB */
     create.as.create.n_classes = 3;
     create.as.create.labels = labels;
     struct learner *learner = learner_create(&create, NULL, 0, &err);

@@ -642,7 +642,7 @@ START_TEST(a_revision_has_what_novelty_is_measured_by_where_somebody_wants_it_al
     struct trainer *trainer = start(&config);
     struct model *model = trainer_model(trainer);
     struct err err;
-    wait_free(run(trainer, train_create(30, 1, 1)));
+    wait_free(run(trainer, train_create(9, 1, 1)));
     model_release(model, held_with(trainer, false));
     wait_free(run(trainer, wait_create(COMMAND_PUBLISH)));
     model_release(model, held_with(trainer, false));
@@ -652,13 +652,13 @@ START_TEST(a_revision_has_what_novelty_is_measured_by_where_somebody_wants_it_al
     ck_assert_int_eq(model_novelty_measure(held, &err), 0);
     const struct novelty *novelty = model_novelty(held);
     ck_assert_ptr_nonnull(novelty);
-    ck_assert_uint_eq(novelty->n[1], 30);
+    ck_assert_uint_eq(novelty->n[1], 9);
     for (unsigned i = 1; i <= NOVELTY_PUBLICATIONS; i++) { /* that publication was one */
         wait_free(run(trainer, train_create(2, 1, 100 * i)));
         model_release(model, held_with(trainer, i < NOVELTY_PUBLICATIONS));
     }
     ck_assert_ptr_eq(model_novelty(held), novelty);
-    ck_assert_uint_eq(novelty->n[1], 30);
+    ck_assert_uint_eq(novelty->n[1], 9);
     model_release(model, held);
     stop(trainer);
 }

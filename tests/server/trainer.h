@@ -64,6 +64,7 @@ UNUSED static struct event create_event(uint32_t hidden)
     create.as.create.shape.kernel_width = create.as.create.shape.kernel_height = 3;
     create.as.create.shape.hidden = hidden;
     create.as.create.settings = settings_default();
+    create.as.create.settings.rehearsal_buffer = 10; /* of each class: 160 KiB */
     create.as.create.n_classes = 3;
     create.as.create.labels = labels;
     return create;

@@ -82,6 +82,7 @@ UNUSED static struct event model_origin(void)
     event.as.create.settings.rate = 0.3F; /* not a short double */
     event.as.create.settings.seed = 9007199254740991U;
     event.as.create.settings.rehearsal = MODEL_STEPS - 1;
+    event.as.create.settings.rehearsal_buffer = 10; /* of each class: 160 KiB, and soon full */
     event.as.create.settings.jitter = MODEL_STEPS > 1 ? 1.0F : 0.0F;
     event.as.create.settings.rotation = MODEL_STEPS > 1 ? 10.0F : 0.0F;
     event.as.create.n_classes = 3;

@@ -156,7 +156,7 @@ START_TEST(the_bodies_are_json_that_people_can_read)
                      "\"gradient\":\"jacobian\","
                      "\"fit\":\"contain\",\"invert\":\"never\",\"rehearsal\":4.0,\"jitter\":1.0,\"rotation\":10.0,"
                      "\"decay_steps\":0.0,\"clip\":0.0,\"imprint\":0.0,\"rehearsal_first\":0.0,\"output_rate\":1.0,"
-                     "\"rehearsal_idle\":0.0}}");
+                     "\"rehearsal_idle\":0.0,\"rehearsal_buffer\":10.0}}");
     ck_assert_str_eq(ask(&m, "SELECT body FROM event WHERE revision = 5"),
                      "{\"first\":1,\"last\":2,\"n\":2,\"seed\":77,\"begin\":0,\"end\":2,\"rate\":0.05,\"jitter\":0.0,"
                      "\"rotation\":0.0}");
