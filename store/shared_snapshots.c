@@ -129,7 +129,17 @@ static int offer_outcomes(struct postgres *pg, struct store *store, int64_t next
     return next < end;
 }
 
-/* The outcomes up to that sample, into the file: 1; 0: the log has not all of them. */
+/* An edit may have come among the rows, or be on its way here. */
+static bool is_edited_since(const struct store *store, uint64_t revision)
+{
+    for (size_t i = 0; i < store->n_spans; i++)
+        if (store->spans[i].from <= revision && store->spans[i].event > revision)
+            return true;
+    return false;
+}
+
+/* The outcomes up to that sample, into the file: 1; 0: the log has not all of them as the edits in the file make them. Who put them may know of
+ * one that is not in the file, or not yet of one that is: one may come at any time, and others are quick to put what it has changed. */
 static int take_outcomes(struct postgres *pg, struct store *store, int64_t last, struct err *err)
 {
     int64_t next;
@@ -138,8 +148,12 @@ static int take_outcomes(struct postgres *pg, struct store *store, int64_t last,
     while (++next <= last) {
         struct log_outcomes *found = NULL;
         int status = postgres_outcomes_get(&found, pg, next, err);
-        if (status != 1)
+        if (status == 1 && (found->revision > store->end.revision || is_edited_since(store, found->revision)))
+            status = 0;
+        if (status != 1) {
+            free(found);
             return status;
+        }
         const int64_t end = found->first + found->n - 1 < last ? found->first + found->n - 1 : last;
         status = store_begin_unsynced(store, err);
         if (status == 0)
@@ -190,15 +204,6 @@ static int copy_upto(struct shared *shared, struct store *store, uint64_t revisi
     store->n_folded = store->n_spans; /* there is no state yet that has not: store_recover() comes next */
     store->classes_due = store_edits_any(store);
     return status < 0 ? -1 : 0;
-}
-
-/* An edit may have come among the rows, or be on its way here. */
-static bool is_edited_since(const struct store *store, uint64_t revision)
-{
-    for (size_t i = 0; i < store->n_spans; i++)
-        if (store->spans[i].from <= revision && store->spans[i].event > revision)
-            return true;
-    return false;
 }
 
 /* What is there behind the rows. 1; 0: it is of no use, and *why may say why. */

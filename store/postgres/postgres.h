@@ -129,7 +129,7 @@ int postgres_snapshot_get(struct log_snapshot **out, struct postgres *pg, uint64
 struct log_outcomes {
     int64_t first;
     uint32_t n;
-    uint64_t revision; /* of who puts it */
+    uint64_t revision; /* of who put it: what edits until then have made of the samples */
     const uint8_t *rows;
 };
 /* postgres_outcomes_put - unless some begin with that sample already. postgres_outcomes_get - those that have this sample: 1, 0: none, -1. One

@@ -199,7 +199,10 @@ int postgres_outcomes_get(struct log_outcomes **out, struct postgres *pg, int64_
         outcomes = malloc(sizeof *outcomes + (size_t)n * LOG_OUTCOME_BYTES);
     if (outcomes != NULL) {
         uint8_t *rows = (uint8_t *)(outcomes + 1);
-        *outcomes = (struct log_outcomes){.first = result_number(result, 0, 0), .n = (uint32_t)n, .rows = rows};
+        *outcomes = (struct log_outcomes){.first = result_number(result, 0, 0),
+                                          .n = (uint32_t)n,
+                                          .revision = (uint64_t)result_number(result, 0, 3),
+                                          .rows = rows};
         (void)result_bytes(rows, (size_t)n * LOG_OUTCOME_BYTES, result, 0, 2);
     }
     PQclear(result);

@@ -97,7 +97,7 @@
     X(OUTCOME_DROP,  "DELETE FROM convd.outcome WHERE revision >= $1 AND revision < $2")                               \
     X(OUTCOME_PUT,   "INSERT INTO convd.outcome (first, n, revision, rows) VALUES ($1, $2, $3, $4)"                    \
                      " ON CONFLICT DO NOTHING")                                                                        \
-    X(OUTCOME_GET,   "SELECT first, n, rows FROM convd.outcome WHERE first <= $1 AND first + n > $1"                   \
+    X(OUTCOME_GET,   "SELECT first, n, rows, revision FROM convd.outcome WHERE first <= $1 AND first + n > $1"         \
                      " ORDER BY first DESC LIMIT 1")                                                                   \
     /* Told again every moment, and no loss if it is lost: the only one that does not wait for a disk. */              \
     X(NODE_TELL,     "WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))"                            \

@@ -187,8 +187,9 @@ def test_a_file_that_has_rows_but_no_snapshot_yet_begins_from_a_shared_one(clust
 @pytest.mark.parametrize("damage", ["UPDATE convd.snapshot SET tensors = set_byte(tensors, 99, get_byte(tensors, 99) # 1)",
                                     "UPDATE convd.snapshot SET state = substring(state FROM 2)",
                                     "UPDATE convd.snapshot SET chain = digest",
+                                    "UPDATE convd.outcome SET revision = revision + 1",
                                     "DELETE FROM convd.outcome", "DROP TABLE convd.outcome"],
-                         ids=["tensors", "state", "chain", "no-outcomes", "no-table"])
+                         ids=["tensors", "state", "chain", "later-outcomes", "no-outcomes", "no-table"])
 def test_a_shared_snapshot_that_is_no_good_is_not_begun_from(cluster, postgres, damage):
     c = cluster()
     a = c.node()

@@ -91,6 +91,21 @@ def test_no_state_that_saw_what_was_forgotten_stays_in_the_log_and_who_joins_beg
     e.c.verified()
 
 
+def test_outcomes_of_before_an_edit_are_none_to_begin_from(cluster, daemons):
+    """As of a node that puts them while it has not come to the edit yet."""
+    e = Edited(cluster, daemons)
+    a, b = e.nodes
+    event = edit(b, "DELETE", "/samples/57").ok()["revision"]
+    teach(a, 1)
+    a.send_json("POST", "/snapshots", {}).ok(201)
+    e.c.agree()
+    e.c.postgres.sql(f"UPDATE convd.outcome SET revision = {event - 1}", e.c.name)
+    late = e.c.node()
+    assert "begun from a snapshot" not in late.err.read_text()
+    e.c.agree()
+    e.c.verified()
+
+
 @pytest.mark.core
 def test_classes_are_merged_and_deleted_by_all(cluster, daemons):
     e = Edited(cluster, daemons)
