@@ -138,7 +138,7 @@ export class Camera {
     this.verdict.classList.toggle('waiting', !answer || few);
     if (!answer || few) this.verdict.replaceChildren(el('strong', {}, '?'));
     else if (isUnknown(answer)) this.verdict.replaceChildren(el('strong', { class: 'unknown' }, "I don't know this"), el('span', { class: 'small soft' }, `nearest: ${nearest(answer)}`));
-    else this.verdict.replaceChildren(el('strong', {}, nearest(answer)), el('span', { class: 'sure' }, percent(answer.confidence)));
+    else this.verdict.replaceChildren(el('strong', {}, nearest(answer)), el('span', { class: 'sure' }, `${percent(answer.confidence)} sure`));
     this.advice.textContent = this.words(answer);
   }
 

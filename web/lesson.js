@@ -8,7 +8,7 @@ import { followJob } from './jobs.js';
 
 const SHOWN = 6;
 
-const best = (answer) => `${answer.label}, ${percent(answer.confidence)}`;
+const best = (answer) => `${answer.label}, ${percent(answer.confidence)} sure`;
 
 function told(label, before, after) {
   const [was, is] = [before.probabilities[label] ?? 0, after.probabilities[label] ?? 0];

@@ -196,7 +196,7 @@ export class Try {
   }
 
   async settled(answer) {
-    announce(`Prediction: ${answer.label}, ${percent(answer.confidence)}${isUnknown(answer) ? '; not like anything that was taught' : ''}`);
+    announce(`Prediction: ${answer.label}, ${percent(answer.confidence)} sure${isUnknown(answer) ? '; not like anything that was taught' : ''}`);
     if (answer.explain || !this.explains(EXPLAINED_AT_ALL)) return;
     const whole = await this.predict(this.body(), true);
     if (answer !== this.answer) return;
@@ -208,7 +208,7 @@ export class Try {
     const { answer } = this;
     this.bars.show(answer?.probabilities ?? null, this.before, !this.pad.empty);
     this.verdict.classList.toggle('waiting', !answer);
-    if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'Prediction'), el('strong', {}, answer.label), el('span', { class: 'sure' }, percent(answer.confidence)));
+    if (answer) this.verdict.replaceChildren(el('span', { class: 'small soft' }, 'Prediction'), el('strong', {}, answer.label), el('span', { class: 'sure' }, `${percent(answer.confidence)} sure`));
     else this.verdict.replaceChildren(el('strong', {}, '?'));
     this.advice.textContent = answer?.flat ? FLAT : answer
       ? `${isUnknown(answer) ? 'This is not like anything that was taught: the prediction is the nearest class. ' : ''}Click the right class to teach it.`

@@ -130,16 +130,18 @@ static int tell(struct trainer *t, struct err *err)
         self.compared = mark->revision;
         memcpy(self.digest, mark->digest, DIGEST_BYTES);
     }
-    struct log_server server;
-    if (shared_server(t->shared, &server, err) != 0)
-        return -1;
     (void)pthread_mutex_lock(&t->lock);
     t->stats.log_compared = same != NULL ? same->revision : 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    struct log_server server;
+    if (shared_tell(t->shared, &self, err) != 0 || shared_server(t->shared, &server, err) != 0)
+        return -1;
+    (void)pthread_mutex_lock(&t->lock);
     t->stats.log_standby = server.standby;
     t->stats.log_standbys = server.standbys;
     t->stats.log_standbys_sync = server.standbys_sync;
     (void)pthread_mutex_unlock(&t->lock);
-    return shared_tell(t->shared, &self, err);
+    return 0;
 }
 
 int trainer_tell(struct trainer *t, struct err *err)

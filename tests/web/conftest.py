@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from e2e.conftest import Digits, built, cluster, daemons, digits, postgres, seven, trained_db  # noqa: F401: fixtures
+from e2e.conftest import Digits, built, cluster, daemons, digits, new_db, postgres, seven, trained_db  # noqa: F401: fixtures
 from e2e.daemon import ROOT, Daemon
 
 from .page import Page
