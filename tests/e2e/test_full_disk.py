@@ -68,13 +68,11 @@ def test_a_full_disk_stops_training_not_predicting_and_heals_when_there_is_room(
     for i in range(3):
         accepted.append(daemon.train("abc"[i], IMAGE).ok())
     ballast = fill(little_disk)
-    train_until_full(daemon, accepted)
-
-    full = daemon.model()
-    assert full["step"] == accepted[-1]["step"] and full["revision"] == accepted[-1]["revision"]
     for _ in range(20):
+        train_until_full(daemon, accepted)  # again: a checkpoint makes room in the WAL, when nothing was asked for a moment
+        full = daemon.model()
+        assert full["step"] == accepted[-1]["step"] and full["revision"] == accepted[-1]["revision"]
         assert daemon.predict(IMAGE)["revision"] == full["revision"]
-        daemon.train("b", IMAGE * 200).problem(507, "storage-full")
     assert daemon.get("/healthz").status == 200
     assert daemon.model() == full
 
