@@ -50,7 +50,7 @@ RUNS := $(TESTS:%=%.run)
 # looked for) takes longer than most tests.
 FORKED_TESTS := $(addprefix $(BUILD)/tests/,core/test_replay_buffer store/test_backup server/test_cli server/test_json_write server/test_revision_cache)
 ifneq ($(filter asan tsan,$(VARIANT))$(TRIPLET),)
-$(filter-out $(FORKED_TESTS:%=%.run),$(RUNS)): RUN := CK_FORK=no timeout 900 $(RUN)
+$(filter-out $(FORKED_TESTS:%=%.run),$(RUNS)): RUN := CK_FORK=no timeout 1800 $(RUN)
 endif
 $(RUNS): %.run: %
 	@echo "== $<"; CK_DEFAULT_TIMEOUT=60 CK_TIMEOUT_MULTIPLIER=5 CONVD=$(BUILD)/convd $(RUN) $<
