@@ -48,7 +48,8 @@ RUNS := $(TESTS:%=%.run)
 # A time limit tells a test that hangs from one that is slow: beside other work, under a sanitizer, on any machine.
 # Sanitized or emulated, the tests of a program share a process, but for those that want one each: to begin and end it (leaks are
 # looked for) takes longer than most tests.
-FORKED_TESTS := $(addprefix $(BUILD)/tests/,core/test_replay_buffer store/test_backup server/test_cli server/test_json_write server/test_revision_cache)
+FORKED_TESTS := $(addprefix $(BUILD)/tests/,core/test_replay_buffer store/test_backup server/test_cli server/test_json_write server/test_rebuild \
+    server/test_revision_cache)
 ifneq ($(filter asan tsan,$(VARIANT))$(TRIPLET),)
 $(filter-out $(FORKED_TESTS:%=%.run),$(RUNS)): RUN := CK_FORK=no timeout 1800 $(RUN)
 endif
