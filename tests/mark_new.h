@@ -9,7 +9,8 @@
 
 static inline void mark_new(const char *file, int line)
 {
-    static _Thread_local bool passed[4096]; /* by line, modulo; of a process of its own for each test */
+    static _Thread_local bool
+        passed[4096]; /* by line, modulo; of a process: of one test, or under a sanitizer of all */
     bool *here = &passed[(unsigned)line % 4096];
     if (*here)
         return;

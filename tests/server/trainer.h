@@ -1,6 +1,7 @@
 /* trainer/trainer.h - what the tests of the trainer share: a small model in a folder of its own, its trainer, and jobs that can be waited for.
  *
- * Each test runs in a process of its own (libcheck forks), so a failed one leaves nothing behind but its folder.
+ * Each test runs in a process of its own (libcheck forks), so a failed one leaves nothing behind but its folder; under a sanitizer
+ * all of a program in one (make/tests.mk).
  */
 #ifndef CONVD_TESTS_SERVER_TRAINER_H
 #define CONVD_TESTS_SERVER_TRAINER_H

@@ -1,7 +1,8 @@
 /* model/model.h - what the tests of store/ share: a small model in a folder of its own, next to a learner in memory that is fed
  * the same events and never stopped. "The store is right" mostly means: what comes back has that learner's digest.
  *
- * Each test runs in a process of its own (libcheck forks), so a failed one leaves nothing behind but its folder.
+ * Each test runs in a process of its own (libcheck forks), so a failed one leaves nothing behind but its folder; under a sanitizer
+ * all of a program in one (make/tests.mk).
  */
 #ifndef CONVD_TESTS_STORE_MODEL_H
 #define CONVD_TESTS_STORE_MODEL_H
